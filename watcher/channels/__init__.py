@@ -1,0 +1,1 @@
+"""Channels: places that events go. One file each, found by `type` in the configuration."""

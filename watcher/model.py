@@ -1,0 +1,258 @@
+"""The records that flow through the house: frozen, keyword-only, without behaviour beyond their own fields.
+
+Every time is Unix seconds (see `watcher.clock`). A status is upper-case text: the list upstream may send is open.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+TERMINAL_STATUSES = frozenset({"COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELED", "SKIPPED"})
+RUNNING_STATUSES = frozenset({"PENDING", "QUEUED", "IN_PROGRESS", "PROCESSING"})
+SLOW_STATUSES = frozenset({"DRAFT", "UNKNOWN", "INTERRUPTED", "ACTIVE", "ARCHIVED", "SUSPENDED", "DEACTIVATED"})
+"""Not a run in progress, so asked at the longest interval."""
+KNOWN_STATUSES = TERMINAL_STATUSES | RUNNING_STATUSES | SLOW_STATUSES
+
+
+class TaskKey(NamedTuple):
+    """What a watch is known by: one task ID of one source."""
+
+    source: str
+    task_id: str
+
+
+class WatchState(StrEnum):
+    """Whether a watch is still polled."""
+
+    ACTIVE = "active"
+    DONE = "done"
+
+
+class DeliveryState(StrEnum):
+    """How far a delivery has come."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRequest:
+    """Somebody asks for a task to be watched."""
+
+    key: TaskKey
+    namespace: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """One task on the watchlist, as stored.
+
+    `status` and `first_seen_at` are None until upstream has shown the task once. `missing_since` is when upstream
+    began to answer that it does not know the task, `lost_at` when that was told; both are None while it is known.
+    """
+
+    key: TaskKey
+    namespace: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    state: WatchState = WatchState.ACTIVE
+    status: str | None = None
+    sequence: int = 0
+    task_type: str | None = None
+    error_message: str | None = None
+    added_at: float
+    first_seen_at: float | None = None
+    changed_at: float | None = None
+    missing_since: float | None = None
+    lost_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Upstream's answer about one task that it knows.
+
+    `raw` is the task as a JSON object, byte for byte as it came; what is not diffed is read from there, and only for
+    the few that changed.
+    """
+
+    task_id: str
+    status: str
+    task_type: str | None
+    error_message: str | None
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Upstream's own answer that it does not know this task (now)."""
+
+    task_id: str
+
+
+Answer = Observation | Missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something to tell: its bytes are made once and are the same on every attempt to every channel.
+
+    `key`, `sequence`, `previous_status` and `status` are None for an event about a source or a channel.
+    `order_key` names the line in which deliveries of this event wait for one another (a task, a source, a channel).
+    `watched_for` is the seconds between the watch's addition and `at`. `channels` are the names routing chose.
+    """
+
+    event_id: str
+    type: str
+    at: float
+    body: bytes
+    order_key: str
+    channels: tuple[str, ...]
+    key: TaskKey | None = None
+    sequence: int | None = None
+    previous_status: str | None = None
+    status: str | None = None
+    watched_for: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One step of one watch, stored whole or not at all: the watch as it is after it, and what is told about it.
+
+    It applies only where the stored watch is still at `expected_sequence`. `event` is None for a step that nobody is
+    told of, such as the first time that upstream does not know a task.
+    """
+
+    watch: Watch
+    expected_sequence: int
+    event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event with the growing number the store gave it."""
+
+    id: int
+    event_id: str
+    type: str
+    at: float
+    body: bytes
+    sequence: int | None
+    previous_status: str | None
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueDelivery:
+    """A delivery that is to be tried: what its channel needs, and what decides what follows.
+
+    `event_at` is when the event was seen; `first_attempt_at` and `last_attempt_at` are None before the first attempt.
+    `attempts` counts those made so far, `scheduled` those of them that used up a step of the channel's schedule (an
+    early one, made to find out whether the channel answers again, does not). `retry_at` is when the next scheduled
+    attempt is due; `not_before` is the receiver's own `Retry-After`, earlier than which nothing may be sent.
+    """
+
+    id: int
+    channel: str
+    event_id: str
+    event_rowid: int
+    type: str
+    body: bytes
+    event_at: float
+    created_at: float
+    watched_for: float | None
+    attempts: int
+    scheduled: int
+    first_attempt_at: float | None
+    last_attempt_at: float | None
+    next_attempt_at: float
+    not_before: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """How one attempt ended, to be stored.
+
+    `passes_at` is when later events of the same task stop waiting for this one (now or earlier: at once); None keeps
+    what is stored. It has a meaning for a delivery that stays pending only.
+    """
+
+    delivery_id: int
+    state: DeliveryState
+    attempted_at: float
+    scheduled: int
+    next_attempt_at: float | None = None
+    not_before: float | None = None
+    passes_at: float | None = None
+    last_error: str | None = None
+    last_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One event on its way to one channel, as people see it."""
+
+    id: int
+    event_id: str
+    type: str
+    task_id: str | None
+    channel: str
+    state: DeliveryState
+    attempts: int
+    next_attempt_at: float | None
+    last_error: str | None
+    last_status: int | None
+    created_at: float
+    delivered_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelTrouble:
+    """A channel that refuses since `failing_since`; `alerted_at` is when the others were told, None before."""
+
+    channel: str
+    failing_since: float
+    alerted_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxDepth:
+    """What waits for one channel; `oldest_created_at` is None where nothing does."""
+
+    channel: str
+    pending: int
+    failed: int
+    oldest_created_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a channel is handed to send: the event's bytes, and nothing that changes from one attempt to the next."""
+
+    event_id: str
+    type: str
+    body: bytes
+    watched_for: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchFilter:
+    """Which watches to list; an empty field selects all. Several statuses are alternatives, several labels all hold."""
+
+    statuses: tuple[str, ...] = ()
+    state: WatchState | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What became of requests to watch: each one's watch, in the order of the requests.
+
+    `stirred` are the keys that should be asked at once: new ones, and lost ones that were added again.
+    """
+
+    added: int
+    existing: int
+    watches: tuple[Watch, ...]
+    stirred: frozenset[TaskKey]

@@ -1,0 +1,212 @@
+"""The whole design on one page: what a source, a store and a channel must promise. Documented here and only here.
+
+    Source.fetch -> diff -> routing -> Store.record -> [outbox] -> dispatcher -> Channel.send -> Store.settle
+
+Data goes forward only. The poller owns the half before the store, the dispatcher the half behind it; the store is the
+one place where they meet. Each implementation is one file in `sources/`, `stores/` or `channels/`, exporting
+`Settings` (sources and channels) and `create(...)`; `docs/extending.md` walks through one of each.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from watcher.model import (
+    Added,
+    Answer,
+    Change,
+    ChannelTrouble,
+    Delivery,
+    DeliveryState,
+    DueDelivery,
+    Event,
+    Message,
+    OutboxDepth,
+    Settlement,
+    StoredEvent,
+    TaskKey,
+    Watch,
+    WatchFilter,
+    WatchRequest,
+)
+
+
+class Source(Protocol):
+    """An upstream API that knows tasks. It keeps the request budget; when to ask for which task is the poller's."""
+
+    async def admit(self, due: int) -> int:
+        """Wait until a request may be sent, reserve it, and return how many of the `due` tasks it may ask for.
+
+        Returns at least 1 and at most `due`. The next `fetch` uses up the reservation. Waits as long as the request
+        budget or upstream's `Retry-After` demands; cancelled while waiting, it has reserved nothing.
+        """
+        ...
+
+    async def fetch(self, task_ids: Sequence[str]) -> Sequence[Answer]:
+        """Ask upstream for these tasks, as many as `admit` allowed, and return what it said about each.
+
+        A task that upstream says it does not know is a `Missing`. A task without an answer in the result has not been
+        answered for: nothing follows from that, and it is asked again. Raises `SourceError` when nothing was learnt
+        about any of them. It ends by its own deadline, raises nothing else, and may run many times at once.
+        """
+        ...
+
+
+class Channel(Protocol):
+    """A place events go. It makes one attempt; when to try again is the dispatcher's."""
+
+    async def send(self, message: Message) -> int:
+        """Send `message` once and return the receiver's HTTP status, which is 2xx.
+
+        Whatever else happened is a `DeliveryError` that says whether waiting may help. Follows no redirect, ends by its
+        own deadline, keeps what it read of the answer small, and lets no secret into an error's text. May be called
+        again with the same message, and for different messages at once.
+        """
+        ...
+
+
+class Store(Protocol):
+    """The watchlist and the outbox. What a call has returned from survives `kill -9`; one that raised changed nothing.
+
+    Every method may raise `StoreError`; the caller keeps what it wanted to store and tries again. Lists come in pages:
+    `cursor` is the `next_cursor` of the page before, which is None on the last.
+    """
+
+    # The watchlist
+
+    async def add(self, requests: Sequence[WatchRequest], now: float) -> Added:
+        """Put tasks on the watchlist, all or none; a task that is there has its labels merged, the newer ones winning.
+
+        A namespace is filled in where there was none. A watch that is done stays so; a lost one becomes stirred.
+        """
+        ...
+
+    async def remove(self, key: TaskKey) -> bool:
+        """Take a task off the watchlist; deliveries already stored still go. Returns whether it was there."""
+        ...
+
+    async def watches(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Watch]:
+        """Return those of `keys` that are on the watchlist."""
+        ...
+
+    async def find(self, task_id: str) -> Sequence[Watch]:
+        """Return the watches of this task ID, of every source."""
+        ...
+
+    async def list_watches(
+        self, chosen: WatchFilter, limit: int, cursor: str | None
+    ) -> tuple[Sequence[Watch], str | None]:
+        """Return a page of watches, newest first. Raises `ValueError` for a cursor that is none of ours."""
+        ...
+
+    def active_watches(self) -> AsyncIterator[Sequence[Watch]]:
+        """Yield every active watch in batches, for the schedule at start."""
+        ...
+
+    async def count_active(self) -> Mapping[tuple[str, str | None], int]:
+        """Return how many active watches each (source, status) has."""
+        ...
+
+    async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
+        """Return the stored events about this task in order."""
+        ...
+
+    # Events
+
+    async def record(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """Store each change whole: the watch, its event, and a delivery for each of the event's channels.
+
+        Returns for each whether it applied; it does not where the watch is gone or no longer at the expected sequence.
+        Two changes of one watch may come in one call, in order.
+        """
+        ...
+
+    async def announce(self, event: Event | None, trouble: ChannelTrouble | None, recovered: str | None = None) -> None:
+        """Store an event that is about no task, together with the channel trouble that it tells of.
+
+        `trouble` is inserted or replaced; the trouble of the channel named `recovered` is deleted.
+        """
+        ...
+
+    async def troubles(self) -> Sequence[ChannelTrouble]:
+        """Return the channels known to be refusing."""
+        ...
+
+    async def events_after(self, event_id: int, limit: int) -> Sequence[StoredEvent]:
+        """Return the events whose growing number is greater than `event_id`, in its order."""
+        ...
+
+    async def last_event_id(self) -> int:
+        """Return the greatest growing number given so far, 0 if none."""
+        ...
+
+    # The outbox. Only the head of each (channel, order key) is ever due: the oldest delivery there that is pending and
+    # whose later ones have not been let past it.
+
+    async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:
+        """Return heads whose `next_attempt_at` has come, soonest first, then oldest first."""
+        ...
+
+    async def next_due_at(self, channel: str) -> float | None:
+        """Return when the soonest of the channel's heads is due, or its `passes_at` is reached; None: never."""
+        ...
+
+    async def stalest(self, channel: str, limit: int) -> Sequence[DueDelivery]:
+        """Return the heads whose last attempt is longest ago (never attempted ones first), for an early attempt."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Store how attempts ended; each counts as one attempt. What ended lets the next of its line become head.
+
+        A delivery that was retried or removed in the meantime keeps its newer state.
+        """
+        ...
+
+    async def let_pass(self, channel: str, now: float) -> int:
+        """Let later deliveries past every pending head whose `passes_at` has come; returns how many heads."""
+        ...
+
+    async def hasten(self, channel: str, attempted_before: float, now: float) -> int:
+        """Make everything pending whose last attempt began before `attempted_before` due at once, oldest first.
+
+        `not_before` is kept. Returns how many.
+        """
+        ...
+
+    async def list_deliveries(
+        self, state: DeliveryState | None, channel: str | None, limit: int, cursor: str | None
+    ) -> tuple[Sequence[Delivery], str | None]:
+        """Return a page of deliveries, newest first. Raises `ValueError` for a cursor that is none of ours."""
+        ...
+
+    async def retry(self, delivery_id: int, now: float) -> Delivery | None:
+        """Make a delivery pending and due now with a fresh schedule, whatever its state; None where there is none."""
+        ...
+
+    async def replay(self, channel: str, since: float, until: float | None, now: float) -> int:
+        """Queue the events seen in [since, until] that were routed to `channel` once more, in order.
+
+        Those still pending are left as they are. Returns how many were queued.
+        """
+        ...
+
+    async def outbox(self) -> Sequence[OutboxDepth]:
+        """Return what waits, for every channel that has any delivery pending or failed, configured or not."""
+        ...
+
+    async def unattempted(self, channel: str) -> int:
+        """Return how many pending deliveries of the channel were never tried."""
+        ...
+
+    # Upkeep
+
+    async def retire(self, before: float) -> int:
+        """Remove, in bounded steps, what ended before then: done and lost watches, delivered deliveries, told events.
+
+        Failed and pending deliveries and their events stay; a watch stays while a delivery of it is pending. Returns
+        how many rows went.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Write something tiny, durably. Raises `StoreError` where the store cannot be written."""
+        ...

@@ -1,0 +1,154 @@
+"""The configuration as frozen records, one for each concern. Reading files and the environment: `configuration.py`.
+
+Durations are numbers of seconds or text such as `500ms`, `30s`, `5m`, `2h`, `7d`.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+
+
+def parse_duration(value: Any) -> float:
+    """Return the seconds that `value` means: a number, or text such as `500ms`, `30s`, `5m`, `2h`, `7d`.
+
+    Raises `ValueError` for anything else, and for what is negative or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("expected a duration such as 30s, 5m or 7d")
+    text = str(value).strip().lower()
+    if (match := _DURATION.fullmatch(text)) is None:
+        raise ValueError(f"{value!r} is not a duration such as 500ms, 30s, 5m or 7d")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+_DURATION_SCHEMA = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)?$"}],
+    "description": "seconds, or text such as 500ms, 30s, 5m, 7d",
+}
+
+Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
+"""Seconds, zero allowed."""
+
+
+def _positive(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be longer than 0s")
+    return value
+
+
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A source's or channel's name: it becomes a metric label and part of a path."""
+
+
+class Model(BaseModel):
+    """Base of all settings: frozen, and a key nobody knows is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class SourceSettings(Model):
+    """What every source has. An implementation's own `Settings` adds to it."""
+
+    name: Name = "mixpeek"
+    type: str = "mixpeek"
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = 60
+    timeout: PositiveDuration = 10.0
+    unreachable_after: PositiveDuration = 60.0
+
+
+class PollingSettings(Model):
+    """When tasks are asked."""
+
+    min_interval: PositiveDuration = 1.0
+    max_interval: PositiveDuration = 30.0
+    multiplier: Annotated[float, Field(ge=1, le=100)] = 2.0
+    lost_after: PositiveDuration = 600.0
+
+
+class StoreSettings(Model):
+    """Where the watchlist and the outbox live, and how long what is finished stays."""
+
+    url: str
+    retention: PositiveDuration = 7 * 86400.0
+
+
+DEFAULT_ATTEMPTS = (0.0, 5.0, 30.0, 120.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
+
+
+class ChannelSettings(Model):
+    """What every channel has. An implementation's own `Settings` adds to it.
+
+    `attempts` are the delays in seconds of each attempt after the one before.
+    """
+
+    name: Name
+    type: str
+    timeout: PositiveDuration = 15.0
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    attempts: Annotated[tuple[Duration, ...], Field(min_length=1, max_length=100)] = DEFAULT_ATTEMPTS
+    order_wait: Duration = 600.0
+    alert_after: Duration = 300.0
+
+
+class RouteSettings(Model):
+    """Which events go to which channels; every condition given must hold.
+
+    `events`, `task_types`, `sources` are shell-style patterns, of which one has to match. `statuses: [FAILED]` is short
+    for `events: [task.failed]`. `initial` tells a task's first observation too where it is not finished yet.
+    """
+
+    channels: Annotated[tuple[str, ...], Field(min_length=1)]
+    events: tuple[str, ...] | None = None
+    statuses: tuple[str, ...] | None = None
+    task_types: tuple[str, ...] | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    initial: bool = False
+
+
+class ServerSettings(Model):
+    """Where the HTTP API listens."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    api_token: SecretStr | None = None
+
+
+class TelemetrySettings(Model):
+    """The optional second listener, with metrics and health alone."""
+
+    host: str = "0.0.0.0"  # noqa: S104  # reached by Prometheus and the kubelet from outside the pod
+    port: Annotated[int, Field(ge=0, le=65535)] = 9464
+
+
+class HeartbeatSettings(Model):
+    """The optional dead man's switch."""
+
+    url: SecretStr
+    every: PositiveDuration = 60.0
+
+
+class LogSettings(Model):
+    """How much is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+class Settings(Model):
+    """Everything the daemon is told. `sources` and `channels` hold the implementations' own settings."""
+
+    sources: tuple[SourceSettings, ...]
+    polling: PollingSettings = PollingSettings()
+    store: StoreSettings
+    channels: tuple[ChannelSettings, ...] = ()
+    routes: tuple[RouteSettings, ...] = ()
+    server: ServerSettings = ServerSettings()
+    telemetry: TelemetrySettings | None = None
+    heartbeat: HeartbeatSettings | None = None
+    log: LogSettings = LogSettings()
