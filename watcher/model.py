@@ -3,6 +3,7 @@
 Every time is Unix seconds (see `watcher.clock`). A status is upper-case text: the list upstream may send is open.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,6 +14,11 @@ RUNNING_STATUSES = frozenset({"PENDING", "QUEUED", "IN_PROGRESS", "PROCESSING"})
 SLOW_STATUSES = frozenset({"DRAFT", "UNKNOWN", "INTERRUPTED", "ACTIVE", "ARCHIVED", "SUSPENDED", "DEACTIVATED"})
 """Not a run in progress, so asked at the longest interval."""
 KNOWN_STATUSES = TERMINAL_STATUSES | RUNNING_STATUSES | SLOW_STATUSES
+
+
+def event_type(status: str) -> str:
+    """Return the type of the event that tells of `status`: `FAILED` is told as `task.failed`."""
+    return "task." + re.sub(r"[^a-z0-9_]", "_", status.lower())
 
 
 class TaskKey(NamedTuple):
@@ -156,7 +162,6 @@ class DueDelivery:
     id: int
     channel: str
     event_id: str
-    event_rowid: int
     type: str
     body: bytes
     event_at: float

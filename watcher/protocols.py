@@ -102,10 +102,6 @@ class Store(Protocol):
         """Yield every active watch in batches, for the schedule at start."""
         ...
 
-    async def count_active(self) -> Mapping[tuple[str, str | None], int]:
-        """Return how many active watches each (source, status) has."""
-        ...
-
     async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
         """Return the stored events about this task in order."""
         ...
@@ -157,7 +153,7 @@ class Store(Protocol):
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Store how attempts ended; each counts as one attempt. What ended lets the next of its line become head.
 
-        A delivery that was retried or removed in the meantime keeps its newer state.
+        A delivery that ended or was removed in the meantime stays so.
         """
         ...
 
@@ -193,18 +189,18 @@ class Store(Protocol):
         """Return what waits, for every channel that has any delivery pending or failed, configured or not."""
         ...
 
-    async def unattempted(self, channel: str) -> int:
-        """Return how many pending deliveries of the channel were never tried."""
-        ...
-
     # Upkeep
 
     async def retire(self, before: float) -> int:
-        """Remove, in bounded steps, what ended before then: done and lost watches, delivered deliveries, told events.
+        """Remove, in bounded steps, what ended before then: done watches, delivered deliveries, events of neither.
 
-        Failed and pending deliveries and their events stay; a watch stays while a delivery of it is pending. Returns
-        how many rows went.
+        Failed and pending deliveries and their events stay; a watch stays while a delivery of it is pending, and its
+        events stay with it. Returns how many rows went.
         """
+        ...
+
+    async def retire_lost(self, before: float) -> Sequence[TaskKey]:
+        """Remove some of the watches told lost before then, and return which, for they are still being polled."""
         ...
 
     async def ping(self) -> None:

@@ -1,0 +1,20 @@
+"""How long to wait: pure rules over seconds. Randomness is an argument."""
+
+from random import Random
+
+_LENGTHEN_BY = 0.1
+
+
+def equal_jitter(delay: float, random: Random) -> float:
+    """Return a time in [delay/2, delay], drawn evenly ("equal jitter"), so that tasks added together drift apart."""
+    return delay / 2 + random.uniform(0, delay / 2)
+
+
+def lengthened(delay: float, random: Random) -> float:
+    """Return `delay` or up to a tenth more: a receiver that asked for time never gets less of it."""
+    return delay * (1 + random.uniform(0, _LENGTHEN_BY))
+
+
+def next_interval(interval: float, multiplier: float, maximum: float) -> float:
+    """Return the interval that follows `interval` where nothing changed."""
+    return min(interval * multiplier, maximum)

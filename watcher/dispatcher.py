@@ -1,0 +1,378 @@
+"""claim -> send -> settle: the half of the house behind the store. One for each channel, so none delays another.
+
+What is claimed is held in memory alone: the store is this process's by its lock, so a claim needs no lease there, and
+after `kill -9` whatever was in flight is simply due again.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from random import Random
+from typing import Protocol
+
+import anyio
+
+from watcher.backoff import lengthened
+from watcher.clock import Clock, rfc3339
+from watcher.errors import DeliveryError, DeliveryFailure, StoreError
+from watcher.metrics import ChannelMetrics
+from watcher.model import ChannelTrouble, DeliveryState, DueDelivery, Event, Message, Settlement
+from watcher.protocols import Channel, Store
+from watcher.pulse import Pulse
+from watcher.settings import ChannelSettings
+from watcher.wakeup import Wakeup
+
+logger = logging.getLogger(__name__)
+
+EARLY_EVERY = 45.0
+"""Seconds without any attempt after which something that waits is tried early, to find out about the channel."""
+OUTAGE_AT_LEAST = 10.0
+"""Seconds of nothing but failures after which a success means that the channel is back."""
+
+_NAP = 10.0  # no wait is longer, so that the loop beats its pulse
+_CLAIMED_AHEAD = 8  # deliveries claimed for each sender, so that none waits for the store
+_CLOCK_SLIP = 60.0
+_LAST_SETTLEMENT = 1.0
+_HASTENED = 0.0
+
+
+class Notice(Protocol):
+    """Builds the event that tells the other channels about this one."""
+
+    def __call__(self, kind: str, *, at: float, data: Mapping[str, object], channel: str) -> Event:
+        """Return the event of type `kind`, routed to all that take it but `channel` itself."""
+        ...
+
+
+class Dispatcher:
+    """Delivers what waits for one channel, in order for each task, on the channel's schedule."""
+
+    def __init__(
+        self,
+        *,
+        settings: ChannelSettings,
+        channel: Channel,
+        store: Store,
+        notice: Notice,
+        metrics: ChannelMetrics,
+        outbox: Wakeup,
+        wall: Clock,
+        random: Random,
+    ) -> None:
+        self._settings = settings
+        self._name = settings.name
+        self._channel = channel
+        self._store = store
+        self._notice = notice
+        self._metrics = metrics
+        self._outbox = outbox
+        self._wall = wall
+        self._random = random
+        self._held: set[int] = set()
+        self._queue: deque[DueDelivery] = deque()
+        self._queued = anyio.Semaphore(0)
+        self._results: list[Settlement] = []
+        self._finished = Wakeup()
+        self._stir = Wakeup()
+        self._paused_until = 0.0
+        self._tried_at = anyio.current_time()
+        self._slip = wall() - anyio.current_time()
+        self._failing = _Failing()
+        self._trouble: ChannelTrouble | None = None
+        self._hasten_before: float | None = None
+        self._settles = True
+        self._closing = False
+        self._done = anyio.Event()
+        self.pulse = Pulse(anyio.current_time)
+
+    async def run(self) -> None:
+        """Deliver until `close`, or until cancelled; what finished by then is stored."""
+        self._trouble = next((known for known in await self._store.troubles() if known.channel == self._name), None)
+        if self._trouble is not None:
+            self._failing.since = self._trouble.failing_since
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._listen, name=f"outbox to {self._name}")
+                tasks.start_soon(self._settle_results, name=f"settle {self._name}")
+                for number in range(self._settings.concurrency):
+                    tasks.start_soon(self._send_queued, name=f"send {self._name} {number}")
+                await self._keep_claiming()
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_SETTLEMENT):
+                await self._settle_last()
+            self._done.set()
+
+    async def close(self) -> None:
+        """Try once what was never tried, finish what is in flight, and return when `run` has ended."""
+        self._closing = True
+        self._stir.set()
+        await self._done.wait()
+
+    # Claiming
+
+    async def _listen(self) -> None:
+        while True:
+            seen = self._outbox.generation
+            self._stir.set()
+            await self._outbox.wait(seen)
+
+    async def _keep_claiming(self) -> None:
+        while True:
+            self.pulse.beat()
+            seen = self._stir.generation
+            try:
+                pause = await self._round()
+            except StoreError as error:
+                self._refused_by_store(error)
+                pause = 1.0
+            if self._closing and not self._held:
+                return
+            if pause > 0:
+                with anyio.move_on_after(min(pause, _NAP)):
+                    await self._stir.wait(seen)
+
+    async def _round(self) -> float:
+        """Do what is due now; return the seconds until something else is, unless something stirs before."""
+        await self._tend_trouble()
+        await self._hasten()
+        room = self._settings.concurrency * _CLAIMED_AHEAD - len(self._held)
+        paused_for = self._paused_until - anyio.current_time()
+        if paused_for > 0 or room <= 0:
+            return max(paused_for, 0.0) or _NAP
+        if await self._claim(room):
+            return _NAP  # the next stir is when one of them is settled
+        if self._closing:
+            return _NAP
+        if await self._store.let_pass(self._name, self._wall()):
+            return 0.0
+        return await self._until_next()
+
+    async def _claim(self, room: int) -> bool:
+        due = await self._store.due(self._name, self._wall(), room + len(self._held))
+        fresh = [one for one in due if one.id not in self._held and not (self._closing and one.attempts)][:room]
+        if not fresh and not self._closing and anyio.current_time() - self._tried_at >= EARLY_EVERY:
+            fresh = await self._one_early()
+        for delivery in fresh:
+            self._held.add(delivery.id)
+            self._queue.append(delivery)
+            self._queued.release()
+        return bool(fresh)
+
+    async def _one_early(self) -> list[DueDelivery]:
+        self._tried_at = anyio.current_time()
+        now = self._wall()
+        waiting = await self._store.stalest(self._name, len(self._held) + 16)
+        return [
+            one for one in waiting if one.id not in self._held and (one.not_before is None or one.not_before <= now)
+        ][:1]
+
+    async def _until_next(self) -> float:
+        now = self._wall()
+        moments = [await self._store.next_due_at(self._name), self._alert_due_at()]
+        soonest = min((moment for moment in moments if moment is not None), default=now + _NAP)
+        # What is due already is held, or waits for its turn behind something held: a stir tells when that ends.
+        return soonest - now if soonest > now else _NAP
+
+    # Sending
+
+    async def _send_queued(self) -> None:
+        while True:
+            await self._queued.acquire()
+            delivery = self._queue.popleft()
+            if self._paused_until > anyio.current_time():
+                self._held.discard(delivery.id)
+                self._stir.set()
+            else:
+                self._results.append(await self._attempt(delivery))
+                self._finished.set()
+
+    async def _attempt(self, delivery: DueDelivery) -> Settlement:
+        began = self._tried_at = anyio.current_time()
+        at = self._wall()
+        message = Message(
+            event_id=delivery.event_id, type=delivery.type, body=delivery.body, watched_for=delivery.watched_for
+        )
+        try:
+            status = await self._channel.send(message)
+        except DeliveryError as error:
+            return self._failed(delivery, error, at, anyio.current_time() - began)
+        except Exception as error:
+            if self._failing.since is None:
+                logger.exception("an unexpected error while sending to channel %r; it is tried again", self._name)
+            unexpected = DeliveryError(DeliveryFailure.PROTOCOL, f"unexpected {type(error).__name__}")
+            return self._failed(delivery, unexpected, at, anyio.current_time() - began)
+        return self._delivered(delivery, status, at, anyio.current_time() - began)
+
+    def _delivered(self, delivery: DueDelivery, status: int, at: float, duration: float) -> Settlement:
+        now = self._wall()
+        self._metrics.delivered(duration=duration, latency=now - delivery.event_at, at=now)
+        if self._failing.since is not None:
+            # One delivery that keeps failing among others that go through is no outage: it is hastened no more often
+            # than it would be tried early.
+            outage = len(self._failing.deliveries) > 1 and at - self._failing.since >= OUTAGE_AT_LEAST
+            restarted = not self._failing.deliveries
+            self._hasten_before = at if outage or restarted else at - EARLY_EVERY
+            self._failing.over()
+            self._stir.set()
+        return Settlement(
+            delivery_id=delivery.id,
+            state=DeliveryState.DELIVERED,
+            attempted_at=at,
+            scheduled=delivery.scheduled + 1,
+            last_status=status,
+        )
+
+    def _failed(self, delivery: DueDelivery, error: DeliveryError, at: float, duration: float) -> Settlement:
+        now = self._wall()
+        self._respect(error)
+        early = delivery.attempts > 0 and (delivery.next_attempt_at > at or delivery.next_attempt_at == _HASTENED)
+        scheduled = delivery.scheduled if early else delivery.scheduled + 1
+        last = scheduled >= len(self._settings.attempts)
+        if last or not error.body_refused:
+            self._note_failure(delivery, error, now)
+        if last:
+            self._metrics.failed(duration)
+            self._failing.alert = True
+            logger.error("channel %r: delivery %d has failed for good (%s)", self._name, delivery.id, error)
+        else:
+            self._metrics.retried(duration)
+        not_before = None if error.retry_after is None else now + error.retry_after
+        first_attempt_at = at if delivery.first_attempt_at is None else delivery.first_attempt_at
+        return Settlement(
+            delivery_id=delivery.id,
+            state=DeliveryState.FAILED if last else DeliveryState.PENDING,
+            attempted_at=at,
+            scheduled=scheduled,
+            next_attempt_at=None if last else max(self._next_attempt(delivery, scheduled, early, now), not_before or 0),
+            not_before=not_before,
+            passes_at=at if error.body_refused else first_attempt_at + self._settings.order_wait,
+            last_error=str(error),
+            last_status=error.status,
+        )
+
+    def _next_attempt(self, delivery: DueDelivery, scheduled: int, early: bool, now: float) -> float:
+        if early and delivery.next_attempt_at != _HASTENED:
+            return delivery.next_attempt_at
+        return now + lengthened(self._settings.attempts[scheduled], self._random)
+
+    def _respect(self, error: DeliveryError) -> None:
+        """A receiver that asks for patience asks it for all that goes there."""
+        if error.retry_after is not None and error.reason in (
+            DeliveryFailure.RATE_LIMITED,
+            DeliveryFailure.UNAVAILABLE,
+        ):
+            self._paused_until = max(self._paused_until, anyio.current_time() + error.retry_after)
+
+    # Settling
+
+    async def _settle_results(self) -> None:
+        while True:
+            seen = self._finished.generation
+            if self._results:
+                await self._settle_batch()
+            else:
+                await self._finished.wait(seen)
+
+    async def _settle_batch(self) -> None:
+        batch = list(self._results)
+        try:
+            await self._store.settle(batch)
+        except StoreError as error:
+            # Kept, for what was delivered must not be sent again; it stays held meanwhile.
+            self._refused_by_store(error)
+            await anyio.sleep(1)
+            return
+        del self._results[: len(batch)]
+        self._settles = True
+        self._held.difference_update(settled.delivery_id for settled in batch)
+        self._stir.set()
+
+    async def _settle_last(self) -> None:
+        if self._results:
+            try:
+                await self._store.settle(self._results)
+            except StoreError as error:
+                logger.error("%s; %d deliveries will be repeated after the next start", error, len(self._results))
+
+    def _refused_by_store(self, error: StoreError) -> None:
+        if self._settles:
+            logger.error("channel %r: %s; going on when the store works again", self._name, error)
+        self._settles = False
+
+    # The channel's health
+
+    async def _hasten(self) -> None:
+        """Make due what waits although the channel answers, or because the wall clock was set back."""
+        now = self._wall()
+        slip = now - anyio.current_time()
+        if slip < self._slip - _CLOCK_SLIP:
+            self._hasten_before = float("inf")
+        self._slip = slip
+        if self._hasten_before is not None:
+            await self._store.hasten(self._name, self._hasten_before, now)
+            self._hasten_before = None
+
+    def _note_failure(self, delivery: DueDelivery, error: DeliveryError, now: float) -> None:
+        if self._failing.since is None:
+            self._failing.since = now
+            logger.warning("channel %r refuses (%s); deliveries wait and are tried again", self._name, error)
+            self._stir.set()
+        self._failing.reason = error.reason
+        self._failing.deliveries.add(delivery.id)
+
+    def _alert_due_at(self) -> float | None:
+        if self._failing.since is None or (self._trouble is not None and self._trouble.alerted_at is not None):
+            return None
+        return self._failing.since + self._settings.alert_after
+
+    async def _tend_trouble(self) -> None:
+        """Store and tell, once each, that the channel refuses and that it takes events again."""
+        now = self._wall()
+        if self._failing.since is not None or self._failing.alert:
+            await self._tend_failing(now)
+        elif self._trouble is not None:
+            event = None
+            if self._trouble.alerted_at is not None:
+                event = await self._about("channel.recovered", self._trouble, now)
+                logger.info("channel %r takes events again", self._name)
+            await self._store.announce(event, None, recovered=self._name)
+            self._trouble = None
+            self._outbox.set()
+
+    async def _tend_failing(self, now: float) -> None:
+        since = now if self._failing.since is None else self._failing.since
+        known = self._trouble or ChannelTrouble(channel=self._name, failing_since=since)
+        if known.alerted_at is None and (self._failing.alert or now >= since + self._settings.alert_after):
+            known = replace(known, alerted_at=now)
+            await self._store.announce(await self._about("channel.failing", known, now), known)
+            self._outbox.set()
+        elif self._trouble is None:
+            await self._store.announce(None, known)
+        self._trouble = known
+        self._failing.alert = False
+
+    async def _about(self, kind: str, trouble: ChannelTrouble, now: float) -> Event:
+        pending = next((one.pending for one in await self._store.outbox() if one.channel == self._name), 0)
+        told: dict[str, object] = {
+            "channel": self._name,
+            "reason": self._failing.reason,
+            "since": rfc3339(trouble.failing_since),
+            "pending": pending,
+        }
+        return self._notice(kind, at=now, data=told, channel=self._name)
+
+
+class _Failing:
+    """Since when nothing but failures came from the channel (Unix seconds), and of which deliveries."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.reason: DeliveryFailure | None = None
+        self.deliveries: set[int] = set()
+        self.alert = False
+
+    def over(self) -> None:
+        self.since = None
+        self.deliveries.clear()

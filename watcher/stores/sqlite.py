@@ -1,0 +1,366 @@
+"""The store on one SQLite file: the watchlist, the events, and the outbox of deliveries.
+
+One writing connection behind a group commit, one reading connection beside it (WAL lets them run at once).
+"""
+
+import base64
+import binascii
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import anyio
+
+from watcher.clock import Clock, wall_clock
+from watcher.errors import StoreUnusableError
+from watcher.model import (
+    Added,
+    Change,
+    ChannelTrouble,
+    Delivery,
+    DeliveryState,
+    DueDelivery,
+    Event,
+    OutboxDepth,
+    Settlement,
+    StoredEvent,
+    TaskKey,
+    Watch,
+    WatchFilter,
+    WatchRequest,
+    WatchState,
+)
+from watcher.sql import queries, rows
+from watcher.sql.group_commit import GroupCommit
+from watcher.sql.opening import connect, connect_reader, exclusive_lock, make_folder, store_error, warn_of_network
+
+_BATCH = 5000
+_RETIRE_STEP = 1000
+_VACUUM_PAGES = 1000
+
+
+@asynccontextmanager
+async def create(url: str, *, wall: Clock = wall_clock) -> AsyncIterator["SqliteStore"]:
+    """Open the store at `sqlite:////absolute/path` or `sqlite:///relative/path`, made where it is not there.
+
+    Raises `StoreUnusableError` where this process cannot use it.
+    """
+    path = _path(url)
+    make_folder(path)
+    with exclusive_lock(path):
+        warn_of_network(path)
+        try:
+            writer = await connect(path)
+        except OSError as error:
+            raise StoreUnusableError(f"{path} cannot be opened: {error.strerror}") from None
+        try:
+            reader = await connect_reader(path)
+            try:
+                yield SqliteStore(writer, reader, path, wall)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await reader.close()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await writer.close()
+
+
+def _path(url: str) -> Path:
+    name = url.removeprefix("sqlite:///")
+    if name == url or name in ("", ":memory:") or name.endswith("/"):
+        raise StoreUnusableError(f"{url!r} names no file; write sqlite:////var/lib/watcher/watcher.db")
+    return Path(name)
+
+
+class SqliteStore:
+    """Implements `watcher.protocols.Store`."""
+
+    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection, path: Path, wall: Clock) -> None:
+        self._commits = GroupCommit(writer, path)
+        self._reader = reader
+        self._path = path
+        self._wall = wall
+
+    async def _read(self, query: str, *parameters: object) -> list[Any]:
+        try:
+            return list(await self._reader.execute_fetchall(query, parameters))
+        except sqlite3.Error as error:
+            raise store_error(error, self._path) from None
+
+    # The watchlist
+
+    async def add(self, requests: Sequence[WatchRequest], now: float) -> Added:
+        async def insert_and_merge(connection: aiosqlite.Connection) -> Added:
+            keys = rows.keys(request.key for request in requests)
+            found = await connection.execute_fetchall(queries.WATCHES_BY_KEY, (keys,))
+            before = {watch.key: watch for watch in map(rows.watch, found)}
+            after = _merge(requests, before, now)
+            new = [watch for key, watch in after.items() if key not in before]
+            merged = [watch for key, watch in after.items() if key in before and watch != before[key]]
+            await connection.executemany(
+                queries.INSERT_WATCH,
+                [(*watch.key, watch.namespace, rows.as_json(watch.labels), watch.added_at) for watch in new],
+            )
+            await connection.executemany(
+                queries.MERGE_WATCH,
+                [(watch.namespace, rows.as_json(watch.labels), *watch.key) for watch in merged],
+            )
+            lost = {key for key, watch in before.items() if watch.lost_at is not None}
+            return Added(
+                added=len(new),
+                existing=len(requests) - len(new),
+                watches=tuple(after[request.key] for request in requests),
+                stirred=frozenset({watch.key for watch in new} | lost),
+            )
+
+        return await self._commits.write(insert_and_merge)
+
+    async def remove(self, key: TaskKey) -> bool:
+        async def delete(connection: aiosqlite.Connection) -> bool:
+            cursor = await connection.execute("DELETE FROM watches WHERE source = ? AND task_id = ?", key)
+            return cursor.rowcount > 0
+
+        return await self._commits.write(delete)
+
+    async def watches(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Watch]:
+        return {
+            watch.key: watch for watch in map(rows.watch, await self._read(queries.WATCHES_BY_KEY, rows.keys(keys)))
+        }
+
+    async def find(self, task_id: str) -> Sequence[Watch]:
+        query = f"SELECT {queries.WATCH_COLUMNS} FROM watches WHERE task_id = ? ORDER BY source"
+        return [rows.watch(row) for row in await self._read(query, task_id)]
+
+    async def list_watches(
+        self, chosen: WatchFilter, limit: int, cursor: str | None
+    ) -> tuple[Sequence[Watch], str | None]:
+        conditions, parameters = _conditions(chosen)
+        query = f"SELECT id, {queries.WATCH_COLUMNS} FROM watches WHERE id < ? {conditions} ORDER BY id DESC LIMIT ?"
+        found = await self._read(query, _position(cursor), *parameters, limit + 1)
+        return [rows.watch(row[1:]) for row in found[:limit]], _next_cursor(found, limit)
+
+    async def active_watches(self) -> AsyncIterator[Sequence[Watch]]:
+        last = 0
+        while found := await self._read(queries.ACTIVE_WATCHES, last, _BATCH):
+            last = found[-1][0]
+            yield [rows.watch(row[1:]) for row in found]
+
+    async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
+        query = f"SELECT {queries.EVENT_COLUMNS} FROM events WHERE source = ? AND task_id = ? ORDER BY id"
+        return [rows.stored_event(row) for row in await self._read(query, *key)]
+
+    # Events
+
+    async def record(self, changes: Sequence[Change]) -> Sequence[bool]:
+        async def step(connection: aiosqlite.Connection) -> Sequence[bool]:
+            keys = rows.keys(change.watch.key for change in changes)
+            standing = {
+                TaskKey(source, task_id): (sequence, state)
+                for source, task_id, sequence, state in await connection.execute_fetchall(queries.STANDING, (keys,))
+            }
+            applied = []
+            for change in changes:
+                applies = standing.get(change.watch.key) == (change.expected_sequence, WatchState.ACTIVE)
+                applied.append(applies)
+                if applies:
+                    standing[change.watch.key] = (change.watch.sequence, change.watch.state)
+            taken = [change for change, applies in zip(changes, applied, strict=True) if applies]
+            await connection.executemany(queries.STEP_WATCH, [rows.step_row(change.watch) for change in taken])
+            await _insert_events(connection, [change.event for change in taken if change.event is not None])
+            return applied
+
+        return await self._commits.write(step)
+
+    async def announce(self, event: Event | None, trouble: ChannelTrouble | None, recovered: str | None = None) -> None:
+        async def insert(connection: aiosqlite.Connection) -> None:
+            if event is not None:
+                await _insert_events(connection, [event])
+            if trouble is not None:
+                await connection.execute(
+                    "INSERT OR REPLACE INTO channel_troubles (channel, failing_since, alerted_at) VALUES (?, ?, ?)",
+                    (trouble.channel, trouble.failing_since, trouble.alerted_at),
+                )
+            if recovered is not None:
+                await connection.execute("DELETE FROM channel_troubles WHERE channel = ?", (recovered,))
+
+        await self._commits.write(insert)
+
+    async def troubles(self) -> Sequence[ChannelTrouble]:
+        found = await self._read("SELECT channel, failing_since, alerted_at FROM channel_troubles")
+        return [ChannelTrouble(channel=name, failing_since=since, alerted_at=at) for name, since, at in found]
+
+    async def events_after(self, event_id: int, limit: int) -> Sequence[StoredEvent]:
+        query = f"SELECT {queries.EVENT_COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?"
+        return [rows.stored_event(row) for row in await self._read(query, event_id, limit)]
+
+    async def last_event_id(self) -> int:
+        found = await self._read("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+        return int(found[0][0]) if found else 0
+
+    # The outbox
+
+    async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:
+        return [rows.due_delivery(row) for row in await self._read(queries.DUE, channel, now, limit)]
+
+    async def next_due_at(self, channel: str) -> float | None:
+        moment: float | None = (await self._read(queries.NEXT_DUE_AT, channel))[0][0]
+        return moment
+
+    async def stalest(self, channel: str, limit: int) -> Sequence[DueDelivery]:
+        return [rows.due_delivery(row) for row in await self._read(queries.STALEST, channel, limit)]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        now = self._wall()
+        found = [rows.settle_row(settlement, now) for settlement in settlements]
+        ids = rows.as_json([settlement.delivery_id for settlement in settlements])
+
+        async def update(connection: aiosqlite.Connection) -> None:
+            await connection.executemany(queries.SETTLE, found)
+            await connection.execute(queries.GIVE_TURN, (ids,))
+
+        await self._commits.write(update)
+
+    async def let_pass(self, channel: str, now: float) -> int:
+        if not await self._read(queries.PASSING, channel, now):
+            return 0
+
+        async def update(connection: aiosqlite.Connection) -> int:
+            passed = [row[0] for row in await connection.execute_fetchall(queries.LET_PASS, (channel, now))]
+            await connection.execute(queries.GIVE_TURN, (rows.as_json(passed),))
+            return len(passed)
+
+        return await self._commits.write(update)
+
+    async def hasten(self, channel: str, attempted_before: float, now: float) -> int:
+        async def update(connection: aiosqlite.Connection) -> int:
+            return (await connection.execute(queries.HASTEN, (channel, attempted_before, now))).rowcount
+
+        return await self._commits.write(update)
+
+    async def list_deliveries(
+        self, state: DeliveryState | None, channel: str | None, limit: int, cursor: str | None
+    ) -> tuple[Sequence[Delivery], str | None]:
+        query = f"""SELECT {queries.DELIVERY_COLUMNS} WHERE d.id < ?1 AND (?2 IS NULL OR d.state = ?2)
+            AND (?3 IS NULL OR d.channel = ?3) ORDER BY d.id DESC LIMIT ?4"""
+        found = await self._read(query, _position(cursor), state, channel, limit + 1)
+        return [rows.delivery(row) for row in found[:limit]], _next_cursor(found, limit)
+
+    async def retry(self, delivery_id: int, now: float) -> Delivery | None:
+        async def reset(connection: aiosqlite.Connection) -> Delivery | None:
+            await connection.execute(queries.RETRY, (delivery_id, now))
+            # It may have been the head of its line.
+            await connection.execute(queries.GIVE_TURN, (rows.as_json([delivery_id]),))
+            query = f"SELECT {queries.DELIVERY_COLUMNS} WHERE d.id = ?"
+            found = list(await connection.execute_fetchall(query, (delivery_id,)))
+            return rows.delivery(found[0]) if found else None
+
+        return await self._commits.write(reset)
+
+    async def replay(self, channel: str, since: float, until: float | None, now: float) -> int:
+        span = (channel, since, now if until is None else until, now)
+
+        async def queue(connection: aiosqlite.Connection) -> int:
+            queued = [
+                *await connection.execute_fetchall(queries.REPLAY_STORED, span),
+                *await connection.execute_fetchall(queries.REPLAY_RETIRED, span),
+            ]
+            await connection.execute(queries.REORDER_LINES, (channel,))
+            return len(queued)
+
+        return await self._commits.write(queue)
+
+    async def outbox(self) -> Sequence[OutboxDepth]:
+        return [
+            OutboxDepth(channel=channel, pending=pending, failed=failed, oldest_created_at=oldest)
+            for channel, pending, failed, oldest in await self._read(queries.OUTBOX)
+        ]
+
+    # Upkeep
+
+    async def retire(self, before: float) -> int:
+        gone = 0
+        for query in (queries.RETIRE_DELIVERIES, queries.RETIRE_DONE, queries.RETIRE_EVENTS):
+            while removed := await self._delete_some(query, before):
+                gone += removed
+        await self._vacuum()
+        return gone
+
+    async def retire_lost(self, before: float) -> Sequence[TaskKey]:
+        async def delete(connection: aiosqlite.Connection) -> Sequence[TaskKey]:
+            found = await connection.execute_fetchall(queries.RETIRE_LOST, (before, _RETIRE_STEP))
+            return [TaskKey(source, task_id) for source, task_id in found]
+
+        return await self._commits.write(delete)
+
+    async def ping(self) -> None:
+        now = self._wall()
+
+        async def beat(connection: aiosqlite.Connection) -> None:
+            await connection.execute("UPDATE pulse SET at = ?", (now,))
+
+        await self._commits.write(beat)
+
+    async def _delete_some(self, query: str, before: float) -> int:
+        async def delete(connection: aiosqlite.Connection) -> int:
+            return (await connection.execute(query, (before, _RETIRE_STEP))).rowcount
+
+        return await self._commits.write(delete)
+
+    async def _vacuum(self) -> None:
+        async def shrink(connection: aiosqlite.Connection) -> None:
+            await connection.execute_fetchall(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+
+        await self._commits.write(shrink)
+
+
+def _merge(requests: Iterable[WatchRequest], before: Mapping[TaskKey, Watch], now: float) -> dict[TaskKey, Watch]:
+    after = dict(before)
+    for request in requests:
+        known = after.get(request.key) or Watch(key=request.key, added_at=now)
+        after[request.key] = replace(
+            known,
+            namespace=request.namespace if known.namespace is None else known.namespace,
+            labels={**known.labels, **request.labels},
+        )
+    return after
+
+
+def _conditions(chosen: WatchFilter) -> tuple[str, list[object]]:
+    conditions: list[str] = []
+    parameters: list[object] = []
+    if chosen.statuses:
+        conditions.append(f"AND status IN ({', '.join('?' * len(chosen.statuses))})")
+        parameters += chosen.statuses
+    if chosen.state is not None:
+        conditions.append("AND state = ?")
+        parameters.append(chosen.state)
+    for name, value in chosen.labels.items():
+        conditions.append("AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND json_each.value = ?)")
+        parameters += [name, value]
+    return " ".join(conditions), parameters
+
+
+async def _insert_events(connection: aiosqlite.Connection, events: Sequence[Event]) -> None:
+    await connection.executemany(queries.INSERT_EVENT, [rows.event_row(event) for event in events])
+    pairs = [(event.event_id, channel) for event in events for channel in event.channels]
+    await connection.executemany(queries.INSERT_DELIVERY, pairs)
+
+
+def _next_cursor(found: Sequence[Any], limit: int) -> str | None:
+    if len(found) <= limit:
+        return None
+    return base64.urlsafe_b64encode(str(found[limit - 1][0]).encode()).decode()
+
+
+def _position(cursor: str | None) -> int:
+    """Return the id that a page begins below. Raises `ValueError` for a cursor that is none of ours."""
+    if cursor is None:
+        return 2**63 - 1
+    try:
+        return int(base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii"))
+    except (binascii.Error, ValueError):
+        raise ValueError("this cursor was not given by a list of this store") from None
