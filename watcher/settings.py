@@ -5,6 +5,7 @@ Durations are numbers of seconds or text such as `500ms`, `30s`, `5m`, `2h`, `7d
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
@@ -46,6 +47,26 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A source's or channel's name: it becomes a metric label and part of a path."""
 
 
+def http_url(text: str) -> str:
+    """Return `text` where it is an http(s) URL; raises `ValueError`, whose text does not hold it, where it is not."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is not a URL that begins with http:// or https://")
+    if parts.username is not None or parts.fragment:
+        raise ValueError("may hold neither a user's name nor a fragment")
+    _ = parts.port  # raises ValueError where it is no number
+    return text
+
+
+def _secret_url(url: SecretStr) -> SecretStr:
+    http_url(url.get_secret_value())
+    return url
+
+
+SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
+"""An http(s) URL. Whoever knows the URL of a Slack webhook can post there, so a URL is a secret like any other."""
+
+
 class Model(BaseModel):
     """Base of all settings: frozen, and a key nobody knows is an error."""
 
@@ -81,6 +102,12 @@ class StoreSettings(Model):
 DEFAULT_ATTEMPTS = (0.0, 5.0, 30.0, 120.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
 
 
+def _first_at_once(attempts: tuple[float, ...]) -> tuple[float, ...]:
+    if attempts[0] != 0:
+        raise ValueError("the first attempt is made at once: begin with 0s")
+    return attempts
+
+
 class ChannelSettings(Model):
     """What every channel has. An implementation's own `Settings` adds to it.
 
@@ -91,7 +118,9 @@ class ChannelSettings(Model):
     type: str
     timeout: PositiveDuration = 15.0
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8
-    attempts: Annotated[tuple[Duration, ...], Field(min_length=1, max_length=100)] = DEFAULT_ATTEMPTS
+    attempts: Annotated[tuple[Duration, ...], Field(min_length=1, max_length=100), AfterValidator(_first_at_once)] = (
+        DEFAULT_ATTEMPTS
+    )
     order_wait: Duration = 600.0
     alert_after: Duration = 300.0
 
@@ -129,7 +158,7 @@ class TelemetrySettings(Model):
 class HeartbeatSettings(Model):
     """The optional dead man's switch."""
 
-    url: SecretStr
+    url: SecretUrl
     every: PositiveDuration = 60.0
 
 

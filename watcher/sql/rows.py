@@ -1,4 +1,4 @@
-"""Records to rows and back. A record whose fields are in the order of its query's columns needs no list of them here."""
+"""Records to rows and back. A record whose fields are in the order of its query's columns needs no list of them."""
 
 from collections.abc import Iterable
 from dataclasses import fields

@@ -1,0 +1,82 @@
+"""A webhook as the Standard Webhooks specification has it: the event's bytes, signed, in one POST."""
+
+import re
+from typing import Annotated, Literal
+
+import httpx
+from pydantic import AfterValidator, Field, SecretStr
+
+from watcher import __version__
+from watcher.clock import Clock
+from watcher.exchange import ExchangeError, exchange
+from watcher.model import Message
+from watcher.replies import ANSWER_LIMIT, no_answer, require_success
+from watcher.settings import ChannelSettings, SecretUrl
+from watcher.signing import Signer, parse_secret
+
+DEFAULT_EVENTS = ("*",)
+
+_RESERVED = frozenset({"host", "content-type", "content-length", "transfer-encoding", "connection", "te", "upgrade"})
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+
+
+def _valid_secret(secret: SecretStr) -> SecretStr:
+    parse_secret(secret.get_secret_value())
+    return secret
+
+
+def _own_headers_only(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no header name")
+        if name.lower() in _RESERVED or name.lower().startswith("webhook-"):
+            raise ValueError(f"{name!r} is set by the watcher itself")
+        text = value.get_secret_value()
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError(f"the value of {name!r} holds characters that no header may hold")
+    return headers
+
+
+class Settings(ChannelSettings):
+    """A webhook's settings. All `secrets` sign, the newest first; `headers` are sent along, and may hold a token."""
+
+    type: Literal["webhook"] = "webhook"
+    url: SecretUrl
+    secrets: Annotated[tuple[Annotated[SecretStr, AfterValidator(_valid_secret)], ...], Field(min_length=1)]
+    headers: Annotated[dict[str, SecretStr], AfterValidator(_own_headers_only)] = Field(default_factory=dict)
+
+
+def create(settings: Settings, *, transport: httpx.AsyncBaseTransport, wall: Clock) -> "WebhookChannel":
+    """Return the channel that posts to `settings.url` over `transport`."""
+    return WebhookChannel(settings, transport, wall)
+
+
+class WebhookChannel:
+    """Implements `watcher.protocols.Channel`."""
+
+    def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport, wall: Clock) -> None:
+        self._url = httpx.URL(settings.url.get_secret_value())
+        self._signer = Signer(secret.get_secret_value() for secret in settings.secrets)
+        self._headers = {
+            "user-agent": f"mixpeek-watcher/{__version__}",
+            "accept-encoding": "identity",
+            **{name: value.get_secret_value() for name, value in settings.headers.items()},
+            "content-type": "application/json",
+        }
+        self._deadline = settings.timeout
+        self._transport = transport
+        self._wall = wall
+
+    async def send(self, message: Message) -> int:
+        timestamp = int(self._wall())
+        headers = self._headers | {
+            "webhook-id": message.event_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": self._signer.sign(message.event_id, timestamp, message.body),
+        }
+        request = httpx.Request("POST", self._url, headers=headers, content=message.body)
+        try:
+            reply = await exchange(self._transport, request, deadline=self._deadline, body_limit=ANSWER_LIMIT)
+        except ExchangeError as error:
+            raise no_answer(error) from None
+        return require_success(reply, self._wall)

@@ -1,0 +1,45 @@
+"""What a receiver's answer means for a delivery: one table for every channel that speaks HTTP."""
+
+from watcher.clock import Clock
+from watcher.errors import DeliveryError, DeliveryFailure
+from watcher.exchange import ExchangeError, Reply, retry_after
+
+ANSWER_LIMIT = 8192
+"""Bytes read of a receiver's answer."""
+
+_NOT_ABOUT_THE_BODY = frozenset({401, 403, 404, 408, 410, 425, 429})
+_SHOWN = 200
+
+
+def require_success(reply: Reply, wall: Clock) -> int:
+    """Return the status where it is 2xx; raises the `DeliveryError` that it means otherwise."""
+    status = reply.status
+    if 200 <= status < 300:
+        return status
+    raise DeliveryError(
+        _reason(status),
+        _text(reply),
+        status=status,
+        retry_after=retry_after(reply.headers, wall()),
+        body_refused=400 <= status < 500 and status not in _NOT_ABOUT_THE_BODY,
+    )
+
+
+def no_answer(error: ExchangeError) -> DeliveryError:
+    """Return what a missing answer means."""
+    return DeliveryError(DeliveryFailure(error.kind), str(error))
+
+
+def _reason(status: int) -> DeliveryFailure:
+    if status == 429:
+        return DeliveryFailure.RATE_LIMITED
+    if 300 <= status < 400:
+        return DeliveryFailure.REDIRECT
+    return DeliveryFailure.UNAVAILABLE if status >= 500 else DeliveryFailure.REFUSED
+
+
+def _text(reply: Reply) -> str:
+    if 300 <= reply.status < 400:
+        return f"HTTP {reply.status}: a redirect, which is never followed; configure the final URL"
+    said = "".join(char if char.isprintable() else " " for char in reply.body[:_SHOWN].decode("utf-8", "replace"))
+    return f"HTTP {reply.status}: {' '.join(said.split())}".removesuffix(": ")

@@ -1,0 +1,149 @@
+"""httpx's transport seam over aiohttp's connections, with every failure named for what it is.
+
+httpx is the interface that plugins and tests see; its own transport needs many times the CPU under concurrency. Texts
+of aiohttp's errors may hold a request's headers, so none of them is passed on.
+"""
+
+import os
+import urllib.request
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Self
+
+import aiohttp
+import httpx
+from yarl import URL
+
+_KEEP_ALIVE = 15.0
+_CHUNK = 16384  # small, for an answer may be compressed a thousandfold
+_SET_BY_AIOHTTP = frozenset({b"host", b"content-length", b"connection"})
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """Sends one request; follows no redirect, keeps no cookie, and puts no limit of its own on time.
+
+    A kept-alive connection that the receiver has closed meanwhile fails before a byte comes back; the request is then
+    sent once more at once, on a new connection. `HTTPS_PROXY` and its like are respected.
+    """
+
+    def __init__(self, connections: int) -> None:
+        self._connections = connections
+        self._pooled: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._pooled = _session(
+            aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE, enable_cleanup_closed=False)
+        )
+        self._fresh = _session(aiohttp.TCPConnector(limit=self._connections, force_close=True))
+        return self
+
+    async def aclose(self) -> None:
+        for session in (self._pooled, self._fresh):
+            if session is not None:
+                await session.close()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._pooled is None or self._fresh is None:
+            raise RuntimeError("the transport has not been entered")
+        reuse: dict[str, bool] = {}
+        try:
+            try:
+                response = await _send(self._pooled, request, reuse)
+            except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+                if not reuse:
+                    raise
+                response = await _send(self._fresh, request, reuse)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _translated(error) from None
+        return httpx.Response(response.status, headers=list(response.raw_headers), stream=_Body(response))
+
+
+def create_transport(*, connections: int = 100) -> AiohttpTransport:
+    """Return a transport, to be entered before use, that holds at most so many connections."""
+    return AiohttpTransport(connections)
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_reuseconn.append(_note_reuse)
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=_NO_TIMEOUT,
+        trace_configs=[tracing],
+        skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
+        auto_decompress=False,
+        # Looking for a proxy costs more than the rest of a request; most have none.
+        trust_env=bool(urllib.request.getproxies_environment().keys() - {"no"}),
+    )
+
+
+async def _note_reuse(
+    _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionReuseconnParams
+) -> None:
+    context.trace_request_ctx["reused"] = True
+
+
+async def _send(
+    session: aiohttp.ClientSession, request: httpx.Request, reuse: dict[str, bool]
+) -> aiohttp.ClientResponse:
+    return await session.request(
+        request.method,
+        URL(str(request.url), encoded=True),
+        headers=[
+            (name.decode("ascii"), value.decode("latin-1"))
+            for name, value in request.headers.raw
+            if name.lower() not in _SET_BY_AIOHTTP
+        ],
+        data=request.content or None,
+        allow_redirects=False,
+        trace_request_ctx=reuse,
+    )
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._response.content.iter_chunked(_CHUNK):
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            raise _translated(error) from None
+
+    async def aclose(self) -> None:
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()  # what is left unread must not be taken for the next answer
+
+
+_TRANSLATIONS: tuple[tuple[type[Exception], type[httpx.TransportError], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, httpx.ConnectError, "its name could not be resolved"),
+    (aiohttp.ClientConnectorCertificateError, httpx.ConnectError, "its TLS certificate is not valid"),
+    (aiohttp.ClientSSLError, httpx.ConnectError, "no TLS connection could be made"),
+    (aiohttp.ClientHttpProxyError, httpx.ConnectError, "the proxy refused"),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "its URL is not valid"),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError, "it closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, "its answer was cut off"),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError, "its answer is not HTTP"),
+)
+
+
+def _translated(error: Exception) -> httpx.TransportError:
+    for theirs, ours, text in _TRANSLATIONS:
+        if isinstance(error, theirs):
+            return ours(text)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return httpx.ConnectError(_reason(error, "could not connect"))
+    if isinstance(error, OSError):
+        return httpx.ReadError(_reason(error, "the connection broke"))
+    return httpx.RemoteProtocolError(f"the exchange failed ({type(error).__name__})")
+
+
+def _reason(error: Exception, otherwise: str) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else otherwise
