@@ -1,8 +1,8 @@
 """How many requests a minute a source may be sent on each of its routes, and for how long it wants none at all.
 
-A token bucket: with a limit of L a minute it holds burst = max(1, L/12) and fills with L - burst a minute. It is empty
-after a start. In any 60 s there can be spent at most what it held plus what it filled: burst + (L - burst) = L; since it
-starts empty, that holds across a restart too. With L = 1 the rate would be 0; there it gives one a minute and a bit.
+A token bucket: with a limit of L a minute it holds burst = max(1, L/12), fills with L - burst a minute, and is empty
+after a start. In any 60 s there can be spent at most what it held plus what it filled: burst + (L - burst) = L, across
+a restart too, since it starts empty. With L = 1 the rate would be 0; there it gives one a minute and a bit.
 
 A 429 shows that upstream counts more strictly than the setting: the limit is halved, and grows back by one a minute.
 """

@@ -113,7 +113,8 @@ class Poller:
         """Take over active watches from the store at start, their first questions spread over the longest interval."""
         now = anyio.current_time()
         for watch in watches:
-            self._schedule.spread(self._adopt(watch), now)
+            if watch.key.task_id not in self._tracked:
+                self._schedule.spread(self._adopt(watch), now)
 
     def track(self, watches: Iterable[Watch]) -> None:
         """Ask about these at once; those that are done or being asked right now are left alone."""

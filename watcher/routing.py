@@ -21,14 +21,11 @@ def route_events(route: RouteSettings) -> tuple[str, ...] | None:
 
 
 class Routing:
-    """The routes of a configuration; where there are none, every channel's own default."""
+    """The routes of a configuration; `channels` are the names it has, in its order."""
 
-    def __init__(self, routes: Sequence[RouteSettings], defaults: Mapping[str, tuple[str, ...]]) -> None:
-        """`defaults` are, for each channel by name, the patterns of events it hears without any route."""
-        self._routes = routes or [
-            RouteSettings(channels=(name,), events=patterns) for name, patterns in defaults.items()
-        ]
-        self._order = list(defaults)
+    def __init__(self, routes: Sequence[RouteSettings], channels: Sequence[str]) -> None:
+        self._routes = routes
+        self._order = channels
 
     def for_transition(self, watch: Watch, status: str, task_type: str | None) -> tuple[str, ...]:
         """Return who hears that `watch`, as it was before, is now in `status`.

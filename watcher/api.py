@@ -1,0 +1,393 @@
+"""The HTTP API: the watchlist, the event stream and the outbox, for commands, programs and probes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Annotated, Any, Protocol
+
+import anyio
+import msgspec
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, StreamingResponse
+from prometheus_client.exposition import choose_encoder
+from pydantic import TypeAdapter, ValidationError
+
+from watcher import __version__, problems
+from watcher.clock import parse_rfc3339, wall_clock
+from watcher.errors import StoreError
+from watcher.guards import Guard
+from watcher.health import Health
+from watcher.metrics import Metrics
+from watcher.model import DeliveryState, TaskKey, Watch, WatchFilter, WatchRequest, WatchState
+from watcher.problems import FieldError, Problem, ProblemDetails, documented, field_error
+from watcher.protocols import Store
+from watcher.settings import Settings
+from watcher.streams import server_sent_events
+from watcher.views import (
+    AddedView,
+    DeliveryPageView,
+    DeliveryView,
+    HealthView,
+    ReplayRequestView,
+    ReplayView,
+    WatchPageView,
+    WatchRequestView,
+    WatchWithTransitionsView,
+    check_task_id,
+    delivery_view,
+    transition_views,
+    watch_view,
+)
+from watcher.wakeup import Wakeup
+
+ADD_LIMIT = 1000
+STREAM_LIMIT = 100
+
+_one = TypeAdapter(WatchRequestView)
+_several = TypeAdapter(list[WatchRequestView])
+
+
+class Daemon(Protocol):
+    """What the API needs of the rest of the daemon; `settings` and `pulses` follow a reload."""
+
+    store: Store
+    metrics: Metrics
+    outbox: Wakeup
+    health: Health
+    stopping: anyio.Event
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        ...
+
+    def track(self, watches: Iterable[Watch]) -> None:
+        """Ask about these at once."""
+        ...
+
+    def forget(self, key: TaskKey) -> None:
+        """Stop asking about a task."""
+        ...
+
+    def times(self, key: TaskKey) -> tuple[float | None, float | None]:
+        """Return when a task was last asked for and will be next, in Unix seconds."""
+        ...
+
+    async def refresh_gauges(self) -> None:
+        """Bring the gauges that are counted on demand up to date."""
+        ...
+
+
+async def _daemon(request: Request) -> Daemon:
+    daemon: Daemon = request.app.state.daemon
+    return daemon
+
+
+Running = Annotated[Daemon, Depends(_daemon)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many items a page holds.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+SourceName = Annotated[str | None, Query(description="Where an ID is watched at several sources.")]
+
+watchlist = APIRouter(prefix="/v1/watches", tags=["watches"])
+outbox = APIRouter(prefix="/v1", tags=["outbox"])
+probes = APIRouter(tags=["probes"])
+
+
+def create_api(daemon: Daemon) -> FastAPI:
+    """Return the whole API."""
+    api = _application("The watcher", daemon)
+    for router in (watchlist, outbox, probes):
+        api.include_router(router)
+    api.add_middleware(Guard, token=lambda: daemon.settings.server.api_token)
+    api.openapi = lambda: _openapi(api)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return api
+
+
+def create_telemetry(daemon: Daemon) -> FastAPI:
+    """Return metrics and probes alone, for a listener that is reached from outside."""
+    api = _application("The watcher's telemetry", daemon)
+    api.include_router(probes)
+    return api
+
+
+def _application(title: str, daemon: Daemon) -> FastAPI:
+    api = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None)
+    api.state.daemon = daemon
+    api.state.streams = 0
+    problems.install(api)
+    return api
+
+
+def _openapi(api: FastAPI) -> dict[str, Any]:
+    if api.openapi_schema is None:
+        shown = get_openapi(title=api.title, version=api.version, routes=api.routes)
+        schemas = shown.setdefault("components", {}).setdefault("schemas", {})
+        reference = "#/components/schemas/{model}"
+        for model in (ProblemDetails, FieldError):
+            schemas[model.__name__] = model.model_json_schema(ref_template=reference)
+            schemas[model.__name__].pop("$defs", None)
+        api.openapi_schema = shown
+    return api.openapi_schema
+
+
+def _json(content: object, status: int = 200) -> Response:
+    # Straight to bytes: a page of a thousand watches is not worth checking against the shape it was made from.
+    return Response(msgspec.json.encode(content), status_code=status, media_type="application/json")
+
+
+# The watchlist
+
+_ADD_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "anyOf": [
+                    _one.json_schema(),
+                    {"type": "array", "items": _one.json_schema(), "minItems": 1, "maxItems": ADD_LIMIT},
+                ]
+            }
+        }
+    },
+}
+
+
+@watchlist.post(
+    "",
+    response_model=AddedView,
+    status_code=201,
+    responses={200: {"model": AddedView, "description": "All were there."}, **documented(400, 401, 403, 413, 422, 503)},
+    openapi_extra={"requestBody": _ADD_BODY},
+)
+async def add_watches(request: Request, daemon: Running) -> Response:
+    """Watch a task, or a list of up to 1,000. Adding again merges labels; one bad entry refuses all."""
+    wanted = _requests(await request.body(), [source.name for source in daemon.settings.sources])
+    added = await daemon.store.add(wanted, wall_clock())
+    daemon.track(watch for watch in added.watches if watch.key in added.stirred)
+    items = [_shown(daemon, watch) for watch in added.watches]
+    content = {"added": added.added, "existing": added.existing, "items": items}
+    return _json(content, 201 if added.added else 200)
+
+
+def _requests(body: bytes, sources: Sequence[str]) -> list[WatchRequest]:
+    several = body.lstrip()[:1] == b"["
+    try:
+        entries = _several.validate_json(body) if several else [_one.validate_json(body)]
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        if found[0]["type"] == "json_invalid":
+            raise Problem(400, f"the body is not JSON: {found[0]['msg']}") from None
+        errors = [field_error(one["loc"] if several else (0, *one["loc"]), one["msg"]) for one in found]
+        raise _invalid(errors) from None
+    if not 1 <= len(entries) <= ADD_LIMIT:
+        raise _invalid([FieldError(index=None, field="", message=f"a request holds 1 to {ADD_LIMIT} tasks")])
+    unknown = [
+        FieldError(index=index, field="source", message=f"there is no source {entry.source!r}")
+        for index, entry in enumerate(entries)
+        if entry.source is not None and entry.source not in sources
+    ]
+    if unknown:
+        raise _invalid(unknown)
+    return [
+        WatchRequest(
+            key=TaskKey(entry.source or sources[0], entry.task_id), namespace=entry.namespace, labels=entry.labels
+        )
+        for entry in entries
+    ]
+
+
+def _invalid(errors: Sequence[FieldError]) -> Problem:
+    first = errors[0]
+    place = "" if first.index is None else f"entry {first.index}: "
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return Problem(422, f"{place}{first.field}: {first.message}{more}; nothing was added", errors=errors)
+
+
+def _shown(daemon: Daemon, watch: Watch) -> dict[str, object]:
+    return watch_view(watch, *daemon.times(watch.key))
+
+
+@watchlist.get("", response_model=WatchPageView, responses=documented(401, 403, 422, 503))
+async def list_watches(
+    daemon: Running,
+    status: Annotated[list[str] | None, Query(description="One of these statuses; may be repeated.")] = None,
+    state: Annotated[WatchState | None, Query()] = None,
+    label: Annotated[list[str] | None, Query(description="`key:value`; may be repeated, and all must hold.")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """List watches, newest first."""
+    chosen = WatchFilter(statuses=tuple(one.upper() for one in status or ()), state=state, labels=_labels(label or []))
+    try:
+        watches, next_cursor = await daemon.store.list_watches(chosen, limit, cursor)
+    except ValueError as error:
+        raise _bad_query("cursor", str(error)) from None
+    return _json({"items": [_shown(daemon, watch) for watch in watches], "next_cursor": next_cursor})
+
+
+def _labels(given: Iterable[str]) -> Mapping[str, str]:
+    labels = {}
+    for text in given:
+        name, colon, value = text.partition(":")
+        if not colon or not name:
+            raise _bad_query("label", f"{text!r} is not key:value")
+        labels[name] = value
+    return labels
+
+
+def _bad_query(field: str, message: str) -> Problem:
+    return Problem(422, f"{field}: {message}", errors=[FieldError(index=None, field=field, message=message)])
+
+
+async def _found(daemon: Daemon, task_id: str, source: str | None) -> Watch:
+    try:
+        check_task_id(task_id)
+    except ValueError as error:
+        raise _bad_query("task_id", str(error)) from None
+    watches = [one for one in await daemon.store.find(task_id) if source in (None, one.key.source)]
+    if not watches:
+        raise Problem(404, f"{task_id!r} is not watched")
+    if len(watches) > 1:
+        raise Problem(409, f"{task_id!r} is watched at {', '.join(one.key.source for one in watches)}; add ?source=")
+    return watches[0]
+
+
+@watchlist.get(
+    "/{task_id}", response_model=WatchWithTransitionsView, responses=documented(401, 403, 404, 409, 422, 503)
+)
+async def show_watch(task_id: str, daemon: Running, source: SourceName = None) -> Response:
+    """Show one watch with its transitions."""
+    watch = await _found(daemon, task_id, source)
+    transitions = await daemon.store.transitions(watch.key)
+    return _json({**_shown(daemon, watch), "transitions": transition_views(list(transitions))})
+
+
+@watchlist.delete("/{task_id}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
+async def remove_watch(task_id: str, daemon: Running, source: SourceName = None) -> Response:
+    """Take a task off the watchlist. Deliveries already stored still go."""
+    watch = await _found(daemon, task_id, source)
+    await daemon.store.remove(watch.key)
+    daemon.forget(watch.key)
+    return Response(status_code=204)
+
+
+# Events and the outbox
+
+
+@outbox.get(
+    "/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events as stored."},
+        **documented(401, 403, 422, 503),
+    },
+)
+async def stream_events(
+    request: Request, daemon: Running, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Stream events as they are stored; `Last-Event-ID` resumes without a gap, else it begins with the next one."""
+    if last_event_id is not None and not (last_event_id.isascii() and last_event_id.isdigit()):
+        raise _bad_query("Last-Event-ID", "is not a number that this stream gave")
+    state = request.app.state
+    if state.streams >= STREAM_LIMIT:
+        raise Problem(503, f"{STREAM_LIMIT} streams are open already", headers={"retry-after": "30"})
+    # Taken before the answer begins: whoever sees the stream open misses nothing that is stored from then on.
+    after = await daemon.store.last_event_id() if last_event_id is None else min(int(last_event_id), 2**63 - 1)
+
+    async def counted() -> Any:
+        state.streams += 1
+        try:
+            async for part in server_sent_events(daemon.store, daemon.outbox, after, daemon.stopping):
+                yield part
+        finally:
+            state.streams -= 1
+
+    return StreamingResponse(counted(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+@outbox.get("/deliveries", response_model=DeliveryPageView, responses=documented(401, 403, 422, 503))
+async def list_deliveries(
+    daemon: Running,
+    state: Annotated[DeliveryState | None, Query()] = None,
+    channel: Annotated[str | None, Query()] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """List deliveries, newest first."""
+    try:
+        deliveries, next_cursor = await daemon.store.list_deliveries(state, channel, limit, cursor)
+    except ValueError as error:
+        raise _bad_query("cursor", str(error)) from None
+    return _json({"items": [delivery_view(one) for one in deliveries], "next_cursor": next_cursor})
+
+
+@outbox.post(
+    "/deliveries/{delivery_id}/retry",
+    response_model=DeliveryView,
+    status_code=202,
+    responses=documented(401, 403, 404, 422, 503),
+)
+async def retry_delivery(delivery_id: int, daemon: Running) -> Response:
+    """Send a delivery once more, now, with the whole schedule before it."""
+    delivery = await daemon.store.retry(delivery_id, wall_clock()) if 0 < delivery_id < 2**63 else None
+    if delivery is None:
+        raise Problem(404, f"there is no delivery {delivery_id}")
+    daemon.outbox.set()
+    return _json(delivery_view(delivery), 202)
+
+
+@outbox.post(
+    "/channels/{name}/replay",
+    response_model=ReplayView,
+    status_code=202,
+    responses=documented(400, 401, 403, 404, 413, 422, 503),
+)
+async def replay_channel(name: str, wanted: ReplayRequestView, daemon: Running) -> Response:
+    """Send a channel the events of a span of time once more, in order, each under its old `webhook-id`."""
+    if name not in {channel.name for channel in daemon.settings.channels}:
+        raise Problem(404, f"there is no channel {name!r}")
+    since = _moment("since", wanted.since)
+    until = None if wanted.until is None else _moment("until", wanted.until)
+    queued = await daemon.store.replay(name, since, until, wall_clock())
+    daemon.outbox.set()
+    return _json({"queued": queued}, 202)
+
+
+def _moment(field: str, text: str) -> float:
+    try:
+        return parse_rfc3339(text)
+    except (ValueError, OverflowError):
+        raise _bad_query(field, f"{text!r} is no RFC 3339 time such as 2026-11-23T07:00:00Z") from None
+
+
+# Probes
+
+
+@probes.get("/healthz", response_model=HealthView, responses={503: {"model": HealthView}})
+async def healthz(daemon: Running) -> Response:
+    """Alive: each loop has come round within 60 s."""
+    if late := daemon.health.standing():
+        return JSONResponse({"status": f"standing still: {', '.join(late)}"}, status_code=503)
+    return JSONResponse({"status": "ok"})
+
+
+@probes.get("/readyz", response_model=HealthView, responses={503: {"model": HealthView}})
+async def readyz(daemon: Running) -> Response:
+    """Ready: the store can be written."""
+    if reason := await daemon.health.unready():
+        return JSONResponse({"status": reason}, status_code=503)
+    return JSONResponse({"status": "ok"})
+
+
+@probes.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text."}},
+)
+async def metrics(daemon: Running, accept: Annotated[str, Header()] = "") -> Response:
+    """Metrics for Prometheus, in the OpenMetrics format where that is asked for."""
+    # Where the store fails, what is counted as it happens is still worth seeing, now more than ever.
+    with suppress(StoreError):
+        await daemon.refresh_gauges()
+    encode, content_type = choose_encoder(accept)
+    return Response(encode(daemon.metrics.registry), headers={"content-type": content_type})

@@ -1,0 +1,372 @@
+"""The composition root: opens the resources, runs everything in one task group, and stops it in order.
+
+What one reading of the settings brings to life (pollers, dispatchers, the heartbeat) is a *generation*. SIGHUP winds
+one down and starts the next on the same store and the same listeners, so nothing is lost in between.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import anyio
+import anyio.abc
+import httpx
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from prometheus_client import CollectorRegistry
+
+from watcher import __version__, configuration, logs, plugins, server
+from watcher.api import create_api, create_telemetry
+from watcher.clock import wall_clock
+from watcher.dispatcher import Dispatcher
+from watcher.errors import ConfigurationError, StoreError
+from watcher.health import Health
+from watcher.heartbeat import Heartbeat
+from watcher.metrics import Metrics
+from watcher.model import Event, TaskKey, Watch
+from watcher.payload import new_event_id, notice_event
+from watcher.poller import Poller
+from watcher.protocols import Store
+from watcher.pulse import Pulse
+from watcher.routing import Routing
+from watcher.settings import ChannelSettings, HeartbeatSettings, Settings, SourceSettings
+from watcher.transport import create_transport
+from watcher.wakeup import Wakeup
+
+logger = logging.getLogger(__name__)
+
+DELIVERY_GRACE = 10.0
+"""Seconds that deliveries in flight are given at the end."""
+RETIRE_EVERY = 600.0
+"""Seconds between two rounds of removing what is older than the retention."""
+
+_SOURCE_CONNECTIONS = 32
+_NEEDS_RESTART = ("store", "server", "telemetry")
+
+Orders = MemoryObjectReceiveStream[Settings]
+"""Each item is new settings to go on with; the end of the stream means: stop in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What one reading of the settings brought to life."""
+
+    settings: Settings
+    pollers: Mapping[str, Poller] = field(default_factory=dict)
+    dispatchers: Mapping[str, Dispatcher] = field(default_factory=dict)
+
+
+class Daemon:
+    """What outlives a generation, and the generation that runs now; implements `watcher.api.Daemon`."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.store = store
+        self.metrics = Metrics(CollectorRegistry(), __version__)
+        self.outbox = Wakeup()
+        self.health = Health(store, self._pulses)
+        self.stopping = anyio.Event()
+        self._generation = Generation(settings=settings)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._generation.settings
+
+    # The watchlist in memory, for the API
+
+    def track(self, watches: Iterable[Watch]) -> None:
+        """Hand new and stirred watches to the poller of their source."""
+        for source, theirs in _by_source(watches).items():
+            if poller := self._generation.pollers.get(source):
+                poller.track(theirs)
+
+    def forget(self, key: TaskKey) -> None:
+        """Stop polling a task that was taken off the watchlist."""
+        if poller := self._generation.pollers.get(key.source):
+            poller.forget(key)
+
+    def times(self, key: TaskKey) -> tuple[float | None, float | None]:
+        """Return when the task was last asked for and will be next, in Unix seconds."""
+        poller = self._generation.pollers.get(key.source)
+        return poller.times(key) if poller else (None, None)
+
+    async def refresh_gauges(self) -> None:
+        """Bring the gauges that are counted only when somebody looks up to date."""
+        now = wall_clock()
+        waiting = {depth.channel: depth for depth in await self.store.outbox()}
+        for channel in {*waiting, *self._generation.dispatchers}:
+            depth = waiting.get(channel)
+            oldest = now if depth is None or depth.oldest_created_at is None else depth.oldest_created_at
+            self.metrics.channel(channel).waiting(depth.pending if depth else 0, now - oldest)
+        for source, poller in self._generation.pollers.items():
+            self.metrics.source(source).watching(poller.counts())
+
+    def _pulses(self) -> Mapping[str, Pulse]:
+        polling = {f"poller {name}": poller.pulse for name, poller in self._generation.pollers.items()}
+        return polling | {f"dispatcher {name}": one.pulse for name, one in self._generation.dispatchers.items()}
+
+    # One generation
+
+    async def run_generation(self, settings: Settings, orders: Orders, ready: Callable[[], None]) -> Settings | None:
+        """Run with `settings` until an order comes, wind down, and return it: new settings, or None to stop."""
+        async with AsyncExitStack() as resources:
+            self._generation = await self._build(settings, resources)
+            await self._restore()
+            await self._warn_of_orphans()
+            async with anyio.create_task_group() as tasks:
+                for name, poller in self._generation.pollers.items():
+                    tasks.start_soon(poller.run, name=f"poller {name}")
+                for name, dispatcher in self._generation.dispatchers.items():
+                    tasks.start_soon(dispatcher.run, name=f"dispatcher {name}")
+                if settings.heartbeat is not None:
+                    tasks.start_soon(self._beat, settings.heartbeat, name="heartbeat")
+                tasks.start_soon(self._retire_forever, settings.store.retention, name="retention")
+                ready()
+                order = await _next(orders)
+                await self._wind_down()
+                tasks.cancel_scope.cancel()
+        return order
+
+    async def _build(self, settings: Settings, resources: AsyncExitStack) -> Generation:
+        routing = Routing(
+            settings.routes or configuration.default_routes(settings), [one.name for one in settings.channels]
+        )
+        pollers = {}
+        for source in settings.sources:
+            transport = await resources.enter_async_context(create_transport(connections=_SOURCE_CONNECTIONS))
+            pollers[source.name] = self._poller(source, settings, routing, transport)
+        dispatchers = {}
+        for channel in settings.channels:
+            transport = await resources.enter_async_context(create_transport(connections=channel.concurrency))
+            dispatchers[channel.name] = self._dispatcher(channel, routing, transport)
+        return Generation(settings=settings, pollers=pollers, dispatchers=dispatchers)
+
+    def _poller(
+        self, source: SourceSettings, settings: Settings, routing: Routing, transport: httpx.AsyncBaseTransport
+    ) -> Poller:
+        metrics = self.metrics.source(source.name)
+        create = plugins.load("sources", source.type).create
+        return Poller(
+            source_name=source.name,
+            source=create(source, transport=transport, metrics=metrics, wall=wall_clock),
+            store=self.store,
+            routing=routing,
+            polling=settings.polling,
+            unreachable_after=source.unreachable_after,
+            metrics=metrics,
+            outbox=self.outbox,
+            wall=wall_clock,
+            random=Random(),  # noqa: S311  # spreads load; hides nothing
+        )
+
+    def _dispatcher(
+        self, channel: ChannelSettings, routing: Routing, transport: httpx.AsyncBaseTransport
+    ) -> Dispatcher:
+        def about(kind: str, *, at: float, data: Mapping[str, object], channel: str) -> Event:
+            channels = routing.for_notice(kind, exclude=channel)
+            return notice_event(
+                kind, at=at, event_id=new_event_id(), data=data, order_key=f"channel {channel}", channels=channels
+            )
+
+        create = plugins.load("channels", channel.type).create
+        return Dispatcher(
+            settings=channel,
+            channel=create(channel, transport=transport, wall=wall_clock),
+            store=self.store,
+            notice=about,
+            metrics=self.metrics.channel(channel.name),
+            outbox=self.outbox,
+            wall=wall_clock,
+            random=Random(),  # noqa: S311  # spreads load; hides nothing
+        )
+
+    async def _beat(self, settings: HeartbeatSettings) -> None:
+        async with create_transport(connections=1) as transport:
+            heartbeat = Heartbeat(
+                settings=settings,
+                transport=transport,
+                health=self.health,
+                answered_at=self._answered_at,
+                oldest_waiting=self._oldest_waiting,
+                wall=wall_clock,
+            )
+            await heartbeat.run()
+
+    def _answered_at(self) -> Mapping[str, float | None]:
+        return {name: one.last_answer_at for name, one in self._generation.pollers.items() if one.counts()}
+
+    async def _oldest_waiting(self) -> float:
+        now = wall_clock()
+        return max(
+            (
+                now - depth.oldest_created_at
+                for depth in await self.store.outbox()
+                if depth.oldest_created_at is not None and depth.channel in self._generation.dispatchers
+            ),
+            default=0.0,
+        )
+
+    async def _restore(self) -> None:
+        """Fill the schedules from the store; what belongs to a source that is gone stays, and is warned of."""
+        orphans = 0
+        async for watches in self.store.active_watches():
+            for source, theirs in _by_source(watches).items():
+                if poller := self._generation.pollers.get(source):
+                    poller.restore(theirs)
+                else:
+                    orphans += len(theirs)
+        if orphans:
+            logger.warning("%d watches belong to sources that are not configured; they wait for them", orphans)
+
+    async def _warn_of_orphans(self) -> None:
+        for depth in await self.store.outbox():
+            if depth.pending and depth.channel not in self._generation.dispatchers:
+                logger.warning(
+                    "%d deliveries wait for channel %r, which is not configured; they go when the name returns",
+                    depth.pending,
+                    depth.channel,
+                )
+
+    async def _retire_forever(self, retention: float) -> None:
+        while True:
+            before = wall_clock() - retention
+            try:
+                await self.store.retire(before)
+                for key in await self.store.retire_lost(before):
+                    self.forget(key)
+            except StoreError as error:
+                logger.error("%s; what is older than the retention stays for now", error)
+            await anyio.sleep(RETIRE_EVERY)
+
+    async def _wind_down(self) -> None:
+        """Stop in order: no new polls; what was never tried is tried once; what is in flight gets its grace."""
+        for poller in self._generation.pollers.values():
+            poller.close()
+        with anyio.move_on_after(DELIVERY_GRACE):
+            async with anyio.create_task_group() as closing:
+                for dispatcher in self._generation.dispatchers.values():
+                    closing.start_soon(dispatcher.close)
+        for depth in await self.store.outbox():
+            if depth.pending:
+                logger.info("%d deliveries to %r remain; they go after the next start", depth.pending, depth.channel)
+
+
+def _by_source(watches: Iterable[Watch]) -> dict[str, list[Watch]]:
+    grouped: dict[str, list[Watch]] = {}
+    for watch in watches:
+        grouped.setdefault(watch.key.source, []).append(watch)
+    return grouped
+
+
+async def _next(orders: Orders) -> Settings | None:
+    try:
+        return await orders.receive()
+    except anyio.EndOfStream:
+        return None
+
+
+async def serve(
+    settings: Settings, orders: Orders, *, task_status: anyio.abc.TaskStatus[str] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Run the daemon until `orders` ends; reports the API's base URL once everything is up.
+
+    Raises `ConfigurationError` where an address cannot be used, and `StoreError` where the store cannot.
+    """
+    create_store = plugins.load("stores", settings.store.url.partition(":")[0]).create
+    async with AsyncExitStack() as resources:
+        listener = resources.enter_context(server.bind("server", settings.server.host, settings.server.port))
+        daemon = Daemon(settings, await resources.enter_async_context(create_store(settings.store.url)))
+        url = server.url_of(listener)
+
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(server.serve, create_api(daemon), listener, daemon.stopping, name="api")
+            if (telemetry := settings.telemetry) is not None:
+                second = resources.enter_context(server.bind("telemetry", telemetry.host, telemetry.port))
+                logger.info("metrics and probes listen on %s", server.url_of(second))
+                await tasks.start(server.serve, create_telemetry(daemon), second, daemon.stopping, name="telemetry")
+            current: Settings | None = settings
+            started = _Once(lambda: task_status.started(url))
+            logger.info("the API listens on %s", url)
+            while current is not None:
+                current = await daemon.run_generation(current, orders, started)
+            daemon.stopping.set()
+            daemon.outbox.set()  # for the event streams, which wait for it
+
+
+class _Once:
+    """Calls what it was given at its first call alone."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call: Callable[[], None] | None = call
+
+    def __call__(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call()
+
+
+def run(config: Path | None, environ: Mapping[str, str]) -> None:
+    """Run the daemon as a process until a signal ends it.
+
+    Raises `ConfigurationError` and `StoreUnusableError` where it cannot start.
+    """
+    settings = _load(config, environ)
+    anyio.run(_process, settings, lambda: _load(config, environ), backend_options={"use_uvloop": os.name != "nt"})
+
+
+def _load(config: Path | None, environ: Mapping[str, str]) -> Settings:
+    settings = configuration.load(configuration.find_file(config, environ), environ)
+    logs.configure(settings.log, secrets=configuration.secret_values(settings))
+    for warning in configuration.warnings(settings):
+        logger.warning("%s", warning)
+    return settings
+
+
+async def _process(settings: Settings, load: Callable[[], Settings]) -> None:
+    give, orders = anyio.create_memory_object_stream[Settings](1)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(_obey_signals, settings, load, give)
+        await serve(settings, orders)
+        tasks.cancel_scope.cancel()
+
+
+async def _obey_signals(
+    settings: Settings,
+    load: Callable[[], Settings],
+    orders: MemoryObjectSendStream[Settings],
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    stopping = False
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        task_status.started()
+        async for number in signals:
+            if number == signal.SIGHUP:
+                if not stopping and (reloaded := _reload(settings, load)) is not None:
+                    await orders.send(reloaded)
+            elif stopping:
+                os._exit(128 + number)  # a second one: at once, whatever is under way; the store survives that
+            else:
+                stopping = True
+                logger.info("stopping: deliveries in flight get %g s", DELIVERY_GRACE)
+                orders.close()
+
+
+def _reload(settings: Settings, load: Callable[[], Settings]) -> Settings | None:
+    """Return the settings as they are now, with what only a restart can change left as it was."""
+    try:
+        reloaded = load()
+    except ConfigurationError as error:
+        for problem in error.problems:
+            logger.error("nothing was changed: %s", problem)
+        return None
+    kept = {name: getattr(settings, name) for name in _NEEDS_RESTART}
+    for name, value in kept.items():
+        if getattr(reloaded, name) != value:
+            logger.warning("a change to %s needs a restart; it stays as it was", name)
+    logger.info("the configuration was read again")
+    return reloaded.model_copy(update=kept)

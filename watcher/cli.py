@@ -1,0 +1,402 @@
+"""The verbs, each a few lines. What costs time to import is imported by the verb that needs it."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from watcher import __version__
+from watcher.errors import ConfigurationError, StoreUnusableError, WatcherError
+
+if TYPE_CHECKING:
+    from watcher.checks import Verdict
+    from watcher.client import Client
+    from watcher.settings import Settings
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+NO_DAEMON = 4
+USAGE = 2
+
+_WATCH_COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
+_DELIVERY_COLUMNS = ("id", "channel", "type", "task_id", "state", "attempts", "last_error", "created")
+
+config_option = click.option(
+    "-c", "--config", type=click.Path(path_type=Path), help="The configuration; default WATCHER_CONFIG, else /etc."
+)
+url_option = click.option(
+    "--url", envvar="WATCHER_URL", default=DEFAULT_URL, show_default=True, help="Where the daemon's API is."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+source_option = click.option("--source", help="The source; default the first one configured.")
+label_option = click.option("--label", "labels", multiple=True, metavar="K=V", help="May be repeated.")
+
+
+def main() -> None:
+    """Run the command line; the console script."""
+    try:
+        cli.main(prog_name="watcher", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"watcher: {error.format_message()}", err=True)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read us has seen enough; python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except WatcherError as error:
+        for line in error.problems if isinstance(error, ConfigurationError) else [str(error)]:
+            click.echo(f"watcher: {line}", err=True)
+        sys.exit(USAGE if isinstance(error, ConfigurationError | StoreUnusableError) else NO_DAEMON)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="watcher")
+def cli() -> None:
+    """Watch asynchronous tasks, and tell every status change as a signed webhook or a Slack message."""
+
+
+@cli.command()
+@config_option
+def run(config: Path | None) -> None:
+    """Run the daemon."""
+    from watcher import app
+
+    app.run(config, os.environ)
+
+
+@cli.command()
+def demo() -> None:
+    """Show the main job on made-up tasks: no key, no file, no network needed."""
+    from watcher.demo.show import show
+
+    sys.exit(show())
+
+
+# The watchlist of a running daemon
+
+
+@cli.command()
+@click.argument("task_ids", nargs=-1, metavar="ID…")
+@source_option
+@click.option("--namespace", help="Told with every event of these tasks.")
+@label_option
+@click.option("--stdin", is_flag=True, help="Read IDs from standard input, one a line.")
+@url_option
+@json_option
+def add(
+    task_ids: Sequence[str],
+    source: str | None,
+    namespace: str | None,
+    labels: Sequence[str],
+    stdin: bool,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Put tasks on the watchlist."""
+    from watcher.terminal import print_json
+
+    entries = _entries([*task_ids, *(_lines() if stdin else ())], source, namespace, labels)
+    added = existing = 0
+    items: list[Any] = []
+    for answer in _client(url).add(entries):
+        added += answer["added"]
+        existing += answer["existing"]
+        items += answer["items"]
+        if len(entries) > len(answer["items"]) and sys.stderr.isatty():
+            click.echo(f"\r{len(items)} of {len(entries)}", err=True, nl=len(items) == len(entries))
+    if as_json:
+        print_json(items)
+    else:
+        click.echo(f"{added} added, {existing} already watched")
+
+
+@cli.command("ls")
+@click.option("--status", "statuses", multiple=True, metavar="S", help="May be repeated.")
+@click.option("--state", type=click.Choice(["active", "done"]))
+@label_option
+@url_option
+@json_option
+def list_watches(statuses: Sequence[str], state: str | None, labels: Sequence[str], url: str, as_json: bool) -> None:
+    """List the watchlist."""
+    from watcher.terminal import ago, print_json, print_table
+
+    wanted = [f"{name}:{value}" for name, value in _labels(labels).items()]
+    items = [*_client(url).watches(status=list(statuses), state=state, label=wanted)]
+    if as_json:
+        print_json(items)
+    else:
+        print_table(_WATCH_COLUMNS, [{**item, "changed": ago(item["changed_at"])} for item in items])
+
+
+@cli.command()
+@click.argument("task_id", metavar="ID")
+@source_option
+@url_option
+@json_option
+def show(task_id: str, source: str | None, url: str, as_json: bool) -> None:
+    """Show one task with its transitions."""
+    from watcher.terminal import plain, print_json, print_table
+
+    watch = _client(url).watch(task_id, source)
+    if as_json:
+        print_json(watch)
+        return
+    transitions = watch.pop("transitions")
+    for name, value in watch.items():
+        click.echo(f"{name + ':':<15} {plain(value)}")
+    if transitions:
+        click.echo()
+        print_table(("sequence", "previous_status", "status", "at", "event_id"), transitions)
+
+
+@cli.command("rm")
+@click.argument("task_ids", nargs=-1, required=True, metavar="ID…")
+@source_option
+@url_option
+def remove(task_ids: Sequence[str], source: str | None, url: str) -> None:
+    """Take tasks off the watchlist; what is on its way to a channel still goes."""
+    client = _client(url)
+    for task_id in task_ids:
+        client.remove(task_id, source)
+    click.echo(f"{len(task_ids)} removed")
+
+
+@cli.command()
+@click.argument("task_ids", nargs=-1, required=True, metavar="ID…")
+@click.option("--timeout", metavar="D", help="Give up after this long, such as 90s or 2h.")
+@source_option
+@click.option("--namespace", help="Told with every event of tasks that are not watched yet.")
+@label_option
+@url_option
+@json_option
+def wait(
+    task_ids: Sequence[str],
+    timeout: str | None,
+    source: str | None,
+    namespace: str | None,
+    labels: Sequence[str],
+    url: str,
+    as_json: bool,
+) -> None:
+    """Block until all tasks are finished.
+
+    Exit, worst first: 1 any FAILED, CANCELED or lost; 124 timed out; 3 any COMPLETED_WITH_ERRORS; 0 the rest; 4 no
+    daemon, or it refused.
+    """
+    import anyio
+
+    from watcher.progress import Progress
+    from watcher.terminal import print_json, print_table
+    from watcher.wait import Waiting
+
+    entries = _entries(task_ids, source, namespace, labels)
+    limit = _duration(timeout)
+
+    async def until_finished() -> Waiting:
+        with Progress(len(entries)) as progress:
+            waiting = Waiting(url=url, token=_token(), entries=entries, told=progress.told)
+            await waiting.run(limit)
+        return waiting
+
+    tally = anyio.run(until_finished).tally
+    items = [{"task_id": task_id, "status": status} for task_id, status in tally.statuses.items()]
+    if as_json:
+        print_json(items)
+    else:
+        print_table(("task_id", "status"), items)
+    if tally.waiting:
+        click.echo(f"watcher: timed out; {len(tally.waiting)} not finished", err=True)
+    sys.exit(tally.exit_code())
+
+
+# The outbox of a running daemon
+
+
+@cli.command()
+@click.option("--state", type=click.Choice(["pending", "delivered", "failed"]))
+@click.option("--channel", help="Only those of this channel.")
+@url_option
+@json_option
+def deliveries(state: str | None, channel: str | None, url: str, as_json: bool) -> None:
+    """List deliveries."""
+    from watcher.terminal import ago, print_json, print_table
+
+    items = list(_client(url).deliveries(state=state, channel=channel))
+    if as_json:
+        print_json(items)
+    else:
+        print_table(_DELIVERY_COLUMNS, [{**item, "created": ago(item["created_at"])} for item in items])
+
+
+@cli.command()
+@click.argument("delivery_ids", nargs=-1, required=True, type=int, metavar="ID…")
+@url_option
+def retry(delivery_ids: Sequence[int], url: str) -> None:
+    """Send deliveries once more, now."""
+    client = _client(url)
+    for delivery_id in delivery_ids:
+        client.retry(delivery_id)
+    click.echo(f"{len(delivery_ids)} queued")
+
+
+@cli.command()
+@click.option("--channel", required=True, help="The channel that hears them again.")
+@click.option("--since", required=True, metavar="T", help="An RFC 3339 time, or how long ago: 2h.")
+@click.option("--until", metavar="T", help="The same; default now.")
+@url_option
+def replay(channel: str, since: str, until: str | None, url: str) -> None:
+    """Send a channel the events of a span of time once more."""
+    queued = _client(url).replay(channel, _moment(since), None if until is None else _moment(until))
+    click.echo(f"{queued} queued")
+
+
+# Without a daemon
+
+
+@cli.group()
+def channels() -> None:
+    """Try the channels of a configuration."""
+
+
+@channels.command("test")
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@config_option
+def test_channels(names: Sequence[str], config: Path | None) -> None:
+    """Send one marked message to each channel; exit 1 if any refuses."""
+    from watcher import checks
+
+    known = {channel.name: channel for channel in _load(config).channels}
+    if unknown := [name for name in names if name not in known]:
+        raise click.UsageError(f"no channel is called {', '.join(unknown)}; known: {', '.join(known) or 'none'}")
+    if not known:
+        raise click.UsageError("the configuration has no channel")
+    _report(checks.test_channels([known[name] for name in names or known]))
+
+
+@cli.group("config")
+def config_group() -> None:
+    """Check, show and describe the configuration."""
+
+
+@config_group.command("check")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--live", is_flag=True, help="Also ask each source for a task that cannot exist.")
+@config_option
+def check_config(file: Path | None, live: bool, config: Path | None) -> None:
+    """Say what is wrong with a file, and where."""
+    from watcher import checks, configuration
+
+    settings = _load(file or config)
+    for warning in configuration.warnings(settings):
+        click.echo(f"watcher: warning: {warning}", err=True)
+    counts = (f"{len(items)} {name}" for name, items in _parts(settings).items())
+    click.echo(f"ok: {', '.join(counts)}")
+    if live:
+        _report(checks.check_sources(settings.sources))
+
+
+@config_group.command("schema")
+def show_schema() -> None:
+    """Print the JSON Schema of the file."""
+    from watcher import configuration
+    from watcher.terminal import print_json
+
+    print_json(configuration.schema())
+
+
+@config_group.command("show")
+@config_option
+@json_option
+def show_config(config: Path | None, as_json: bool) -> None:
+    """Print the settings in force, secrets masked."""
+    import yaml
+
+    from watcher import configuration
+    from watcher.terminal import print_json
+
+    shown = configuration.masked(_load(config))
+    if as_json:
+        print_json(shown)
+    else:
+        click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _load(config: Path | None) -> "Settings":
+    from watcher import configuration
+
+    return configuration.load(configuration.find_file(config, os.environ), os.environ)
+
+
+def _parts(settings: "Settings") -> Mapping[str, Sequence[object]]:
+    return {"sources": settings.sources, "channels": settings.channels, "routes": settings.routes}
+
+
+def _report(verdicts: Sequence["Verdict"]) -> None:
+    for verdict in verdicts:
+        mark = click.style("ok", fg="green") if verdict.good else click.style("refused", fg="red")
+        click.echo(f"{verdict.name}: {mark}: {verdict.text}")
+    if not all(verdict.good for verdict in verdicts):
+        sys.exit(1)
+
+
+def _client(url: str) -> "Client":
+    from watcher.client import Client
+
+    return Client(url, _token())
+
+
+def _token() -> str | None:
+    return os.environ.get("WATCHER_API_TOKEN")
+
+
+def _lines() -> list[str]:
+    return [line.strip() for line in click.get_text_stream("stdin") if line.strip()]
+
+
+def _entries(
+    task_ids: Sequence[str], source: str | None, namespace: str | None, labels: Sequence[str]
+) -> list[dict[str, Any]]:
+    if not task_ids:
+        raise click.UsageError("name at least one task ID, or give them with --stdin")
+    common = {"source": source, "namespace": namespace, "labels": _labels(labels)}
+    given = {name: value for name, value in common.items() if value}
+    return [{"task_id": task_id, **given} for task_id in dict.fromkeys(task_ids)]
+
+
+def _labels(given: Sequence[str]) -> dict[str, str]:
+    labels = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"--label {text!r} is not K=V")
+        labels[name] = value
+    return labels
+
+
+def _duration(text: str | None) -> float | None:
+    from watcher.settings import parse_duration
+
+    return None if text is None else _usage(parse_duration, text)
+
+
+def _moment(text: str) -> str:
+    """Return an RFC 3339 time: `text` itself, or as long ago as it says."""
+    from watcher.clock import rfc3339, wall_clock
+    from watcher.settings import parse_duration
+
+    if "T" in text.upper() or ":" in text:
+        return text
+    return rfc3339(wall_clock() - _usage(parse_duration, text))
+
+
+def _usage(parse: Callable[[Any], float], text: str) -> float:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None

@@ -1,0 +1,110 @@
+"""The daemon's HTTP API as the commands use it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from watcher.errors import WatcherError
+
+ADD_LIMIT = 1000
+_PAGE = 1000
+_TIMEOUT = 30.0
+
+
+class DaemonError(WatcherError):
+    """There is no daemon, or it refused. `status` is its HTTP status, None where none answered."""
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def headers(token: str | None) -> dict[str, str]:
+    """Return the headers that every request to a daemon carries."""
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
+def unreachable(url: str) -> DaemonError:
+    """Return the error of a daemon that does not answer."""
+    return DaemonError(f"no watcher answers at {url}; start one with `watcher run`, or name it with --url")
+
+
+def refusal(response: httpx.Response) -> DaemonError:
+    """Return what a refused request means; the body of `response` has been read."""
+    if response.status_code == 401:
+        return DaemonError("the watcher wants its token: set WATCHER_API_TOKEN", 401)
+    try:
+        detail = response.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = "no watcher seems to listen there"
+    return DaemonError(f"HTTP {response.status_code}: {detail}", response.status_code)
+
+
+class Client:
+    """One connection to a daemon. Every method raises `DaemonError`."""
+
+    def __init__(self, url: str, token: str | None, transport: httpx.BaseTransport | None = None) -> None:
+        self._url = url
+        # A proxy of the environment has nothing to do with a daemon beside us.
+        self._http = httpx.Client(
+            base_url=url, headers=headers(token), timeout=_TIMEOUT, trust_env=False, transport=transport
+        )
+
+    def add(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Watch tasks, 1,000 a request, and yield each answer."""
+        for start in range(0, len(entries), ADD_LIMIT):
+            yield self._ask("POST", "/v1/watches", json=entries[start : start + ADD_LIMIT])
+
+    def watches(self, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield every watch the query selects."""
+        return self._items("/v1/watches", query)
+
+    def watch(self, task_id: str, source: str | None) -> dict[str, Any]:
+        """Return one watch with its transitions."""
+        return self._ask("GET", f"/v1/watches/{quote(task_id, safe='')}", params=_given(source=source))
+
+    def remove(self, task_id: str, source: str | None) -> None:
+        """Take a task off the watchlist."""
+        self._ask("DELETE", f"/v1/watches/{quote(task_id, safe='')}", params=_given(source=source))
+
+    def deliveries(self, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield every delivery the query selects."""
+        return self._items("/v1/deliveries", query)
+
+    def retry(self, delivery_id: int) -> dict[str, Any]:
+        """Send a delivery once more."""
+        return self._ask("POST", f"/v1/deliveries/{delivery_id}/retry")
+
+    def replay(self, channel: str, since: str, until: str | None) -> int:
+        """Send a channel the events of a span of time once more; returns how many were queued."""
+        path = f"/v1/channels/{quote(channel, safe='')}/replay"
+        return int(self._ask("POST", path, json=_given(since=since, until=until))["queued"])
+
+    def _items(self, path: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        cursor: str | None = None
+        while True:
+            page = self._ask("GET", path, params=_given(**query, limit=_PAGE, cursor=cursor))
+            yield from page["items"]
+            if (cursor := page["next_cursor"]) is None:
+                return
+
+    def _ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, **content)
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise unreachable(self._url) from None
+        if not response.is_success:
+            raise refusal(response)
+        if response.status_code == 204:
+            return {}
+        try:
+            answer: dict[str, Any] = response.json()
+        except ValueError:
+            raise unreachable(self._url) from None
+        return answer
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, (), [])}

@@ -1,0 +1,89 @@
+"""Who may use the HTTP API, and with how large a body: pure ASGI, before any route is looked at."""
+
+import hmac
+import ipaddress
+from collections.abc import Callable
+
+from pydantic import SecretStr
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from watcher.problems import Problem, response
+
+BODY_LIMIT = 1024 * 1024
+"""Bytes of a request's body."""
+
+_OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
+
+
+class Guard:
+    """Asks for the token where one is set. Where none is, the API is for this machine alone: a `Host` that is not
+    loopback is what a browser sends for a page that was rebound to us (DNS rebinding), and is refused.
+    """
+
+    def __init__(self, app: ASGIApp, token: Callable[[], SecretStr | None]) -> None:
+        self._app = app
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        problem = self._refusal(scope["path"], headers) or _oversized(headers)
+        if problem is not None:
+            await response(problem)(scope, receive, send)
+        else:
+            await self._app(scope, _limited(receive), send)
+
+    def _refusal(self, path: str, headers: dict[bytes, str]) -> Problem | None:
+        token = self._token()
+        if token is not None:
+            if path in _OPEN or _bears(headers.get(b"authorization", ""), token.get_secret_value()):
+                return None
+            return Problem(
+                401, "send the API token as `Authorization: Bearer …`", headers={"www-authenticate": "Bearer"}
+            )
+        if not is_loopback(headers.get(b"host", "")):
+            return Problem(403, "without a token the API answers to localhost alone; set server.api_token")
+        origin = headers.get(b"origin")
+        if origin is not None and not is_loopback(origin.partition("://")[2]):
+            return Problem(403, "without a token the API answers no page of another origin")
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a `Host` header's value, with or without a port, is this machine itself."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _bears(header: str, token: str) -> bool:
+    scheme, _, given = header.partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+
+
+def _oversized(headers: dict[bytes, str]) -> Problem | None:
+    length = headers.get(b"content-length", "0")
+    if length.isdigit() and int(length) > BODY_LIMIT:
+        return Problem(413, f"a body has at most {BODY_LIMIT} bytes")
+    return None
+
+
+def _limited(receive: Receive) -> Receive:
+    """Count what comes without a length, too."""
+    received = 0
+
+    async def receive_some() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > BODY_LIMIT:
+            raise Problem(413, f"a body has at most {BODY_LIMIT} bytes")
+        return message
+
+    return receive_some

@@ -1,0 +1,75 @@
+"""What the commands print: tables on a terminal, aligned text elsewhere, and nothing that could move a cursor."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_STYLES = {
+    "COMPLETED": "green",
+    "COMPLETED_WITH_ERRORS": "yellow",
+    "FAILED": "red",
+    "CANCELED": "magenta",
+    "delivered": "green",
+    "failed": "red",
+    "pending": "yellow",
+}
+
+
+def plain(value: object) -> str:
+    """Return `value` on one line; control characters, which upstream text may hold, become spaces."""
+    if value is None:
+        return "-"
+    if isinstance(value, Mapping):
+        return plain(", ".join(f"{name}={content}" for name, content in value.items()) or None)
+    return "".join(char if char.isprintable() else " " for char in str(value))
+
+
+def style_of(text: str) -> str:
+    """Return the colour that a status or a state is shown in, empty for none."""
+    return _STYLES.get(text, "")
+
+
+def print_table(columns: Sequence[str], items: Sequence[Mapping[str, Any]]) -> None:
+    """Print `items`, one a line, with those of their fields that `columns` names."""
+    rows = [[plain(item.get(column)) for column in columns] for item in items]
+    if sys.stdout.isatty():
+        _print_rich(columns, rows)
+        return
+    titles = [column.upper() for column in columns]
+    widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
+    for row in (titles, *rows):
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=style_of(cell)) for cell in row))
+    Console().print(table)
+
+
+def print_json(value: object) -> None:
+    """Print `value` as indented JSON."""
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def ago(text: str | None) -> str | None:
+    """Return how long ago an RFC 3339 time was, as a table shows it."""
+    from datetime import UTC, datetime
+
+    if text is None:
+        return None
+    seconds = int((datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds())
+    sign, seconds = ("in ", -seconds) if seconds < 0 else ("", seconds)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{sign}{seconds // size}{unit}"
+    return f"{sign}{seconds}s"

@@ -1,0 +1,203 @@
+"""What goes in and out of the HTTP API: the shapes that `/openapi.json` shows."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from watcher.clock import rfc3339
+from watcher.model import TERMINAL_STATUSES, Delivery, DeliveryState, StoredEvent, Watch, WatchState
+
+Time = str
+"""RFC 3339 in UTC."""
+
+_LABELS = 20
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds characters that cannot be printed")
+    return text
+
+
+def check_task_id(text: str) -> str:
+    """Return `text` where it can be a task ID; raises `ValueError` where it cannot."""
+    if not 1 <= len(text) <= 256:
+        raise ValueError("a task ID has 1 to 256 characters")
+    if "/" in text or text in (".", ".."):
+        raise ValueError("a task ID holds no slash, and is neither . nor ..")
+    return _printable(text)
+
+
+Printable = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]
+LabelName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^:=]+$"), AfterValidator(_printable)]
+LabelValue = Annotated[str, Field(max_length=256), AfterValidator(_printable)]
+
+
+class WatchRequestView(BaseModel):
+    """A task to watch."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    task_id: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(check_task_id)]
+    source: str | None = None
+    namespace: Printable | None = None
+    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=_LABELS)] = Field(default_factory=dict)
+
+
+class WatchView(BaseModel):
+    """One task on the watchlist. `lost_at` is when upstream was found not to know it any more."""
+
+    task_id: str
+    source: str
+    namespace: str | None
+    labels: dict[str, str]
+    state: WatchState
+    status: str | None
+    terminal: bool
+    sequence: int
+    task_type: str | None
+    error_message: str | None
+    added_at: Time
+    first_seen_at: Time | None
+    changed_at: Time | None
+    polled_at: Time | None
+    next_poll_at: Time | None
+    lost_at: Time | None
+
+
+class TransitionView(BaseModel):
+    """One status change of a task."""
+
+    sequence: int
+    previous_status: str | None
+    status: str
+    at: Time
+    event_id: str
+
+
+class WatchWithTransitionsView(WatchView):
+    """A single watch, with its history."""
+
+    transitions: list[TransitionView]
+
+
+class AddedView(BaseModel):
+    """What became of a request to watch."""
+
+    added: int
+    existing: int
+    items: list[WatchView]
+
+
+class WatchPageView(BaseModel):
+    """A page of watches, newest first."""
+
+    items: list[WatchView]
+    next_cursor: str | None
+
+
+class DeliveryView(BaseModel):
+    """One event on its way to one channel."""
+
+    id: int
+    event_id: str
+    type: str
+    task_id: str | None
+    channel: str
+    state: DeliveryState
+    attempts: int
+    next_attempt_at: Time | None
+    last_error: str | None
+    last_status: int | None
+    created_at: Time
+    delivered_at: Time | None
+
+
+class DeliveryPageView(BaseModel):
+    """A page of deliveries, newest first."""
+
+    items: list[DeliveryView]
+    next_cursor: str | None
+
+
+class ReplayRequestView(BaseModel):
+    """Which events to send once more: those seen from `since` to `until` (default: now), RFC 3339."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    since: str
+    until: str | None = None
+
+
+class ReplayView(BaseModel):
+    """How many deliveries were queued."""
+
+    queued: int
+
+
+class HealthView(BaseModel):
+    """`ok`, or what is wrong."""
+
+    status: str
+
+
+def watch_view(watch: Watch, polled_at: float | None, next_poll_at: float | None) -> dict[str, object]:
+    """Return the fields of a `WatchView`."""
+    active = watch.state is WatchState.ACTIVE
+    return {
+        "task_id": watch.key.task_id,
+        "source": watch.key.source,
+        "namespace": watch.namespace,
+        "labels": watch.labels,
+        "state": watch.state,
+        "status": watch.status,
+        "terminal": watch.status in TERMINAL_STATUSES,
+        "sequence": watch.sequence,
+        "task_type": watch.task_type,
+        "error_message": watch.error_message,
+        "added_at": rfc3339(watch.added_at),
+        "first_seen_at": _time(watch.first_seen_at),
+        "changed_at": _time(watch.changed_at),
+        # A finished task is not kept in memory; it was last asked for when it was seen to be finished.
+        "polled_at": _time(polled_at if active else watch.changed_at),
+        "next_poll_at": _time(next_poll_at) if active else None,
+        "lost_at": _time(watch.lost_at),
+    }
+
+
+def transition_views(events: list[StoredEvent]) -> list[dict[str, object]]:
+    """Return the fields of a `TransitionView` for each of `events` that is a transition."""
+    return [
+        {
+            "sequence": event.sequence,
+            "previous_status": event.previous_status,
+            "status": event.status,
+            "at": rfc3339(event.at),
+            "event_id": event.event_id,
+        }
+        for event in events
+        if event.type not in ("task.lost", "task.stalled")
+    ]
+
+
+def delivery_view(delivery: Delivery) -> dict[str, object]:
+    """Return the fields of a `DeliveryView`."""
+    pending = delivery.state is DeliveryState.PENDING
+    return {
+        "id": delivery.id,
+        "event_id": delivery.event_id,
+        "type": delivery.type,
+        "task_id": delivery.task_id,
+        "channel": delivery.channel,
+        "state": delivery.state,
+        "attempts": delivery.attempts,
+        "next_attempt_at": _time(delivery.next_attempt_at) if pending else None,
+        "last_error": delivery.last_error,
+        "last_status": delivery.last_status,
+        "created_at": rfc3339(delivery.created_at),
+        "delivered_at": _time(delivery.delivered_at),
+    }
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else rfc3339(seconds)
