@@ -32,7 +32,9 @@ class View:
     def transition(self, seconds: float, told: Mapping[str, Any]) -> None:
         """Show a status change that was stored."""
         before, now = told["previous_status"] or "·", told["status"]
-        self._line(seconds, "changed", "cyan", Text.assemble(f"{told['task_id']:<20} {before} → ", (now, style_of(now))))
+        self._line(
+            seconds, "changed", "cyan", Text.assemble(f"{told['task_id']:<20} {before} → ", (now, style_of(now)))
+        )
 
     def delivery(self, seconds: float, received: Received) -> None:
         """Show a webhook that came."""
@@ -60,7 +62,9 @@ class View:
         self._console.print(table)
 
     def _line(self, seconds: float, what: str, colour: str, text: Text) -> None:
-        self._console.print(Text.assemble((f"{seconds:5.1f} s  ", "dim"), (f"{what:<8} ", colour), text), soft_wrap=True)
+        self._console.print(
+            Text.assemble((f"{seconds:5.1f} s  ", "dim"), (f"{what:<8} ", colour), text), soft_wrap=True
+        )
 
 
 def _block_lines(block: Mapping[str, Any]) -> list[str]:
