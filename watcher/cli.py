@@ -356,7 +356,7 @@ def _token() -> str | None:
 
 
 def _lines() -> list[str]:
-    return [line.strip() for line in click.get_text_stream("stdin") if line.strip()]
+    return [line.strip() for line in sys.stdin if line.strip()]
 
 
 def _entries(

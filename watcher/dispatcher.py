@@ -34,7 +34,7 @@ _NAP = 10.0  # no wait is longer, so that the loop beats its pulse
 _CLAIMED_AHEAD = 8  # deliveries claimed for each sender, so that none waits for the store
 _CLOCK_SLIP = 60.0
 _LAST_SETTLEMENT = 1.0
-_HASTENED = 0.0
+_REPEAT_WARNING = 600.0
 
 
 class Notice(Protocol):
@@ -79,6 +79,7 @@ class Dispatcher:
         self._tried_at = anyio.current_time()
         self._slip = wall() - anyio.current_time()
         self._failing = _Failing()
+        self._warned_at = -_REPEAT_WARNING
         self._trouble: ChannelTrouble | None = None
         self._hasten_before: float | None = None
         self._settles = True
@@ -227,7 +228,8 @@ class Dispatcher:
     def _failed(self, delivery: DueDelivery, error: DeliveryError, at: float, duration: float) -> Settlement:
         now = self._wall()
         self._respect(error)
-        early = delivery.attempts > 0 and (delivery.next_attempt_at > at or delivery.next_attempt_at == _HASTENED)
+        # Tried before its time, to find out about the channel: its schedule goes on as if nothing had been.
+        early = delivery.scheduled_at is not None and delivery.scheduled_at > at
         scheduled = delivery.scheduled if early else delivery.scheduled + 1
         last = scheduled >= len(self._settings.attempts)
         if last or not error.body_refused:
@@ -253,8 +255,8 @@ class Dispatcher:
         )
 
     def _next_attempt(self, delivery: DueDelivery, scheduled: int, early: bool, now: float) -> float:
-        if early and delivery.next_attempt_at != _HASTENED:
-            return delivery.next_attempt_at
+        if early and delivery.scheduled_at is not None:
+            return delivery.scheduled_at
         return now + lengthened(self._settings.attempts[scheduled], self._random)
 
     def _respect(self, error: DeliveryError) -> None:
@@ -317,8 +319,10 @@ class Dispatcher:
     def _note_failure(self, delivery: DueDelivery, error: DeliveryError, now: float) -> None:
         if self._failing.since is None:
             self._failing.since = now
-            logger.warning("channel %r refuses (%s); deliveries wait and are tried again", self._name, error)
             self._stir.set()
+            if now - self._warned_at >= _REPEAT_WARNING:
+                self._warned_at = now
+                logger.warning("channel %r refuses (%s); deliveries wait and are tried again", self._name, error)
         self._failing.reason = error.reason
         self._failing.deliveries.add(delivery.id)
 

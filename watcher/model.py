@@ -155,8 +155,9 @@ class DueDelivery:
 
     `event_at` is when the event was seen; `first_attempt_at` and `last_attempt_at` are None before the first attempt.
     `attempts` counts those made so far, `scheduled` those of them that used up a step of the channel's schedule (an
-    early one, made to find out whether the channel answers again, does not). `retry_at` is when the next scheduled
-    attempt is due; `not_before` is the receiver's own `Retry-After`, earlier than which nothing may be sent.
+    early one, made to find out whether the channel answers again, does not). `next_attempt_at` is when it is due,
+    `scheduled_at` when it would be by the schedule alone (None before the first attempt). `not_before` is the
+    receiver's own `Retry-After`, earlier than which nothing may be sent.
     """
 
     id: int
@@ -172,6 +173,7 @@ class DueDelivery:
     first_attempt_at: float | None
     last_attempt_at: float | None
     next_attempt_at: float
+    scheduled_at: float | None
     not_before: float | None
 
 

@@ -49,7 +49,7 @@ EVENT_COLUMNS = "id, event_id, type, at, body, sequence, previous_status, status
 
 _DUE_COLUMNS = """
     d.id, d.channel, e.event_id, e.type, e.body, e.at AS event_at, d.created_at, e.watched_for, d.attempts, d.scheduled,
-    d.first_attempt_at, d.last_attempt_at, d.next_attempt_at, d.not_before
+    d.first_attempt_at, d.last_attempt_at, d.next_attempt_at, d.scheduled_at, d.not_before
 FROM deliveries AS d JOIN events AS e ON e.id = d.event
 WHERE d.channel = ? AND d.state = 'pending' AND d.turn = 1
 """
@@ -68,8 +68,9 @@ SELECT min(moment) FROM (
 
 SETTLE = """
 UPDATE deliveries SET state = ?1, attempts = attempts + 1, scheduled = ?2,
-    first_attempt_at = coalesce(first_attempt_at, ?3), last_attempt_at = ?3, next_attempt_at = ?4, not_before = ?5,
-    passes_at = ?6, last_error = ?7, last_status = ?8, delivered_at = CASE WHEN ?1 = 'delivered' THEN ?9 END,
+    first_attempt_at = coalesce(first_attempt_at, ?3), last_attempt_at = ?3, next_attempt_at = ?4, scheduled_at = ?4,
+    not_before = ?5, passes_at = ?6, last_error = ?7, last_status = ?8,
+    delivered_at = CASE WHEN ?1 = 'delivered' THEN ?9 END,
     passed = passed OR (?1 = 'pending' AND ?6 IS NOT NULL AND ?6 <= ?3)
 WHERE id = ?10 AND state = 'pending'
 """
@@ -114,13 +115,13 @@ FROM deliveries AS d JOIN events AS e ON e.id = d.event
 # Its place in the line was given up, so it goes beside the others, now and with the whole schedule before it.
 RETRY = """
 UPDATE deliveries SET state = 'pending', turn = 1, passed = 1, scheduled = 0, first_attempt_at = NULL,
-    next_attempt_at = ?2, not_before = NULL, passes_at = NULL, delivered_at = NULL
+    next_attempt_at = ?2, scheduled_at = ?2, not_before = NULL, passes_at = NULL, delivered_at = NULL
 WHERE id = ?1
 """
 
 REPLAY_STORED = """
 UPDATE deliveries SET state = 'pending', turn = 0, passed = 0, scheduled = 0, first_attempt_at = NULL,
-    next_attempt_at = ?4, not_before = NULL, passes_at = NULL, delivered_at = NULL
+    next_attempt_at = ?4, scheduled_at = ?4, not_before = NULL, passes_at = NULL, delivered_at = NULL
 WHERE channel = ?1 AND state <> 'pending' AND event IN (SELECT id FROM events WHERE at >= ?2 AND at <= ?3)
 RETURNING id
 """

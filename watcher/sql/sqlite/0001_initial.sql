@@ -57,6 +57,7 @@ CREATE TABLE deliveries (
     first_attempt_at REAL,
     last_attempt_at REAL,
     next_attempt_at REAL,
+    scheduled_at REAL,
     not_before REAL,
     passes_at REAL,
     last_error TEXT,

@@ -1,0 +1,443 @@
+"""What `watcher.protocols.Store` promises, for every store found in the folder."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.examples import KEY, event, request, settled, step
+from watcher import plugins
+from watcher.model import Change, ChannelTrouble, DeliveryState, TaskKey, Watch, WatchFilter, WatchState
+from watcher.protocols import Store
+
+pytestmark = pytest.mark.anyio
+
+NOW = 1000.0
+FOREVER = 10_000_000.0
+
+
+def opened(name: str, folder: Path) -> Any:
+    return plugins.load("stores", name).create(f"{name}:///{folder}/watcher.db")
+
+
+@pytest.fixture(params=plugins.names("stores"))
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    async with opened(request.param, tmp_path) as opened_store:
+        yield opened_store
+
+
+async def watched(store: Store, task_id: str = KEY.task_id, **labels: str) -> Watch:
+    return (await store.add([request(task_id, **labels)], NOW)).watches[0]
+
+
+async def all_due(store: Store, channel: str = "backend") -> list[int]:
+    return [delivery.id for delivery in await store.due(channel, FOREVER, 1000)]
+
+
+async def test_adding_twice_merges_labels_and_adds_one_watch(store: Store) -> None:
+    first = await store.add([request(team="search", tier="1")], NOW)
+    again = await store.add([request(tier="2")], NOW + 1)
+
+    assert (first.added, first.existing, first.stirred) == (1, 0, {KEY})
+    assert (again.added, again.existing, again.stirred) == (0, 1, frozenset())
+    assert again.watches[0].labels == {"team": "search", "tier": "2"}
+    assert again.watches[0].added_at == NOW
+
+
+async def test_a_task_named_twice_in_one_call_is_added_once(store: Store) -> None:
+    added = await store.add([request(a="1"), request(b="2")], NOW)
+
+    assert (added.added, added.existing) == (1, 1)
+    assert added.watches[0] == added.watches[1]
+    assert added.watches[0].labels == {"a": "1", "b": "2"}
+
+
+async def test_a_lost_watch_added_again_is_stirred_and_a_done_one_is_not(store: Store) -> None:
+    lost, done = await watched(store, "lost"), await watched(store, "done")
+    await store.record([step(done, "COMPLETED")])
+    await store.record([Change(watch=replace(lost, lost_at=NOW), expected_sequence=0)])
+
+    added = await store.add([request("lost"), request("done")], NOW)
+
+    assert added.stirred == {lost.key}
+    assert added.watches[1].state is WatchState.DONE
+
+
+async def test_pages_hold_everything_once_newest_first(store: Store) -> None:
+    await store.add([request(f"task_{number}") for number in range(25)], NOW)
+
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        page, cursor = await store.list_watches(WatchFilter(), 10, cursor)
+        seen += [watch.key.task_id for watch in page]
+        if cursor is None:
+            break
+
+    assert seen == [f"task_{number}" for number in reversed(range(25))]
+
+
+async def test_a_foreign_cursor_is_refused(store: Store) -> None:
+    for cursor in ("", "nonsense", "bm9uc2Vuc2U=", "é"):
+        with pytest.raises(ValueError, match="cursor"):
+            await store.list_watches(WatchFilter(), 10, cursor)
+
+
+async def test_filters_select_by_status_state_and_every_label(store: Store) -> None:
+    running = await watched(store, "running", team="search", tier="1")
+    await watched(store, "unseen", team="search")
+    done = await watched(store, "done", team="ads")
+    await store.record([step(running, "IN_PROGRESS"), step(done, "COMPLETED")])
+
+    async def found(**chosen: Any) -> set[str]:
+        page, _ = await store.list_watches(WatchFilter(**chosen), 100, None)
+        return {watch.key.task_id for watch in page}
+
+    assert await found(statuses=("IN_PROGRESS", "COMPLETED")) == {"running", "done"}
+    assert await found(state=WatchState.ACTIVE) == {"running", "unseen"}
+    assert await found(labels={"team": "search"}) == {"running", "unseen"}
+    assert await found(labels={"team": "search", "tier": "1"}) == {"running"}
+
+
+async def test_a_change_stores_the_watch_its_event_and_a_delivery_for_each_channel(store: Store) -> None:
+    watch = await watched(store)
+
+    assert await store.record([step(watch, "IN_PROGRESS", channels=("backend", "alerts"))]) == [True]
+
+    stored = (await store.watches([KEY]))[KEY]
+    assert (stored.status, stored.sequence, stored.first_seen_at) == ("IN_PROGRESS", 1, 100.0)
+    assert [one.sequence for one in await store.transitions(KEY)] == [1]
+    assert len(await all_due(store, "backend")) == len(await all_due(store, "alerts")) == 1
+
+
+async def test_a_change_from_another_sequence_or_of_a_removed_watch_leaves_no_trace(store: Store) -> None:
+    watch = await watched(store)
+    first, second = step(watch, "IN_PROGRESS"), step(watch, "FAILED")
+    assert await store.record([first]) == [True]
+
+    assert await store.record([second]) == [False]
+    assert await store.remove(KEY)
+    assert await store.record([step(first.watch, "FAILED")]) == [False]
+
+    assert len(await store.events_after(0, 100)) == 1
+
+
+async def test_two_changes_of_one_watch_apply_in_order_in_one_call(store: Store) -> None:
+    watch = await watched(store)
+    first = step(watch, "IN_PROGRESS")
+    second = step(first.watch, "COMPLETED")
+
+    assert await store.record([first, second, step(second.watch, "FAILED")]) == [True, True, False]
+    assert (await store.watches([KEY]))[KEY].status == "COMPLETED"
+
+
+async def test_a_step_keeps_labels_that_were_merged_after_the_watch_was_read(store: Store) -> None:
+    watch = await watched(store)
+    await store.add([request(team="search")], NOW)
+
+    await store.record([step(watch, "IN_PROGRESS")])
+
+    assert (await store.watches([KEY]))[KEY].labels == {"team": "search"}
+
+
+async def test_the_event_number_grows_and_resumes_without_a_gap(store: Store) -> None:
+    watch = await watched(store)
+    assert await store.last_event_id() == 0
+    first = step(watch, "IN_PROGRESS")
+    await store.record([first, step(first.watch, "COMPLETED")])
+
+    events = await store.events_after(0, 100)
+
+    assert [one.id for one in events] == [1, 2]
+    assert [one.status for one in await store.events_after(1, 100)] == ["COMPLETED"]
+    assert await store.last_event_id() == 2
+
+
+async def line_of(store: Store, count: int, task_id: str = KEY.task_id) -> Watch:
+    watch = await watched(store, task_id)
+    for _ in range(count):
+        change = step(watch, "IN_PROGRESS")
+        await store.record([change])
+        watch = change.watch
+    return watch
+
+
+async def test_only_the_head_of_a_line_is_due_and_its_end_makes_the_next_one_head(store: Store) -> None:
+    await line_of(store, 3)
+
+    assert await all_due(store) == [1]
+    await store.settle([settled(1, DeliveryState.DELIVERED)])
+    assert await all_due(store) == [2]
+    await store.settle([settled(2, DeliveryState.FAILED)])
+    assert await all_due(store) == [3]
+
+
+async def test_lines_do_not_wait_for_one_another(store: Store) -> None:
+    await line_of(store, 2, "task_1")
+    await line_of(store, 2, "task_2")
+
+    assert await all_due(store) == [1, 3]
+
+
+async def test_due_is_soonest_first_and_respects_the_time(store: Store) -> None:
+    for number in range(3):
+        await line_of(store, 1, f"task_{number}")
+    await store.settle([settled(1, DeliveryState.PENDING, next_attempt_at=500.0)])
+
+    assert [one.id for one in await store.due("backend", 200.0, 10)] == [2, 3]
+    assert [one.id for one in await store.due("backend", 500.0, 10)] == [2, 3, 1]
+    assert await store.next_due_at("backend") == 100.0
+    await store.settle([settled(2, DeliveryState.DELIVERED), settled(3, DeliveryState.DELIVERED)])
+    assert await store.next_due_at("backend") == 500.0
+    assert await store.next_due_at("alerts") is None
+
+
+async def test_a_refused_attempt_is_counted_and_remembered(store: Store) -> None:
+    await line_of(store, 1)
+    await store.settle([settled(1, DeliveryState.PENDING, at=110.0, next_attempt_at=115.0, not_before=112.0)])
+    await store.settle([settled(1, DeliveryState.PENDING, at=116.0, next_attempt_at=150.0)])
+
+    (delivery,) = await store.due("backend", 200.0, 10)
+
+    assert (delivery.attempts, delivery.first_attempt_at, delivery.last_attempt_at) == (2, 110.0, 116.0)
+    assert (delivery.next_attempt_at, delivery.not_before) == (150.0, None)
+
+
+async def test_later_ones_pass_when_the_wait_is_over_and_the_passed_one_is_still_tried(store: Store) -> None:
+    await line_of(store, 3)
+    await store.settle([settled(1, DeliveryState.PENDING, next_attempt_at=5000.0, passes_at=700.0)])
+    assert await store.next_due_at("backend") == 700.0
+    assert await store.let_pass("backend", 699.0) == 0
+
+    assert await store.let_pass("backend", 700.0) == 1
+
+    assert await all_due(store) == [2, 1]
+    assert await store.let_pass("backend", 900.0) == 0
+    await store.settle([settled(2, DeliveryState.DELIVERED)])
+    assert await all_due(store) == [3, 1]
+
+
+async def test_a_refused_body_lets_later_ones_pass_at_once(store: Store) -> None:
+    await line_of(store, 2)
+
+    await store.settle([settled(1, DeliveryState.PENDING, at=100.0, next_attempt_at=5000.0, passes_at=100.0)])
+
+    assert await all_due(store) == [2, 1]
+
+
+async def test_hasten_makes_what_was_tried_before_due_oldest_first_but_keeps_not_before(store: Store) -> None:
+    for number in range(4):
+        await line_of(store, 1, f"task_{number}")
+    await store.settle(
+        [
+            settled(1, DeliveryState.PENDING, at=100.0, next_attempt_at=9000.0),
+            settled(2, DeliveryState.PENDING, at=150.0, next_attempt_at=8000.0),
+            settled(3, DeliveryState.PENDING, at=100.0, next_attempt_at=7000.0, not_before=600.0),
+        ]
+    )
+
+    assert await store.hasten("backend", 140.0, 200.0) == 2
+
+    assert [one.id for one in await store.due("backend", 300.0, 10)] == [1, 4]
+    assert [one.id for one in await store.due("backend", 700.0, 10)] == [1, 4, 3]
+
+
+async def test_the_stalest_is_the_one_that_was_tried_longest_ago(store: Store) -> None:
+    for number in range(3):
+        await line_of(store, 1, f"task_{number}")
+    await store.settle(
+        [
+            settled(1, DeliveryState.PENDING, at=120.0, next_attempt_at=9000.0),
+            settled(2, DeliveryState.PENDING, at=110.0, next_attempt_at=9000.0),
+            settled(3, DeliveryState.PENDING, at=130.0, next_attempt_at=9000.0),
+        ]
+    )
+
+    assert [one.id for one in await store.stalest("backend", 2)] == [2, 1]
+
+
+async def test_retry_makes_a_failed_delivery_due_with_a_fresh_schedule(store: Store) -> None:
+    await line_of(store, 2)
+    await store.settle([settled(1, DeliveryState.FAILED)])
+
+    delivery = await store.retry(1, NOW)
+
+    assert delivery is not None
+    assert (delivery.state, delivery.attempts, delivery.next_attempt_at) == (DeliveryState.PENDING, 1, NOW)
+    assert sorted(await all_due(store)) == [1, 2]
+    assert await store.retry(99, NOW) is None
+
+
+async def test_retrying_the_head_of_a_line_does_not_block_it(store: Store) -> None:
+    await line_of(store, 2)
+
+    await store.retry(1, NOW)
+
+    assert sorted(await all_due(store)) == [1, 2]
+
+
+async def test_replay_queues_what_was_told_in_order_under_the_old_ids(store: Store) -> None:
+    await line_of(store, 3)
+    before = [one.event_id for one in await store.events_after(0, 10)]
+    for number in (1, 2):
+        await store.settle([settled(number, DeliveryState.DELIVERED)])
+
+    assert await store.replay("backend", 0.0, None, NOW) == 2
+
+    seen = []
+    while due := await store.due("backend", FOREVER, 10):
+        assert len(due) == 1
+        seen.append(due[0].event_id)
+        await store.settle([settled(due[0].id, DeliveryState.DELIVERED)])
+    assert seen == before
+
+
+async def test_replay_covers_the_span_alone_and_what_was_retired(store: Store) -> None:
+    watch = await watched(store)
+    first = step(watch, "IN_PROGRESS", at=100.0)
+    await store.record([first, step(first.watch, "QUEUED", at=200.0)])
+    await store.settle([settled(1, DeliveryState.DELIVERED), settled(2, DeliveryState.DELIVERED)])
+
+    assert await store.replay("backend", 150.0, 300.0, NOW) == 1
+    assert await store.replay("nobody", 0.0, None, NOW) == 0
+    assert await store.replay("backend", 300.0, None, NOW) == 0
+
+
+async def test_what_is_old_and_finished_retires_and_nothing_else_does(store: Store) -> None:
+    for task_id in ("delivered", "pending", "failed", "active"):
+        watch = await watched(store, task_id)
+        await store.record([step(watch, "IN_PROGRESS" if task_id == "active" else "COMPLETED", at=100.0)])
+    ids = {one.task_id: one.id for one in (await store.list_deliveries(None, None, 10, None))[0]}
+    await store.settle(
+        [
+            settled(ids["delivered"], DeliveryState.DELIVERED),
+            settled(ids["failed"], DeliveryState.FAILED),
+            settled(ids["active"], DeliveryState.DELIVERED),
+        ]
+    )
+
+    assert await store.retire(before=FOREVER * 1000) > 0
+
+    watches = {watch.key.task_id for watch in (await store.list_watches(WatchFilter(), 10, None))[0]}
+    deliveries = {one.task_id for one in (await store.list_deliveries(None, None, 10, None))[0]}
+    assert watches == {"pending", "active"}
+    assert deliveries == {"pending", "failed"}
+    assert len(await store.transitions(TaskKey("mixpeek", "active"))) == 1
+    assert len(await store.transitions(TaskKey("mixpeek", "delivered"))) == 0
+
+
+async def test_troubles_are_kept_with_the_event_that_tells_of_them(store: Store) -> None:
+    notice = event(1, key=None, channels=("alerts",), order_key="channel backend")
+    trouble = ChannelTrouble(channel="backend", failing_since=50.0, alerted_at=350.0)
+
+    await store.announce(notice, trouble)
+    assert await store.troubles() == [trouble]
+    assert len(await all_due(store, "alerts")) == 1
+
+    await store.announce(None, None, recovered="backend")
+    assert await store.troubles() == []
+
+
+async def test_the_outbox_counts_every_channel(store: Store) -> None:
+    await line_of(store, 2)
+    await store.settle([settled(1, DeliveryState.FAILED)])
+
+    (depth,) = await store.outbox()
+
+    assert (depth.channel, depth.pending, depth.failed, depth.oldest_created_at) == ("backend", 1, 1, 100.0)
+
+
+async def test_a_caller_that_is_cancelled_leaves_the_store_working(store: Store) -> None:
+    async def add(number: int) -> None:
+        await store.add([request(f"task_{number}")], NOW)
+
+    for deadline in (0.0, 0.0001, 0.001):
+        with anyio.move_on_after(deadline):
+            async with anyio.create_task_group() as tasks:
+                for number in range(5):
+                    tasks.start_soon(add, number)
+
+    added = await store.add([request("after")], NOW)
+    assert added.added == 1
+
+
+async def test_many_writers_at_once_all_get_their_own_answer(store: Store) -> None:
+    results: dict[int, int] = {}
+
+    async def add(number: int) -> None:
+        results[number] = (await store.add([request(f"task_{number % 10}")], NOW)).added
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(40):
+            tasks.start_soon(add, number)
+
+    assert sum(results.values()) == 10
+
+
+Operation = tuple[str, int]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    operations=st.lists(
+        st.tuples(
+            st.sampled_from(["record", "deliver", "fail", "refuse", "poison", "pass", "retry", "replay", "hasten"]),
+            st.integers(0, 5),
+        ),
+        max_size=30,
+    )
+)
+@pytest.mark.parametrize("name", plugins.names("stores"))
+async def test_every_line_always_has_its_oldest_as_head_and_nothing_is_lost(
+    name: str, operations: list[Operation], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with opened(name, tmp_path_factory.mktemp("lines")) as store:
+        watches = [await watched(store, f"task_{number}") for number in range(2)]
+        recorded = 0
+        for operation, number in operations:
+            recorded += await _apply(store, operation, number, watches)
+            await _assert_heads(store)
+        while due := await store.due("backend", FOREVER, 100):
+            await store.settle([settled(one.id, DeliveryState.DELIVERED) for one in due])
+        ended, _ = await store.list_deliveries(None, None, 1000, None)
+        assert len(ended) == recorded
+        assert all(one.state is not DeliveryState.PENDING for one in ended)
+
+
+async def _apply(store: Store, operation: str, number: int, watches: list[Watch]) -> int:
+    due = await store.due("backend", FOREVER, 100)
+    chosen = due[number % len(due)].id if due else None
+    if operation == "record":
+        change = step(watches[number % 2], "IN_PROGRESS")
+        watches[number % 2] = change.watch
+        await store.record([change])
+        return 1
+    if operation == "retry":
+        await store.retry(number + 1, NOW)
+    elif operation == "replay":
+        await store.replay("backend", 0.0, None, NOW)
+    elif operation == "hasten":
+        await store.hasten("backend", FOREVER, NOW)
+    elif operation == "pass":
+        await store.let_pass("backend", FOREVER)
+    elif chosen is not None:
+        state = {"deliver": DeliveryState.DELIVERED, "fail": DeliveryState.FAILED}.get(operation, DeliveryState.PENDING)
+        passes_at = {"refuse": 800.0, "poison": 100.0}.get(operation)
+        await store.settle([settled(chosen, state, next_attempt_at=900.0, passes_at=passes_at)])
+    return 0
+
+
+async def _assert_heads(store: Store) -> None:
+    """Whatever is pending is due, or waits behind something older of its task that is."""
+    due = {one.id for one in await store.due("backend", FOREVER, 1000)}
+    pending, _ = await store.list_deliveries(DeliveryState.PENDING, None, 1000, None)
+    for task_id in {one.task_id for one in pending}:
+        line = sorted(one.id for one in pending if one.task_id == task_id)
+        waiting = [number for number in line if number not in due]
+        assert due & set(line)
+        assert not waiting or any(number < waiting[0] for number in due & set(line))

@@ -1,0 +1,441 @@
+"""The outbox's half in virtual time, over the real store: order, schedule, outages, alerts, shutdown."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from tests.examples import request, step
+from tests.virtual_time import VirtualLoop, attentive, outside, wall
+from watcher.dispatcher import Dispatcher
+from watcher.errors import DeliveryError, DeliveryFailure, StoreError
+from watcher.metrics import Metrics
+from watcher.model import Delivery, DeliveryState, Event, Message, Settlement, Watch
+from watcher.payload import new_event_id, notice_event
+from watcher.settings import ChannelSettings
+from watcher.stores import sqlite
+from watcher.wakeup import Wakeup
+
+pytestmark = pytest.mark.anyio
+
+DOWN = DeliveryError(DeliveryFailure.UNAVAILABLE, "HTTP 503", status=503)
+POISON = DeliveryError(DeliveryFailure.REFUSED, "HTTP 400", status=400, body_refused=True)
+MINUTE = 60.0
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+@dataclass
+class ScriptedChannel:
+    """Answers as `outcome(message, time)` says: None is a success."""
+
+    outcome: Callable[[Message, float], Exception | None] = lambda message, now: None
+    takes: float = 0.0
+    attempts: list[tuple[float, str]] = field(default_factory=list)
+    delivered: list[tuple[float, str]] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    async def send(self, message: Message) -> int:
+        now = anyio.current_time()
+        self.attempts.append((now, message.event_id))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await anyio.sleep(self.takes)
+        finally:
+            self.in_flight -= 1
+        if (error := self.outcome(message, now)) is not None:
+            raise error
+        self.delivered.append((anyio.current_time(), message.event_id))
+        return 200
+
+
+class House:
+    """A store, and the dispatchers that work on it."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = attentive(store)
+        self.outbox = Wakeup()
+        self.metrics = Metrics(CollectorRegistry(), "test")
+        self.watches: dict[str, Watch] = {}
+
+    def dispatcher(self, channel: ScriptedChannel, name: str = "backend", **given: Any) -> Dispatcher:
+        def notice(kind: str, *, at: float, data: Mapping[str, object], channel: str) -> Event:
+            others = tuple({"backend", "alerts"} - {channel})
+            return notice_event(
+                kind, at=at, event_id=new_event_id(), data=data, order_key=f"channel {channel}", channels=others
+            )
+
+        return Dispatcher(
+            settings=ChannelSettings(name=name, type="scripted", **given),
+            channel=channel,
+            store=self.store,
+            notice=notice,
+            metrics=self.metrics.channel(name),
+            outbox=self.outbox,
+            wall=wall,
+            random=Random(7),
+        )
+
+    async def tell(self, task_id: str = "task_1", status: str = "IN_PROGRESS", *channels: str) -> str:
+        """Store one transition of a task and return its event's id."""
+        if task_id not in self.watches:
+            self.watches[task_id] = (await self.store.add([request(task_id)], wall())).watches[0]
+        change = step(self.watches[task_id], status, at=wall(), channels=channels or ("backend",))
+        assert await self.store.record([change]) == [True]
+        self.watches[task_id] = change.watch
+        self.outbox.set()
+        assert change.event is not None
+        return change.event.event_id
+
+    async def deliveries(self, channel: str = "backend") -> list[Delivery]:
+        found, _ = await self.store.list_deliveries(None, channel, 1000, None)
+        return list(reversed(found))
+
+    async def types(self) -> list[str]:
+        return [one.type for one in await self.store.events_after(0, 10_000)]
+
+
+@asynccontextmanager
+async def house_at(folder: Path) -> AsyncIterator[House]:
+    with outside():
+        opening = sqlite.create(f"sqlite:///{folder}/watcher.db", wall=wall)
+        store = await opening.__aenter__()
+    try:
+        yield House(store)
+    finally:
+        with outside():
+            await opening.__aexit__(None, None, None)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with house_at(tmp_path) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def running(*dispatchers: Dispatcher) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as tasks:
+        for dispatcher in dispatchers:
+            tasks.start_soon(dispatcher.run)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_stored_event_is_delivered_at_once_and_once(house: House) -> None:
+    channel = ScriptedChannel()
+    async with running(house.dispatcher(channel)):
+        event_id = await house.tell()
+        await anyio.sleep(3600)
+
+    assert channel.attempts == [(pytest.approx(0, abs=0.1), event_id)]
+    (delivery,) = await house.deliveries()
+    assert (delivery.state, delivery.attempts, delivery.last_status) == (DeliveryState.DELIVERED, 1, 200)
+
+
+async def test_one_that_keeps_failing_among_others_keeps_its_schedule_and_ends_failed(house: House) -> None:
+    channel = ScriptedChannel(lambda message, now: DOWN if "task_1" in message.event_id else None)
+    async with running(house.dispatcher(channel, attempts=(0.0, 5.0, 300.0, 200.0))):
+        event_id = await house.tell()
+        for number in range(25):
+            await house.tell(f"busy_{number}")
+            await anyio.sleep(30)
+
+    times = [at for at, sent in channel.attempts if sent == event_id]
+    assert 505 <= times[-1] <= 505 * 1.1 + 10
+    (delivery,) = [one for one in await house.deliveries() if one.event_id == event_id]
+    assert delivery.state is DeliveryState.FAILED
+    assert [one.state for one in await house.deliveries()].count(DeliveryState.DELIVERED) == 25
+
+
+async def test_attempts_follow_the_schedule_with_jitter_that_only_adds(house: House) -> None:
+    channel = ScriptedChannel(lambda message, now: DOWN)
+    attempts = (0.0, 5.0, 30.0, 40.0)
+    async with running(house.dispatcher(channel, attempts=attempts)):
+        await house.tell()
+        await anyio.sleep(3600)
+
+    times = [at for at, _ in channel.attempts]
+    delays = [later - earlier for earlier, later in pairwise(times)]
+    assert len(delays) == 3
+    for delay, wanted in zip(delays, attempts[1:], strict=True):
+        assert wanted <= delay <= wanted * 1.1 + 0.01
+    (delivery,) = await house.deliveries()
+    assert (delivery.state, delivery.attempts, delivery.last_error) == (DeliveryState.FAILED, 4, "HTTP 503")
+
+
+async def test_early_attempts_use_up_nothing_of_the_schedule(house: House) -> None:
+    channel = ScriptedChannel(lambda message, now: DOWN)
+    attempts = (0.0, 5.0, 1800.0, 3600.0)
+    async with running(house.dispatcher(channel, attempts=attempts)):
+        await house.tell()
+        await anyio.sleep(sum(attempts) - 100)
+
+        times = [at for at, _ in channel.attempts]
+        assert max(later - earlier for earlier, later in pairwise(times)) <= 60
+        assert (await house.deliveries())[0].state is DeliveryState.PENDING
+        await anyio.sleep(sum(attempts) * 0.1 + 200)
+
+    assert (await house.deliveries())[0].state is DeliveryState.FAILED
+
+
+async def test_events_of_one_task_arrive_in_order_whatever_fails(house: House) -> None:
+    random = Random(3)
+    channel = ScriptedChannel(lambda message, now: DOWN if random.random() < 0.4 else None, takes=0.2)
+    async with running(house.dispatcher(channel)):
+        sent = [await house.tell() for _ in range(12)]
+        await anyio.sleep(9 * MINUTE)
+
+    assert [event_id for _, event_id in channel.delivered] == sent
+
+
+async def test_later_events_pass_one_that_is_refused_for_longer_than_order_wait(house: House) -> None:
+    stuck = ""
+    channel = ScriptedChannel(lambda message, now: DOWN if message.event_id == stuck else None)
+    async with running(house.dispatcher(channel, order_wait=600.0)):
+        stuck = await house.tell()
+        later = await house.tell()
+        await anyio.sleep(590)
+        assert channel.delivered == []
+        await anyio.sleep(30)
+
+    assert [event_id for _, event_id in channel.delivered] == [later]
+
+
+async def test_a_terminal_event_behind_a_poisoned_one_is_not_held_back(house: House) -> None:
+    poisoned = ""
+    channel = ScriptedChannel(lambda message, now: POISON if message.event_id == poisoned else None)
+    async with running(house.dispatcher(channel)):
+        poisoned = await house.tell()
+        terminal = await house.tell(status="COMPLETED")
+        await anyio.sleep(1)
+
+    assert [event_id for _, event_id in channel.delivered] == [terminal]
+
+
+async def test_a_receiver_down_for_forty_minutes_gets_everything_within_a_minute_oldest_first(house: House) -> None:
+    back_at = 40 * MINUTE
+    channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None, takes=0.05)
+    async with running(house.dispatcher(channel, concurrency=1)):
+        sent = []
+        for number in range(60):
+            sent.append(await house.tell(f"task_{number}"))
+            await anyio.sleep(30)
+        await anyio.sleep(back_at + 60 - anyio.current_time())
+
+    assert sorted(event_id for _, event_id in channel.delivered) == sorted(sent)
+    first_success, *rest = [event_id for _, event_id in channel.delivered]
+    assert rest == [event_id for event_id in sent if event_id != first_success]
+
+
+async def test_one_poisoned_delivery_among_healthy_ones_causes_no_storm(house: House) -> None:
+    poisoned = ""
+    channel = ScriptedChannel(lambda message, now: DOWN if message.event_id == poisoned else None)
+    async with running(house.dispatcher(channel)):
+        poisoned = await house.tell("poisoned")
+        for number in range(600):
+            await house.tell(f"task_{number % 20}")
+            await anyio.sleep(1)
+
+    assert sum(event_id == poisoned for _, event_id in channel.attempts) <= 600 / 45 + 6
+    assert len(channel.delivered) == 600
+
+
+async def test_retry_after_is_a_floor_and_pauses_the_whole_channel(house: House) -> None:
+    busy = DeliveryError(DeliveryFailure.RATE_LIMITED, "HTTP 429", status=429, retry_after=300.0)
+    channel = ScriptedChannel(lambda message, now: busy if now < 1 else None)
+    async with running(house.dispatcher(channel, concurrency=1)):
+        await house.tell("task_1")
+        await anyio.sleep(2)
+        await house.tell("task_2")
+        await anyio.sleep(297)
+        assert len(channel.attempts) == 1
+        await anyio.sleep(60)
+
+    assert len(channel.delivered) == 2
+    assert channel.delivered[0][0] >= 300
+
+
+async def test_a_slow_channel_delays_no_other(house: House) -> None:
+    slow, quick = ScriptedChannel(takes=14.0), ScriptedChannel()
+    async with running(house.dispatcher(slow, "alerts", concurrency=1), house.dispatcher(quick)):
+        for number in range(20):
+            await house.tell(f"task_{number}", "IN_PROGRESS", "backend", "alerts")
+        await anyio.sleep(1)
+        assert len(quick.delivered) == 20
+        assert len(slow.delivered) == 0
+
+
+async def test_no_more_are_in_flight_than_allowed(house: House) -> None:
+    channel = ScriptedChannel(takes=1.0)
+    async with running(house.dispatcher(channel, concurrency=3)):
+        for number in range(30):
+            await house.tell(f"task_{number}")
+        await anyio.sleep(60)
+
+    assert channel.most_in_flight == 3
+    assert len(channel.delivered) == 30
+
+
+async def test_the_others_hear_once_that_a_channel_refuses_and_once_that_it_recovers(house: House) -> None:
+    back_at = 3600.0
+    channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None)
+    alerts = ScriptedChannel()
+    async with running(house.dispatcher(channel, alert_after=300.0), house.dispatcher(alerts, "alerts")):
+        await house.tell()
+        await anyio.sleep(299)
+        assert alerts.attempts == []
+        await anyio.sleep(12)
+        assert len(alerts.delivered) == 1
+        await anyio.sleep(back_at)
+
+    assert [kind for kind in await house.types() if kind.startswith("channel")] == [
+        "channel.failing",
+        "channel.recovered",
+    ]
+    assert len(alerts.delivered) == 2
+
+
+async def test_a_restart_neither_repeats_nor_forgets_an_alert(house: House) -> None:
+    channel = ScriptedChannel(lambda message, now: DOWN if now < 2000 else None)
+    async with running(house.dispatcher(channel)):
+        await house.tell()
+        await anyio.sleep(200)
+    async with running(house.dispatcher(channel)):
+        await anyio.sleep(120)
+        assert (await house.types()).count("channel.failing") == 1
+    async with running(house.dispatcher(channel)):
+        await anyio.sleep(3600)
+
+    assert (await house.types())[1:] == ["channel.failing", "channel.recovered"]
+
+
+async def test_a_delivery_that_ends_failed_is_alerted_of_before_the_time_is_over(house: House) -> None:
+    channel = ScriptedChannel(lambda message, now: POISON)
+    async with running(house.dispatcher(channel, attempts=(0.0, 1.0))):
+        await house.tell()
+        await anyio.sleep(5)
+
+    assert "channel.failing" in await house.types()
+
+
+async def test_a_restart_repeats_only_what_was_in_flight(house: House) -> None:
+    channel = ScriptedChannel(takes=10.0)
+    async with running(house.dispatcher(channel, concurrency=2)):
+        for number in range(5):
+            await house.tell(f"task_{number}")
+        await anyio.sleep(15)
+    repeated = {event_id for _, event_id in channel.attempts} - {event_id for _, event_id in channel.delivered}
+    async with running(house.dispatcher(channel, concurrency=2)):
+        await anyio.sleep(60)
+
+    counts = [sum(sent == event_id for _, sent in channel.attempts) for event_id in repeated]
+    assert len(channel.delivered) == 5
+    assert len(channel.attempts) == 5 + len(repeated)
+    assert counts == [2, 2]
+
+
+class FullDisk:
+    """The store, whose disk is full while `full`."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.full = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def settle(self, settlements: list[Settlement]) -> None:
+        if self.full:
+            raise StoreError("the disk is full: nothing was stored")
+        await self._store.settle(settlements)
+
+
+async def test_what_could_not_be_settled_is_kept_and_not_sent_again(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel = ScriptedChannel()
+    disk = FullDisk(house.store)
+    house.store = disk
+    disk.full = True
+    async with running(house.dispatcher(channel)):
+        await house.tell()
+        await anyio.sleep(100)
+        assert len(channel.attempts) == 1
+        disk.full = False
+        await anyio.sleep(5)
+
+    assert (await house.deliveries())[0].state is DeliveryState.DELIVERED
+    assert sum("disk is full" in record.message for record in caplog.records) == 1
+
+
+async def test_closing_tries_once_what_was_never_tried_and_finishes_what_is_in_flight(house: House) -> None:
+    channel = ScriptedChannel(lambda message, now: DOWN if "task_0" in message.event_id else None, takes=2.0)
+    dispatcher = house.dispatcher(channel, concurrency=1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(dispatcher.run)
+        for number in range(3):
+            await house.tell(f"task_{number}")
+        await anyio.sleep(1)
+        await dispatcher.close()
+
+    assert len(channel.attempts) == 3
+    states = [one.state for one in await house.deliveries()]
+    assert states == [DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.DELIVERED]
+
+
+async def test_an_unexpected_error_is_tried_again(house: House) -> None:
+    channel = ScriptedChannel(lambda message, now: KeyError("bug") if now < 1 else None)
+    async with running(house.dispatcher(channel)):
+        await house.tell()
+        await anyio.sleep(10)
+
+    assert len(channel.delivered) == 1
+
+
+async def test_a_clock_set_back_holds_nothing_up(house: House) -> None:
+    channel = ScriptedChannel()
+    slip = 0.0
+    dispatcher = house.dispatcher(channel)
+    dispatcher._wall = lambda: wall() + slip
+    async with running(dispatcher):
+        await anyio.sleep(5)
+        slip = -7200.0
+        await house.tell()
+        await anyio.sleep(70)
+
+    assert len(channel.delivered) == 1
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(outcomes=st.lists(st.sampled_from(["ok", "down", "poison"]), max_size=40), seed=st.integers(0, 1000))
+async def test_every_delivery_ends_and_none_is_sent_after_it_did(
+    outcomes: list[str], seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    remaining = iter(outcomes)
+    errors = {"ok": None, "down": DOWN, "poison": POISON}
+    channel = ScriptedChannel(lambda message, now: errors[next(remaining, "ok")], takes=0.1)
+    async with house_at(tmp_path_factory.mktemp("outbox")) as house:
+        async with running(house.dispatcher(channel, attempts=(0.0, 1.0, 2.0), concurrency=2)):
+            sent = [await house.tell(f"task_{number % 3}") for number in range(9)]
+            await anyio.sleep(3600)
+        found = await house.deliveries()
+
+    delivered = [event_id for _, event_id in channel.delivered]
+    assert len(delivered) == len(set(delivered))
+    assert len(found) == len(sent)
+    assert {one.state for one in found} <= {DeliveryState.DELIVERED, DeliveryState.FAILED}
