@@ -120,9 +120,9 @@ def render(message: Message, settings: Settings) -> dict[str, Any]:
     """Return the Slack message (`text` and `blocks`) that tells `message`, within every limit of Slack's."""
     told = _told(message.body)
     headline = _headline(message.type, told)
-    text = escape(_cut(headline, _TEXT))
+    text = _escaped_cut(_one_line(headline), _TEXT)
     if error := _text_of(told.get("error_message")):
-        text += f": {escape(_cut(_one_line(error), _ITEM))}"
+        text += f": {_escaped_cut(_one_line(error), _ITEM)}"
     blocks = [_header(headline), *_fields(message, told), *_error(told), *_partial(told), *_links(told, settings)]
     if settings.mention and matches(settings.mention_on, message.type):
         text = f"{settings.mention} {text}"

@@ -1,0 +1,225 @@
+"""Reading the settings: what is taken from where, and what each mistake is answered with."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.examples import SECRET
+from watcher import configuration
+from watcher.errors import ConfigurationError
+from watcher.settings import Settings, parse_duration
+
+EXAMPLE = Path(__file__).parent.parent / "config" / "watcher.example.yaml"
+ENVIRON = {"MIXPEEK_API_KEY": "sk_hidden_0123"}
+WEBHOOK = f"""
+  - name: backend
+    type: webhook
+    url: https://backend.example/hidden
+    secrets: [{SECRET}]
+"""
+
+
+def load(folder: Path, text: str, environ: Mapping[str, str] = ENVIRON) -> Settings:
+    path = folder / "watcher.yaml"
+    path.write_text(text)
+    return configuration.load(path, {"HOME": str(folder), **environ})
+
+
+def problems(folder: Path, text: str, environ: Mapping[str, str] = ENVIRON) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(folder, text, environ)
+    assert SECRET not in str(caught.value)
+    assert "sk_hidden" not in str(caught.value)
+    return caught.value.problems
+
+
+def test_the_example_loads(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text()
+    for name, secret in {
+        "mixpeek-api-key": "sk_x",
+        "backend": f"{SECRET}\n{SECRET}\n",
+        "slack-webhook": "https://hooks.slack.example/x",
+        "watcher-token": "token",
+        "heartbeat": "https://beat.example/x",
+    }.items():
+        (tmp_path / name).write_text(secret + "\n")
+        text = text.replace(f"/run/secrets/{name}", str(tmp_path / name))
+
+    loaded = load(tmp_path, text)
+
+    assert [channel.name for channel in loaded.channels] == ["backend", "alerts"]
+    assert loaded.channels[0].attempts[-1] == 86400
+    assert loaded.routes[1].labels == {"team": "search"}
+    assert loaded.server.api_token is not None
+    assert loaded.server.api_token.get_secret_value() == "token"
+    assert configuration.warnings(loaded) == []
+
+
+def test_without_a_file_the_environment_is_enough(tmp_path: Path) -> None:
+    environ = {
+        **ENVIRON,
+        "HOME": str(tmp_path),
+        "MIXPEEK_BASE_URL": "http://127.0.0.1:9",
+        "WATCHER_WEBHOOK_URL": "https://backend.example/x",
+        "WATCHER_WEBHOOK_SECRETS": f"{SECRET},{SECRET} {SECRET}",
+        "WATCHER_SLACK_URL": "https://hooks.slack.example/x",
+    }
+    loaded = configuration.load(None, environ)
+
+    assert [(channel.name, channel.type) for channel in loaded.channels] == [("webhook", "webhook"), ("slack", "slack")]
+    assert loaded.sources[0].name == "mixpeek"
+    assert json.loads(loaded.sources[0].model_dump_json())["base_url"] == "http://127.0.0.1:9"
+
+
+def test_the_environment_is_on_top_of_the_file(tmp_path: Path) -> None:
+    environ = {
+        **ENVIRON,
+        "WATCHER_SERVER__PORT": "9090",
+        "WATCHER_POLLING__MIN_INTERVAL": "500ms",
+        "WATCHER_ROUTES": '[{"channels": ["backend"], "statuses": ["FAILED"]}]',
+    }
+    loaded = load(tmp_path, f"server: {{port: 1, host: localhost}}\nchannels:{WEBHOOK}", environ)
+
+    assert (loaded.server.port, loaded.server.host) == (9090, "localhost")
+    assert loaded.polling.min_interval == 0.5
+    assert loaded.routes[0].statuses == ("FAILED",)
+
+
+def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
+    injected = {
+        "WATCHER_PORT": "tcp://10.0.0.1:8080",
+        "WATCHER_SERVICE_HOST": "10.0.0.1",
+        "WATCHER_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "WATCHER_SERVER_PORT": "x",
+    }
+    assert load(tmp_path, "", {**ENVIRON, **injected}).server.port == 8080
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("serverr: {}", "watcher.yaml:1: serverr: unknown key; did you mean 'server'?"),
+        ("\nserver:\n  prot: 1", "watcher.yaml:3: server.prot: unknown key; did you mean 'port'?"),
+        (
+            f"channels:{WEBHOOK}    secretz: []",
+            "watcher.yaml:6: channels[0].secretz: unknown key; did you mean 'secrets'?",
+        ),
+        ("server: {port: 1, port: 2}", "watcher.yaml:1: port: stands twice, first on line 1"),
+        ("server: {port: 99999}", "watcher.yaml:1: server.port: input should be less than or equal to 65535"),
+        ("polling: {min_interval: soon}", "watcher.yaml:1: polling.min_interval: 'soon' is not a duration"),
+        ("polling: {min_interval: 60s}", "polling.min_interval: is longer than polling.max_interval"),
+        ("channels: {}", "watcher.yaml:1: channels: expected a list"),
+        ("channels: [{name: x, type: pager}]", "watcher.yaml:1: channels[0].type: there is no channel of type 'pager'"),
+        ("channels: [{name: x, type: slack}]", "channels[0]: url is missing: give url, url_file"),
+        (f"channels:{WEBHOOK}{WEBHOOK}", "channels: two of them are called 'backend'"),
+        ("routes: [{channels: [nobody]}]", "routes[0].channels: there is no channel 'nobody'"),
+        ("server: {host: 0.0.0.0}", "server.host: 0.0.0.0 is reached from outside; set server.api_token"),
+        ("server: {api_token: a, api_token_file: b}", "give either api_token or api_token_file, not both"),
+        ("server: {api_token_file: /does/not/exist}", "/does/not/exist cannot be read: No such file or directory"),
+        ("server: [", "watcher.yaml:1: "),
+        ("- a", "watcher.yaml: holds no settings"),
+        ("a: &a [*a]", "unknown key"),
+        ("sources: [5]", "sources[0]: expected a mapping"),
+        ("channels: [{name: x, type: webhook, url: nonsense, secrets: [whsec_c2hvcnQ=]}]", "url: is not a URL"),
+        ("channels: [{name: x, type: webhook, url: nonsense, secrets: [whsec_c2hvcnQ=]}]", "secrets[0]: holds 5 bytes"),
+    ],
+)
+def test_each_mistake_is_said_in_one_line_with_its_place(tmp_path: Path, text: str, problem: str) -> None:
+    found = problems(tmp_path, text)
+    assert any(problem in line for line in found), found
+    assert all("\n" not in line for line in found)
+
+
+def test_a_missing_key_names_every_way_to_give_it(tmp_path: Path) -> None:
+    assert problems(tmp_path, "", {}) == [
+        "watcher.yaml: sources[0]: api_key is missing: give api_key, api_key_file or the variable MIXPEEK_API_KEY"
+    ]
+
+
+def test_an_unknown_name_in_the_environment_is_said_by_its_variable(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "", {**ENVIRON, "WATCHER_SERVER__PROT": "1"})
+    assert line == "WATCHER_SERVER__PROT: server.prot: unknown key; did you mean 'port'?"
+    (line,) = problems(tmp_path, "", {**ENVIRON, "WATCHER_SERVR__PORT": "1"})
+    assert line == "WATCHER_SERVR__PORT: no section is called 'servr'; did you mean 'server'?"
+
+
+def test_every_mistake_is_said_at_once(tmp_path: Path) -> None:
+    assert len(problems(tmp_path, "server: {port: x, nope: 1}\npolling: {multiplier: 0}")) == 3
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing.yaml"):
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            configuration.load(path, ENVIRON)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=80) | st.text(alphabet="abc:[]{}-&*!|>#'\" \n\t0~%@", max_size=60).map(str.encode))
+def test_any_bytes_are_settings_or_a_configuration_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "watcher.yaml"
+    path.write_bytes(content)
+    try:
+        configuration.load(path, {**ENVIRON, "HOME": str(tmp_path)})
+    except ConfigurationError as error:
+        assert error.problems
+
+
+def test_no_secret_shows_in_what_is_printed(tmp_path: Path) -> None:
+    text = f"""
+channels:{WEBHOOK}    headers: {{Authorization: Bearer hidden_7}}
+heartbeat: {{url: "https://beat.example/hidden_8"}}
+server: {{api_token: hidden_9}}
+"""
+    loaded = load(tmp_path, text)
+    shown = f"{loaded!r} {loaded} {json.dumps(configuration.masked(loaded))}"
+
+    assert "hidden" not in shown
+    assert SECRET not in shown
+    assert "hidden_9" in configuration.secret_values(loaded)
+    assert SECRET.removeprefix("whsec_") in configuration.secret_values(loaded)
+    assert "Bearer hidden_7" in configuration.secret_values(loaded)
+
+
+def test_a_configuration_in_which_nobody_hears_of_trouble_gets_one_warning(tmp_path: Path) -> None:
+    loaded = load(tmp_path, f"channels:{WEBHOOK}routes: [{{channels: [backend], events: [task.failed]}}]")
+    assert configuration.warnings(loaded) == [
+        "nobody hears source.unreachable, task.lost, channel.failing: a person would miss that something is wrong"
+    ]
+
+
+def test_the_schema_knows_every_key_of_the_example() -> None:
+    import yaml
+
+    schema = configuration.schema()
+    example: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    assert example.keys() == schema["properties"].keys()
+    for name, value in example.items():
+        shape = schema["properties"][name]
+        if isinstance(value, dict):
+            assert value.keys() <= shape["properties"].keys()
+        elif name == "routes":
+            assert all(item.keys() <= shape["items"]["properties"].keys() for item in value)
+        else:
+            kinds = {one["properties"]["type"]["const"]: one for one in shape["items"]["anyOf"]}
+            for item in value:
+                assert item.keys() <= kinds[item.get("type", "mixpeek")]["properties"].keys()
+
+
+@given(
+    st.floats(0, 1e6, allow_nan=False).map(lambda number: round(number, 3)),
+    st.sampled_from(["ms", "s", "m", "h", "d", ""]),
+)
+def test_durations_are_numbers_with_a_unit(number: float, unit: str) -> None:
+    size = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}[unit]
+    assert parse_duration(f"{number:f}{unit}") == pytest.approx(float(f"{number:f}") * size)
+
+
+@pytest.mark.parametrize("value", ["", "-1s", "1 week", "s", "1e3", True, None, [], float("nan"), -1])
+def test_what_is_no_duration_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration(value)

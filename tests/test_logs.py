@@ -1,0 +1,51 @@
+"""The log holds no secret and no forged line."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from watcher import logs
+from watcher.settings import LogSettings
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+def logged(
+    form: str, text: str, *details: object, secrets: tuple[str, ...] = (), error: Exception | None = None
+) -> str:
+    stream = io.StringIO()
+    logs.configure(LogSettings.model_validate({"format": form}), secrets=secrets, stream=stream)
+    logging.getLogger("watcher.test").error(text, *details, exc_info=error)
+    return stream.getvalue()
+
+
+def test_json_lines_hold_what_happened() -> None:
+    line = json.loads(logged("auto", "task %s", "t1"))
+    assert (line["level"], line["logger"], line["message"]) == ("error", "watcher.test", "task t1")
+    assert line["time"].endswith("Z")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_secrets_are_masked_wherever_they_stand(form: str) -> None:
+    secret = "whsec_abc/def+ghi="
+    shown = logged(
+        form, "%s and whsec_abc%%2Fdef%%2Bghi%%3D", secret, secrets=(secret,), error=ValueError(f"bad {secret}")
+    )
+    assert "abc" not in shown
+    assert shown.count("********") == 3
+
+
+def test_text_from_outside_forges_no_line() -> None:
+    for form in ("text", "json"):
+        assert len(logged(form, "%s", "one\nERROR forged\r\x1b[2J").splitlines()) == 1

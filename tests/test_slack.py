@@ -1,0 +1,193 @@
+"""Slack messages: within every limit, pinging nobody, and worth reading."""
+
+import json
+import re
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from slack_sdk.models.blocks import ActionsBlock, HeaderBlock, SectionBlock
+
+from tests.virtual_time import VirtualLoop, wall
+from watcher.channels import slack
+from watcher.model import Message
+
+pytestmark = pytest.mark.anyio
+
+MENTION = "<!here>"
+LINKS = {"Task": "https://console.example/tasks/{task_id}", "Runbook": "https://wiki.example/batches"}
+SETTINGS = slack.Settings(name="alerts", url="https://hooks.slack.example/x", mention=MENTION, links=LINKS)
+BLOCKS: dict[str, Any] = {"header": HeaderBlock, "section": SectionBlock, "actions": ActionsBlock}
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+texts = st.text() | st.sampled_from(["<!channel>", "&<>" * 2000, "word " * 3000, "`" * 5000, "<@U1>", "x" * 9000])
+told = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(
+            ("task_id", "task_type", "namespace", "previous_status", "error_message", "reason", "since", "source"),
+            texts | json_values,
+        ),
+        "status": st.sampled_from(["FAILED", "COMPLETED_WITH_ERRORS"]) | texts,
+        "labels": st.dictionaries(texts, texts, max_size=5) | json_values,
+        "outputs": json_values
+        | st.fixed_dictionaries(
+            {"failed_count": json_values},
+            optional={
+                "processed_count": json_values,
+                "success_rate": json_values,
+                "errors": st.lists(texts | json_values),
+            },
+        ),
+    },
+)
+
+
+def message(kind: str, data: object, watched_for: float | None = 125.0) -> Message:
+    body = json.dumps({"type": kind, "timestamp": "2026-11-23T07:00:00.123456Z", "data": data}).encode()
+    return Message(event_id="msg_1", type=kind, body=body, watched_for=watched_for)
+
+
+def rendered(kind: str, **data: Any) -> dict[str, Any]:
+    return slack.render(message(kind, data), SETTINGS)
+
+
+def shown(rendering: dict[str, Any]) -> str:
+    return json.dumps(rendering["blocks"], ensure_ascii=False)
+
+
+def texts_of(value: Any) -> list[str]:
+    """Every text that Slack reads as markup."""
+    if isinstance(value, list):
+        return [text for item in value for text in texts_of(item)]
+    if not isinstance(value, dict):
+        return []
+    if value.get("type") == "mrkdwn":
+        return [value["text"]]
+    return [text for item in value.values() for text in texts_of(item)]
+
+
+def assert_sound(rendering: dict[str, Any]) -> None:
+    assert 0 < len(rendering["text"]) <= 4000
+    assert len(rendering["blocks"]) <= 50
+    for block in rendering["blocks"]:
+        BLOCKS[block["type"]](**{name: value for name, value in block.items() if name != "type"}).to_dict()
+        for field in block.get("fields", ()):
+            assert 0 < len(field["text"]) <= 2000
+        if block["type"] == "section" and "text" in block:
+            assert 0 < len(block["text"]["text"]) <= 3000
+        if block["type"] == "header":
+            assert 0 < len(block["text"]["text"]) <= 150
+    for text in [rendering["text"], *texts_of(rendering["blocks"])]:
+        assert "<" not in text.replace(MENTION, "", 1)
+        assert not re.search(r"&(?!amp;|lt;|gt;)", text)
+
+
+@given(kind=st.sampled_from(["task.failed", "task.completed_with_errors", "source.unreachable"]) | texts, data=told)
+def test_whatever_the_event_holds_the_message_keeps_slacks_limits_and_pings_nobody(kind: str, data: object) -> None:
+    assert_sound(slack.render(message(kind, data), SETTINGS))
+
+
+@given(body=st.binary(max_size=50))
+def test_a_body_that_is_no_event_is_still_a_message(body: bytes) -> None:
+    assert_sound(slack.render(Message(event_id="msg_1", type="task.failed", body=body), SETTINGS))
+
+
+def test_a_failure_shows_what_a_person_wants_to_know() -> None:
+    rendering = rendered(
+        "task.failed",
+        task_id="task_1",
+        task_type="api_x",
+        namespace="production",
+        previous_status="IN_PROGRESS",
+        status="FAILED",
+        error_message="Object <x> & y not found",
+        labels={"team": "search"},
+    )
+
+    assert rendering["text"] == "<!here> ❌ Task failed: task_1: Object &lt;x&gt; &amp; y not found"
+    text = shown(rendering)
+    for part in ("IN_PROGRESS → FAILED", "api_x", "production", "team: search", "2 min 5 s", "&lt;x&gt; &amp; y"):
+        assert part in text
+
+
+def test_a_partial_success_shows_how_much_failed_and_the_first_three_errors() -> None:
+    errors = [{"object_id": f"obj_{number}", "error": f"broken {number}"} for number in range(5)]
+    rendering = rendered(
+        "task.completed_with_errors",
+        task_id="task_1",
+        status="COMPLETED_WITH_ERRORS",
+        outputs=[{"failed_count": 5, "processed_count": 200, "success_rate": 0.975, "failed_items": errors}],
+    )
+
+    text = shown(rendering)
+    assert "5 of 200 failed, success rate 97.5%" in text
+    assert "obj_2: broken 2" in text
+    assert "obj_3" not in text
+    assert MENTION not in rendering["text"]
+
+
+def test_links_are_buttons_with_the_id_encoded() -> None:
+    rendering = rendered("task.failed", task_id="a/b c", status="FAILED")
+    buttons = next(block for block in rendering["blocks"] if block["type"] == "actions")["elements"]
+    assert [button["url"] for button in buttons] == [
+        "https://console.example/tasks/a%2Fb%20c",
+        "https://wiki.example/batches",
+    ]
+
+
+def test_notices_about_sources_and_channels_read_well() -> None:
+    rendering = rendered(
+        "channel.failing", channel="backend", reason="timeout", since="2026-11-23T07:00:00Z", pending=4
+    )
+    assert rendering["text"] == "📪 Channel failing: backend"
+    assert "timeout" in shown(rendering)
+
+
+def test_long_texts_are_cut_at_a_word() -> None:
+    rendering = rendered("task.failed", task_id="task_1", status="FAILED", error_message="several words " * 1000)
+    error = rendering["blocks"][-2]["text"]["text"]
+    assert error.endswith(("words…```", "several…```"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mention": "@here"},
+        {"mention": "<!here> all"},
+        {"links": {"x": "https://e.example/{nope}"}},
+        {"links": {"x": "no"}},
+    ],
+)
+def test_settings_that_would_not_work_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        slack.Settings(name="x", url="https://hooks.slack.example/x", **given)
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": VirtualLoop})])
+async def test_one_message_a_second(anyio_backend: object) -> None:
+    times = []
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        times.append(anyio.current_time())
+        return httpx.Response(200, text="ok")
+
+    channel = slack.create(SETTINGS, transport=httpx.MockTransport(handler), wall=wall)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(channel.send, message("task.failed", {"task_id": "task_1"}))
+
+    assert times == [0, 1, 2, 3]
+
+
+def test_durations_are_said_as_people_do() -> None:
+    said = [slack.humanised(seconds) for seconds in (0, 0.4, 42, 185, 3600, 7800, 350000)]
+    assert said == ["0 s", "0.4 s", "42 s", "3 min 5 s", "1 h", "2 h 10 min", "4 d 1 h"]

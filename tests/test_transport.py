@@ -1,0 +1,192 @@
+"""The transport over real sockets: reuse, breaks, and what each failure is called."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+import httpx
+import pytest
+
+from watcher.exchange import ExchangeError, exchange
+from watcher.transport import AiohttpTransport, create_transport
+
+pytestmark = pytest.mark.anyio
+
+Serve = Callable[[anyio.abc.SocketStream, int], Awaitable[None]]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@asynccontextmanager
+async def server(serve: Serve) -> AsyncIterator[str]:
+    """A server that hands each connection, with its number, to `serve`."""
+    connections = 0
+
+    async def handle(stream: anyio.abc.SocketStream) -> None:
+        nonlocal connections
+        connections += 1
+        async with stream:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                await serve(stream, connections)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}/"
+        tasks.cancel_scope.cancel()
+    await listener.aclose()
+
+
+async def read_request(stream: anyio.abc.SocketStream) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += await stream.receive()
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+    while len(body) < length:
+        body += await stream.receive()
+    return head
+
+
+async def post(transport: AiohttpTransport, url: str, *, deadline: float = 5.0, limit: int = 100) -> tuple[int, bytes]:
+    request = httpx.Request("POST", url, content=b"{}", headers={"x-secret": "hidden-value"})
+    reply = await exchange(transport, request, deadline=deadline, body_limit=limit)
+    return reply.status, reply.body
+
+
+async def test_a_connection_is_kept_and_used_again() -> None:
+    numbers = []
+
+    async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
+        while True:
+            await read_request(stream)
+            numbers.append(number)
+            await stream.send(OK)
+
+    async with server(serve) as url, create_transport() as transport:
+        for _ in range(3):
+            assert await post(transport, url) == (200, b"ok")
+
+    assert numbers == [1, 1, 1]
+
+
+async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced_unseen() -> None:
+    served = []
+
+    async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
+        await read_request(stream)
+        served.append(number)
+        await stream.send(OK)
+        if number == 1:
+            await read_request(stream)  # taken, and closed without a byte in answer
+
+    async with server(serve) as url, create_transport() as transport:
+        assert await post(transport, url) == (200, b"ok")
+        assert await post(transport, url) == (200, b"ok")
+
+    assert served == [1, 2]
+
+
+async def test_a_new_connection_that_closes_without_an_answer_is_not_tried_again() -> None:
+    connections = []
+
+    async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
+        connections.append(number)
+        await read_request(stream)
+
+    async with server(serve) as url, create_transport() as transport:
+        with pytest.raises(ExchangeError) as caught:
+            await post(transport, url)
+
+    assert caught.value.kind == "protocol"
+    assert connections == [1]
+
+
+async def test_a_body_that_drips_ends_with_the_deadline() -> None:
+    async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
+        await read_request(stream)
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            await stream.send(b"x")
+            await anyio.sleep(0.01)
+
+    async with server(serve) as url, create_transport() as transport:
+        with pytest.raises(ExchangeError) as caught:
+            await post(transport, url, deadline=0.1, limit=8192)
+
+    assert caught.value.kind == "timeout"
+
+
+async def test_no_more_of_a_body_is_read_than_asked_for_and_the_connection_is_not_reused() -> None:
+    connections = []
+
+    async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
+        connections.append(number)
+        await read_request(stream)
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 100000)
+        await anyio.sleep_forever()
+
+    async with server(serve) as url, create_transport() as transport:
+        for _ in range(2):
+            assert await post(transport, url, limit=8192) == (200, b"x" * 8192)
+
+    assert connections == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"",
+    ],
+)
+async def test_what_is_not_http_is_a_protocol_failure_without_a_secret_in_its_text(answer: bytes) -> None:
+    async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
+        await read_request(stream)
+        await stream.send(answer)
+
+    async with server(serve) as url, create_transport() as transport:
+        with pytest.raises(ExchangeError) as caught:
+            await post(transport, url)
+
+    assert caught.value.kind == "protocol"
+    assert "hidden-value" not in str(caught.value)
+    assert "127.0.0.1" not in str(caught.value)
+
+
+async def test_nobody_listening_and_no_such_name_are_connect_failures() -> None:
+    async with server(lambda stream, number: anyio.lowlevel.checkpoint()) as url:
+        pass
+    async with create_transport() as transport:
+        for target in (url, "http://no-such-host.invalid/"):
+            with pytest.raises(ExchangeError) as caught:
+                await post(transport, target)
+            assert caught.value.kind == "connect"
+
+
+async def test_a_server_without_tls_is_a_connect_failure() -> None:
+    async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
+        await stream.receive()
+        await stream.send(OK)
+
+    async with server(serve) as url, create_transport() as transport:
+        with pytest.raises(ExchangeError) as caught:
+            await post(transport, url.replace("http:", "https:"))
+    assert caught.value.kind == "connect"
+
+
+async def test_the_headers_go_as_given_and_no_others_but_what_http_needs() -> None:
+    heads = []
+
+    async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
+        heads.append(await read_request(stream))
+        await stream.send(OK)
+
+    async with server(serve) as url, create_transport() as transport:
+        await post(transport, url)
+
+    names = {line.split(b":")[0].lower() for line in heads[0].split(b"\r\n")[1:]}
+    assert names == {b"host", b"content-length", b"x-secret"}
