@@ -1,0 +1,91 @@
+"""An event's bytes, as the contract has them."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.model import Observation, TaskKey, Watch, event_type
+from watcher.payload import lost_event, new_event_id, task_event
+
+WATCH = Watch(
+    key=TaskKey("mixpeek", "task_1"), labels={"team": "search"}, status="IN_PROGRESS", sequence=2, added_at=1000.0
+)
+
+
+def seen(**task: Any) -> Observation:
+    raw = json.dumps({"task_id": "task_1", "status": "FAILED", **task}).encode()
+    return Observation(task_id="task_1", status="FAILED", task_type="api_x", error_message="boom", raw=raw)
+
+
+def body(**task: Any) -> dict[str, Any]:
+    told = task_event(WATCH, seen(**task), sequence=3, at=1063.5, event_id="msg_1", channels=())
+    decoded: dict[str, Any] = json.loads(told.body)
+    return decoded
+
+
+def test_a_transition_is_told_as_the_contract_has_it() -> None:
+    told = body(inputs=["batch_xyz"], outputs=None, additional_data={"batch_id": "batch_xyz"}, error="boom")
+    assert told == {
+        "type": "task.failed",
+        "timestamp": "1970-01-01T00:17:43.500000Z",
+        "data": {
+            "task_id": "task_1",
+            "task_type": "api_x",
+            "source": "mixpeek",
+            "namespace": None,
+            "previous_status": "IN_PROGRESS",
+            "status": "FAILED",
+            "terminal": True,
+            "sequence": 3,
+            "error_message": "boom",
+            "inputs": ["batch_xyz"],
+            "outputs": None,
+            "additional_data": {"batch_id": "batch_xyz"},
+            "labels": {"team": "search"},
+        },
+    }
+    assert list(told["data"])[:4] == ["task_id", "task_type", "source", "namespace"]
+
+
+def test_fields_nobody_has_heard_of_are_passed_on_behind_the_known_ones() -> None:
+    data = body(queue_position=4, cancellation={"x": 1}, sequence=99, labels={"no": "no"})["data"]
+    assert (data["queue_position"], data["cancellation"]) == (4, {"x": 1})
+    assert (data["sequence"], data["labels"]) == (3, {"team": "search"})
+
+
+def test_the_namespace_is_the_watchs_else_the_tasks() -> None:
+    assert body(additional_data={"namespace_id": "ns_1"})["data"]["namespace"] == "ns_1"
+    told = task_event(
+        replace(WATCH, namespace="own"),
+        seen(additional_data={"namespace_id": "ns_1"}),
+        sequence=3,
+        at=1.0,
+        event_id="msg_1",
+        channels=(),
+    )
+    assert json.loads(told.body)["data"]["namespace"] == "own"
+    assert body(additional_data=[1])["data"]["namespace"] is None
+
+
+def test_a_lost_task_is_told_with_what_was_known_and_the_reason() -> None:
+    told = lost_event(WATCH, reason="gone", at=2000.0, event_id="msg_1", channels=("backend",))
+    data = json.loads(told.body)["data"]
+    assert (told.type, told.sequence) == ("task.lost", 2)
+    assert (data["status"], data["previous_status"], data["sequence"]) == ("IN_PROGRESS", "IN_PROGRESS", 2)
+    assert (data["terminal"], data["reason"]) == (False, "gone")
+
+
+@given(st.text(max_size=30))
+def test_a_type_holds_only_what_the_contract_allows(status: str) -> None:
+    kind = event_type(status)
+    assert kind.startswith("task.")
+    assert all(char in "abcdefghijklmnopqrstuvwxyz0123456789_" for char in kind[5:])
+
+
+def test_event_ids_are_random_and_safe_in_a_header() -> None:
+    ids = {new_event_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    assert all(one.startswith("msg_") and one.replace("_", "").replace("-", "").isalnum() for one in ids)

@@ -1,0 +1,51 @@
+"""Who hears of what."""
+
+from typing import Any
+
+from watcher.model import TaskKey, Watch
+from watcher.routing import Routing
+from watcher.settings import RouteSettings
+
+
+def watch(status: str | None = "IN_PROGRESS", **labels: str) -> Watch:
+    return Watch(key=TaskKey("mixpeek", "t"), status=status, labels=labels, task_type="api_x", added_at=0.0)
+
+
+def heard(route: dict[str, Any], status: str = "FAILED", task_type: str | None = "api_x", **labels: str) -> bool:
+    routing = Routing([RouteSettings(channels=("c",), **route)], ["c"])
+    return routing.for_transition(watch(**labels), status, task_type) == ("c",)
+
+
+def test_each_condition_has_to_hold() -> None:
+    assert heard({})
+    assert heard({"events": ["task.fail*"]})
+    assert not heard({"events": ["task.completed"]})
+    assert heard({"statuses": ["Failed"]})
+    assert heard({"events": ["source.*"], "statuses": ["FAILED"]})
+    assert heard({"task_types": ["API_*"]})
+    assert not heard({"task_types": ["engine_*"]})
+    assert not heard({"task_types": ["*"]}, task_type=None)
+    assert heard({"labels": {"team": "search"}}, team="search", tier="1")
+    assert not heard({"labels": {"team": "search"}}, team="ads")
+    assert not heard({"labels": {"team": "search"}})
+
+
+def test_a_first_status_is_told_where_it_is_an_end_or_asked_for() -> None:
+    plain = Routing([RouteSettings(channels=("c",))], ["c"])
+    asking = Routing([RouteSettings(channels=("c",), initial=True)], ["c"])
+    assert plain.for_transition(watch(None), "PENDING", None) == ()
+    assert plain.for_transition(watch(None), "FAILED", None) == ("c",)
+    assert asking.for_transition(watch(None), "PENDING", None) == ("c",)
+
+
+def test_each_matching_route_adds_its_channels_once_in_the_configured_order() -> None:
+    routing = Routing([RouteSettings(channels=("b", "a")), RouteSettings(channels=("a",))], ["a", "b"])
+    assert routing.for_lost(watch()) == ("a", "b")
+
+
+def test_a_condition_on_what_a_notice_does_not_have_does_not_match_and_a_channel_hears_not_of_itself() -> None:
+    routing = Routing(
+        [RouteSettings(channels=("a", "b"), events=("channel.*",)), RouteSettings(channels=("c",), labels={"x": "y"})],
+        ["a", "b", "c"],
+    )
+    assert routing.for_notice("channel.failing", exclude="a") == ("b",)
