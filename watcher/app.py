@@ -23,7 +23,7 @@ from watcher import __version__, configuration, logs, plugins, server
 from watcher.api import create_api, create_telemetry
 from watcher.clock import wall_clock
 from watcher.dispatcher import Dispatcher
-from watcher.errors import ConfigurationError, StoreError
+from watcher.errors import ConfigurationError, StoreError, WatcherError
 from watcher.health import Health
 from watcher.heartbeat import Heartbeat
 from watcher.metrics import Metrics
@@ -315,7 +315,19 @@ def run(config: Path | None, environ: Mapping[str, str]) -> None:
     Raises `ConfigurationError` and `StoreUnusableError` where it cannot start.
     """
     settings = _load(config, environ)
-    anyio.run(_process, settings, lambda: _load(config, environ), backend_options={"use_uvloop": os.name != "nt"})
+    try:
+        anyio.run(_process, settings, lambda: _load(config, environ), backend_options={"use_uvloop": os.name != "nt"})
+    except BaseExceptionGroup as group:
+        # Raised within task groups; whoever started the command is to see the one line that matters.
+        reasons, others = group.split(WatcherError)
+        if reasons is None or others is not None:
+            raise
+        raise _first(reasons) from None
+
+
+def _first(group: BaseExceptionGroup[WatcherError]) -> WatcherError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _load(config: Path | None, environ: Mapping[str, str]) -> Settings:

@@ -107,6 +107,8 @@ class Waiting:
                 raise refusal(stream)
             await self._add()
             self._met = True
+            if not self.tally.waiting:
+                return
             async for number, event in frames(stream.aiter_lines()):
                 self._last_event_id = number
                 told = event["data"]

@@ -1,0 +1,144 @@
+"""The installed command as a process, between a real upstream and a real receiver on loopback."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from anyio.abc import Process
+
+from tests.examples import SECRET
+from watcher.demo.receiver import Receiver
+from watcher.demo.upstream import FakeUpstream
+
+COMMAND = str(Path(sys.executable).with_name("watcher"))
+API_KEY = "sk_made_up"
+PATIENCE = 60.0
+
+
+@dataclass
+class Daemon:
+    """One run of `watcher run`; `log` grows while it runs."""
+
+    process: Process
+    url: str
+    environ: Mapping[str, str]
+    log: list[str] = field(default_factory=list)
+
+    async def ended(self) -> int:
+        with anyio.fail_after(PATIENCE):
+            return await self.process.wait()
+
+    async def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+    def messages(self, level: str = "") -> list[str]:
+        lines = [json.loads(line) for line in self.log]
+        return [line["message"] for line in lines if level in ("", line["level"])]
+
+
+class Site:
+    """A folder for the store, an upstream, a receiver, and the daemons started between them."""
+
+    def __init__(self, folder: Path, upstream: FakeUpstream, upstream_url: str, receiver: Receiver, hook: str) -> None:
+        self.upstream = upstream
+        self.receiver = receiver
+        self.environ: dict[str, str] = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("WATCHER", "MIXPEEK"))},
+            "MIXPEEK_API_KEY": API_KEY,
+            "MIXPEEK_BASE_URL": upstream_url,
+            "WATCHER_SOURCES": json.dumps([{"requests_per_minute": None, "timeout": "2s"}]),
+            "WATCHER_CHANNELS": json.dumps(
+                [
+                    {
+                        "name": "backend",
+                        "type": "webhook",
+                        "url": hook,
+                        "secrets": [SECRET],
+                        "attempts": ["0s"] + ["1s"] * 99,
+                    }
+                ]
+            ),
+            "WATCHER_ROUTES": json.dumps([{"channels": ["backend"], "initial": True}]),
+            "WATCHER_POLLING__MIN_INTERVAL": "100ms",
+            "WATCHER_POLLING__MAX_INTERVAL": "300ms",
+            "WATCHER_STORE__URL": f"sqlite:///{folder}/watcher.db",
+            "WATCHER_SERVER__PORT": "0",
+        }
+
+    @asynccontextmanager
+    async def daemon(self, **environ: str) -> AsyncIterator[Daemon]:
+        """Start a daemon, and kill it at the end where it still runs."""
+        variables = {**self.environ, **environ}
+        process = await anyio.open_process(
+            [COMMAND, "run"], env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        async with anyio.create_task_group() as tasks:
+            daemon = Daemon(process, "", variables)
+            try:
+                with anyio.fail_after(PATIENCE):
+                    daemon.url = await tasks.start(_read_log, daemon)
+                yield daemon
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                with anyio.CancelScope(shield=True):
+                    await process.wait()
+                    await process.aclose()
+            tasks.cancel_scope.cancel()
+
+    async def command(
+        self, daemon: Daemon | None, *arguments: str, **environ: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run one of the other commands to its end."""
+        variables = {**self.environ, **({"WATCHER_URL": daemon.url} if daemon else {}), **environ}
+        with anyio.fail_after(PATIENCE):
+            return await anyio.run_process([COMMAND, *arguments], env=variables, check=False)
+
+    async def until(self, condition: Any) -> None:
+        """Wait for what happens in other processes; there is nothing to be told by, so look now and then."""
+        with anyio.fail_after(PATIENCE):
+            while not condition():
+                await anyio.sleep(0.02)
+
+
+async def _read_log(daemon: Daemon, *, task_status: anyio.abc.TaskStatus[str]) -> None:
+    assert daemon.process.stderr is not None
+    rest = b""
+    started = False
+    async for chunk in daemon.process.stderr:
+        *lines, rest = (rest + chunk).split(b"\n")
+        daemon.log += [line.decode() for line in lines]
+        for line in lines:
+            found = re.search(rb"the API listens on (http://[0-9.:]+)", line)
+            if found and not started:
+                started = True
+                task_status.started(found[1].decode())
+    if not started:
+        raise AssertionError(f"the daemon ended at once: {daemon.log}")
+
+
+@asynccontextmanager
+async def site_in(folder: Path) -> AsyncIterator[Site]:
+    """Set up a site in `folder`."""
+    upstream = FakeUpstream(api_key=API_KEY)
+    receiver = Receiver(SECRET)
+    async with upstream.serve() as upstream_url, receiver.serve() as receiver_url:
+        yield Site(folder, upstream, upstream_url, receiver, f"{receiver_url}/hook")
+
+
+async def add(daemon: Daemon, *task_ids: str) -> None:
+    """Add tasks through the API, as quickly as that goes."""
+    async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+        response = await client.post("/v1/watches", json=[{"task_id": task_id} for task_id in task_ids])
+        response.raise_for_status()
