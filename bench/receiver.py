@@ -1,0 +1,60 @@
+"""A receiver as cheap as Python allows, in a process of its own: answers every POST, and says when each webhook came.
+
+    python -m bench.receiver PORT_FILE TIMES_FILE
+
+Writes its port to one file and, when told to stop, a line `event_id unix_seconds` for each request to the other.
+"""
+
+import asyncio
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+_ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_EVENT_ID = re.compile(rb"webhook-id: *(\S+)", re.IGNORECASE)
+
+
+class Connection(asyncio.Protocol):
+    """Parses no more of HTTP than where a request ends."""
+
+    def __init__(self, times: list[tuple[bytes, float]]) -> None:
+        self._times = times
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = self._buffer[:end]
+            length = _LENGTH.search(head)
+            size = end + 4 + (int(length[1]) if length else 0)
+            if len(self._buffer) < size:
+                return
+            self._buffer = self._buffer[size:]
+            if found := _EVENT_ID.search(head):
+                self._times.append((found[1], time.time()))
+            assert isinstance(self._transport, asyncio.WriteTransport)
+            self._transport.write(_ANSWER)
+
+
+async def main(port_file: Path, times_file: Path) -> None:
+    """Serve until SIGTERM."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    times: list[tuple[bytes, float]] = []
+    server = await loop.create_server(lambda: Connection(times), "127.0.0.1", 0)
+    port_file.write_text(str(server.sockets[0].getsockname()[1]))
+    await stopped.wait()
+    times_file.write_text("\n".join(f"{event_id.decode()} {at:.6f}" for event_id, at in times))
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
