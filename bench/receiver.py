@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -25,7 +26,7 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -38,7 +39,6 @@ class Connection(asyncio.Protocol):
             self._buffer = self._buffer[size:]
             if found := _EVENT_ID.search(head):
                 self._times.append((found[1], time.time()))
-            assert isinstance(self._transport, asyncio.WriteTransport)
             self._transport.write(_ANSWER)
 
 

@@ -6,6 +6,7 @@ python -m bench.upstream PORT_FILE
 import asyncio
 import sys
 from pathlib import Path
+from typing import cast
 
 _BODY = (
     b'{"task_id":"%s","task_type":"api_x","status":"IN_PROGRESS","inputs":null,"outputs":null,"additional_data":null}'
@@ -16,12 +17,11 @@ class Connection(asyncio.Protocol):
     """Takes GET requests without a body."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         for request in data.split(b"\r\n\r\n")[:-1]:
             body = _BODY % request.split(b" ", 2)[1].rpartition(b"/")[2]
-            assert isinstance(self._transport, asyncio.WriteTransport)
             self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
 
