@@ -142,16 +142,17 @@ class Dispatcher:
         paused_for = self._paused_until - anyio.current_time()
         if paused_for > 0 or room <= 0:
             return max(paused_for, 0.0) or _NAP
-        if await self._claim(room):
+        now = self._wall()
+        if await self._claim(room, now):
             return _NAP  # the next stir is when one of them is settled
         if self._closing:
             return _NAP
-        if await self._store.let_pass(self._name, self._wall()):
+        if await self._store.let_pass(self._name, now):
             return 0.0
-        return await self._until_next()
+        return await self._until_next(now)
 
-    async def _claim(self, room: int) -> bool:
-        due = await self._store.due(self._name, self._wall(), room + len(self._held))
+    async def _claim(self, room: int, now: float) -> bool:
+        due = await self._store.due(self._name, now, room + len(self._held))
         fresh = [one for one in due if one.id not in self._held and not (self._closing and one.attempts)][:room]
         if not fresh and not self._closing and anyio.current_time() - self._tried_at >= EARLY_EVERY:
             fresh = await self._one_early()
@@ -169,12 +170,11 @@ class Dispatcher:
             one for one in waiting if one.id not in self._held and (one.not_before is None or one.not_before <= now)
         ][:1]
 
-    async def _until_next(self) -> float:
-        now = self._wall()
+    async def _until_next(self, looked_at: float) -> float:
         moments = [await self._store.next_due_at(self._name), self._alert_due_at()]
-        soonest = min((moment for moment in moments if moment is not None), default=now + _NAP)
-        # What is due already is held, or waits for its turn behind something held: a stir tells when that ends.
-        return soonest - now if soonest > now else _NAP
+        # What was due when we looked is held, or waits for its turn behind something held: a stir tells when that ends.
+        to_come = [moment for moment in moments if moment is not None and moment > looked_at]
+        return max(min(to_come) - self._wall(), 0.0) if to_come else _NAP
 
     # Sending
 

@@ -95,7 +95,7 @@ class Poller:
         self._tracked: dict[str, Tracked] = {}
         self._missing: set[str] = set()
         self._lost: set[str] = set()
-        self._missing_counts_from = 0.0
+        self._missing_counts_from = float("-inf")
         self._reach = Reachability(unreachable_after)
         self._probe_at = 0.0
         self._allowance = 0

@@ -1,0 +1,120 @@
+"""The command line: quick to start, clear when it is used wrongly."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.examples import SECRET
+
+COMMAND = str(Path(sys.executable).with_name("watcher"))
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHER", "MIXPEEK"))}
+
+
+def run(*arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments], input=stdin, env={**CLEAN, **environ}, capture_output=True, text=True, check=False
+    )
+
+
+def refused(code: int, *arguments: str, **environ: str) -> str:
+    """The one line on standard error."""
+    done = run(*arguments, **environ)
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = "import sys, watcher.cli; print([name for name in sys.modules if '.' not in name])"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    for heavy in ("pydantic", "fastapi", "aiohttp", "httpx", "rich", "msgspec", "anyio", "yaml"):
+        assert f"'{heavy}'" not in loaded
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run", "demo", "add", "ls", "show", "rm", "wait", "deliveries", "retry", "replay", "channels", "config"],
+)
+def test_every_command_has_help(command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert "Usage: watcher" in done.stdout
+
+
+def test_usage_errors_are_one_line_and_exit_2() -> None:
+    assert "No such command 'frobnicate'" in refused(2, "frobnicate")
+    assert "name at least one task ID" in refused(2, "add")
+    assert "is not K=V" in refused(2, "add", "t", "--label", "x")
+    assert "is not a duration" in refused(2, "wait", "t", "--timeout", "soon")
+    assert "Missing argument" in refused(2, "rm")
+    assert "is not a valid integer" in refused(2, "retry", "x")
+
+
+def test_no_daemon_is_one_line_and_exit_4() -> None:
+    for command in (["ls"], ["add", "t"], ["wait", "t"], ["deliveries"], ["rm", "t"], ["show", "t"], ["retry", "1"]):
+        line = refused(4, *command, "--url", "http://127.0.0.1:9")
+        assert (
+            line
+            == "watcher: no watcher answers at http://127.0.0.1:9; start one with `watcher run`, or name it with --url"
+        )
+
+
+def test_configuration_errors_are_a_line_each_and_exit_2(tmp_path: Path) -> None:
+    file = tmp_path / "watcher.yaml"
+    file.write_text("server: {prot: 1}\npolling: {min_interval: x}\n")
+    for command in (["run", "-c", str(file)], ["config", "check", str(file)], ["config", "show", "-c", str(file)]):
+        done = run(*command, MIXPEEK_API_KEY="sk_x")
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 2
+        assert "watcher.yaml:1: server.prot: unknown key; did you mean 'port'?" in done.stderr
+
+
+def test_a_port_in_use_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refused(
+            2,
+            "run",
+            MIXPEEK_API_KEY="sk_x",
+            WATCHER_SERVER__PORT=str(port),
+            WATCHER_STORE__URL=f"sqlite:///{tmp_path}/w.db",
+            WATCHER_WEBHOOK_URL="http://127.0.0.1:9/",
+            WATCHER_WEBHOOK_SECRETS=SECRET,
+        )
+    assert f"server: cannot listen on 127.0.0.1 port {port}" in line
+
+
+def test_config_check_show_and_schema(tmp_path: Path) -> None:
+    file = tmp_path / "watcher.yaml"
+    file.write_text(f"channels: [{{name: b, type: webhook, url: 'https://h.example/hidden', secrets: [{SECRET}]}}]\n")
+    checked = run("config", "check", str(file), MIXPEEK_API_KEY="sk_hidden")
+    assert (checked.returncode, checked.stdout) == (0, "ok: 1 sources, 1 channels, 0 routes\n")
+    shown = run("config", "show", "-c", str(file), MIXPEEK_API_KEY="sk_hidden")
+    assert "base_url: https://api.mixpeek.com" in shown.stdout
+    assert "hidden" not in shown.stdout
+    assert SECRET not in shown.stdout
+    assert json.loads(run("config", "schema").stdout)["type"] == "object"
+
+
+def test_channels_test_says_what_each_receiver_answered() -> None:
+    environ = {
+        "MIXPEEK_API_KEY": "sk_x",
+        "WATCHER_WEBHOOK_URL": "http://127.0.0.1:9/hidden",
+        "WATCHER_WEBHOOK_SECRETS": SECRET,
+    }
+    done = run("channels", "test", **environ)
+    assert (done.returncode, done.stdout) == (1, "webhook: refused: connection refused\n")
+    assert "no channel is called nobody; known: webhook" in refused(2, "channels", "test", "nobody", **environ)
+
+
+def test_config_check_live_tries_the_key() -> None:
+    done = run("config", "check", "--live", MIXPEEK_API_KEY="sk_x", MIXPEEK_BASE_URL="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "mixpeek: refused: connection refused" in done.stdout
