@@ -128,7 +128,7 @@ class ChannelSettings(Model):
 class RouteSettings(Model):
     """Which events go to which channels; every condition given must hold.
 
-    `events`, `task_types`, `sources` are shell-style patterns, of which one has to match. `statuses: [FAILED]` is short
+    `events` and `task_types` are shell-style patterns, of which one has to match. `statuses: [FAILED]` is short
     for `events: [task.failed]`. `initial` tells a task's first observation too where it is not finished yet.
     """
 

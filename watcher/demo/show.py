@@ -91,7 +91,7 @@ class _Demo:
                 "WATCHER_SOURCES": json.dumps([source]),
                 "WATCHER_CHANNELS": json.dumps([webhook, slack]),
                 "WATCHER_ROUTES": json.dumps(routes),
-                "WATCHER_POLLING__MAX_INTERVAL": "3s",
+                "WATCHER_POLLING__MAX_INTERVAL": "2s",
                 "WATCHER_SERVER__PORT": "0",
                 "WATCHER_STORE__URL": f"sqlite:///{self._folder / 'watcher.db'}",
             },

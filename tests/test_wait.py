@@ -1,0 +1,180 @@
+"""`watcher wait` over scripted answers: what counts as finished, and what a break of the stream does."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.virtual_time import VirtualLoop
+from watcher.client import Client, DaemonError
+from watcher.wait import Tally, Waiting, frames
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+def sse(number: int, task_id: str, status: str | None, kind: str = "task.changed") -> bytes:
+    body = json.dumps({"type": kind, "data": {"task_id": task_id, "status": status}})
+    return f"id: {number}\nevent: {kind}\ndata: {body}\n\n".encode()
+
+
+class FakeApi(httpx.AsyncBaseTransport):
+    """Answers POSTs with `watches`, and each GET of the stream with the next of `streams`; an exception is raised."""
+
+    def __init__(self, watches: dict[str, str | None], *streams: list[Any]) -> None:
+        self.watches = watches
+        self.streams = list(streams)
+        self.resumed: list[str | None] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            entries = json.loads(request.content)
+            items = [
+                {"task_id": one["task_id"], "status": self.watches.get(one["task_id"]), "lost_at": None}
+                for one in entries
+            ]
+            return httpx.Response(201, json={"items": items})
+        self.resumed.append(request.headers.get("last-event-id"))
+        if not self.streams:
+            raise httpx.ConnectError("no daemon")
+        parts = self.streams.pop(0)
+
+        async def stream() -> AsyncIterator[bytes]:
+            for part in parts:
+                await anyio.sleep(1)
+                if isinstance(part, Exception):
+                    raise part
+                yield part
+            await anyio.sleep(3600)
+
+        return httpx.Response(200, content=stream())
+
+
+def waiting(api: FakeApi, *task_ids: str) -> Waiting:
+    entries = [{"task_id": task_id} for task_id in task_ids]
+    return Waiting(url="http://daemon", token=None, entries=entries, told=lambda task_id, status: None, transport=api)
+
+
+async def test_what_is_finished_already_needs_no_event() -> None:
+    wait = waiting(FakeApi({"a": "COMPLETED"}, []), "a")
+    await wait.run(None)
+    assert wait.tally.exit_code() == 0
+    assert anyio.current_time() < 1
+
+
+async def test_events_finish_tasks_and_the_worst_decides() -> None:
+    parts = [sse(1, "a", "COMPLETED"), b": still here\n\n", sse(2, "b", "COMPLETED_WITH_ERRORS"), sse(3, "x", "FAILED")]
+    wait = waiting(FakeApi({}, parts), "a", "b")
+    await wait.run(None)
+    assert wait.tally.exit_code() == 3
+
+
+async def test_a_lost_task_is_a_failure() -> None:
+    wait = waiting(FakeApi({}, [sse(1, "a", "IN_PROGRESS", "task.lost")]), "a")
+    await wait.run(None)
+    assert (wait.tally.exit_code(), wait.tally.statuses) == (1, {"a": "LOST"})
+
+
+async def test_a_broken_stream_is_resumed_where_it_was() -> None:
+    api = FakeApi({}, [sse(7, "a", "IN_PROGRESS"), httpx.ReadError("gone")], [sse(8, "a", "COMPLETED")])
+    wait = waiting(api, "a")
+    await wait.run(None)
+    assert api.resumed == [None, "7"]
+    assert wait.tally.exit_code() == 0
+
+
+async def test_no_daemon_at_first_is_an_error_and_later_is_waited_for() -> None:
+    with pytest.raises(DaemonError, match="no watcher answers"):
+        await waiting(FakeApi({}), "a").run(None)
+    wait = waiting(FakeApi({}, [sse(1, "a", "IN_PROGRESS"), httpx.ReadError("gone")]), "a")
+    await wait.run(60)
+    assert wait.tally.exit_code() == 124
+    assert anyio.current_time() == pytest.approx(60, abs=1)
+
+
+async def test_frames_are_read_as_the_format_has_them() -> None:
+    async def lines() -> AsyncIterator[str]:
+        for line in (
+            ": hello",
+            "",
+            "id: 1",
+            "data: {",
+            'data: "a": 1}',
+            "",
+            "id: 2",
+            "",
+            'data: {"b": 2}',
+            "id: 3",
+            "",
+        ):
+            yield line
+
+    assert [frame async for frame in frames(lines())] == [("1", {"a": 1}), ("3", {"b": 2})]
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=3), st.sampled_from(["COMPLETED", "FAILED", "PENDING", "CANCELED", None, "SKIPPED"])
+    )
+)
+def test_the_exit_code_is_the_worst(statuses: dict[str, str | None]) -> None:
+    tally = Tally(list(statuses))
+    for task_id, status in statuses.items():
+        tally.seen(task_id, status, lost=False)
+    if {"FAILED", "CANCELED"} & set(statuses.values()):
+        assert tally.exit_code() == 1
+    elif {"PENDING", None} & set(statuses.values()):
+        assert tally.exit_code() == 124
+    else:
+        assert tally.exit_code() == 0
+
+
+def client(*answers: httpx.Response) -> tuple[Client, list[httpx.Request]]:
+    remaining, requests = list(answers), []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return remaining.pop(0)
+
+    return Client("http://daemon", "hidden", httpx.MockTransport(handler)), requests
+
+
+def test_the_client_follows_pages_and_sends_the_token() -> None:
+    pages = [{"items": [1, 2], "next_cursor": "c"}, {"items": [3], "next_cursor": None}]
+    asking, requests = client(*(httpx.Response(200, json=page) for page in pages))
+    assert list(asking.watches(state="active", status=[])) == [1, 2, 3]
+    assert [dict(request.url.params) for request in requests] == [
+        {"state": "active", "limit": "1000"},
+        {"state": "active", "limit": "1000", "cursor": "c"},
+    ]
+    assert requests[0].headers["authorization"] == "Bearer hidden"
+
+
+def test_adding_goes_a_thousand_a_request() -> None:
+    asking, requests = client(*(httpx.Response(201, json={}) for _ in range(3)))
+    list(asking.add([{"task_id": str(number)} for number in range(2500)]))
+    assert [len(json.loads(request.content)) for request in requests] == [1000, 1000, 500]
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (httpx.Response(401), "set WATCHER_API_TOKEN"),
+        (httpx.Response(404, json={"detail": "'x' is not watched"}), "HTTP 404: 'x' is not watched"),
+        (httpx.Response(502, text="<html>"), "HTTP 502: no watcher seems to listen there"),
+        (httpx.Response(200, text="<html>"), "no watcher answers"),
+    ],
+)
+def test_refusals_are_said_in_the_daemons_words(answer: httpx.Response, text: str) -> None:
+    asking, _ = client(answer)
+    with pytest.raises(DaemonError, match=text):
+        asking.watch("x", None)
