@@ -3,6 +3,7 @@
 import sqlite3
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -31,7 +32,7 @@ def add(url: str, count: int) -> float:
 
 def plain_inserts(folder: Path, count: int) -> float:
     """Return the seconds that `sqlite3` alone takes to store as many rows, a transaction for each thousand."""
-    with sqlite3.connect(folder / "plain.db", isolation_level=None) as connection:
+    with closing(sqlite3.connect(folder / "plain.db", isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(
             "CREATE TABLE watches (id INTEGER PRIMARY KEY, source, task_id, added_at, UNIQUE (source, task_id))"

@@ -4,6 +4,7 @@ import logging
 import signal
 import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,17 +99,17 @@ async def test_kill_9_keeps_what_had_returned_and_frees_the_lock(url: str) -> No
 async def test_a_newer_schema_is_refused_naming_both_versions(url: str) -> None:
     async with sqlite.create(url):
         pass
-    with sqlite3.connect(file_of(url)) as connection:
+    with closing(sqlite3.connect(file_of(url))) as connection:
         connection.execute("PRAGMA user_version = 99")
     assert f"has schema version 99, this program knows up to {len(migrations())}" in await refused(url)
 
 
 async def test_the_database_of_another_program_is_left_alone(url: str) -> None:
     file_of(url).parent.mkdir()
-    with sqlite3.connect(file_of(url)) as connection:
+    with closing(sqlite3.connect(file_of(url))) as connection:
         connection.execute("CREATE TABLE theirs (x)")
     assert "the database of another program" in await refused(url)
-    with sqlite3.connect(file_of(url)) as connection:
+    with closing(sqlite3.connect(file_of(url))) as connection:
         assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("theirs",)]
 
 
@@ -193,7 +194,7 @@ async def test_cancelled_in_the_middle_the_connection_is_left_outside_a_transact
 
 
 def test_the_schema_is_the_sum_of_the_migrations(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "sum.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "sum.db")) as connection:
         for script in migrations():
             connection.executescript(script)
         rows = connection.execute("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2")
@@ -236,7 +237,7 @@ def test_the_schema_is_the_sum_of_the_migrations(tmp_path: Path) -> None:
     ],
 )
 def test_no_hot_query_scans_a_table(tmp_path: Path, query: str, parameters: int) -> None:
-    with sqlite3.connect(tmp_path / "plan.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "plan.db")) as connection:
         for script in migrations():
             connection.executescript(script)
         plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", ["[]"] * parameters).fetchall()
