@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from tests.examples import request, step
-from tests.virtual_time import VirtualLoop, attentive, outside, wall
+from tests.stores import FullDisk, opened
+from tests.virtual_time import VirtualLoop, attentive, wall
 from watcher.dispatcher import Dispatcher
-from watcher.errors import DeliveryError, DeliveryFailure, StoreError
+from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.metrics import Metrics
-from watcher.model import Delivery, DeliveryState, Event, Message, Settlement, Watch
+from watcher.model import Delivery, DeliveryState, Event, Message, Watch
 from watcher.payload import new_event_id, notice_event
 from watcher.settings import ChannelSettings
-from watcher.stores import sqlite
 from watcher.wakeup import Wakeup
 
 pytestmark = pytest.mark.anyio
@@ -111,14 +111,8 @@ class House:
 
 @asynccontextmanager
 async def house_at(folder: Path) -> AsyncIterator[House]:
-    with outside():
-        opening = sqlite.create(f"sqlite:///{folder}/watcher.db", wall=wall)
-        store = await opening.__aenter__()
-    try:
+    async with opened(folder) as store:
         yield House(store)
-    finally:
-        with outside():
-            await opening.__aexit__(None, None, None)
 
 
 @pytest.fixture
@@ -349,31 +343,15 @@ async def test_a_restart_repeats_only_what_was_in_flight(house: House) -> None:
     assert counts == [2, 2]
 
 
-class FullDisk:
-    """The store, whose disk is full while `full`."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.full = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def settle(self, settlements: list[Settlement]) -> None:
-        if self.full:
-            raise StoreError("the disk is full: nothing was stored")
-        await self._store.settle(settlements)
-
-
 async def test_what_could_not_be_settled_is_kept_and_not_sent_again(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     channel = ScriptedChannel()
     disk = FullDisk(house.store)
     house.store = disk
+    await house.tell()
     disk.full = True
     async with running(house.dispatcher(channel)):
-        await house.tell()
         await anyio.sleep(100)
         assert len(channel.attempts) == 1
         disk.full = False

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -13,14 +13,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.examples import observation, request
-from tests.virtual_time import VirtualLoop, attentive, outside, wall
-from watcher.errors import SourceError, SourceFailure, StoreError
+from tests.stores import FullDisk, opened
+from tests.virtual_time import VirtualLoop, attentive, wall
+from watcher.errors import SourceError, SourceFailure
 from watcher.metrics import Metrics
 from watcher.model import Answer, Missing, StoredEvent, TaskKey, WatchState
 from watcher.poller import Poller
 from watcher.routing import Routing
 from watcher.settings import PollingSettings, RouteSettings
-from watcher.stores import sqlite
 from watcher.wakeup import Wakeup
 
 pytestmark = pytest.mark.anyio
@@ -102,18 +102,6 @@ class House:
 
     def up(self) -> float | None:
         return self.metrics.registry.get_sample_value("watcher_source_up", {"source": "mixpeek"})
-
-
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Any]:
-    with outside():
-        opening = sqlite.create(f"sqlite:///{folder}/watcher.db", wall=wall)
-        store = await opening.__aenter__()
-    try:
-        yield store
-    finally:
-        with outside():
-            await opening.__aexit__(None, None, None)
 
 
 @pytest.fixture
@@ -441,22 +429,6 @@ async def test_an_unexpected_error_is_logged_once_and_survived(house: House, cap
 
 
 # The store's trouble, and races
-
-
-class FullDisk:
-    """The store, whose disk is full while `full`."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.full = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def record(self, changes: Iterable[Any]) -> Any:
-        if self.full:
-            raise StoreError("the disk is full: nothing was stored")
-        return await self._store.record(changes)
 
 
 async def test_a_change_that_could_not_be_stored_is_found_again(house: House, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.virtual_time import VirtualLoop
-from watcher.client import Client, DaemonError
+from watcher.client import Client
+from watcher.errors import DaemonError
 from watcher.wait import Tally, Waiting, frames
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -250,9 +250,10 @@ class Daemon:
             async with anyio.create_task_group() as closing:
                 for dispatcher in self._generation.dispatchers.values():
                     closing.start_soon(dispatcher.close)
-        for depth in await self.store.outbox():
-            if depth.pending:
-                logger.info("%d deliveries to %r remain; they go after the next start", depth.pending, depth.channel)
+        with suppress(StoreError):  # said already, by whoever wrote last
+            for depth in await self.store.outbox():
+                if depth.pending:
+                    logger.info("%d deliveries to %r remain; they go later", depth.pending, depth.channel)
 
 
 def _by_source(watches: Iterable[Watch]) -> dict[str, list[Watch]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from watcher import __version__
-from watcher.errors import ConfigurationError, StoreUnusableError, WatcherError
+from watcher.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
 
 if TYPE_CHECKING:
     from watcher.checks import Verdict
@@ -52,7 +52,17 @@ def main() -> None:
     except WatcherError as error:
         for line in error.problems if isinstance(error, ConfigurationError) else [str(error)]:
             click.echo(f"watcher: {line}", err=True)
-        sys.exit(USAGE if isinstance(error, ConfigurationError | StoreUnusableError) else NO_DAEMON)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: WatcherError) -> int:
+    match error:
+        case ConfigurationError() | StoreUnusableError():
+            return USAGE
+        case DaemonError():
+            return NO_DAEMON
+        case _:
+            return 1
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

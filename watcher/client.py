@@ -6,19 +6,11 @@ from urllib.parse import quote
 
 import httpx
 
-from watcher.errors import WatcherError
+from watcher.errors import DaemonError
 
 ADD_LIMIT = 1000
 _PAGE = 1000
 _TIMEOUT = 30.0
-
-
-class DaemonError(WatcherError):
-    """There is no daemon, or it refused. `status` is its HTTP status, None where none answered."""
-
-    def __init__(self, text: str, status: int | None = None) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 def headers(token: str | None) -> dict[str, str]:

@@ -28,6 +28,7 @@ from watcher.settings import (
     SourceSettings,
     StoreSettings,
     TelemetrySettings,
+    is_loopback,
 )
 
 DEFAULT_FILE = Path("/etc/watcher/watcher.yaml")
@@ -43,7 +44,6 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 _LISTS = ("sources", "channels", "routes")
 _FILE_LIMIT = 65536
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MUST_BE_HEARD = ("source.unreachable", "task.lost", "channel.failing")
 
 
@@ -120,6 +120,8 @@ class _Reading:
         for name, model in _SECTIONS.items():
             if name in values and (checked := self._checked(model, values[name], (name,))) is not None:
                 settings[name] = checked
+        if sources == []:
+            self._problem(("sources",), "at least one is needed")
         self._stop_if_wrong()
         complete = Settings(**settings)
         self._problems += _contradictions(complete)
@@ -134,7 +136,7 @@ class _Reading:
 
     def _merged(self) -> dict[str, Any]:
         values = {**self._document.values}
-        for name in values.keys() - _SECTIONS.keys() - set(_LISTS):
+        for name in sorted(values.keys() - _SECTIONS.keys() - set(_LISTS)):
             self._unknown((name,), name, [*_SECTIONS, *_LISTS])
             del values[name]
         for name in self._environ:
@@ -226,6 +228,8 @@ class _Reading:
         elif kind == "missing" and inner[-1] in secret_fields(model):
             where = " or the variable MIXPEEK_API_KEY" if inner[-1] == "api_key" else ""
             self._problem(place, f"{inner[-1]} is missing: give {inner[-1]}, {inner[-1]}_file{where}")
+        elif kind == "too_short":
+            self._problem((*place, *inner), "at least one is needed")
         else:
             text = message.removeprefix("Value error, ")
             self._problem((*place, *inner), text[:1].lower() + text[1:])
@@ -369,6 +373,10 @@ def _contradictions(settings: Settings) -> list[str]:
     problems = []
     if settings.polling.min_interval > settings.polling.max_interval:
         problems.append("polling.min_interval: is longer than polling.max_interval")
+    try:
+        plugins.load("stores", settings.store.url.partition(":")[0])
+    except ConfigurationError as error:
+        problems += [f"store.url: {problem}" for problem in error.problems]
     names = {channel.name for channel in settings.channels}
     for number, route in enumerate(settings.routes):
         problems += [
@@ -376,7 +384,7 @@ def _contradictions(settings: Settings) -> list[str]:
             for name in route.channels
             if name not in names
         ]
-    if settings.server.api_token is None and settings.server.host not in _LOOPBACK:
+    if settings.server.api_token is None and not is_loopback(settings.server.host):
         problems.append(
             f"server.host: {settings.server.host} is reached from outside; set server.api_token, or use 127.0.0.1"
         )

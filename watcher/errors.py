@@ -5,6 +5,7 @@
     ├── StoreError            the store cannot do it now (disk full, locked): nothing was changed, try again
     │   ├── StoreUnusableError  the store cannot be opened at all (newer schema, corrupt, held by a daemon): exit 2
     │   └── StoreCorruptError   the file is damaged: stop, what is stored is left as it is
+    ├── DaemonError           a command found no daemon, or it refused: exit 4
     ├── SourceError           one fetch failed: `reason`, and how long upstream asked us to wait
     └── DeliveryError         one delivery failed: `reason`, whether to try again, and how long to wait
 
@@ -36,6 +37,14 @@ class StoreUnusableError(StoreError):
 
 class StoreCorruptError(StoreError):
     """The store's file is damaged; going on would risk what it still holds."""
+
+
+class DaemonError(WatcherError):
+    """There is no daemon, or it refused. `status` is its HTTP status, None where none answered."""
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class SourceFailure(StrEnum):

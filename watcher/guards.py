@@ -1,13 +1,13 @@
 """Who may use the HTTP API, and with how large a body: pure ASGI, before any route is looked at."""
 
 import hmac
-import ipaddress
 from collections.abc import Callable
 
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watcher.problems import Problem, response
+from watcher.settings import is_loopback
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body."""
@@ -43,23 +43,17 @@ class Guard:
             return Problem(
                 401, "send the API token as `Authorization: Bearer …`", headers={"www-authenticate": "Bearer"}
             )
-        if not is_loopback(headers.get(b"host", "")):
+        if not _is_here(headers.get(b"host", "")):
             return Problem(403, "without a token the API answers to localhost alone; set server.api_token")
         origin = headers.get(b"origin")
-        if origin is not None and not is_loopback(origin.partition("://")[2]):
+        if origin is not None and not _is_here(origin.partition("://")[2]):
             return Problem(403, "without a token the API answers no page of another origin")
         return None
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether a `Host` header's value, with or without a port, is this machine itself."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+def _is_here(authority: str) -> bool:
+    """Return whether a host, with or without a port, is this machine itself."""
+    return is_loopback(authority[1:].partition("]")[0] if authority.startswith("[") else authority.partition(":")[0])
 
 
 def _bears(header: str, token: str) -> bool:

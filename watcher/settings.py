@@ -3,6 +3,7 @@
 Durations are numbers of seconds or text such as `500ms`, `30s`, `5m`, `2h`, `7d`.
 """
 
+import ipaddress
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -45,6 +46,16 @@ PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A source's or channel's name: it becomes a metric label and part of a path."""
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host`, a name or an address, is this machine itself."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def http_url(text: str) -> str:
@@ -172,7 +183,7 @@ class LogSettings(Model):
 class Settings(Model):
     """Everything the daemon is told. `sources` and `channels` hold the implementations' own settings."""
 
-    sources: tuple[SourceSettings, ...]
+    sources: Annotated[tuple[SourceSettings, ...], Field(min_length=1)]
     polling: PollingSettings = PollingSettings()
     store: StoreSettings
     channels: tuple[ChannelSettings, ...] = ()

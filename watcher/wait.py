@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 import httpx
 
-from watcher.client import ADD_LIMIT, DaemonError, headers, refusal, unreachable
+from watcher.client import ADD_LIMIT, headers, refusal, unreachable
+from watcher.errors import DaemonError
 from watcher.model import TERMINAL_STATUSES
 
 _SILENCE = 45.0  # three times the daemon's keep-alive

@@ -87,7 +87,8 @@ async def test_sigterm_finishes_what_is_in_flight_and_tries_what_was_never_tried
     assert types(site) == ["task.completed"]
 
 
-async def test_a_receiver_that_hangs_cannot_keep_the_daemon_from_stopping(site: Site) -> None:
+async def hanging(site: Site, daemon: Daemon) -> None:
+    """Bring a delivery in flight to a receiver that never answers."""
     arrived = asyncio.Event()
 
     async def hang(_: web.Request) -> None:
@@ -96,9 +97,13 @@ async def test_a_receiver_that_hangs_cannot_keep_the_daemon_from_stopping(site: 
 
     site.receiver.fault = hang
     site.upstream.set("task_1", "COMPLETED")
+    await add(daemon, "task_1")
+    await arrived.wait()
+
+
+async def test_a_receiver_that_hangs_cannot_keep_the_daemon_from_stopping(site: Site) -> None:
     async with site.daemon() as daemon:
-        await add(daemon, "task_1")
-        await arrived.wait()
+        await hanging(site, daemon)
         began = anyio.current_time()
         assert await daemon.stop() == 0
         assert anyio.current_time() - began <= 12
@@ -106,17 +111,8 @@ async def test_a_receiver_that_hangs_cannot_keep_the_daemon_from_stopping(site: 
 
 
 async def test_a_second_signal_ends_it_at_once(site: Site) -> None:
-    arrived = asyncio.Event()
-
-    async def hang(_: web.Request) -> None:
-        arrived.set()
-        await asyncio.Event().wait()
-
-    site.receiver.fault = hang
-    site.upstream.set("task_1", "COMPLETED")
     async with site.daemon() as daemon:
-        await add(daemon, "task_1")
-        await arrived.wait()
+        await hanging(site, daemon)
         daemon.process.send_signal(signal.SIGTERM)
         await site.until(lambda: any("stopping" in line for line in daemon.log))
         began = anyio.current_time()

@@ -1,0 +1,45 @@
+"""A real store in virtual time, and one whose disk is full now and then."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.virtual_time import outside, wall
+from watcher.errors import StoreError
+from watcher.stores import sqlite
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Any]:
+    """The store in `folder`; opening and closing it takes no virtual time."""
+    with outside():
+        opening = sqlite.create(f"sqlite:///{folder}/watcher.db", wall=wall)
+        store = await opening.__aenter__()
+    try:
+        yield store
+    finally:
+        with outside():
+            await opening.__aexit__(None, None, None)
+
+
+class FullDisk:
+    """The store, whose disk is full for `record` and `settle` while `full`."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.full = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def record(self, changes: Iterable[Any]) -> Any:
+        return await self._write(self._store.record, changes)
+
+    async def settle(self, settlements: Iterable[Any]) -> Any:
+        return await self._write(self._store.settle, settlements)
+
+    async def _write(self, operation: Any, items: Iterable[Any]) -> Any:
+        if self.full:
+            raise StoreError("the disk is full: nothing was stored")
+        return await operation(items)
