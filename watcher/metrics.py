@@ -1,7 +1,7 @@
 """What Prometheus sees. Labels are bound once, for binding costs more than counting; task IDs are never a label."""
 
 from collections import Counter as Tally
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -41,9 +41,9 @@ class SourceMetrics:
         self._metrics.requests.labels(self._source, route, str(code)).inc()
         self._metrics.request_duration.labels(self._source, route).observe(seconds)
 
-    def budget_remaining(self, route: str, requests: float) -> None:
-        """Show how many requests of `route` could be sent now."""
-        self._metrics.budget_remaining.labels(self._source, route).set(requests)
+    def budget(self, route: str, remaining: Callable[[], float]) -> None:
+        """Show, whenever somebody looks, how many requests of `route` could be sent then."""
+        self._metrics.budget_remaining.labels(self._source, route).set_function(remaining)
 
     def observed(self, count: int, at: float) -> None:
         """Count answers about tasks; `at` is the Unix time of this success."""

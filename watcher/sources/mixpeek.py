@@ -97,10 +97,10 @@ class MixpeekSource:
         self._wall = wall
         self._pause = Pause(anyio.current_time)
         self._budget = RouteBudget(GET_TASK, settings.requests_per_minute, self._pause, anyio.current_time)
+        metrics.budget(GET_TASK, self._budget.remaining)
 
     async def admit(self, due: int) -> int:
         await self._budget.spend()
-        self._metrics.budget_remaining(GET_TASK, self._budget.remaining())
         return min(due, 1)
 
     async def fetch(self, task_ids: Sequence[str]) -> Sequence[Answer]:
