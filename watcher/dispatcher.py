@@ -138,9 +138,11 @@ class Dispatcher:
         """Do what is due now; return the seconds until something else is, unless something stirs before."""
         await self._tend_trouble()
         await self._hasten()
-        room = self._settings.concurrency * _CLAIMED_AHEAD - len(self._held)
+        most = self._settings.concurrency * _CLAIMED_AHEAD
+        room = most - len(self._held)
         paused_for = self._paused_until - anyio.current_time()
-        if paused_for > 0 or room <= 0:
+        # While half of what may be held is, the senders have enough; each look reads again what is held.
+        if paused_for > 0 or room < most / 2:
             return max(paused_for, 0.0) or _NAP
         now = self._wall()
         if await self._claim(room, now):
