@@ -10,6 +10,8 @@ from typing import Any
 
 import anyio
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from tests.examples import observation, request
@@ -496,3 +498,43 @@ async def test_the_loop_beats_while_it_waits(house: House) -> None:
         for _ in range(100):
             await anyio.sleep(15)
             assert not house.poller.pulse.late()
+
+
+Moment = tuple[str | None, float]
+"""What upstream shows from now on (None: nothing), and for how long."""
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    history=st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["PENDING", "IN_PROGRESS", "QUEUED", "SOMETHING_NEW", "INTERRUPTED", "FAILED", "down", None]
+            ),
+            st.sampled_from([0.5, 5.0, 45.0, 400.0, 1500.0]),
+        ),
+        max_size=12,
+    )
+)
+async def test_whatever_upstream_does_sequences_have_no_gap_and_ends_are_ends(
+    history: list[Moment], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with opened(tmp_path_factory.mktemp("history")) as store:
+        house = House(store)
+        async with running(house.poller):
+            await house.watch("task_1")
+            for status, wait in history:
+                house.source.trouble = SourceError(SourceFailure.CONNECT, "no answer") if status == "down" else None
+                if status is None:
+                    house.source.shown.pop("task_1", None)
+                elif status != "down":
+                    house.source.shown["task_1"] = status
+                await anyio.sleep(wait)
+        events = await house.events()
+
+    told = [(one.previous_status, one.status, one.sequence) for one in events if one.type != "task.lost"]
+    lost = [one.sequence for one in events if one.type == "task.lost"]
+    assert [sequence for _, _, sequence in told] == list(range(1, len(told) + 1))
+    assert [before for before, _, _ in told] == [None, *(status for _, status, _ in told)][: len(told)]
+    assert all(before != status or sequence - 1 in lost for before, status, sequence in told if sequence)
+    assert all(status != "FAILED" for _, status, _ in told[:-1])

@@ -7,7 +7,7 @@
     │   └── StoreCorruptError   the file is damaged: stop, what is stored is left as it is
     ├── DaemonError           a command found no daemon, or it refused: exit 4
     ├── SourceError           one fetch failed: `reason`, and how long upstream asked us to wait
-    └── DeliveryError         one delivery failed: `reason`, whether to try again, and how long to wait
+    └── DeliveryError         one attempt failed: `reason`, whether its body is at fault, and how long to wait
 
 Errors of other libraries are translated where they arise, once.
 """

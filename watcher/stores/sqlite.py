@@ -58,7 +58,7 @@ async def create(url: str, *, wall: Clock = wall_clock) -> AsyncIterator["Sqlite
         except OSError as error:
             raise StoreUnusableError(f"{path} cannot be opened: {error.strerror}") from None
         try:
-            reader = await connect_reader(path)
+            reader = await _connected_reader(path)
             try:
                 yield SqliteStore(writer, reader, path, wall)
             finally:
@@ -67,6 +67,13 @@ async def create(url: str, *, wall: Clock = wall_clock) -> AsyncIterator["Sqlite
         finally:
             with anyio.CancelScope(shield=True):
                 await writer.close()
+
+
+async def _connected_reader(path: Path) -> aiosqlite.Connection:
+    try:
+        return await connect_reader(path)
+    except sqlite3.Error as error:
+        raise StoreUnusableError(str(store_error(error, path))) from None
 
 
 def _path(url: str) -> Path:
