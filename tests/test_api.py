@@ -212,7 +212,7 @@ async def test_a_query_that_makes_no_sense_is_refused(api: httpx.AsyncClient, qu
 async def test_one_watch_is_shown_with_its_transitions_and_removed(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
     await api.post("/v1/watches", json={"task_id": "tâsk 1"})
     watch = (await daemon.store.find("tâsk 1"))[0]
-    await daemon.store.record([step(watch, "IN_PROGRESS")])
+    await daemon.store.record([step(watch, "IN_PROGRESS", at=4_000_000_000.0)])
 
     shown = (await api.get("/v1/watches/t%C3%A2sk%201")).json()
     assert shown["transitions"] == [
@@ -220,7 +220,7 @@ async def test_one_watch_is_shown_with_its_transitions_and_removed(api: httpx.As
             "sequence": 1,
             "previous_status": None,
             "status": "IN_PROGRESS",
-            "at": "1970-01-01T00:01:40.000000Z",
+            "at": "2096-10-02T07:06:40.000000Z",
             "event_id": "msg_tâsk 1_1",
         }
     ]
@@ -228,6 +228,17 @@ async def test_one_watch_is_shown_with_its_transitions_and_removed(api: httpx.As
     assert daemon.forgotten == [watch.key]
     problem(await api.get("/v1/watches/t%C3%A2sk%201"), 404)
     problem(await api.delete("/v1/watches/t%C3%A2sk%201"), 404)
+
+
+async def test_a_task_added_again_begins_its_history_anew(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+    await api.post("/v1/watches", json={"task_id": "task_1"})
+    watch = (await daemon.store.find("task_1"))[0]
+    await daemon.store.record([step(watch, "IN_PROGRESS", at=watch.added_at)])
+    await api.delete("/v1/watches/task_1")
+    await api.post("/v1/watches", json={"task_id": "task_1"})
+
+    shown = (await api.get("/v1/watches/task_1")).json()
+    assert (shown["sequence"], shown["transitions"]) == (0, [])
 
 
 async def test_an_id_watched_at_two_sources_needs_the_source(api: httpx.AsyncClient) -> None:

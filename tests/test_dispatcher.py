@@ -376,6 +376,36 @@ async def test_closing_tries_once_what_was_never_tried_and_finishes_what_is_in_f
     assert states == [DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.DELIVERED]
 
 
+async def test_closing_tries_what_was_never_tried_even_behind_many_that_were(house: House) -> None:
+    channel = ScriptedChannel(lambda message, now: DOWN)
+    dispatcher = house.dispatcher(channel, concurrency=1, attempts=(0.0, 100.0, 100.0))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(dispatcher.run)
+        for number in range(40):
+            await house.tell(f"task_{number}")
+        await anyio.sleep(99)
+        channel.takes = 0.5
+        await anyio.sleep(30)
+        untried = await house.tell("task_new")
+        await dispatcher.close()
+
+    assert channel.attempts[-1][1] == untried
+
+
+async def test_a_retry_is_on_time_while_another_delivery_hangs(house: House) -> None:
+    channel = ScriptedChannel(lambda message, now: DOWN if "task_2" in message.event_id and now < 5 else None)
+    async with running(house.dispatcher(channel, concurrency=2)):
+        channel.takes = 14.0
+        await house.tell("task_1")
+        await anyio.sleep(0.1)
+        channel.takes = 0.0
+        second = await house.tell("task_2")
+        await anyio.sleep(10)
+
+    times = [at for at, sent in channel.attempts if sent == second]
+    assert times[1] - times[0] <= 5.6
+
+
 async def test_an_unexpected_error_is_tried_again(house: House) -> None:
     channel = ScriptedChannel(lambda message, now: KeyError("bug") if now < 1 else None)
     async with running(house.dispatcher(channel)):

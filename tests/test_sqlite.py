@@ -224,7 +224,7 @@ def test_the_schema_is_the_sum_of_the_migrations(tmp_path: Path) -> None:
     ("query", "parameters"),
     [
         (queries.DUE, 3),
-        (queries.NEXT_DUE_AT, 1),
+        (queries.NEXT_DUE_AT, 2),
         (queries.GIVE_TURN, 1),
         (queries.INSERT_DELIVERY, 2),
         (queries.SETTLE, 10),

@@ -258,8 +258,9 @@ async def _found(daemon: Daemon, task_id: str, source: str | None) -> Watch:
 async def show_watch(task_id: str, daemon: Running, source: SourceName = None) -> Response:
     """Show one watch with its transitions."""
     watch = await _found(daemon, task_id, source)
-    transitions = await daemon.store.transitions(watch.key)
-    return _json({**_shown(daemon, watch), "transitions": transition_views(list(transitions))})
+    # Events outlive a watch that is taken off; those of an earlier watch of the same task are not this one's.
+    events = [event for event in await daemon.store.transitions(watch.key) if event.at >= watch.added_at]
+    return _json({**_shown(daemon, watch), "transitions": transition_views(events)})
 
 
 @watchlist.delete("/{task_id}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))

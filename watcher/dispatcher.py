@@ -154,8 +154,11 @@ class Dispatcher:
         return await self._until_next(now)
 
     async def _claim(self, room: int, now: float) -> bool:
-        due = await self._store.due(self._name, now, room + len(self._held))
-        fresh = [one for one in due if one.id not in self._held and not (self._closing and one.attempts)][:room]
+        if self._closing:
+            due = [one for one in await self._store.stalest(self._name, room + len(self._held)) if not one.attempts]
+        else:
+            due = list(await self._store.due(self._name, now, room + len(self._held)))
+        fresh = [one for one in due if one.id not in self._held][:room]
         if not fresh and not self._closing and anyio.current_time() - self._tried_at >= EARLY_EVERY:
             fresh = await self._one_early()
         for delivery in fresh:
@@ -173,9 +176,9 @@ class Dispatcher:
         ][:1]
 
     async def _until_next(self, looked_at: float) -> float:
-        moments = [await self._store.next_due_at(self._name), self._alert_due_at()]
-        # What was due when we looked is held, or waits for its turn behind something held: a stir tells when that ends.
-        to_come = [moment for moment in moments if moment is not None and moment > looked_at]
+        # What was due when we looked is held: a stir tells when that ends.
+        moments = [await self._store.next_due_at(self._name, looked_at), self._alert_due_at()]
+        to_come = [moment for moment in moments if moment is not None]
         return max(min(to_come) - self._wall(), 0.0) if to_come else _NAP
 
     # Sending

@@ -142,8 +142,8 @@ class Store(Protocol):
         """Return heads whose `next_attempt_at` has come, soonest first, then oldest first."""
         ...
 
-    async def next_due_at(self, channel: str) -> float | None:
-        """Return when the soonest of the channel's heads is due, or its `passes_at` is reached; None: never."""
+    async def next_due_at(self, channel: str, after: float) -> float | None:
+        """Return when, after `after`, the next head is due or the `passes_at` of one is reached; None: never."""
         ...
 
     async def stalest(self, channel: str, limit: int) -> Sequence[DueDelivery]:

@@ -191,10 +191,12 @@ async def test_due_is_soonest_first_and_respects_the_time(store: Store) -> None:
 
     assert [one.id for one in await store.due("backend", 200.0, 10)] == [2, 3]
     assert [one.id for one in await store.due("backend", 500.0, 10)] == [2, 3, 1]
-    assert await store.next_due_at("backend") == 100.0
+    assert await store.next_due_at("backend", 0.0) == 100.0
+    assert await store.next_due_at("backend", 100.0) == 500.0
     await store.settle([settled(2, DeliveryState.DELIVERED), settled(3, DeliveryState.DELIVERED)])
-    assert await store.next_due_at("backend") == 500.0
-    assert await store.next_due_at("alerts") is None
+    assert await store.next_due_at("backend", 0.0) == 500.0
+    assert await store.next_due_at("backend", 500.0) is None
+    assert await store.next_due_at("alerts", 0.0) is None
 
 
 async def test_a_refused_attempt_is_counted_and_remembered(store: Store) -> None:
@@ -211,7 +213,7 @@ async def test_a_refused_attempt_is_counted_and_remembered(store: Store) -> None
 async def test_later_ones_pass_when_the_wait_is_over_and_the_passed_one_is_still_tried(store: Store) -> None:
     await line_of(store, 3)
     await store.settle([settled(1, DeliveryState.PENDING, next_attempt_at=5000.0, passes_at=700.0)])
-    assert await store.next_due_at("backend") == 700.0
+    assert await store.next_due_at("backend", 600.0) == 700.0
     assert await store.let_pass("backend", 699.0) == 0
 
     assert await store.let_pass("backend", 700.0) == 1

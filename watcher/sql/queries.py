@@ -60,10 +60,11 @@ STALEST = f"SELECT {_DUE_COLUMNS} ORDER BY coalesce(d.last_attempt_at, 0), d.id 
 
 NEXT_DUE_AT = """
 SELECT min(moment) FROM (
-    SELECT min(next_attempt_at) AS moment FROM deliveries WHERE channel = ?1 AND state = 'pending' AND turn = 1
+    SELECT min(next_attempt_at) AS moment FROM deliveries
+    WHERE channel = ?1 AND state = 'pending' AND turn = 1 AND next_attempt_at > ?2
     UNION ALL
     SELECT min(passes_at) FROM deliveries
-    WHERE channel = ?1 AND state = 'pending' AND turn = 1 AND passed = 0 AND passes_at IS NOT NULL)
+    WHERE channel = ?1 AND state = 'pending' AND turn = 1 AND passed = 0 AND passes_at IS NOT NULL AND passes_at > ?2)
 """
 
 SETTLE = """

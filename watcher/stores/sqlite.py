@@ -213,8 +213,8 @@ class SqliteStore:
     async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:
         return [rows.due_delivery(row) for row in await self._read(queries.DUE, channel, now, limit)]
 
-    async def next_due_at(self, channel: str) -> float | None:
-        moment: float | None = (await self._read(queries.NEXT_DUE_AT, channel))[0][0]
+    async def next_due_at(self, channel: str, after: float) -> float | None:
+        moment: float | None = (await self._read(queries.NEXT_DUE_AT, channel, after))[0][0]
         return moment
 
     async def stalest(self, channel: str, limit: int) -> Sequence[DueDelivery]:
