@@ -36,7 +36,7 @@ _RAW = b'{"task_id":"x","status":"IN_PROGRESS","inputs":["%s"],"outputs":null,"a
 _SEEN = Observation(task_id="x", status="IN_PROGRESS", task_type="api_x", error_message=None, raw=_RAW)
 
 
-def no_notice(kind: str, *, at: float, data: Mapping[str, object], channel: str) -> Event:
+def no_notice(kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
     """Nothing fails here, so nothing is told of it."""
     raise AssertionError(f"unexpected {kind}: {data}")
 

@@ -1,12 +1,16 @@
 """A real store in virtual time, and one whose disk is full now and then."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.virtual_time import outside, wall
 from watcher.errors import StoreError
+from watcher.model import Event
+from watcher.payload import new_event_id, notice_event
+from watcher.protocols import Notice
+from watcher.routing import Routing
 from watcher.stores import sqlite
 
 
@@ -21,6 +25,16 @@ async def opened(folder: Path) -> AsyncIterator[Any]:
     finally:
         with outside():
             await opening.__aexit__(None, None, None)
+
+
+def notices(routing: Routing) -> Notice:
+    """What builds events about sources and channels."""
+
+    def build(kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
+        channels = routing.for_notice(kind, subject)
+        return notice_event(kind, at=at, event_id=new_event_id(), data=data, order_key=subject, channels=channels)
+
+    return build
 
 
 class FullDisk:

@@ -1,6 +1,6 @@
 """The outbox's half in virtual time, over the real store: order, schedule, outages, alerts, shutdown."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from tests.examples import request, step
-from tests.stores import FullDisk, opened
+from tests.stores import FullDisk, notices, opened
 from tests.virtual_time import VirtualLoop, attentive, wall
 from watcher.dispatcher import Dispatcher
 from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.metrics import Metrics
-from watcher.model import Delivery, DeliveryState, Event, Message, Watch
-from watcher.payload import new_event_id, notice_event
-from watcher.settings import ChannelSettings
+from watcher.model import Delivery, DeliveryState, Message, Watch
+from watcher.routing import Routing
+from watcher.settings import ChannelSettings, RouteSettings
 from watcher.wakeup import Wakeup
 
 pytestmark = pytest.mark.anyio
@@ -73,17 +73,12 @@ class House:
         self.watches: dict[str, Watch] = {}
 
     def dispatcher(self, channel: ScriptedChannel, name: str = "backend", **given: Any) -> Dispatcher:
-        def notice(kind: str, *, at: float, data: Mapping[str, object], channel: str) -> Event:
-            others = tuple({"backend", "alerts"} - {channel})
-            return notice_event(
-                kind, at=at, event_id=new_event_id(), data=data, order_key=f"channel {channel}", channels=others
-            )
-
+        routing = Routing([RouteSettings(channels=("backend", "alerts"))], ["backend", "alerts"])
         return Dispatcher(
             settings=ChannelSettings(name=name, type="scripted", **given),
             channel=channel,
             store=self.store,
-            notice=notice,
+            notice=notices(routing),
             metrics=self.metrics.channel(name),
             outbox=self.outbox,
             wall=wall,

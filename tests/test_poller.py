@@ -1,6 +1,7 @@
 """The first half of the house in virtual time, with a scripted source and the real store."""
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,11 +16,12 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from tests.examples import observation, request
-from tests.stores import FullDisk, opened
+from tests.stores import FullDisk, notices, opened
 from tests.virtual_time import VirtualLoop, attentive, wall
+from watcher.clock import parse_rfc3339
 from watcher.errors import SourceError, SourceFailure
 from watcher.metrics import Metrics
-from watcher.model import Answer, Missing, StoredEvent, TaskKey, WatchState
+from watcher.model import Answer, Missing, StoredEvent, TaskKey, WatchState, event_type
 from watcher.poller import Poller
 from watcher.routing import Routing
 from watcher.settings import PollingSettings, RouteSettings
@@ -75,11 +77,13 @@ class House:
         self.poller = self.new_poller()
 
     def new_poller(self) -> Poller:
+        routing = Routing([RouteSettings(channels=("backend",), initial=True)], ["backend"])
         return Poller(
             source_name="mixpeek",
             source=self.source,
             store=self.store,
-            routing=Routing([RouteSettings(channels=("backend",), initial=True)], ["backend"]),
+            routing=routing,
+            notice=notices(routing),
             polling=self.polling,
             unreachable_after=60.0,
             metrics=self.metrics.source("mixpeek"),
@@ -372,9 +376,49 @@ async def test_an_upstream_that_is_down_is_said_once_probed_rarely_and_caught_up
         await anyio.sleep(35)
         assert house.up() == 1
 
-    assert (await house.types()).count("task.completed") == 50
+    types = await house.types()
+    assert types.count("task.completed") == 50
+    assert [kind for kind in types if kind.startswith("source")] == ["source.unreachable", "source.recovered"]
     assert sum("is down" in record.message for record in caplog.records) == 1
     assert len(caplog.records) < 10
+
+
+async def test_what_is_told_of_a_source_that_is_down(house: House) -> None:
+    async with running(house.poller):
+        house.source.shown["task_1"] = "IN_PROGRESS"
+        await house.watch("task_1")
+        await anyio.sleep(100)
+        house.source.trouble = SourceError(SourceFailure.TIMEOUT, "no answer")
+        began = wall()
+        await anyio.sleep(200)
+
+    told = json.loads((await house.events())[-1].body)["data"]
+    since = parse_rfc3339(told.pop("since"))
+    assert told == {"source": "mixpeek", "reason": "timeout", "active_watches": 1}
+    assert began <= since <= began + 31
+
+
+async def test_a_restart_neither_repeats_nor_forgets_that_a_source_is_down(house: House) -> None:
+    house.source.shown["task_1"] = "IN_PROGRESS"
+    house.source.trouble = SourceError(SourceFailure.CONNECT, "no answer")
+    async with running(house.poller):
+        await house.watch("task_1")
+        await anyio.sleep(300)
+    for seconds in (300, 30):
+        house.poller = house.new_poller()
+        async for watches in house.store.active_watches():
+            house.poller.restore(watches)
+        async with running(house.poller):
+            await anyio.sleep(seconds)
+    assert await house.types() == ["source.unreachable"]
+
+    house.source.trouble = None
+    house.poller = house.new_poller()
+    async for watches in house.store.active_watches():
+        house.poller.restore(watches)
+    async with running(house.poller):
+        await anyio.sleep(35)
+    assert await house.types() == ["source.unreachable", "task.in_progress", "source.recovered"]
 
 
 async def test_a_bad_key_takes_the_source_down_at_once_in_one_clear_line(
@@ -500,6 +544,9 @@ async def test_the_loop_beats_while_it_waits(house: House) -> None:
             assert not house.poller.pulse.late()
 
 
+TRANSITIONS = {
+    event_type(status) for status in ("PENDING", "IN_PROGRESS", "QUEUED", "SOMETHING_NEW", "INTERRUPTED", "FAILED")
+}
 Moment = tuple[str | None, float]
 """What upstream shows from now on (None: nothing), and for how long."""
 
@@ -532,7 +579,7 @@ async def test_whatever_upstream_does_sequences_have_no_gap_and_ends_are_ends(
                 await anyio.sleep(wait)
         events = await house.events()
 
-    told = [(one.previous_status, one.status, one.sequence) for one in events if one.type != "task.lost"]
+    told = [(one.previous_status, one.status, one.sequence) for one in events if one.type in TRANSITIONS]
     lost = [one.sequence for one in events if one.type == "task.lost"]
     assert [sequence for _, _, sequence in told] == list(range(1, len(told) + 1))
     assert [before for before, _, _ in told] == [None, *(status for _, status, _ in told)][: len(told)]

@@ -48,4 +48,4 @@ def test_a_condition_on_what_a_notice_does_not_have_does_not_match_and_a_channel
         [RouteSettings(channels=("a", "b"), events=("channel.*",)), RouteSettings(channels=("c",), labels={"x": "y"})],
         ["a", "b", "c"],
     )
-    assert routing.for_notice("channel.failing", exclude="a") == ("b",)
+    assert routing.for_notice("channel.failing", "channel a") == ("b",)

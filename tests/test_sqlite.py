@@ -212,10 +212,10 @@ def test_the_schema_is_the_sum_of_the_migrations(tmp_path: Path) -> None:
         "index watches_done",
         "index watches_lost",
         "index watches_task",
-        "table channel_troubles",
         "table deliveries",
         "table events",
         "table pulse",
+        "table troubles",
         "table watches",
     ]
 

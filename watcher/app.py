@@ -30,7 +30,7 @@ from watcher.metrics import Metrics
 from watcher.model import Event, TaskKey, Watch
 from watcher.payload import new_event_id, notice_event
 from watcher.poller import Poller
-from watcher.protocols import Store
+from watcher.protocols import Notice, Store
 from watcher.pulse import Pulse
 from watcher.routing import Routing
 from watcher.settings import ChannelSettings, HeartbeatSettings, Settings, SourceSettings
@@ -155,6 +155,7 @@ class Daemon:
             source=create(source, transport=transport, metrics=metrics, wall=wall_clock),
             store=self.store,
             routing=routing,
+            notice=_notice(routing),
             polling=settings.polling,
             unreachable_after=source.unreachable_after,
             metrics=metrics,
@@ -166,18 +167,12 @@ class Daemon:
     def _dispatcher(
         self, channel: ChannelSettings, routing: Routing, transport: httpx.AsyncBaseTransport
     ) -> Dispatcher:
-        def about(kind: str, *, at: float, data: Mapping[str, object], channel: str) -> Event:
-            channels = routing.for_notice(kind, exclude=channel)
-            return notice_event(
-                kind, at=at, event_id=new_event_id(), data=data, order_key=f"channel {channel}", channels=channels
-            )
-
         create = plugins.load("channels", channel.type).create
         return Dispatcher(
             settings=channel,
             channel=create(channel, transport=transport, wall=wall_clock),
             store=self.store,
-            notice=about,
+            notice=_notice(routing),
             metrics=self.metrics.channel(channel.name),
             outbox=self.outbox,
             wall=wall_clock,
@@ -254,6 +249,14 @@ class Daemon:
             for depth in await self.store.outbox():
                 if depth.pending:
                     logger.info("%d deliveries to %r remain; they go later", depth.pending, depth.channel)
+
+
+def _notice(routing: Routing) -> Notice:
+    def build(kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
+        channels = routing.for_notice(kind, subject)
+        return notice_event(kind, at=at, event_id=new_event_id(), data=data, order_key=subject, channels=channels)
+
+    return build
 
 
 def _by_source(watches: Iterable[Watch]) -> dict[str, list[Watch]]:

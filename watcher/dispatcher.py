@@ -6,10 +6,8 @@ after `kill -9` whatever was in flight is simply due again.
 
 import logging
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
-from typing import Protocol
 
 import anyio
 
@@ -17,8 +15,8 @@ from watcher.backoff import lengthened
 from watcher.clock import Clock, rfc3339
 from watcher.errors import DeliveryError, DeliveryFailure, StoreError
 from watcher.metrics import ChannelMetrics
-from watcher.model import ChannelTrouble, DeliveryState, DueDelivery, Event, Message, Settlement
-from watcher.protocols import Channel, Store
+from watcher.model import DeliveryState, DueDelivery, Event, Message, Settlement, Trouble
+from watcher.protocols import Channel, Notice, Store
 from watcher.pulse import Pulse
 from watcher.settings import ChannelSettings
 from watcher.wakeup import Wakeup
@@ -35,14 +33,6 @@ _CLAIMED_AHEAD = 8  # deliveries claimed for each sender, so that none waits for
 _CLOCK_SLIP = 60.0
 _LAST_SETTLEMENT = 1.0
 _REPEAT_WARNING = 600.0
-
-
-class Notice(Protocol):
-    """Builds the event that tells the other channels about this one."""
-
-    def __call__(self, kind: str, *, at: float, data: Mapping[str, object], channel: str) -> Event:
-        """Return the event of type `kind`, routed to all that take it but `channel` itself."""
-        ...
 
 
 class Dispatcher:
@@ -80,7 +70,8 @@ class Dispatcher:
         self._slip = wall() - anyio.current_time()
         self._failing = _Failing()
         self._warned_at = -_REPEAT_WARNING
-        self._trouble: ChannelTrouble | None = None
+        self._subject = f"channel {self._name}"
+        self._trouble: Trouble | None = None
         self._hasten_before: float | None = None
         self._settles = True
         self._closing = False
@@ -89,9 +80,9 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Deliver until `close`, or until cancelled; what finished by then is stored."""
-        self._trouble = next((known for known in await self._store.troubles() if known.channel == self._name), None)
+        self._trouble = await self._store.trouble(self._subject)
         if self._trouble is not None:
-            self._failing.since = self._trouble.failing_since
+            self._failing.since = self._trouble.since
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._listen, name=f"outbox to {self._name}")
@@ -346,13 +337,13 @@ class Dispatcher:
             if self._trouble.alerted_at is not None:
                 event = await self._about("channel.recovered", self._trouble, now)
                 logger.info("channel %r takes events again", self._name)
-            await self._store.announce(event, None, recovered=self._name)
+            await self._store.announce(event, None, recovered=self._subject)
             self._trouble = None
             self._outbox.set()
 
     async def _tend_failing(self, now: float) -> None:
         since = now if self._failing.since is None else self._failing.since
-        known = self._trouble or ChannelTrouble(channel=self._name, failing_since=since)
+        known = self._trouble or Trouble(subject=self._subject, since=since)
         if known.alerted_at is None and (self._failing.alert or now >= since + self._settings.alert_after):
             known = replace(known, alerted_at=now)
             await self._store.announce(await self._about("channel.failing", known, now), known)
@@ -362,15 +353,15 @@ class Dispatcher:
         self._trouble = known
         self._failing.alert = False
 
-    async def _about(self, kind: str, trouble: ChannelTrouble, now: float) -> Event:
+    async def _about(self, kind: str, trouble: Trouble, now: float) -> Event:
         pending = next((one.pending for one in await self._store.outbox() if one.channel == self._name), 0)
         told: dict[str, object] = {
             "channel": self._name,
             "reason": self._failing.reason,
-            "since": rfc3339(trouble.failing_since),
+            "since": rfc3339(trouble.since),
             "pending": pending,
         }
-        return self._notice(kind, at=now, data=told, channel=self._name)
+        return self._notice(kind, at=now, data=told, subject=self._subject)
 
 
 class _Failing:

@@ -215,11 +215,14 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelTrouble:
-    """A channel that refuses since `failing_since`; `alerted_at` is when the others were told, None before."""
+class Trouble:
+    """Something that fails since `since`; `alerted_at` is when that was told, None before.
 
-    channel: str
-    failing_since: float
+    `subject` is what fails, under the key its events are ordered by: `channel backend`, `source mixpeek`.
+    """
+
+    subject: str
+    since: float
     alerted_at: float | None = None
 
 

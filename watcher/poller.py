@@ -9,7 +9,7 @@ from random import Random
 import anyio
 import anyio.abc
 
-from watcher.clock import Clock
+from watcher.clock import Clock, rfc3339
 from watcher.diff import Step, step
 from watcher.errors import SourceError, SourceFailure, StoreError
 from watcher.metrics import SourceMetrics
@@ -18,14 +18,16 @@ from watcher.model import (
     TERMINAL_STATUSES,
     Answer,
     Change,
+    Event,
     Missing,
     Observation,
     TaskKey,
+    Trouble,
     Watch,
     WatchState,
 )
 from watcher.payload import lost_event, new_event_id, task_event
-from watcher.protocols import Source, Store
+from watcher.protocols import Notice, Source, Store
 from watcher.pulse import Pulse
 from watcher.reachability import PROBE_INTERVAL, Reachability
 from watcher.routing import Routing
@@ -76,6 +78,7 @@ class Poller:
         source: Source,
         store: Store,
         routing: Routing,
+        notice: Notice,
         polling: PollingSettings,
         unreachable_after: float,
         metrics: SourceMetrics,
@@ -87,6 +90,10 @@ class Poller:
         self._source = source
         self._store = store
         self._routing = routing
+        self._notice = notice
+        self._subject = f"source {source_name}"
+        self._trouble: Trouble | None = None
+        self._last_reason: SourceFailure | None = None
         self._polling = polling
         self._metrics = metrics
         self._outbox = outbox
@@ -153,6 +160,7 @@ class Poller:
 
     async def run(self) -> None:
         """Poll until `close`."""
+        self._trouble = await self._store.trouble(self._subject)
         with self._scope:
             async with anyio.create_task_group() as requests:
                 while True:
@@ -206,8 +214,10 @@ class Poller:
         try:
             answers = await self._source.fetch([entry.task_id for entry in entries])
             await self._learn(entries, answers)
+            await self._tend_trouble()
         except SourceError as error:
             self._unanswered(entries, error)
+            await self._tend_trouble()
         except Exception:
             self._complain("unexpected", "an unexpected error while asking %r; going on", self._name, exc_info=True)
             self._later(entries)
@@ -403,6 +413,40 @@ class Poller:
             self._complain(
                 error.reason, "source %r did not answer for a task (%s); it is asked again", self._name, error
             )
+
+    async def _tend_trouble(self) -> None:
+        """Store and tell, once each, that the source is down and that it is back, over restarts too."""
+        known = self._trouble
+        try:
+            if self._reach.reason is not None and known is None:
+                await self._tell_unreachable()
+            elif known is not None and self._reach.since is None and self.last_answer_at is not None:
+                self._trouble = None
+                event = self._about("source.recovered", known, self._wall())
+                await self._store.announce(event, None, recovered=self._subject)
+                self._outbox.set()
+        except StoreError as error:
+            self._trouble = known  # told with the next answer, or the next that fails
+            self._complain("store", "%s", error)
+
+    async def _tell_unreachable(self) -> None:
+        now = self._wall()
+        began = self._reach.since
+        failing_for = 0.0 if began is None else anyio.current_time() - began
+        # Known before it is stored, for another answer may come meanwhile.
+        self._trouble = Trouble(subject=self._subject, since=now - failing_for, alerted_at=now)
+        self._last_reason = self._reach.reason
+        await self._store.announce(self._about("source.unreachable", self._trouble, now), self._trouble)
+        self._outbox.set()
+
+    def _about(self, kind: str, trouble: Trouble, now: float) -> Event:
+        told: dict[str, object] = {
+            "source": self._name,
+            "reason": self._last_reason,
+            "since": rfc3339(trouble.since),
+            "active_watches": len(self._tracked),
+        }
+        return self._notice(kind, at=now, data=told, subject=self._subject)
 
     def _tell_state(self, why: str) -> None:
         down = self._reach.reason

@@ -14,7 +14,6 @@ from watcher.model import (
     Added,
     Answer,
     Change,
-    ChannelTrouble,
     Delivery,
     DeliveryState,
     DueDelivery,
@@ -24,6 +23,7 @@ from watcher.model import (
     Settlement,
     StoredEvent,
     TaskKey,
+    Trouble,
     Watch,
     WatchFilter,
     WatchRequest,
@@ -60,6 +60,17 @@ class Channel(Protocol):
         Whatever else happened is a `DeliveryError` that says whether waiting may help. Follows no redirect, ends by its
         own deadline, keeps what it read of the answer small, and lets no secret into an error's text. May be called
         again with the same message, and for different messages at once.
+        """
+        ...
+
+
+class Notice(Protocol):
+    """Builds the events that are about no task."""
+
+    def __call__(self, kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
+        """Return the event of type `kind` about `subject` (`channel backend`), routed to all that take it.
+
+        A channel does not hear of itself.
         """
         ...
 
@@ -116,15 +127,15 @@ class Store(Protocol):
         """
         ...
 
-    async def announce(self, event: Event | None, trouble: ChannelTrouble | None, recovered: str | None = None) -> None:
-        """Store an event that is about no task, together with the channel trouble that it tells of.
+    async def announce(self, event: Event | None, trouble: Trouble | None, recovered: str | None = None) -> None:
+        """Store an event that is about no task, together with the trouble that it tells of.
 
-        `trouble` is inserted or replaced; the trouble of the channel named `recovered` is deleted.
+        `trouble` is inserted or replaced; the trouble whose subject is `recovered` is deleted.
         """
         ...
 
-    async def troubles(self) -> Sequence[ChannelTrouble]:
-        """Return the channels known to be refusing."""
+    async def trouble(self, subject: str) -> Trouble | None:
+        """Return the trouble stored for `subject`, None where there is none."""
         ...
 
     async def events_after(self, event_id: int, limit: int) -> Sequence[StoredEvent]:

@@ -37,6 +37,12 @@ class Reachability:
         return SourceFailure.NOT_FOUND if self._wrong else self._silent_for
 
     @property
+    def since(self) -> float | None:
+        """Since when the source has been failing, or unknown tasks have been most; None while neither is so."""
+        moments = [moment for moment in (self._failing_since, self._misdirected_since) if moment is not None]
+        return min(moments, default=None)
+
+    @property
     def answering(self) -> bool:
         """Whether requests are answered, so that it makes sense to send more than a probe."""
         return self._silent_for is None

@@ -45,10 +45,10 @@ class Routing:
             route for route in self._routes if _takes(route, "task.lost", watch.task_type, watch.labels)
         )
 
-    def for_notice(self, kind: str, *, exclude: str | None = None) -> tuple[str, ...]:
-        """Return who hears of a source or a channel; `exclude` is the channel that it is about."""
+    def for_notice(self, kind: str, subject: str) -> tuple[str, ...]:
+        """Return who hears of `subject` (`channel backend`): all that take `kind`, but not that channel itself."""
         chosen = self._channels(route for route in self._routes if _takes(route, kind, None, None))
-        return tuple(name for name in chosen if name != exclude)
+        return tuple(name for name in chosen if subject != f"channel {name}")
 
     def _channels(self, routes: Iterable[RouteSettings]) -> tuple[str, ...]:
         chosen = {name for route in routes for name in route.channels}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.examples import KEY, event, request, settled, step
 from watcher import plugins
-from watcher.model import Change, ChannelTrouble, DeliveryState, TaskKey, Watch, WatchFilter, WatchState
+from watcher.model import Change, DeliveryState, TaskKey, Trouble, Watch, WatchFilter, WatchState
 from watcher.protocols import Store
 
 pytestmark = pytest.mark.anyio
@@ -335,14 +335,15 @@ async def test_what_is_old_and_finished_retires_and_nothing_else_does(store: Sto
 
 async def test_troubles_are_kept_with_the_event_that_tells_of_them(store: Store) -> None:
     notice = event(1, key=None, channels=("alerts",), order_key="channel backend")
-    trouble = ChannelTrouble(channel="backend", failing_since=50.0, alerted_at=350.0)
+    trouble = Trouble(subject="channel backend", since=50.0, alerted_at=350.0)
 
     await store.announce(notice, trouble)
-    assert await store.troubles() == [trouble]
+    assert await store.trouble("channel backend") == trouble
+    assert await store.trouble("source backend") is None
     assert len(await all_due(store, "alerts")) == 1
 
-    await store.announce(None, None, recovered="backend")
-    assert await store.troubles() == []
+    await store.announce(None, None, recovered="channel backend")
+    assert await store.trouble("channel backend") is None
 
 
 async def test_the_outbox_counts_every_channel(store: Store) -> None:

@@ -20,7 +20,6 @@ from watcher.errors import StoreUnusableError
 from watcher.model import (
     Added,
     Change,
-    ChannelTrouble,
     Delivery,
     DeliveryState,
     DueDelivery,
@@ -29,6 +28,7 @@ from watcher.model import (
     Settlement,
     StoredEvent,
     TaskKey,
+    Trouble,
     Watch,
     WatchFilter,
     WatchRequest,
@@ -182,23 +182,23 @@ class SqliteStore:
 
         return await self._commits.write(step)
 
-    async def announce(self, event: Event | None, trouble: ChannelTrouble | None, recovered: str | None = None) -> None:
+    async def announce(self, event: Event | None, trouble: Trouble | None, recovered: str | None = None) -> None:
         async def insert(connection: aiosqlite.Connection) -> None:
             if event is not None:
                 await _insert_events(connection, [event])
             if trouble is not None:
                 await connection.execute(
-                    "INSERT OR REPLACE INTO channel_troubles (channel, failing_since, alerted_at) VALUES (?, ?, ?)",
-                    (trouble.channel, trouble.failing_since, trouble.alerted_at),
+                    "INSERT OR REPLACE INTO troubles (subject, since, alerted_at) VALUES (?, ?, ?)",
+                    (trouble.subject, trouble.since, trouble.alerted_at),
                 )
             if recovered is not None:
-                await connection.execute("DELETE FROM channel_troubles WHERE channel = ?", (recovered,))
+                await connection.execute("DELETE FROM troubles WHERE subject = ?", (recovered,))
 
         await self._commits.write(insert)
 
-    async def troubles(self) -> Sequence[ChannelTrouble]:
-        found = await self._read("SELECT channel, failing_since, alerted_at FROM channel_troubles")
-        return [ChannelTrouble(channel=name, failing_since=since, alerted_at=at) for name, since, at in found]
+    async def trouble(self, subject: str) -> Trouble | None:
+        found = await self._read("SELECT subject, since, alerted_at FROM troubles WHERE subject = ?", subject)
+        return Trouble(subject=subject, since=found[0][1], alerted_at=found[0][2]) if found else None
 
     async def events_after(self, event_id: int, limit: int) -> Sequence[StoredEvent]:
         query = f"SELECT {queries.EVENT_COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?"

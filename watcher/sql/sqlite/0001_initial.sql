@@ -73,9 +73,10 @@ CREATE INDEX deliveries_failed ON deliveries (channel, id) WHERE state = 'failed
 CREATE INDEX deliveries_delivered ON deliveries (delivered_at) WHERE state = 'delivered';
 CREATE UNIQUE INDEX deliveries_event ON deliveries (event, channel);
 
-CREATE TABLE channel_troubles (
-    channel TEXT PRIMARY KEY,
-    failing_since REAL NOT NULL,
+-- Sources and channels that fail, so that a restart neither repeats nor forgets what was told of them.
+CREATE TABLE troubles (
+    subject TEXT PRIMARY KEY,
+    since REAL NOT NULL,
     alerted_at REAL
 );
 
