@@ -40,7 +40,7 @@ class FakeDaemon:
         self.outbox = Wakeup()
         self.now = 0.0
         self.pulse = Pulse(lambda: self.now)
-        self.health = Health(store, lambda: {"poller mixpeek": self.pulse})
+        self.health = Health(store.ping, lambda: {"poller mixpeek": self.pulse})
         self.stopping = anyio.Event()
         self.tracked: list[str] = []
         self.forgotten: list[TaskKey] = []

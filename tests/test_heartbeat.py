@@ -57,7 +57,7 @@ class World:
         heartbeat = Heartbeat(
             settings=HeartbeatSettings.model_validate({"url": "https://beat.example/hidden"}),
             transport=httpx.MockTransport(self.receive),
-            health=Health(self, lambda: {"poller": self.pulse}),  # type: ignore[arg-type]  # ping is all it needs
+            health=Health(self.ping, lambda: {"poller": self.pulse}),
             answered_at=lambda: {"mixpeek": self.answered_at},
             oldest_waiting=self.oldest_waiting,
             wall=wall,

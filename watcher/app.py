@@ -67,7 +67,7 @@ class Daemon:
         self.store = store
         self.metrics = Metrics(CollectorRegistry(), __version__)
         self.outbox = Wakeup()
-        self.health = Health(store, self._pulses)
+        self.health = Health(store.ping, self._pulses)
         self.stopping = anyio.Event()
         self._generation = Generation(settings=settings)
 

@@ -1,11 +1,10 @@
 """Alive and ready. Upstream's state is part of neither: a sidecar's probes are its pod's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
 
 from watcher.errors import StoreError
-from watcher.protocols import Store
 from watcher.pulse import Pulse
 
 _REMEMBERED = 1.0
@@ -13,10 +12,10 @@ _PATIENCE = 2.0
 
 
 class Health:
-    """Answers the probes, and remembers for a second whether the store could be written."""
+    """Answers the probes; `ping` writes to the store, and what came of it is remembered for a second."""
 
-    def __init__(self, store: Store, pulses: Callable[[], Mapping[str, Pulse]]) -> None:
-        self._store = store
+    def __init__(self, ping: Callable[[], Awaitable[None]], pulses: Callable[[], Mapping[str, Pulse]]) -> None:
+        self._ping = ping
         self._pulses = pulses
         self._asked_at: float | None = None
         self._unready: str | None = None
@@ -38,7 +37,7 @@ class Health:
     async def _write(self) -> str | None:
         try:
             with anyio.fail_after(_PATIENCE):
-                await self._store.ping()
+                await self._ping()
         except StoreError as error:
             return str(error)
         except TimeoutError:
