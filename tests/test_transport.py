@@ -190,3 +190,23 @@ async def test_the_headers_go_as_given_and_no_others_but_what_http_needs() -> No
 
     names = {line.split(b":")[0].lower() for line in heads[0].split(b"\r\n")[1:]}
     assert names == {b"host", b"content-length", b"x-secret"}
+
+
+async def test_a_proxy_is_used_but_for_this_machine_and_for_what_is_excepted() -> None:
+    lines = []
+
+    async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
+        while True:
+            lines.append((await read_request(stream)).split(b"\r\n")[0])
+            await stream.send(OK)
+
+    async with server(serve) as url:
+        proxies = {"http": url, "no": "excepted.invalid"}
+        async with create_transport(proxies=proxies) as transport:
+            await post(transport, "http://upstream.example/x")
+            await post(transport, f"{url}direct")
+            with pytest.raises(ExchangeError) as caught:
+                await post(transport, "http://excepted.invalid/")
+
+    assert lines == [b"POST http://upstream.example/x HTTP/1.1", b"POST /direct HTTP/1.1"]
+    assert caught.value.kind == "connect"

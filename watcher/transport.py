@@ -6,13 +6,15 @@ of aiohttp's errors may hold a request's headers, so none of them is passed on.
 
 import os
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import SimpleNamespace
 from typing import Self
 
 import aiohttp
 import httpx
 from yarl import URL
+
+from watcher.settings import is_loopback
 
 _KEEP_ALIVE = 15.0
 _CHUNK = 16384  # small, for an answer may be compressed a thousandfold
@@ -24,11 +26,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends one request; follows no redirect, keeps no cookie, and puts no limit of its own on time.
 
     A kept-alive connection that the receiver has closed meanwhile fails before a byte comes back; the request is then
-    sent once more at once, on a new connection. `HTTPS_PROXY` and its like are respected.
+    sent once more at once, on a new connection. `proxies` are as `urllib.request.getproxies_environment` returns them.
     """
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self, connections: int, proxies: Mapping[str, str]) -> None:
         self._connections = connections
+        self._proxies = proxies
+        self._proxy_of: dict[tuple[str, str], str | None] = {}
         self._pooled: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
@@ -50,19 +54,48 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         reuse: dict[str, bool] = {}
         try:
             try:
-                response = await _send(self._pooled, request, reuse)
+                response = await self._send(self._pooled, request, reuse)
             except (aiohttp.ServerDisconnectedError, ConnectionResetError):
                 if not reuse:
                     raise
-                response = await _send(self._fresh, request, reuse)
+                response = await self._send(self._fresh, request, reuse)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _translated(error) from None
         return httpx.Response(response.status, headers=list(response.raw_headers), stream=_Body(response))
 
+    async def _send(
+        self, session: aiohttp.ClientSession, request: httpx.Request, reuse: dict[str, bool]
+    ) -> aiohttp.ClientResponse:
+        return await session.request(
+            request.method,
+            URL(str(request.url), encoded=True),
+            headers=[
+                (name.decode("ascii"), value.decode("latin-1"))
+                for name, value in request.headers.raw
+                if name.lower() not in _SET_BY_AIOHTTP
+            ],
+            data=request.content or None,
+            allow_redirects=False,
+            proxy=self._proxy(request.url.scheme, request.url.host),
+            trace_request_ctx=reuse,
+        )
 
-def create_transport(*, connections: int = 100) -> AiohttpTransport:
-    """Return a transport, to be entered before use, that holds at most so many connections."""
-    return AiohttpTransport(connections)
+    def _proxy(self, scheme: str, host: str) -> str | None:
+        """Return the proxy for `host`, looked for once; what is on this machine needs none."""
+        if not self._proxies:
+            return None
+        if (scheme, host) not in self._proxy_of:
+            bypassed = is_loopback(host) or urllib.request.proxy_bypass(host, self._proxies)
+            self._proxy_of[scheme, host] = None if bypassed else self._proxies.get(scheme, self._proxies.get("all"))
+        return self._proxy_of[scheme, host]
+
+
+def create_transport(*, connections: int = 100, proxies: Mapping[str, str] | None = None) -> AiohttpTransport:
+    """Return a transport, to be entered before use, that holds at most so many connections.
+
+    `proxies` default to what the environment says (`HTTPS_PROXY`, `NO_PROXY` and their like).
+    """
+    return AiohttpTransport(connections, urllib.request.getproxies_environment() if proxies is None else proxies)
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
@@ -75,8 +108,6 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         trace_configs=[tracing],
         skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
         auto_decompress=False,
-        # Looking for a proxy costs more than the rest of a request; most have none.
-        trust_env=bool(urllib.request.getproxies_environment().keys() - {"no"}),
     )
 
 
@@ -84,23 +115,6 @@ async def _note_reuse(
     _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionReuseconnParams
 ) -> None:
     context.trace_request_ctx["reused"] = True
-
-
-async def _send(
-    session: aiohttp.ClientSession, request: httpx.Request, reuse: dict[str, bool]
-) -> aiohttp.ClientResponse:
-    return await session.request(
-        request.method,
-        URL(str(request.url), encoded=True),
-        headers=[
-            (name.decode("ascii"), value.decode("latin-1"))
-            for name, value in request.headers.raw
-            if name.lower() not in _SET_BY_AIOHTTP
-        ],
-        data=request.content or None,
-        allow_redirects=False,
-        trace_request_ctx=reuse,
-    )
 
 
 class _Body(httpx.AsyncByteStream):
