@@ -151,6 +151,20 @@ def test_an_unknown_name_in_the_environment_is_said_by_its_variable(tmp_path: Pa
     assert line == "WATCHER_SERVR__PORT: no section is called 'servr'; did you mean 'server'?"
 
 
+def test_a_list_that_is_no_json_and_a_webhook_without_a_secret_are_said_by_their_variables(tmp_path: Path) -> None:
+    assert problems(tmp_path, "", {**ENVIRON, "WATCHER_CHANNELS": "[{"}) == [
+        "WATCHER_CHANNELS: is not JSON, as which a whole list is given"
+    ]
+    assert problems(tmp_path, "", {**ENVIRON, "WATCHER_WEBHOOK_URL": "http://x/"}) == [
+        "WATCHER_WEBHOOK_SECRETS: is missing; a webhook is signed with whsec_…"
+    ]
+
+
+def test_a_bad_secret_is_one_problem_not_two(tmp_path: Path) -> None:
+    text = "channels: [{name: x, type: webhook, url: 'http://x/', secrets: [nope!]}]"
+    assert problems(tmp_path, text) == ["watcher.yaml:1: channels[0].secrets[0]: is not base64 after whsec_"]
+
+
 def test_every_mistake_is_said_at_once(tmp_path: Path) -> None:
     assert len(problems(tmp_path, "server: {port: x, nope: 1}\npolling: {multiplier: 0}")) == 3
 

@@ -6,6 +6,7 @@ takes from `MIXPEEK_API_KEY` and its like; the rules that no single section can 
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -147,7 +148,9 @@ class _Reading:
         try:
             self._from_environment = _Variables(self._environ)()
         except SettingsError as error:
-            self._problems.append(f"the environment: {str(error).splitlines()[0]}; a whole list has to be JSON")
+            named = re.search(r'field "(\w+)"', str(error))
+            variable = f"{_PREFIX}{named[1].upper()}" if named else "the environment"
+            self._problems.append(f"{variable}: is not JSON, as which a whole list is given")
         for name, value in self._from_environment.items():
             below = values.get(name)
             values[name] = {**below, **value} if isinstance(below, dict) and isinstance(value, dict) else value
@@ -175,6 +178,9 @@ class _Reading:
         channels: list[Any] = []
         if url := self._environ.get("WATCHER_WEBHOOK_URL"):
             secrets = self._environ.get("WATCHER_WEBHOOK_SECRETS", "").replace(",", " ").split()
+            if not secrets:
+                self._problems.append("WATCHER_WEBHOOK_SECRETS: is missing; a webhook is signed with whsec_…")
+                return []
             channels.append({"name": "webhook", "type": "webhook", "url": url, "secrets": secrets})
         if url := self._environ.get("WATCHER_SLACK_URL"):
             channels.append({"name": "slack", "type": "slack", "url": url})
@@ -217,8 +223,11 @@ class _Reading:
         try:
             return model.model_validate(values)
         except ValidationError as error:
-            for one in error.errors(include_input=False, include_url=False, include_context=False):
-                self._refused(model, one["type"], one["loc"], one["msg"], place)
+            found = error.errors(include_input=False, include_url=False, include_context=False)
+            for one in found:
+                # A list whose only item was refused counts as empty, too; that is no news.
+                if one["type"] != "too_short" or not any(_within(other["loc"], one["loc"]) for other in found):
+                    self._refused(model, one["type"], one["loc"], one["msg"], place)
             return None
 
     def _refused(self, model: type[BaseModel], kind: str, inner: Place, message: str, place: Place) -> None:
@@ -275,6 +284,10 @@ class _Reading:
                 return self._document.where(place)
             value = value[key]
         return f"{_PREFIX}{'__'.join(str(key).upper() for key in place)}: "
+
+
+def _within(inner: Place, outer: Place) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def dotted(place: Place) -> str:
