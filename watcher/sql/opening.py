@@ -116,7 +116,7 @@ async def connect(path: Path) -> aiosqlite.Connection:
             "synchronous = FULL",
             "foreign_keys = ON",
             "temp_store = MEMORY",
-            "cache_size = -8000",
+            "cache_size = -4000",
             "journal_size_limit = 16777216",
         ):
             await connection.execute(f"PRAGMA {pragma}")
@@ -134,7 +134,7 @@ async def connect_reader(path: Path) -> aiosqlite.Connection:
     """Open a second connection, for reading alone, so that no read waits for a commit."""
     connection = await aiosqlite.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     await connection.execute("PRAGMA query_only = ON")
-    await connection.execute("PRAGMA cache_size = -8000")
+    await connection.execute("PRAGMA cache_size = -2000")
     return connection
 
 
