@@ -336,6 +336,24 @@ async def test_where_most_tasks_are_unknown_the_source_is_wrong_and_none_is_lost
     assert sum("reason not_found" in record.message for record in caplog.records) == 1
 
 
+async def test_the_source_is_blamed_at_the_latest_when_a_task_would_be_lost(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        house = House(store, lost_after=5.0)
+        async with running(house.poller):
+            await house.watch(*names(6))
+            await anyio.sleep(4)
+            assert house.up() == 1
+            await anyio.sleep(16)
+            assert house.up() == 0
+            house.source.shown = dict.fromkeys(names(6), "IN_PROGRESS")
+            await anyio.sleep(31)
+            assert house.up() == 1
+        types = await house.types()
+
+    assert "task.lost" not in types
+    assert [kind for kind in types if kind.startswith("source")] == ["source.unreachable", "source.recovered"]
+
+
 async def test_once_the_source_is_right_again_missing_tasks_get_their_full_time(house: House) -> None:
     async with running(house.poller):
         for name in names(6):

@@ -44,6 +44,7 @@ LOST_INTERVAL = 600.0
 
 _NAP = 10.0  # no wait is longer, so that the loop beats its pulse
 _REPEAT_COMPLAINT = 600.0
+_WRONG_SOURCE = "it does not know most of the tasks it is asked for; check base_url and the key's account"
 _QUIET = frozenset({Step.UNCHANGED, Step.STILL_MISSING})
 
 
@@ -256,8 +257,11 @@ class Poller:
 
     def _may_be_lost(self) -> bool:
         self._judge_absences()
-        patience_ends = self._missing_counts_from + self._polling.lost_after
-        return not self._reach.misdirected and anyio.current_time() > patience_ends
+        if self._reach.misdirected:
+            if self._reach.blamed():
+                self._tell_state(_WRONG_SOURCE)
+            return False
+        return anyio.current_time() > self._missing_counts_from + self._polling.lost_after
 
     def _judge_absences(self) -> None:
         """Note whether most tasks are missing; once that is over, each missing one gets its full time again."""
@@ -267,7 +271,7 @@ class Poller:
         if was_misdirected and not self._reach.misdirected:
             self._missing_counts_from = now
         if turned:
-            self._tell_state("it knows none of the tasks it is asked for; check base_url and the key's account")
+            self._tell_state(_WRONG_SOURCE)
 
     async def _record(self, steps: Sequence[tuple[Tracked, Answer, Step]]) -> None:
         at = self._wall()

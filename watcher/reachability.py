@@ -5,8 +5,9 @@ Time is passed in, in monotonic seconds. The rules:
 - Down after `unreachable_after` seconds with at least three failures and no success; then one probe every 30 s.
 - 401 means a bad key: down at once. 403 may be one task's: down only by the rule above.
 - A 404 that the API itself wrote is an answer. While more than half of at least five watches get it, though, it is the
-  source that is wrong (another cluster, another account): none of its tasks may be called lost, and after
-  `unreachable_after` the source counts as down, with reason `not_found`. It still answers, so it is still asked.
+  source that is wrong (another cluster, another account): none of its tasks may be called lost. The source counts as
+  down, with reason `not_found`, when that has lasted for `unreachable_after`, or when a task would be called lost by
+  then. It still answers, so it is still asked.
 - An answer that refuses one request (422) or asks for patience (429) is no sign of trouble.
 """
 
@@ -84,6 +85,11 @@ class Reachability:
         elif now - self._misdirected_since >= self._unreachable_after:
             self._wrong = True
         return self._wrong != was_wrong
+
+    def blamed(self) -> bool:
+        """Note that a task would be called lost by now, were it not that most others are unknown, too."""
+        was_wrong, self._wrong = self._wrong, True
+        return not was_wrong
 
     def _long_enough(self, now: float) -> bool:
         return (
