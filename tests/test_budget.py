@@ -18,8 +18,8 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": VirtualLoop}
 
 
-def budget(limit: int | None, pause: Pause | None = None) -> RouteBudget:
-    return RouteBudget("GET /x", limit, pause or Pause(anyio.current_time), anyio.current_time)
+def budget(limit: int | None) -> RouteBudget:
+    return RouteBudget("GET /x", limit, anyio.current_time)
 
 
 def fullest_minute(times: list[float]) -> int:
@@ -54,12 +54,11 @@ async def test_nearly_all_of_the_limit_can_be_used(limit: int) -> None:
 
 
 async def test_without_a_limit_nothing_waits_but_for_a_pause() -> None:
-    pause = Pause(anyio.current_time)
-    spending = budget(None, pause)
+    spending = budget(None)
     for _ in range(1000):
         await spending.spend()
     assert anyio.current_time() == 0
-    pause.asked(30.0)
+    spending.pause.asked(30.0)
     await spending.spend()
     assert anyio.current_time() == 30.0
 
@@ -76,7 +75,7 @@ async def test_one_that_is_cancelled_while_waiting_has_spent_nothing() -> None:
     assert spent_for_nothing <= 5
 
 
-async def test_a_pause_without_a_time_doubles_up_to_a_minute_and_a_success_resets_it() -> None:
+async def test_a_pause_without_a_time_doubles_up_to_half_a_minute_and_a_success_resets_it() -> None:
     pause = Pause(anyio.current_time)
     waits = []
     for _ in range(8):
@@ -86,7 +85,7 @@ async def test_a_pause_without_a_time_doubles_up_to_a_minute_and_a_success_reset
     pause.succeeded()
     pause.asked(None)
 
-    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert waits == [1, 2, 4, 8, 16, 30, 30, 30]
     assert pause.remaining() == 1
 
 
@@ -126,3 +125,50 @@ async def test_a_refusal_halves_the_limit_says_once_which_plan_that_suggests_and
         "GET /x: more than upstream allows (429) at 60 requests a minute; "
         "the key seems to be on the Free plan: set requests_per_minute to 10"
     ]
+
+
+def told(**values: object) -> dict[str, str]:
+    return {f"x-ratelimit-{name}": str(value) for name, value in values.items()}
+
+
+async def test_a_lower_limit_that_upstream_tells_is_kept() -> None:
+    spending = budget(60)
+    spending.informed(told(limit=10), 0.0)
+    times = []
+    for _ in range(40):
+        await spending.spend()
+        times.append(anyio.current_time())
+    assert fullest_minute(times) <= 10
+
+
+async def test_a_higher_limit_that_upstream_tells_does_not_raise_ours() -> None:
+    spending = budget(10)
+    spending.informed(told(limit=600), 0.0)
+    assert await rate(spending) <= 20
+
+
+async def test_what_another_client_of_the_key_has_spent_is_not_spent_again() -> None:
+    spending = budget(60)
+    await anyio.sleep(60)
+    assert spending.remaining() == 5
+    spending.informed(told(remaining=2), 0.0)
+    assert spending.remaining() == 2
+
+
+@pytest.mark.parametrize("limit", [None, 60])
+@pytest.mark.parametrize(("reset", "waits"), [("7", 7), ("1800000012", 12), ("86400", 60), ("0", 0), ("x", 0)])
+async def test_once_nothing_remains_nothing_is_sent_until_the_reset(limit: int | None, reset: str, waits: int) -> None:
+    spending = budget(limit)
+    await anyio.sleep(60)
+    spending.informed(told(remaining=0, reset=reset), 1_800_000_000.0)
+    before = anyio.current_time()
+    await spending.spend()
+    assert anyio.current_time() - before >= waits
+    assert anyio.current_time() - before <= waits + 2
+
+
+@given(st.dictionaries(st.sampled_from([*told(limit=0, remaining=0, reset=0)]), st.text(max_size=30)))
+async def test_any_header_is_survived(headers: dict[str, str]) -> None:
+    spending = budget(60)
+    spending.informed(headers, 0.0)
+    await spending.spend()

@@ -44,7 +44,7 @@ DELIVERY_GRACE = 10.0
 RETIRE_EVERY = 600.0
 """Seconds between two rounds of removing what is older than the retention."""
 
-_SOURCE_CONNECTIONS = 32
+_SOURCE_CONNECTIONS = 64
 _NEEDS_RESTART = ("store", "server", "telemetry")
 
 Orders = MemoryObjectReceiveStream[Settings]
@@ -103,10 +103,14 @@ class Daemon:
             oldest = now if depth is None or depth.oldest_created_at is None else depth.oldest_created_at
             self.metrics.channel(channel).waiting(depth.pending if depth else 0, now - oldest)
         for source, poller in self._generation.pollers.items():
-            self.metrics.source(source).watching(poller.counts())
+            self.metrics.source(source).watching(poller.counts(), poller.behind())
 
     def _pulses(self) -> Mapping[str, Pulse]:
-        polling = {f"poller {name}": poller.pulse for name, poller in self._generation.pollers.items()}
+        polling = {
+            f"poller {name} ({loop})": pulse
+            for name, poller in self._generation.pollers.items()
+            for loop, pulse in poller.pulses.items()
+        }
         return polling | {f"dispatcher {name}": one.pulse for name, one in self._generation.dispatchers.items()}
 
     # One generation
@@ -209,11 +213,9 @@ class Daemon:
         """Fill the schedules from the store; what belongs to a source that is gone stays, and is warned of."""
         orphans = 0
         async for watches in self.store.active_watches():
-            for source, theirs in _by_source(watches).items():
-                if poller := self._generation.pollers.get(source):
-                    poller.restore(theirs)
-                else:
-                    orphans += len(theirs)
+            for source, poller in self._generation.pollers.items():
+                poller.restore(watch for watch in watches if watch.source == source)
+            orphans += sum(watch.source not in self._generation.pollers for watch in watches)
         if orphans:
             logger.warning("%d watches belong to sources that are not configured; they wait for them", orphans)
 

@@ -1,14 +1,16 @@
-"""How many requests a minute a source may be sent on each of its routes, and for how long it wants none at all.
+"""How many requests a minute one route of a source may be sent, and for how long it wants none at all.
 
 A token bucket: with a limit of L a minute it holds burst = max(1, L/12), fills with L - burst a minute, and is empty
 after a start. In any 60 s there can be spent at most what it held plus what it filled: burst + (L - burst) = L, across
 a restart too, since it starts empty. With L = 1 the rate would be 0; there it gives one a minute and a bit.
 
-A 429 shows that upstream counts more strictly than the setting: the limit is halved, and grows back by one a minute.
+What upstream says counts, too. `X-RateLimit-Limit` lowers the limit; `X-RateLimit-Remaining` takes away tokens that
+another client of the same key has spent, and at 0 nothing is sent until `X-RateLimit-Reset`. A 429 shows that upstream
+counts more strictly than is known: the limit is halved, and grows back by one a minute.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import anyio
 
@@ -18,14 +20,15 @@ _MINUTE = 60.0
 _GUARD = 1.02  # upstream's clock and ours, and the way to it, differ a little
 _GROWTH_EVERY = 60.0
 _HALVE_AT_MOST_EVERY = 10.0
-_LONGEST_PAUSE = 60.0
+_LONGEST_GUESS = 30.0  # as long as the probes of a source that is down are apart
+_EPOCH = 1e9  # a Reset beyond this is a date and not a number of seconds
 _PLANS = ((10, "Free"), (60, "Pro"))
 
 Now = Callable[[], float]
 
 
 class Pause:
-    """A time until which a whole source is left alone, because it asked for that."""
+    """A time until which a route is left alone, because upstream asked for that."""
 
     def __init__(self, now: Now) -> None:
         self._now = now
@@ -33,10 +36,10 @@ class Pause:
         self._next_guess = 1.0
 
     def asked(self, seconds: float | None) -> None:
-        """Wait at least `seconds`; None, where upstream named none: 1 s, twice as long each time, at most a minute."""
+        """Wait at least `seconds`; None, where upstream named none: 1 s, twice as long each time, at most 30 s."""
         if seconds is None:
             seconds = self._next_guess
-            self._next_guess = min(self._next_guess * 2, _LONGEST_PAUSE)
+            self._next_guess = min(self._next_guess * 2, _LONGEST_GUESS)
         self._until = max(self._until, self._now() + seconds)
 
     def succeeded(self) -> None:
@@ -54,11 +57,11 @@ class RouteBudget:
     `now` returns monotonic seconds.
     """
 
-    def __init__(self, route: str, limit: int | None, pause: Pause, now: Now) -> None:
+    def __init__(self, route: str, limit: int | None, now: Now) -> None:
+        self.pause = Pause(now)
         self._route = route
         self._setting = limit
         self._limit = limit
-        self._pause = pause
         self._now = now
         self._tokens = 0.0
         self._filled_at = now()
@@ -80,7 +83,7 @@ class RouteBudget:
 
     def wait(self) -> float:
         """Return the seconds until the next request may be sent."""
-        pause = self._pause.remaining()
+        pause = self.pause.remaining()
         if self._limit is None:
             return pause
         self._fill()
@@ -89,7 +92,7 @@ class RouteBudget:
 
     def remaining(self) -> float:
         """Return how many requests could be sent now; infinity without a limit."""
-        if self._pause.remaining():
+        if self.pause.remaining():
             return 0.0
         if self._limit is None:
             return float("inf")
@@ -108,6 +111,35 @@ class RouteBudget:
         self._limit = max(self._limit // 2, 1)
         self._tokens = min(self._tokens, 0.0)
         self._halved_at = self._grown_at = now
+
+    def informed(self, headers: Mapping[str, str], wall: float) -> None:
+        """Learn from an answer's `X-RateLimit-*` headers; `wall` is Unix seconds, for a reset given as a date.
+
+        A setting of None stays without a limit, but waits all the same once nothing remains.
+        """
+        limit = _number(headers, "x-ratelimit-limit")
+        remaining = _number(headers, "x-ratelimit-remaining")
+        if limit is not None and limit >= 1 and self._setting is not None:
+            self._lower(int(limit))
+        if remaining is None:
+            return
+        if self._limit is not None:
+            self._fill()
+            self._tokens = min(self._tokens, remaining)
+        if remaining < 1 and (reset := _number(headers, "x-ratelimit-reset")) is not None:
+            seconds = reset - wall if reset > _EPOCH else reset
+            # The window is a minute; who says more is wrong, and would be believed for ever.
+            self.pause.asked(min(max(seconds, 0.0), _MINUTE))
+
+    def _lower(self, told: int) -> None:
+        setting = self._setting
+        if setting is None or told >= setting or self._limit is None:
+            return
+        self._fill()
+        logger.info("%s: upstream allows %d requests a minute; that is kept from now on", self._route, told)
+        self._setting = told
+        self._limit = min(self._limit, told)
+        self._tokens = min(self._tokens, _burst(self._limit))
 
     def _advice(self) -> tuple[str, int, str]:
         smaller = [(limit, plan) for limit, plan in _PLANS if limit < (self._setting or 0)]
@@ -137,3 +169,9 @@ class RouteBudget:
 
 def _burst(limit: int) -> float:
     return max(1.0, limit / 12)
+
+
+def _number(headers: Mapping[str, str], name: str) -> float | None:
+    """Return the header's number; None where it is absent or says nothing."""
+    text = headers.get(name, "").strip()
+    return float(text[:20]) if text.isascii() and text.isdigit() else None

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import anyio
@@ -47,8 +48,9 @@ async def _check_source(settings: SourceSettings) -> Verdict:
         create = plugins.load("sources", settings.type).create
         source = create(alone, transport=transport, metrics=metrics, wall=wall_clock)
         try:
-            await source.admit(1)
-            answers = await source.fetch([f"watcher-check-{secrets.token_hex(8)}"])
+            await source.single.admit()
+            async with aclosing(source.single.fetch([f"watcher-check-{secrets.token_hex(8)}"])) as parts:
+                answers = [answer async for part in parts for answer in part]
         except SourceError as error:
             hint = ": check the key" if error.reason is SourceFailure.UNAUTHORIZED else ""
             return Verdict(name=settings.name, good=False, text=f"{error}{hint}")

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Protocol
 
-from watcher.model import TERMINAL_STATUSES, Answer, Missing
+from watcher.model import TERMINAL_STATUSES, Missing, Observation
 
 
 class Known(Protocol):
@@ -25,7 +25,7 @@ class Step(Enum):
     LOST = "lost"  # not known for too long
 
 
-def step(known: Known, answer: Answer, *, now: float, lost_after: float) -> Step:
+def step(known: Known, answer: Observation | Missing, *, now: float, lost_after: float) -> Step:
     """Return what `answer`, received at `now`, means for a task that is `known` so far.
 
     A task that comes back after it was told lost is a transition even with the status it had: whoever heard that it was

@@ -1,9 +1,13 @@
 """What Prometheus sees. Labels are bound once, for binding costs more than counting; task IDs are never a label."""
 
+from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from watcher.model import KNOWN_STATUSES, TERMINAL_STATUSES
 
@@ -19,6 +23,40 @@ _LATENCY_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 60.
 _OUTCOMES = ("delivered", "retried", "failed")
 
 
+class _Buckets:
+    """One series of a `BulkHistogram`."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float, count: int) -> None:
+        """Record `value` so many times."""
+        self.counts[bisect_left(self._bounds, value)] += count
+        self.sum += value * count
+
+
+class BulkHistogram(Collector):
+    """A histogram that takes the same value many times at once: a thousand tasks of a page cost a few observations."""
+
+    def __init__(self, name: str, text: str, bounds: Sequence[float], label: str) -> None:
+        self._name, self._text, self._bounds, self._label = name, text, bounds, label
+        self._series: dict[str, _Buckets] = {}
+
+    def of(self, value: str) -> _Buckets:
+        """Return the series whose label has this value."""
+        return self._series.setdefault(value, _Buckets(self._bounds))
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """Show every series, as prometheus_client asks of a collector."""
+        family = HistogramMetricFamily(self._name, self._text, labels=[self._label])
+        for value, series in self._series.items():
+            names = [*(str(bound) for bound in self._bounds), "+Inf"]
+            family.add_metric([value], [*zip(names, accumulate(series.counts), strict=True)], series.sum)
+        return [family]
+
+
 class SourceMetrics:
     """The series of one source."""
 
@@ -26,7 +64,8 @@ class SourceMetrics:
         self._metrics = metrics
         self._source = source
         self._observations = metrics.observations.labels(source)
-        self._lag = metrics.poll_lag.labels(source)
+        self._lag = metrics.poll_lag.of(source)
+        self._behind = metrics.poll_behind.labels(source)
         self._up = metrics.source_up.labels(source)
         self._last_success = metrics.last_success.labels(source)
         self._watches = {
@@ -50,9 +89,9 @@ class SourceMetrics:
         self._observations.inc(count)
         self._last_success.set(at)
 
-    def lagged(self, seconds: float) -> None:
-        """Record how long after it was due a task was asked for."""
-        self._lag.observe(max(seconds, 0.0))
+    def lagged(self, seconds: float, count: int) -> None:
+        """Record how long after they were due `count` tasks were asked for."""
+        self._lag.observe(seconds, count)
 
     def transitioned(self, task_type: str | None, status: str) -> None:
         """Count one transition to `status`."""
@@ -68,8 +107,9 @@ class SourceMetrics:
         """Show whether upstream answers."""
         self._up.set(1 if answering else 0)
 
-    def watching(self, counts: Mapping[str | None, int]) -> None:
-        """Show how many active watches have each status; None is one not seen yet."""
+    def watching(self, counts: Mapping[str | None, int], behind: float) -> None:
+        """Show how many active watches have each status (None: not seen yet), and the longest lateness in seconds."""
+        self._behind.set(behind)
         shown: Tally[str] = Tally()
         for status, count in counts.items():
             label = UNSEEN_STATUS if status is None else status
@@ -137,7 +177,9 @@ class Metrics:
             "watcher_upstream_request_duration_seconds", "How long they took.", _REQUEST_SECONDS, "source", "route"
         )
         self.observations = counter("watcher_observations_total", "Answers about tasks.", "source")
-        self.poll_lag = histogram("watcher_poll_lag_seconds", "From due to asked.", _LAG_SECONDS, "source")
+        self.poll_lag = BulkHistogram("watcher_poll_lag_seconds", "From due to asked.", _LAG_SECONDS, "source")
+        registry.register(self.poll_lag)
+        self.poll_behind = gauge("watcher_poll_behind_seconds", "How late the task is that waits longest.", "source")
         self.transitions = counter("watcher_transitions_total", "Status changes seen.", "source", "task_type", "status")
         self.deliveries = counter("watcher_deliveries_total", "Delivery attempts, by outcome.", "channel", "outcome")
         self.delivery_duration = histogram(

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+
 TERMINAL_STATUSES = frozenset({"COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELED", "SKIPPED"})
 RUNNING_STATUSES = frozenset({"PENDING", "QUEUED", "IN_PROGRESS", "PROCESSING"})
 SLOW_STATUSES = frozenset({"DRAFT", "UNKNOWN", "INTERRUPTED", "ACTIVE", "ARCHIVED", "SUSPENDED", "DEACTIVATED"})
@@ -75,19 +77,28 @@ class Watch:
     lost_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Upstream's answer about one task that it knows.
 
     `raw` is the task as a JSON object, byte for byte as it came; what is not diffed is read from there, and only for
-    the few that changed.
+    the few that changed. A page makes a thousand of these, most of which change nothing: hence the lighter record.
     """
 
     task_id: str
     status: str
     task_type: str | None
     error_message: str | None
-    raw: bytes
+    raw: msgspec.Raw
+
+
+class ActiveWatch(NamedTuple):
+    """What the schedule needs of a watch that is polled; the fields are those of `Watch`."""
+
+    source: str
+    task_id: str
+    status: str | None
+    missing_since: float | None
+    lost_at: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +108,14 @@ class Missing:
     task_id: str
 
 
-Answer = Observation | Missing
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlisted:
+    """A shared answer did not show this task: nothing follows but that it has to be asked for alone."""
+
+    task_id: str
+
+
+Answer = Observation | Missing | Unlisted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

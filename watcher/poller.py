@@ -1,68 +1,61 @@
-"""due -> fetch -> diff -> record: the half of the house before the store. One for each source."""
+"""due -> fetch -> diff -> record: the half of the house before the store. One for each source.
+
+Two loops ask. The *single* one asks for one task a request, the *shared* one for as many as a page holds; each waits
+for the budget of its own endpoint. Tasks wait in one schedule for both; those that a shared answer did not show wait in
+a second one, for the single loop alone.
+
+Before anything is concluded from an absence, both endpoints have to agree on it.
+"""
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from random import Random
 
 import anyio
 import anyio.abc
 
-from watcher.clock import Clock, rfc3339
+from watcher.clock import Clock
 from watcher.diff import Step, step
 from watcher.errors import SourceError, SourceFailure, StoreError
 from watcher.metrics import SourceMetrics
 from watcher.model import (
     SLOW_STATUSES,
     TERMINAL_STATUSES,
+    ActiveWatch,
     Answer,
     Change,
-    Event,
     Missing,
     Observation,
     TaskKey,
-    Trouble,
+    Unlisted,
     Watch,
     WatchState,
 )
 from watcher.payload import lost_event, new_event_id, task_event
-from watcher.protocols import Notice, Source, Store
+from watcher.protocols import Endpoint, Notice, Source, Store
 from watcher.pulse import Pulse
-from watcher.reachability import PROBE_INTERVAL, Reachability
 from watcher.routing import Routing
-from watcher.schedule import Entry, Schedule
+from watcher.schedule import Schedule
 from watcher.settings import PollingSettings
+from watcher.tracked import Tracked, TrackedTasks
+from watcher.trouble import SourceTrouble
 from watcher.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
-IN_FLIGHT = 32
-"""Requests to one source at the same time."""
 LOST_INTERVAL = 600.0
 """Seconds between two questions about a task that was told lost."""
+FEW = 3
+"""So many tasks due within a second are rather asked one by one than with a page."""
 
+_COALESCED = 1.0  # seconds within which what is due counts as due together
+_TICK = 0.001  # no wait is shorter, or rounding could keep a loop from ever coming to its moment
 _NAP = 10.0  # no wait is longer, so that the loop beats its pulse
+_GLANCE = 1.0  # no wait is longer for what the other loop may leave over
 _REPEAT_COMPLAINT = 600.0
-_WRONG_SOURCE = "it does not know most of the tasks it is asked for; check base_url and the key's account"
 _QUIET = frozenset({Step.UNCHANGED, Step.STILL_MISSING})
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Tracked(Entry):
-    """What is kept in memory of a task: its place in the schedule, and enough to compare an answer with."""
-
-    status: str | None = None
-    sequence: int = 0
-    missing_since: float | None = None
-    lost: bool = False
-
-    def follow(self, watch: Watch) -> None:
-        """Take over what is stored."""
-        self.status = watch.status
-        self.sequence = watch.sequence
-        self.missing_since = watch.missing_since
-        self.lost = watch.lost_at is not None
 
 
 class Poller:
@@ -88,168 +81,230 @@ class Poller:
         random: Random,
     ) -> None:
         self._name = source_name
-        self._source = source
+        self._single = source.single
+        self._shared = None if polling.mode == "get" else source.shared
         self._store = store
         self._routing = routing
-        self._notice = notice
-        self._subject = f"source {source_name}"
-        self._trouble: Trouble | None = None
-        self._last_reason: SourceFailure | None = None
         self._polling = polling
         self._metrics = metrics
         self._outbox = outbox
         self._wall = wall
-        self._schedule: Schedule[Tracked] = Schedule(polling, random)
-        self._tracked: dict[str, Tracked] = {}
-        self._missing: set[str] = set()
-        self._lost: set[str] = set()
+        self._tasks = TrackedTasks()
+        self._common: Schedule[Tracked] = Schedule(polling, random, metrics.lagged)
+        self._unlisted: Schedule[Tracked] = Schedule(polling, random, metrics.lagged)
+        self._trouble = SourceTrouble(
+            source_name=source_name,
+            unreachable_after=unreachable_after,
+            store=store,
+            notice=notice,
+            metrics=metrics,
+            wall=wall,
+            active_watches=lambda: len(self._tasks),
+        )
         self._missing_counts_from = float("-inf")
-        self._reach = Reachability(unreachable_after)
-        self._probe_at = 0.0
-        self._allowance = 0
-        self._slots = anyio.Semaphore(IN_FLIGHT)
+        self._admitted: set[str] = set()
         self._stirred = Wakeup()
         self._scope = anyio.CancelScope()
         self._complaints: dict[str, float] = {}
         self._store_refuses = False
-        self.pulse = Pulse(anyio.current_time)
-        self.last_answer_at: float | None = None
+        loops = ("single",) if self._shared is None else ("single", "shared")
+        self.pulses = {name: Pulse(anyio.current_time) for name in loops}
 
     # The watchlist in memory
 
-    def restore(self, watches: Iterable[Watch]) -> None:
+    def restore(self, watches: Iterable[ActiveWatch]) -> None:
         """Take over active watches from the store at start, their first questions spread over the longest interval."""
         now = anyio.current_time()
         for watch in watches:
-            if watch.key.task_id not in self._tracked:
-                self._schedule.spread(self._adopt(watch), now)
+            if self._tasks.get(watch.task_id) is None:
+                known = watch.missing_since is None and watch.lost_at is None
+                (self._common if known else self._unlisted).spread(self._tasks.adopt(watch, watch.task_id), now)
+        self._stirred.set()
 
     def track(self, watches: Iterable[Watch]) -> None:
         """Ask about these at once; those that are done or being asked right now are left alone."""
         now = anyio.current_time()
         for watch in watches:
-            known = self._tracked.get(watch.key.task_id)
-            if watch.state is WatchState.ACTIVE and (known is None or known.due_at is not None):
-                self._schedule.at_once(known or self._adopt(watch), now)
+            known = self._tasks.get(watch.key.task_id)
+            if watch.state is WatchState.ACTIVE and (known is None or known.slot is not None):
+                self._common.at_once(known or self._tasks.adopt(watch, watch.key.task_id), now)
         self._stirred.set()
 
     def forget(self, key: TaskKey) -> None:
         """Stop asking about a task."""
-        if tracked := self._tracked.pop(key.task_id, None):
-            self._schedule.remove(tracked)
-        self._missing.discard(key.task_id)
-        self._lost.discard(key.task_id)
+        if entry := self._tasks.pop(key.task_id):
+            self._common.remove(entry)
 
     def times(self, key: TaskKey) -> tuple[float | None, float | None]:
-        """Return when the task was last asked for and when it will be next, in Unix seconds; None: not known."""
-        if (tracked := self._tracked.get(key.task_id)) is None:
+        """Return when the task was last answered for and when it is asked next, in Unix seconds; None: not known."""
+        if (entry := self._tasks.get(key.task_id)) is None:
             return None, None
         offset = self._wall() - anyio.current_time()
-        asked_at = None if tracked.asked_at is None else tracked.asked_at + offset
-        return asked_at, None if tracked.due_at is None else tracked.due_at + offset
+        answered_at = None if entry.answered_at is None else entry.answered_at + offset
+        return answered_at, None if entry.due_at is None else entry.due_at + offset
 
     def counts(self) -> Mapping[str | None, int]:
         """Return how many tasks have each status; None is one that upstream has not shown yet."""
-        return Counter(tracked.status for tracked in self._tracked.values())
+        return self._tasks.counts()
+
+    def behind(self) -> float:
+        """Return for how many seconds the task that waits longest has been due."""
+        now = anyio.current_time()
+        return max(self._common.late(now), self._unlisted.late(now))
 
     @property
     def reason(self) -> SourceFailure | None:
         """Why the source counts as down; None while it is up."""
-        return self._reach.reason
+        return self._trouble.reason
 
-    # The loop
+    @property
+    def last_answer_at(self) -> float | None:
+        """When the source last answered, in Unix seconds."""
+        return self._trouble.last_answer_at
+
+    # The loops
 
     async def run(self) -> None:
         """Poll until `close`."""
-        self._trouble = await self._store.trouble(self._subject)
+        await self._trouble.restore()
         with self._scope:
             async with anyio.create_task_group() as requests:
-                while True:
-                    self.pulse.beat()
-                    with anyio.move_on_after(_NAP):
-                        await self._round(requests)
+                requests.start_soon(self._loop, "single", self._single, self._for_single, requests)
+                if self._shared is not None:
+                    requests.start_soon(self._loop, "shared", self._shared, self._for_shared, requests)
 
     def close(self) -> None:
         """Stop at once; an answer that is being stored is stored."""
         self._scope.cancel()
 
-    async def _round(self, requests: anyio.abc.TaskGroup) -> None:
-        seen = self._stirred.generation
-        now = anyio.current_time()
-        if (begin := self._next_at()) is None or begin > now:
-            with anyio.move_on_after(_NAP if begin is None else begin - now):
-                await self._stirred.wait(seen)
-            return
-        await self._slots.acquire()
+    async def _loop(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        choose: Callable[[float], Schedule[Tracked] | None],
+        requests: anyio.abc.TaskGroup,
+    ) -> None:
+        while True:
+            self.pulses[name].beat()
+            seen = self._stirred.generation
+            now = anyio.current_time()
+            schedule = choose(now)
+            if schedule is None:
+                with anyio.move_on_after(self._until_next(now)):
+                    await self._stirred.wait(seen)
+            elif name not in self._admitted:
+                # What to ask for is chosen only then: whoever is added while the budget is waited for comes first.
+                with anyio.move_on_after(_NAP):
+                    await endpoint.admit()
+                    self._admitted.add(name)
+            else:
+                self._admitted.discard(name)
+                self._trouble.probing()
+                entries = schedule.take(now, endpoint.places, fill=endpoint.places > 1)
+                self._stirred.set()  # what is left may be the other loop's now
+                requests.start_soon(self._ask, endpoint, entries, name=f"fetch {self._name}")
+
+    def _until_next(self, now: float) -> float:
+        if not self._trouble.answering:
+            return min(max(self._trouble.probe_at - now, 0.0), _NAP) or _GLANCE
+        due = [at for one in (self._common, self._unlisted) if (at := one.next_due_at()) is not None]
+        if not due:
+            return _NAP
+        return max(min(min(due) - now, _NAP), _TICK) if min(due) > now else _GLANCE
+
+    def _for_single(self, now: float) -> Schedule[Tracked] | None:
+        """Return whose tasks are to be asked for one by one now, None for nobody's."""
+        if not self._trouble.answering and now < self._trouble.probe_at:
+            return None
+        alone = not self._sharing() or not self._trouble.answering or self._few(now)
+        due = [one for one in (self._unlisted, self._common) if one.due(now) and (one is self._unlisted or alone)]
+        return max(due, key=lambda schedule: schedule.late(now), default=None)
+
+    def _for_shared(self, now: float) -> Schedule[Tracked] | None:
+        """Return whose tasks are to be asked for together now, None for nobody's."""
+        if self._sharing() and self._trouble.answering and self._common.due(now) and not self._few(now):
+            return self._common
+        return None
+
+    def _sharing(self) -> bool:
+        return self._shared is not None and self._shared.places > 0
+
+    def _few(self, now: float) -> bool:
+        """Return whether so few are due that they are asked one by one, if the budget for that is there.
+
+        Not while upstream does not know a task: the list may, and both are asked before it is called lost.
+        """
+        if self._polling.mode != "auto" or self._tasks.missing:
+            return False
+        if "single" not in self._admitted and self._single.wait() > 0:
+            return False
+        return self._common.count(now + _COALESCED, FEW) <= FEW
+
+    async def _ask(self, endpoint: Endpoint, entries: Sequence[Tracked]) -> None:
+        waiting = {entry.task_id: entry for entry in entries}
         try:
-            entries = await self._take()
-        except BaseException:
-            self._slots.release()
-            raise
-        if not entries:
-            self._slots.release()
-            return
-        if not self._reach.answering:
-            self._probe_at = anyio.current_time() + PROBE_INTERVAL
-        requests.start_soon(self._ask, entries, name=f"fetch {self._name}")
-
-    def _next_at(self) -> float | None:
-        due_at = self._schedule.next_due_at()
-        return due_at if due_at is None or self._reach.answering else max(due_at, self._probe_at)
-
-    async def _take(self) -> list[Tracked]:
-        if not self._allowance:
-            self._allowance = await self._source.admit(len(self._tracked))
-        # Chosen only now: whoever was added while the budget was waited for comes first.
-        entries = self._schedule.take(anyio.current_time(), self._allowance)
-        if entries:
-            self._allowance = 0
-        return entries
-
-    async def _ask(self, entries: Sequence[Tracked]) -> None:
-        now = anyio.current_time()
-        for entry in entries:
-            self._metrics.lagged(now - (now if entry.due_at is None else entry.due_at))
-            entry.asked_at = now
-            entry.due_at = None
-        try:
-            answers = await self._source.fetch([entry.task_id for entry in entries])
-            await self._learn(entries, answers)
-            await self._tend_trouble()
+            async with aclosing(endpoint.fetch(list(waiting))) as parts:
+                async for answers in parts:
+                    await self._learn(waiting, answers)
+            self._later(waiting.values())
         except SourceError as error:
-            self._unanswered(entries, error)
-            await self._tend_trouble()
+            self._unanswered(waiting.values(), error)
         except Exception:
             self._complain("unexpected", "an unexpected error while asking %r; going on", self._name, exc_info=True)
-            self._later(entries)
+            self._later(waiting.values())
         finally:
-            self._slots.release()
             self._stirred.set()
+        await self._attempt(self._tell_trouble)
+
+    async def _tell_trouble(self) -> None:
+        if await self._trouble.tell():
+            self._outbox.set()
 
     # What follows from an answer
 
-    async def _learn(self, entries: Sequence[Tracked], answers: Sequence[Answer]) -> None:
-        self._answered(len(answers))
-        by_id = {answer.task_id: answer for answer in answers}
-        steps: list[tuple[Tracked, Answer, Step]] = []
-        for entry in entries:
-            answer = by_id.get(entry.task_id)
-            if self._tracked.get(entry.task_id) is not entry:
+    async def _learn(self, waiting: dict[str, Tracked], answers: Sequence[Answer]) -> None:
+        now = anyio.current_time()
+        quiet: list[Tracked] = []
+        steps: list[tuple[Tracked, Observation | Missing, Step]] = []
+        unlisted = 0
+        for answer in answers:
+            entry = waiting.pop(answer.task_id, None)
+            if entry is None or not self._tasks.holds(entry):
                 continue  # taken off the watchlist meanwhile
-            taken = Step.UNCHANGED if answer is None else self._step(entry, answer)
-            if answer is None or taken in _QUIET:
-                self._again(entry)
-            else:
+            if isinstance(answer, Unlisted):
+                unlisted += 1
+                entry.unlisted = True
+                self._unlisted.promptly(entry, now)
+            elif _as_known(entry, answer):
+                entry.answered_at = now
+                quiet.append(entry)
+            elif (taken := self._news(entry, answer, now)) is not None:
                 steps.append((entry, answer, taken))
+        self._common.unchanged(quiet, now)
+        if len(answers) > unlisted:
+            self._trouble.answered(len(answers) - unlisted)
         self._judge_absences()
         if steps:
             await self._record(steps)
 
-    def _step(self, entry: Tracked, answer: Answer) -> Step:
+    def _news(self, entry: Tracked, answer: Observation | Missing, now: float) -> Step | None:
+        """Return what has to be stored because of this answer, None for nothing (yet)."""
+        entry.answered_at = now
+        looked_up, entry.unlisted = entry.unlisted or not self._sharing(), False
+        taken = self._step(entry, answer)
+        if taken in _QUIET:
+            self._again(entry)
+            return None
+        if isinstance(answer, Missing) and not looked_up:
+            self._common.promptly(entry, now)  # unless the list, too, does not show it, nothing is concluded
+            return None
+        return taken
+
+    def _step(self, entry: Tracked, answer: Observation | Missing) -> Step:
         if isinstance(answer, Missing) and not entry.lost:
-            self._missing.add(entry.task_id)
+            self._tasks.missing.add(entry.task_id)
         else:
-            self._missing.discard(entry.task_id)
+            self._tasks.missing.discard(entry.task_id)
         taken = step(entry, answer, now=self._wall(), lost_after=self._polling.lost_after)
         if taken is Step.LOST and not self._may_be_lost():
             return Step.STILL_MISSING
@@ -257,23 +312,19 @@ class Poller:
 
     def _may_be_lost(self) -> bool:
         self._judge_absences()
-        if self._reach.misdirected:
-            if self._reach.blamed():
-                self._tell_state(_WRONG_SOURCE)
+        if self._trouble.misdirected:
+            self._trouble.blamed()
             return False
         return anyio.current_time() > self._missing_counts_from + self._polling.lost_after
 
     def _judge_absences(self) -> None:
         """Note whether most tasks are missing; once that is over, each missing one gets its full time again."""
-        now = anyio.current_time()
-        was_misdirected = self._reach.misdirected
-        turned = self._reach.unknown(len(self._missing), len(self._tracked) - len(self._lost), now)
-        if was_misdirected and not self._reach.misdirected:
-            self._missing_counts_from = now
-        if turned:
-            self._tell_state(_WRONG_SOURCE)
+        was_misdirected = self._trouble.misdirected
+        self._trouble.unknown(len(self._tasks.missing), len(self._tasks) - len(self._tasks.lost))
+        if was_misdirected and not self._trouble.misdirected:
+            self._missing_counts_from = anyio.current_time()
 
-    async def _record(self, steps: Sequence[tuple[Tracked, Answer, Step]]) -> None:
+    async def _record(self, steps: Sequence[tuple[Tracked, Observation | Missing, Step]]) -> None:
         at = self._wall()
         entries = [entry for entry, _, _ in steps]
         try:
@@ -298,7 +349,7 @@ class Poller:
                 await self._resynchronise(entry)
         self._outbox.set()
 
-    def _change(self, watch: Watch, answer: Answer, taken: Step, at: float) -> Change:
+    def _change(self, watch: Watch, answer: Observation | Missing, taken: Step, at: float) -> Change:
         if isinstance(answer, Observation) and taken is Step.TRANSITION:
             return self._transition(watch, answer, at)
         if taken is Step.LOST:
@@ -336,15 +387,15 @@ class Poller:
         return Change(watch=after, expected_sequence=watch.sequence, event=event)
 
     def _advance(self, entry: Tracked, watch: Watch, taken: Step) -> None:
-        if self._tracked.get(entry.task_id) is not entry:
-            return
-        self._follow(entry, watch)
         if taken is Step.TRANSITION and watch.status is not None:
             self._metrics.transitioned(watch.task_type, watch.status)
+        if not self._tasks.holds(entry):
+            return
+        self._tasks.follow(entry, watch)
         if watch.state is WatchState.DONE:
             self.forget(watch.key)
         elif taken is Step.TRANSITION and entry.status not in SLOW_STATUSES:
-            self._schedule.changed(entry, anyio.current_time())
+            self._common.changed(entry, anyio.current_time())
         else:
             self._again(entry)
 
@@ -354,25 +405,11 @@ class Poller:
         watch = (await self._store.watches([key])).get(key)
         if watch is None or watch.state is WatchState.DONE:
             self.forget(key)
-        elif self._tracked.get(entry.task_id) is entry:
-            self._follow(entry, watch)
+        elif self._tasks.holds(entry):
+            self._tasks.follow(entry, watch)
             self._again(entry)
 
     # Bookkeeping
-
-    def _adopt(self, watch: Watch) -> Tracked:
-        entry = Tracked(task_id=watch.key.task_id)
-        self._tracked[entry.task_id] = entry
-        self._follow(entry, watch)
-        return entry
-
-    def _follow(self, entry: Tracked, watch: Watch) -> None:
-        entry.follow(watch)
-        for members, belongs in ((self._lost, entry.lost), (self._missing, entry.missing_since and not entry.lost)):
-            if belongs:
-                members.add(entry.task_id)
-            else:
-                members.discard(entry.task_id)
 
     def _key(self, entry: Tracked) -> TaskKey:
         return TaskKey(self._name, entry.task_id)
@@ -381,86 +418,39 @@ class Poller:
         """Ask again in due time, nothing having changed."""
         now = anyio.current_time()
         if entry.lost:
-            self._schedule.every(entry, LOST_INTERVAL, now)
+            self._unlisted.every(entry, LOST_INTERVAL, now)
+        elif entry.missing_since is not None:
+            self._unlisted.unchanged([entry], now)
         elif entry.status in SLOW_STATUSES:
-            self._schedule.slowly(entry, now)
+            self._common.slowly(entry, now)
         else:
-            self._schedule.unchanged(entry, now)
+            self._common.unchanged([entry], now)
 
-    def _later(self, entries: Sequence[Tracked]) -> None:
+    def _later(self, entries: Iterable[Tracked]) -> None:
         for entry in entries:
-            if self._tracked.get(entry.task_id) is entry:
+            if self._tasks.holds(entry):
                 self._again(entry)
 
-    # How upstream is
-
-    def _answered(self, count: int) -> None:
-        self.last_answer_at = self._wall()
-        self._metrics.observed(count, self.last_answer_at)
-        if self._reach.succeeded():
-            self._tell_state("")
-
-    def _unanswered(self, entries: Sequence[Tracked], error: SourceError) -> None:
-        now = anyio.current_time()
+    def _unanswered(self, entries: Iterable[Tracked], error: SourceError) -> None:
         if error.reason is SourceFailure.REFUSED:
             # Upstream is there and means this very request: the task is asked slowly, the others as ever.
-            self._answered(0)
+            self._trouble.answered(0)
             for entry in entries:
-                if self._tracked.get(entry.task_id) is entry:
-                    self._schedule.slowly(entry, now)
-        else:
-            self._later(entries)
-        if self._reach.failed(error, now):
-            self._probe_at = now + PROBE_INTERVAL
-            self._tell_state(str(error))
-        elif self._reach.reason is None:
-            self._complain(
-                error.reason, "source %r did not answer for a task (%s); it is asked again", self._name, error
-            )
+                if self._tasks.holds(entry):
+                    self._common.slowly(entry, anyio.current_time())
+            return
+        self._later(entries)
+        was_up = self._trouble.reason is None
+        self._trouble.failed(error)
+        if was_up and self._trouble.reason is None:
+            text = "source %r did not answer (%s); what was asked for is asked again"
+            self._complain(error.reason, text, self._name, error)
 
-    async def _tend_trouble(self) -> None:
-        """Store and tell, once each, that the source is down and that it is back, over restarts too."""
-        known = self._trouble
+    async def _attempt(self, storing: Callable[[], Awaitable[None]]) -> None:
         try:
-            if self._reach.reason is not None and known is None:
-                await self._tell_unreachable()
-            elif known is not None and self._reach.since is None and self.last_answer_at is not None:
-                self._trouble = None
-                event = self._about("source.recovered", known, self._wall())
-                await self._store.announce(event, None, recovered=self._subject)
-                self._outbox.set()
+            await storing()
         except StoreError as error:
-            self._trouble = known  # told with the next answer, or the next that fails
             self._complain("store", "%s", error)
-
-    async def _tell_unreachable(self) -> None:
-        now = self._wall()
-        began = self._reach.since
-        failing_for = 0.0 if began is None else anyio.current_time() - began
-        # Known before it is stored, for another answer may come meanwhile.
-        self._trouble = Trouble(subject=self._subject, since=now - failing_for, alerted_at=now)
-        self._last_reason = self._reach.reason
-        await self._store.announce(self._about("source.unreachable", self._trouble, now), self._trouble)
-        self._outbox.set()
-
-    def _about(self, kind: str, trouble: Trouble, now: float) -> Event:
-        told: dict[str, object] = {
-            "source": self._name,
-            "reason": self._last_reason,
-            "since": rfc3339(trouble.since),
-            "active_watches": len(self._tracked),
-        }
-        return self._notice(kind, at=now, data=told, subject=self._subject)
-
-    def _tell_state(self, why: str) -> None:
-        down = self._reach.reason
-        self._metrics.up(down is None)
-        if down is None:
-            logger.info("source %r answers again", self._name)
-        elif down is SourceFailure.UNAUTHORIZED:
-            logger.error("source %r refuses the API key (%s); put a valid one in api_key", self._name, why)
-        else:
-            logger.error("source %r is down, reason %s: %s", self._name, down, why)
 
     def _complain(self, topic: str, text: str, *details: object, exc_info: bool = False) -> None:
         """Log one kind of trouble, at most once in ten minutes."""
@@ -468,3 +458,13 @@ class Poller:
         if now >= self._complaints.get(topic, now):
             self._complaints[topic] = now + _REPEAT_COMPLAINT
             logger.warning(text, *details, exc_info=exc_info)
+
+
+def _as_known(entry: Tracked, answer: Observation | Missing) -> bool:
+    """Return whether the answer is what was known before: so for nearly all, which is why it is looked at first."""
+    return (
+        isinstance(answer, Observation)
+        and answer.status == entry.status
+        and entry.missing_since is None
+        and not entry.lost
+    )

@@ -1,16 +1,17 @@
 """The whole design on one page: what a source, a store and a channel must promise. Documented here and only here.
 
-    Source.fetch -> diff -> routing -> Store.record -> [outbox] -> dispatcher -> Channel.send -> Store.settle
+    Endpoint.fetch -> diff -> routing -> Store.record -> [outbox] -> dispatcher -> Channel.send -> Store.settle
 
 Data goes forward only. The poller owns the half before the store, the dispatcher the half behind it; the store is the
 one place where they meet. Each implementation is one file in `sources/`, `stores/` or `channels/`, exporting
 `Settings` (sources and channels) and `create(...)`; `docs/extending.md` walks through one of each.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from watcher.model import (
+    ActiveWatch,
     Added,
     Answer,
     Change,
@@ -30,24 +31,47 @@ from watcher.model import (
 )
 
 
-class Source(Protocol):
-    """An upstream API that knows tasks. It keeps the request budget; when to ask for which task is the poller's."""
+class Endpoint(Protocol):
+    """One way of asking upstream about tasks, with a request budget of its own."""
 
-    async def admit(self, due: int) -> int:
-        """Wait until a request may be sent, reserve it, and return how many of the `due` tasks it may ask for.
+    @property
+    def places(self) -> int:
+        """How many tasks one `fetch` may name; 0 while this way does not work."""
+        ...
 
-        Returns at least 1 and at most `due`. The next `fetch` uses up the reservation. Waits as long as the request
-        budget or upstream's `Retry-After` demands; cancelled while waiting, it has reserved nothing.
+    def wait(self) -> float:
+        """Return the seconds until the request budget lets a request through; 0 means now."""
+        ...
+
+    async def admit(self) -> None:
+        """Wait until a request may be sent, and reserve it; the next `fetch` uses the reservation up.
+
+        Waits as long as the budget, what is under way, or upstream's `Retry-After` demand. Cancelled while waiting, it
+        has reserved nothing.
         """
         ...
 
-    async def fetch(self, task_ids: Sequence[str]) -> Sequence[Answer]:
-        """Ask upstream for these tasks, as many as `admit` allowed, and return what it said about each.
+    def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
+        """Ask upstream for these tasks and yield what it says about them, in as many parts as it comes.
 
-        A task that upstream says it does not know is a `Missing`. A task without an answer in the result has not been
-        answered for: nothing follows from that, and it is asked again. Raises `SourceError` when nothing was learnt
-        about any of them. It ends by its own deadline, raises nothing else, and may run many times at once.
+        A task that upstream says it does not know is a `Missing`; one that should be asked for at the source's `single`
+        endpoint, because this one cannot tell, is `Unlisted`. A task without an answer is asked again. Raises
+        `SourceError` when nothing (more) was learnt. Each request ends by its own deadline; several may run at once.
         """
+        ...
+
+
+class Source(Protocol):
+    """An upstream API that knows tasks. It keeps the request budgets; when to ask for which task is the poller's."""
+
+    @property
+    def single(self) -> Endpoint:
+        """One task a request; its word is final."""
+        ...
+
+    @property
+    def shared(self) -> Endpoint | None:
+        """Many tasks a request, where upstream offers that."""
         ...
 
 
@@ -109,7 +133,7 @@ class Store(Protocol):
         """Return a page of watches, newest first. Raises `ValueError` for a cursor that is none of ours."""
         ...
 
-    def active_watches(self) -> AsyncIterator[Sequence[Watch]]:
+    def active_watches(self) -> AsyncIterator[Sequence[ActiveWatch]]:
         """Yield every active watch in batches, for the schedule at start."""
         ...
 

@@ -101,6 +101,7 @@ class PollingSettings(Model):
     max_interval: PositiveDuration = 30.0
     multiplier: Annotated[float, Field(ge=1, le=100)] = 2.0
     lost_after: PositiveDuration = 600.0
+    mode: Literal["auto", "get", "list"] = "auto"
 
 
 class StoreSettings(Model):

@@ -209,8 +209,8 @@ async def test_upstreams_failures_are_survived_said_rarely_and_caught_up_with(si
         await add(daemon, *names)
         await site.until(lambda: types(site).count("task.in_progress") == 8)
         site.upstream.fault = FAULTS[fault]
-        asked = site.upstream.asked.total()
-        await site.until(lambda: site.upstream.asked.total() > asked + 2)
+        asked = site.upstream.requests.total()
+        await site.until(lambda: site.upstream.requests.total() > asked + 2)
         for name in names:
             site.upstream.set(name, "COMPLETED")
         site.upstream.fault = None

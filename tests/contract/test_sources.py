@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -17,7 +17,7 @@ from watcher.clock import wall_clock
 from watcher.demo.upstream import FakeUpstream, answers, cut_off, failure, hangs, resets
 from watcher.errors import SourceError, SourceFailure
 from watcher.metrics import Metrics
-from watcher.model import Missing, Observation
+from watcher.model import Answer, Missing, Observation
 from watcher.protocols import Source
 from watcher.transport import create_transport
 
@@ -49,10 +49,16 @@ def upstream() -> FakeUpstream:
     return FakeUpstream(api_key=KEY)
 
 
+async def asked(source: Source, *task_ids: str) -> list[Answer]:
+    """Ask the endpoint for one task a request."""
+    await source.single.admit()
+    async with aclosing(source.single.fetch(task_ids)) as parts:
+        return [answer async for part in parts for answer in part]
+
+
 async def refusal(source: Source, task_id: str = "task_1") -> SourceError:
-    assert await source.admit(1) == 1
     with pytest.raises(SourceError) as caught:
-        await source.fetch([task_id])
+        await asked(source, task_id)
     assert KEY not in str(caught.value)
     return caught.value
 
@@ -60,12 +66,11 @@ async def refusal(source: Source, task_id: str = "task_1") -> SourceError:
 async def test_a_task_is_found_with_what_is_compared_and_its_bytes(module: Any, upstream: FakeUpstream) -> None:
     upstream.set("task_1", "in_progress", task_type="api_x", extra={"a": 1})
     async with connected(module, upstream) as source:
-        await source.admit(1)
-        (answer,) = await source.fetch(["task_1"])
+        (answer,) = await asked(source, "task_1")
 
     assert isinstance(answer, Observation)
     assert (answer.task_id, answer.status, answer.task_type) == ("task_1", "IN_PROGRESS", "api_x")
-    assert b'"extra"' in answer.raw
+    assert b'"extra"' in bytes(answer.raw)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +87,7 @@ async def test_the_error_text_is_found_under_every_name(
 ) -> None:
     upstream.set("task_1", "FAILED", **fields)
     async with connected(module, upstream) as source:
-        await source.admit(1)
-        (answer,) = await source.fetch(["task_1"])
+        (answer,) = await asked(source, "task_1")
 
     assert isinstance(answer, Observation)
     assert answer.error_message == "boom"
@@ -93,8 +97,7 @@ async def test_the_error_text_is_found_under_every_name(
 async def test_any_task_id_reaches_upstream_whole(module: Any, upstream: FakeUpstream, task_id: str) -> None:
     upstream.set(task_id, "PENDING")
     async with connected(module, upstream) as source:
-        await source.admit(1)
-        (answer,) = await source.fetch([task_id])
+        (answer,) = await asked(source, task_id)
 
     assert isinstance(answer, Observation)
     assert answer.task_id == task_id
@@ -102,8 +105,7 @@ async def test_any_task_id_reaches_upstream_whole(module: Any, upstream: FakeUps
 
 async def test_the_apis_own_404_means_missing(module: Any, upstream: FakeUpstream) -> None:
     async with connected(module, upstream) as source:
-        await source.admit(1)
-        assert await source.fetch(["task_1"]) == [Missing(task_id="task_1")]
+        assert await asked(source, "task_1") == [Missing(task_id="task_1")]
 
 
 @pytest.mark.parametrize("body", ["<html>Not Found</html>", '{"detail": "Not Found"}', "null", "[]", ""])
@@ -173,8 +175,7 @@ async def test_a_body_that_is_too_large_is_given_up_while_reading(module: Any, u
 async def test_a_large_body_within_the_limit_is_read(module: Any, upstream: FakeUpstream) -> None:
     upstream.set("task_1", "PENDING", inputs=["x" * (3 << 20)])
     async with connected(module, upstream) as source:
-        await source.admit(1)
-        (answer,) = await source.fetch(["task_1"])
+        (answer,) = await asked(source, "task_1")
     assert isinstance(answer, Observation)
 
 
@@ -210,12 +211,12 @@ async def test_a_redirect_is_never_followed(module: Any, upstream: FakeUpstream)
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_retry_after_makes_the_whole_source_wait(module: Any, upstream: FakeUpstream, status: int) -> None:
+async def test_retry_after_makes_the_route_wait(module: Any, upstream: FakeUpstream, status: int) -> None:
     upstream.fault = answers(status, "{}", content_type="application/json", Retry_After="30")
     async with connected(module, upstream) as source:
         assert (await refusal(source)).retry_after == 30
         with anyio.move_on_after(0.05) as waited:
-            await source.admit(1)
+            await source.single.admit()
         assert waited.cancelled_caught
 
 
@@ -226,7 +227,7 @@ async def test_no_secret_is_in_a_repr_or_a_log(
     upstream.fault = resets
     async with connected(module, upstream) as source:
         await refusal(source)
-        shown = f"{source!r} {vars(source).get('_settings')!r}"
+        shown = f"{source!r} {vars(source)!r}"
         assert KEY not in shown
     settings = module.Settings(base_url="http://127.0.0.1:1", api_key=KEY)
     assert KEY not in f"{settings!r} {settings} {settings.model_dump_json()} {caplog.text}"
@@ -247,7 +248,7 @@ async def test_whatever_comes_is_an_answer_or_a_source_error(
 
     source = built(module, "http://upstream.example", httpx.MockTransport(anything))
     try:
-        await source.fetch(["t"])
+        await asked(source, "t")
     except SourceError as error:
         assert error.retry_after is None or 0 <= error.retry_after <= 86400
 

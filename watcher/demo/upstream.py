@@ -1,6 +1,7 @@
-"""A made-up upstream on loopback: the task API's shapes, limits and faults, without its work."""
+"""A made-up upstream on loopback: the task API with its rate limits and its faults, without its work."""
 
 import asyncio
+import json
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -8,74 +9,126 @@ from typing import Any
 
 from aiohttp import web
 
+from watcher.demo.api import Asked, Refusal, TaskApi
+
 GET_TASK = "GET /v1/tasks/{task_id}"
 _WINDOW = 60.0
+_LARGEST_BODY = 16 * 1024 * 1024
 
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class FakeUpstream:
-    """Serves the tasks it is given. `limit` is requests a minute for each route; None sets none."""
+    """Serves `api`. `limit` is requests a minute for each route (None sets none), `latency` seconds before each answer.
 
-    def __init__(self, *, api_key: str = "sk_made_up", limit: int | None = None) -> None:
-        self._api_key = api_key
-        self._limit = limit
-        self._tasks: dict[str, dict[str, Any]] = {}
-        self._spent: dict[str, deque[float]] = {}
+    `fault` answers in its place where it is set; `faults` are those of single tasks asked for by GET, `route_faults`
+    those of whole routes. `asked` counts the GETs of each task, `requests` those of each route, `answered` statuses.
+    """
+
+    def __init__(self, *, api_key: str = "sk_made_up", limit: int | None = None, latency: float = 0.0) -> None:
+        self.api = TaskApi()
+        self.limit = limit
+        self.tells_limit = False
+        self.latency = latency
         self.fault: Fault | None = None
         self.faults: dict[str, Fault] = {}
+        self.route_faults: dict[str, Fault] = {}
         self.asked: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         self.answered: Counter[int] = Counter()
+        self._api_key = api_key
+        self._spent: dict[str, deque[float]] = {}
 
     def set(self, task_id: str, status: str, **fields: Any) -> None:
         """Show a task with this status from now on; `fields` stay as they were where they are not given."""
-        shown = self._tasks.setdefault(
-            task_id,
-            {"task_id": task_id, "task_type": None, "inputs": None, "outputs": None, "additional_data": None},
-        )
-        shown.update(fields, status=status)
+        self.api.set(task_id, status, **fields)
 
     def remove(self, task_id: str) -> None:
         """Know nothing of a task any more."""
-        self._tasks.pop(task_id, None)
+        self.api.tasks.pop(task_id, None)
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
         """Serve on a free port of loopback; gives the base URL."""
-        app = web.Application()
-        app.router.add_get("/v1/tasks/{task_id}", self._get_task)
+        app = web.Application(client_max_size=_LARGEST_BODY)
+        app.router.add_route("*", "/{path:.*}", self._handle)
         async with served(app) as url:
             yield url
 
-    async def _get_task(self, request: web.Request) -> web.StreamResponse:
-        task_id = request.match_info["task_id"]
-        self.asked[task_id] += 1
-        response = await self._answer(request, task_id)
-        self.answered[response.status] += 1
-        return response
+    async def answer(self, asked: Asked) -> tuple[int, Mapping[str, str], bytes]:
+        """Return the status, headers and body with which a request is answered, faults aside."""
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        headers: dict[str, str] = {}
+        try:
+            content: Any = self._content(asked, headers)
+            status = 200
+        except Refusal as refusal:
+            status, content = refusal.status, refusal.content
+            headers |= refusal.headers
+        self.answered[status] += 1
+        return status, headers, json.dumps(content).encode()
 
-    async def _answer(self, request: web.Request, task_id: str) -> web.StreamResponse:
-        if fault := self.faults.get(task_id) or self.fault:
-            return await fault(request)
-        if request.headers.get("Authorization") != f"Bearer {self._api_key}":
-            return failure(401, "Invalid API key", "AuthenticationError")
-        if wait := self._over_limit(GET_TASK):
-            return failure(429, f"Rate limit exceeded for {GET_TASK}", "RateLimitError", {"Retry-After": str(wait)})
-        if (task := self._tasks.get(task_id)) is None:
-            return failure(404, f"Task {task_id} not found", "NotFoundError")
-        return web.json_response(task)
+    def _content(self, asked: Asked, headers: dict[str, str]) -> dict[str, Any]:
+        found = self.api.route(asked)
+        if found is None:
+            raise Refusal(404, "Not Found", "NotFoundError")
+        template, handle, parts = found
+        self.requests[template] += 1
+        if template == GET_TASK:
+            self.asked[parts[0]] += 1
+        if asked.headers.get("authorization") != f"Bearer {self._api_key}":
+            raise Refusal(401, "Invalid API key", "AuthenticationError")
+        self._count(template, headers)
+        return handle(asked, *parts)
 
-    def _over_limit(self, route: str) -> int:
-        if self._limit is None:
-            return 0
+    def _count(self, template: str, headers: dict[str, str]) -> None:
+        if self.limit is None:
+            return
         now = asyncio.get_running_loop().time()
-        spent = self._spent.setdefault(route, deque())
+        spent = self._spent.setdefault(template, deque())
         while spent and now - spent[0] >= _WINDOW:
             spent.popleft()
-        if len(spent) >= self._limit:
-            return max(int(_WINDOW - (now - spent[0])) + 1, 1)
-        spent.append(now)
-        return 0
+        over = len(spent) >= self.limit
+        if not over:
+            spent.append(now)
+        reset = max(int(_WINDOW - (now - spent[0])) + 1, 1)
+        if self.tells_limit:
+            remaining = self.limit - len(spent)
+            told = {"Limit": self.limit, "Remaining": remaining, "Reset": reset}
+            headers |= {f"x-ratelimit-{name.lower()}": str(value) for name, value in told.items()}
+        if over:
+            raise Refusal(429, f"Rate limit exceeded for {template}", "RateLimitError", Retry_After=str(reset))
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        asked = Asked(
+            method=request.method,
+            path=request.rel_url.raw_path,
+            query=request.query,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=await request.read(),
+        )
+        if fault := self._fault(asked):
+            self._note(asked)
+            response = await fault(request)
+            self.answered[response.status] += 1
+            return response
+        status, headers, body = await self.answer(asked)
+        return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+
+    def _fault(self, asked: Asked) -> Fault | None:
+        found = self.api.route(asked)
+        if found is None:
+            return self.fault
+        template, _, parts = found
+        alone = self.faults.get(parts[0]) if template == GET_TASK else None
+        return alone or self.route_faults.get(template) or self.fault
+
+    def _note(self, asked: Asked) -> None:
+        if (found := self.api.route(asked)) is not None:
+            self.requests[found[0]] += 1
+            if found[0] == GET_TASK:
+                self.asked[found[2][0]] += 1
 
 
 def failure(

@@ -1,32 +1,22 @@
-"""The Mixpeek task API: `GET /v1/tasks/{task_id}`, one task a request."""
+"""The Mixpeek task API: `GET /v1/tasks/{task_id}` for one task, `POST /v1/tasks/list` for a thousand."""
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-import anyio
 import httpx
-import msgspec
 from pydantic import AfterValidator, SecretStr
 
-from watcher import __version__
-from watcher.budget import Pause, RouteBudget
 from watcher.clock import Clock
-from watcher.errors import SourceError, SourceFailure
-from watcher.exchange import ExchangeError, Reply, exchange, retry_after
+from watcher.errors import SourceError
 from watcher.metrics import SourceMetrics
+from watcher.mixpeek.connection import Call, Connection
+from watcher.mixpeek.decoding import says_the_api, task_reply
+from watcher.mixpeek.listing import Listing
 from watcher.model import Answer, Missing, Observation
 from watcher.settings import SourceSettings, http_url
 
 GET_TASK = "GET /v1/tasks/{task_id}"
-TASK_LIMIT = 4 * 1024 * 1024
-"""Bytes read of the answer about one task."""
-
-_STATUS_LIMIT = 100
-_ERROR_TEXT_LIMIT = 8192
-_SHOWN = 200
-_FAILURES = {401: SourceFailure.UNAUTHORIZED, 403: SourceFailure.FORBIDDEN, 404: SourceFailure.NOT_FOUND}
 
 
 def _base_url(text: str) -> str:
@@ -45,167 +35,64 @@ class Settings(SourceSettings):
     namespace: str | None = None
 
 
-class _Task(msgspec.Struct):
-    """What is compared of a task. Anything may stand in any field: what cannot be used is left alone, not refused."""
-
-    task_id: object = None
-    status: object = None
-    task_type: object = None
-    error_message: object = None
-    error: object = None
-    additional_data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Additional(msgspec.Struct):
-    error: object = None
-
-
-class _Failure(msgspec.Struct):
-    success: object = None
-    error: object = None
-
-
-_decode_task = msgspec.json.Decoder(_Task).decode
-_decode_additional = msgspec.json.Decoder(_Additional).decode
-_decode_failure = msgspec.json.Decoder(_Failure).decode
-_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
-
-
 def create(
     settings: Settings, *, transport: httpx.AsyncBaseTransport, metrics: SourceMetrics, wall: Clock
 ) -> "MixpeekSource":
     """Return the source at `settings.base_url`, asked over `transport`."""
-    return MixpeekSource(settings, transport, metrics, wall)
+    connection = Connection(
+        base_url=settings.base_url,
+        api_key=settings.api_key.get_secret_value(),
+        requests_per_minute=settings.requests_per_minute,
+        timeout=settings.timeout,
+        transport=transport,
+        metrics=metrics,
+        wall=wall,
+    )
+    return MixpeekSource(connection, settings)
 
 
 class MixpeekSource:
-    """Implements `watcher.protocols.Source`, one task a request."""
+    """Implements `watcher.protocols.Source`."""
 
-    def __init__(
-        self, settings: Settings, transport: httpx.AsyncBaseTransport, metrics: SourceMetrics, wall: Clock
-    ) -> None:
-        self._base_url = settings.base_url
-        self._deadline = settings.timeout
-        self._headers = {
-            "authorization": f"Bearer {settings.api_key.get_secret_value()}",
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "user-agent": f"mixpeek-watcher/{__version__}",
-        }
-        self._transport = transport
-        self._metrics = metrics
-        self._wall = wall
-        self._pause = Pause(anyio.current_time)
-        self._budget = RouteBudget(GET_TASK, settings.requests_per_minute, self._pause, anyio.current_time)
-        metrics.budget(GET_TASK, self._budget.remaining)
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self.shared = Listing(connection, settings.name)
+        self.single = _Single(connection, self.shared)
 
-    async def admit(self, due: int) -> int:
-        await self._budget.spend()
-        return min(due, 1)
 
-    async def fetch(self, task_ids: Sequence[str]) -> Sequence[Answer]:
-        return [await self._get(task_id) for task_id in task_ids]
+class _Single:
+    """Implements `watcher.protocols.Endpoint`, one task a request."""
+
+    places = 1
+
+    def __init__(self, connection: Connection, listing: Listing) -> None:
+        self._connection = connection
+        self._listing = listing
+        self._failing = False
+
+    def wait(self) -> float:
+        return self._connection.wait(GET_TASK)
+
+    async def admit(self) -> None:
+        await self._connection.admit(GET_TASK)
+
+    async def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
+        for task_id in task_ids:
+            try:
+                answer = await self._get(task_id)
+            except SourceError:
+                self._failing = True
+                raise
+            if self._failing:
+                self._failing = False
+                self._listing.recovered()
+            if isinstance(answer, Observation):
+                self._listing.shown_alone(task_id)
+            yield [answer]
 
     async def _get(self, task_id: str) -> Answer:
-        reply = await self._request(f"{self._base_url}/v1/tasks/{quote(task_id, safe='')}")
+        reply = await self._connection.send(Call(route=GET_TASK, path=f"/v1/tasks/{quote(task_id, safe='')}"))
         if reply.status == 200:
-            self._pause.succeeded()
-            return observation(task_id, reply)
-        if reply.status == 404 and _says_the_api(reply.body):
+            return task_reply(task_id, reply)
+        if reply.status == 404 and says_the_api(reply.body):
             return Missing(task_id=task_id)
-        raise self._refusal(reply)
-
-    async def _request(self, url: str) -> Reply:
-        request = httpx.Request("GET", url, headers=self._headers)
-        began = time.perf_counter()
-        try:
-            reply = await exchange(self._transport, request, deadline=self._deadline, body_limit=TASK_LIMIT)
-        except ExchangeError as error:
-            self._metrics.requested(GET_TASK, error.kind, time.perf_counter() - began)
-            raise SourceError(SourceFailure(error.kind), str(error)) from None
-        self._metrics.requested(GET_TASK, reply.status, time.perf_counter() - began)
-        return reply
-
-    def _refusal(self, reply: Reply) -> SourceError:
-        status = reply.status
-        asked = retry_after(reply.headers, self._wall())
-        if status == 429:
-            self._budget.refused()
-        if status == 429 or (status == 503 and asked is not None):
-            self._pause.asked(asked)
-        return SourceError(failure(status), _text(reply), retry_after=asked)
-
-
-def failure(status: int) -> SourceFailure:
-    """Return what an HTTP status that brought no task means."""
-    if status in _FAILURES:
-        return _FAILURES[status]
-    if status == 429:
-        return SourceFailure.RATE_LIMITED
-    if status >= 500:
-        return SourceFailure.UNAVAILABLE
-    if status >= 400:
-        return SourceFailure.REFUSED
-    return SourceFailure.REDIRECT if status >= 300 else SourceFailure.PROTOCOL
-
-
-def observation(task_id: str, reply: Reply) -> Observation:
-    """Return what the API's answer says about the task.
-
-    Raises `SourceError` (protocol) where it is not the JSON of that task.
-    """
-    if reply.truncated:
-        raise SourceError(SourceFailure.PROTOCOL, f"the answer is longer than {TASK_LIMIT >> 20} MiB")
-    try:
-        task = _decode_task(reply.body)
-        # Whole, too: what is told later is taken from these bytes, and must not fail then.
-        msgspec.json.decode(reply.body, type=dict[str, msgspec.Raw])
-    except _UNREADABLE:
-        raise SourceError(SourceFailure.PROTOCOL, "the answer is not the JSON of a task") from None
-    status = task.status.strip().upper() if isinstance(task.status, str) else ""
-    if not status or len(status) > _STATUS_LIMIT or not status.isprintable():
-        raise SourceError(SourceFailure.PROTOCOL, "the answer holds no status")
-    if task.task_id != task_id:
-        raise SourceError(SourceFailure.PROTOCOL, "the answer is about another task")
-    return Observation(
-        task_id=task_id,
-        status=status,
-        task_type=task.task_type if isinstance(task.task_type, str) else None,
-        error_message=_error_text(task),
-        raw=reply.body,
-    )
-
-
-def _error_text(task: _Task) -> str | None:
-    """Return the error under any of its three names: the two of the API's versions, or in `additional_data`."""
-    for said in (task.error_message, task.error):
-        if text := _as_text(said):
-            return text
-    try:
-        return _as_text(_decode_additional(task.additional_data).error)
-    except _UNREADABLE:
-        return None
-
-
-def _as_text(said: object) -> str | None:
-    if isinstance(said, dict):
-        said = said.get("message") or msgspec.json.encode(said).decode()
-    return said[:_ERROR_TEXT_LIMIT] if isinstance(said, str) and said else None
-
-
-def _says_the_api(body: bytes) -> bool:
-    """Return whether a 404 is the API's own and not that of a gateway or of another service."""
-    try:
-        failed = _decode_failure(body)
-    except _UNREADABLE:
-        return False
-    return failed.success is False or isinstance(failed.error, Mapping)
-
-
-def _text(reply: Reply) -> str:
-    try:
-        said = _as_text(_decode_failure(reply.body).error) or ""
-    except _UNREADABLE:
-        said = ""
-    plain = "".join(char if char.isprintable() else " " for char in said[:_SHOWN])
-    return f"HTTP {reply.status} {plain}".strip()
+        raise self._connection.refusal(reply)

@@ -14,8 +14,9 @@ INSERT_WATCH = "INSERT INTO watches (source, task_id, namespace, labels, added_a
 
 MERGE_WATCH = "UPDATE watches SET namespace = ?, labels = ? WHERE source = ? AND task_id = ?"
 
-ACTIVE_WATCHES = f"""
-SELECT id, {WATCH_COLUMNS} FROM watches WHERE state = 'active' AND id > ? ORDER BY id LIMIT ?
+ACTIVE_WATCHES = """
+SELECT source, task_id, status, missing_since, lost_at, id FROM watches
+WHERE state = 'active' AND id > ? ORDER BY id LIMIT ?
 """
 
 STANDING = """

@@ -18,6 +18,7 @@ import anyio
 from watcher.clock import Clock, wall_clock
 from watcher.errors import StoreUnusableError
 from watcher.model import (
+    ActiveWatch,
     Added,
     Change,
     Delivery,
@@ -150,11 +151,11 @@ class SqliteStore:
         found = await self._read(query, _position(cursor), *parameters, limit + 1)
         return [rows.watch(row[1:]) for row in found[:limit]], _next_cursor(found, limit)
 
-    async def active_watches(self) -> AsyncIterator[Sequence[Watch]]:
+    async def active_watches(self) -> AsyncIterator[Sequence[ActiveWatch]]:
         last = 0
         while found := await self._read(queries.ACTIVE_WATCHES, last, _BATCH):
-            last = found[-1][0]
-            yield [rows.watch(row[1:]) for row in found]
+            last = found[-1][-1]
+            yield [ActiveWatch(*row[:-1]) for row in found]
 
     async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
         query = f"SELECT {queries.EVENT_COLUMNS} FROM events WHERE source = ? AND task_id = ? ORDER BY id"

@@ -1,0 +1,183 @@
+"""What the API's answers say. Anything may stand in any field: what cannot be used is left alone, not refused."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from watcher.errors import SourceError, SourceFailure
+from watcher.exchange import Reply
+from watcher.model import Observation
+
+_STATUS_LIMIT = 100
+_TYPE_LIMIT = 200
+_ERROR_TEXT_LIMIT = 8192
+_SHOWN = 200
+_FAILURES = {401: SourceFailure.UNAUTHORIZED, 403: SourceFailure.FORBIDDEN, 404: SourceFailure.NOT_FOUND}
+
+
+class _Task(msgspec.Struct):
+    """What is compared of a task."""
+
+    task_id: object = None
+    status: object = None
+    task_type: object = None
+    error_message: object = None
+    error: object = None
+    additional_data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Additional(msgspec.Struct):
+    error: object = None
+
+
+class _Failure(msgspec.Struct):
+    success: object = None
+    error: object = None
+    detail: object = None
+
+
+class Pagination(msgspec.Struct):
+    """How a list says that it goes on; each part may be missing."""
+
+    next_cursor: object = None
+    next_page: object = None
+    total: object = None
+    page_size: object = None
+
+
+class _Page(msgspec.Struct):
+    results: list[msgspec.Raw]
+    pagination: Pagination | None = None
+    total_count: object = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of a list: each item's bytes, and whether more may follow.
+
+    `next_cursor` is None where the list gave none; `full` says that it held as many items as a page can.
+    """
+
+    items: list[msgspec.Raw]
+    next_cursor: str | None
+    full: bool
+
+
+_decode_task = msgspec.json.Decoder(_Task).decode
+_decode_page = msgspec.json.Decoder(_Page).decode
+_decode_additional = msgspec.json.Decoder(_Additional).decode
+_decode_failure = msgspec.json.Decoder(_Failure).decode
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+def task_reply(task_id: str, reply: Reply) -> Observation:
+    """Return what an answer about one task says. Raises `SourceError` (protocol) where it is not that task's JSON."""
+    if reply.truncated:
+        raise _unusable(f"the answer is longer than {len(reply.body) >> 20} MiB")
+    seen = observation(msgspec.Raw(reply.body))
+    if isinstance(seen, str):
+        raise _unusable(f"the answer {seen}")
+    if seen.task_id != task_id:
+        raise _unusable("the answer is about another task")
+    return seen
+
+
+def observation(raw: msgspec.Raw) -> Observation | str:
+    """Return what a task's JSON says, or why it cannot be used.
+
+    What is told later is spliced from these bytes, so all of them have to be UTF-8, which skipping does not look at.
+    """
+    try:
+        task = _decode_task(raw)
+        str(raw, "utf-8")
+    except UNREADABLE:
+        return "is not the JSON of a task"
+    task_id, task_type = task.task_id, task.task_type
+    status = task.status.strip().upper() if isinstance(task.status, str) else ""
+    if not status or len(status) > _STATUS_LIMIT or not status.isprintable():
+        return "holds no status"
+    if not isinstance(task_id, str):
+        return "holds no task ID"
+    return Observation(
+        task_id=task_id,
+        status=status,
+        task_type=task_type[:_TYPE_LIMIT] if isinstance(task_type, str) else None,
+        error_message=_error_text(task),
+        raw=raw,
+    )
+
+
+def page_reply(reply: Reply, limit: int) -> Page:
+    """Return a page of a list that was asked for `limit` items a page.
+
+    Raises `SourceError` (protocol) where it is not the JSON of one.
+    """
+    try:
+        page = _decode_page(reply.body)
+    except UNREADABLE:
+        raise _unusable("the answer is not the JSON of a list") from None
+    told = page.pagination or Pagination()
+    cursor = told.next_cursor if isinstance(told.next_cursor, str) and told.next_cursor else None
+    size = told.page_size if isinstance(told.page_size, int) and 0 < told.page_size < limit else limit
+    return Page(items=page.results, next_cursor=cursor, full=len(page.results) >= size or bool(told.next_page))
+
+
+def refusal(reply: Reply, retry_after: float | None) -> SourceError:
+    """Return what an answer means that is not what was asked for; its text is the API's own where it has one."""
+    return SourceError(failure(reply.status), _text(reply), retry_after=retry_after)
+
+
+def failure(status: int) -> SourceFailure:
+    """Return what an HTTP status that brought no answer to the question means."""
+    if status in _FAILURES:
+        return _FAILURES[status]
+    if status == 429:
+        return SourceFailure.RATE_LIMITED
+    if status >= 500:
+        return SourceFailure.UNAVAILABLE
+    if status >= 400:
+        return SourceFailure.REFUSED
+    return SourceFailure.REDIRECT if status >= 300 else SourceFailure.PROTOCOL
+
+
+def says_the_api(body: bytes) -> bool:
+    """Return whether a 404 is the API's own and not that of a gateway or of another service."""
+    try:
+        failed = _decode_failure(body)
+    except UNREADABLE:
+        return False
+    return failed.success is False or isinstance(failed.error, Mapping)
+
+
+def _error_text(task: _Task) -> str | None:
+    """Return the error under any of its three names: the two of the API's versions, or in `additional_data`."""
+    for said in (task.error_message, task.error):
+        if said is not None and (text := _as_text(said)):
+            return text
+    # Most have none; looking for the word is quicker than decoding what may be long.
+    if b'error"' not in memoryview(task.additional_data).tobytes():
+        return None
+    try:
+        return _as_text(_decode_additional(task.additional_data).error)
+    except UNREADABLE:
+        return None
+
+
+def _as_text(said: object) -> str | None:
+    if isinstance(said, dict):
+        said = said.get("message") or msgspec.json.encode(said).decode()
+    return said[:_ERROR_TEXT_LIMIT] if isinstance(said, str) and said else None
+
+
+def _text(reply: Reply) -> str:
+    said = ""
+    try:
+        failed = _decode_failure(reply.body)
+        said = _as_text(failed.error) or _as_text({"message": failed.detail}) or ""
+    except UNREADABLE:
+        pass
+    plain = "".join(char if char.isprintable() else " " for char in said[:_SHOWN])
+    return f"HTTP {reply.status} {plain}".strip()
+
+
+def _unusable(text: str) -> SourceError:
+    return SourceError(SourceFailure.PROTOCOL, text)
