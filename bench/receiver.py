@@ -2,7 +2,7 @@
 
     python -m bench.receiver PORT_FILE TIMES_FILE
 
-Writes its port to one file and, when told to stop, a line `event_id unix_seconds` for each request to the other.
+Writes its port to one file and, when told to stop, `event_id unix_seconds task_id status` of each request to the other.
 """
 
 import asyncio
@@ -15,13 +15,14 @@ from typing import cast
 
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_TASK = re.compile(rb'"task_id":"([^"]+)".*"status":"([^"]+)","terminal"')
 _EVENT_ID = re.compile(rb"webhook-id: *(\S+)", re.IGNORECASE)
 
 
 class Connection(asyncio.Protocol):
     """Parses no more of HTTP than where a request ends."""
 
-    def __init__(self, times: list[tuple[bytes, float]]) -> None:
+    def __init__(self, times: list[tuple[bytes, float, bytes]]) -> None:
         self._times = times
         self._buffer = b""
 
@@ -36,9 +37,9 @@ class Connection(asyncio.Protocol):
             size = end + 4 + (int(length[1]) if length else 0)
             if len(self._buffer) < size:
                 return
-            self._buffer = self._buffer[size:]
+            body, self._buffer = self._buffer[end + 4 : size], self._buffer[size:]
             if found := _EVENT_ID.search(head):
-                self._times.append((found[1], time.time()))
+                self._times.append((found[1], time.time(), body))
             self._transport.write(_ANSWER)
 
 
@@ -47,11 +48,17 @@ async def main(port_file: Path, times_file: Path) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    times: list[tuple[bytes, float]] = []
+    times: list[tuple[bytes, float, bytes]] = []
     server = await loop.create_server(lambda: Connection(times), "127.0.0.1", 0)
     port_file.write_text(str(server.sockets[0].getsockname()[1]))
     await stopped.wait()
-    times_file.write_text("\n".join(f"{event_id.decode()} {at:.6f}" for event_id, at in times))
+    times_file.write_text("\n".join(_line(*one) for one in times))
+
+
+def _line(event_id: bytes, at: float, body: bytes) -> str:
+    task = _TASK.search(body)
+    about = f" {task[1].decode()} {task[2].decode()}" if task else " - -"
+    return f"{event_id.decode()} {at:.6f}{about}"
 
 
 if __name__ == "__main__":

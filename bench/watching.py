@@ -1,4 +1,4 @@
-"""What watching costs: processor and memory with tasks that do not change, adding them, and starting with many."""
+"""What watching costs, one task a request: processor and memory, adding tasks, and starting with many."""
 
 import sqlite3
 import tempfile
@@ -51,7 +51,7 @@ def unchanged(count: int) -> None:
     with tempfile.TemporaryDirectory() as name, server("bench.upstream", Path(name)) as (_, upstream):
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        with daemon(Path(name), upstream, port) as process:
+        with daemon(Path(name), upstream, port, WATCHER_POLLING__MODE="get") as process:
             until_ready(url)
             seconds = add(url, count)
             time.sleep(SETTLED_AFTER)

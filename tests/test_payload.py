@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.model import Observation, TaskKey, Watch, event_type
-from watcher.payload import lost_event, new_event_id, task_event
+from watcher.payload import new_event_id, task_event, trouble_event
 
 WATCH = Watch(
     key=TaskKey("mixpeek", "task_1"), labels={"team": "search"}, status="IN_PROGRESS", sequence=2, added_at=1000.0
@@ -71,7 +71,7 @@ def test_the_namespace_is_the_watchs_else_the_tasks() -> None:
 
 
 def test_a_lost_task_is_told_with_what_was_known_and_the_reason() -> None:
-    told = lost_event(WATCH, reason="gone", at=2000.0, event_id="msg_1", channels=("backend",))
+    told = trouble_event(WATCH, "task.lost", reason="gone", at=2000.0, event_id="msg_1", channels=("backend",))
     data = json.loads(told.body)["data"]
     assert (told.type, told.sequence) == ("task.lost", 2)
     assert (data["status"], data["previous_status"], data["sequence"]) == ("IN_PROGRESS", "IN_PROGRESS", 2)

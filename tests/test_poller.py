@@ -25,6 +25,7 @@ from watcher.model import Answer, Missing, StoredEvent, TaskKey, WatchState, eve
 from watcher.poller import Poller
 from watcher.routing import Routing
 from watcher.settings import PollingSettings, RouteSettings
+from watcher.stalled import allowed
 from watcher.wakeup import Wakeup
 
 pytestmark = pytest.mark.anyio
@@ -497,6 +498,100 @@ async def test_an_unexpected_error_is_logged_once_and_survived(house: House, cap
 
     assert await house.types() == ["task.completed"]
     assert len(caplog.records) == 1
+
+
+# Overdue tasks
+
+
+async def test_a_task_that_stays_as_it_is_for_too_long_is_told_once_until_it_changes(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        house = House(store, stalled_after={"*": "1h", "api_y*": None})
+        house.source.shown["task_1"] = "PENDING"
+        async with running(house.poller):
+            await house.watch("task_1")
+            await anyio.sleep(3600)
+            assert await house.types() == ["task.pending"]
+            await anyio.sleep(90)
+            assert await house.types() == ["task.pending", "task.stalled"]
+            await anyio.sleep(20_000)
+            house.source.shown["task_1"] = "IN_PROGRESS"
+            await anyio.sleep(3700)
+            house.source.shown["task_1"] = "COMPLETED"
+            await anyio.sleep(10_000)
+
+        events = await house.events()
+    assert [(one.type, one.previous_status, one.status, one.sequence) for one in events] == [
+        ("task.pending", None, "PENDING", 1),
+        ("task.stalled", "PENDING", "PENDING", 1),
+        ("task.in_progress", "PENDING", "IN_PROGRESS", 2),
+        ("task.stalled", "IN_PROGRESS", "IN_PROGRESS", 2),
+        ("task.completed", "IN_PROGRESS", "COMPLETED", 3),
+    ]
+    told = json.loads(events[1].body)["data"]
+    assert (told["terminal"], told["reason"].startswith("PENDING for 36")) == (False, True)
+
+
+async def test_a_restart_neither_repeats_nor_forgets_that_a_task_is_stalled(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        house = House(store, stalled_after={"*": "1h"})
+        house.source.shown |= {"task_1": "PENDING", "task_2": "PENDING"}
+        async with running(house.poller):
+            await house.watch("task_1")
+            await anyio.sleep(1800)
+            await house.watch("task_2")
+            await anyio.sleep(2000)
+        restarted = house.new_poller()
+        async for watches in house.store.active_watches():
+            restarted.restore(watches)
+        async with running(restarted):
+            await anyio.sleep(4000)
+        told = [one async for one in stalled_tasks(house)]
+    assert told == ["task_1", "task_2"]
+
+
+async def stalled_tasks(house: House) -> AsyncIterator[str]:
+    for event in await house.events():
+        if event.type == "task.stalled":
+            yield json.loads(event.body)["data"]["task_id"]
+
+
+@pytest.mark.parametrize("status", ["DRAFT", "INTERRUPTED", "SOMETHING_NEW"])
+async def test_what_does_not_run_is_never_stalled(tmp_path: Path, status: str) -> None:
+    async with opened(tmp_path) as store:
+        house = House(store, stalled_after={"*": "1h"})
+        house.source.shown["task_1"] = status
+        async with running(house.poller):
+            await house.watch("task_1")
+            await anyio.sleep(10_000)
+        assert "task.stalled" not in await house.types()
+
+
+async def test_while_upstream_does_not_answer_nobody_is_called_stalled(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        house = House(store, stalled_after={"*": "1h"})
+        house.source.shown["task_1"] = "PENDING"
+        async with running(house.poller):
+            await house.watch("task_1")
+            await anyio.sleep(1000)
+            house.source.trouble = SourceError(SourceFailure.CONNECT, "no answer")
+            await anyio.sleep(10_000)
+            assert "task.stalled" not in await house.types()
+            house.source.trouble = None
+            house.source.shown["task_1"] = "COMPLETED"
+            await anyio.sleep(300)
+        assert "task.stalled" not in await house.types()
+
+
+@pytest.mark.parametrize(
+    ("task_type", "limit"),
+    [("api_x", 3600.0), ("engine_cluster_build", 60.0), ("engine_other", None), (None, 3600.0), ("ENGINE_OTHER", None)],
+)
+def test_the_longest_pattern_that_matches_a_type_counts(task_type: str | None, limit: float | None) -> None:
+    assert allowed({"*": 3600.0, "engine_*": None, "engine_cluster_*": 60.0}, task_type) == limit
+
+
+def test_without_a_pattern_that_matches_nothing_is_ever_stalled() -> None:
+    assert allowed({"api_*": 60.0}, "engine_x") is None
 
 
 # The store's trouble, and races

@@ -40,7 +40,7 @@ def test_a_first_status_is_told_where_it_is_an_end_or_asked_for() -> None:
 
 def test_each_matching_route_adds_its_channels_once_in_the_configured_order() -> None:
     routing = Routing([RouteSettings(channels=("b", "a")), RouteSettings(channels=("a",))], ["a", "b"])
-    assert routing.for_lost(watch()) == ("a", "b")
+    assert routing.for_trouble(watch(), "task.lost") == ("a", "b")
 
 
 def test_a_condition_on_what_a_notice_does_not_have_does_not_match_and_a_channel_hears_not_of_itself() -> None:

@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watcher.backoff import equal_jitter, lengthened, next_interval
+from watcher.backoff import equal_jitter, lengthened, next_interval, slight_jitter
 from watcher.model import ActiveWatch
 from watcher.schedule import Entry, Schedule
 from watcher.settings import PollingSettings
@@ -16,6 +16,7 @@ from watcher.tracked import Tracked, TrackedTasks
 @given(st.floats(0, 1e6), st.integers())
 def test_jitter_stays_within_its_bounds(delay: float, seed: int) -> None:
     assert delay / 2 <= equal_jitter(delay, Random(seed)) <= delay
+    assert delay * 0.9 - 1e-6 <= slight_jitter(delay, Random(seed)) <= delay
     assert delay <= lengthened(delay, Random(seed)) <= delay * 1.1
 
 

@@ -60,6 +60,7 @@ class Watch:
 
     `status` and `first_seen_at` are None until upstream has shown the task once. `missing_since` is when upstream
     began to answer that it does not know the task, `lost_at` when that was told; both are None while it is known.
+    `stalled_at` is when it was told that the task has not changed for too long; None after each change.
     """
 
     key: TaskKey
@@ -75,9 +76,10 @@ class Watch:
     changed_at: float | None = None
     missing_since: float | None = None
     lost_at: float | None = None
+    stalled_at: float | None = None
 
 
-class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Observation(msgspec.Struct, frozen=True, gc=False):
     """Upstream's answer about one task that it knows.
 
     `raw` is the task as a JSON object, byte for byte as it came; what is not diffed is read from there, and only for

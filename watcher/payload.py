@@ -61,8 +61,10 @@ def task_event(
     return _event(event_type(seen.status), watch, seen.status, sequence, at, event_id, channels, told)
 
 
-def lost_event(watch: Watch, *, reason: str, at: float, event_id: str, channels: tuple[str, ...]) -> Event:
-    """Return the event of a task that upstream no longer knows; its sequence does not advance."""
+def trouble_event(
+    watch: Watch, kind: str, *, reason: str, at: float, event_id: str, channels: tuple[str, ...]
+) -> Event:
+    """Return the event of a task that is lost (`task.lost`) or stalled (`task.stalled`); its sequence stays."""
     told: dict[str, object] = {
         "task_id": watch.key.task_id,
         "task_type": watch.task_type,
@@ -79,7 +81,7 @@ def lost_event(watch: Watch, *, reason: str, at: float, event_id: str, channels:
         "labels": watch.labels,
         "reason": reason,
     }
-    return _event("task.lost", watch, watch.status, watch.sequence, at, event_id, channels, told)
+    return _event(kind, watch, watch.status, watch.sequence, at, event_id, channels, told)
 
 
 def notice_event(

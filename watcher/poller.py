@@ -33,12 +33,13 @@ from watcher.model import (
     Watch,
     WatchState,
 )
-from watcher.payload import lost_event, new_event_id, task_event
+from watcher.payload import new_event_id, task_event, trouble_event
 from watcher.protocols import Endpoint, Notice, Source, Store
 from watcher.pulse import Pulse
 from watcher.routing import Routing
 from watcher.schedule import Schedule
 from watcher.settings import PollingSettings
+from watcher.stalled import StalledTasks
 from watcher.tracked import Tracked, TrackedTasks
 from watcher.trouble import SourceTrouble
 from watcher.wakeup import Wakeup
@@ -108,6 +109,15 @@ class Poller:
         self._complaints: dict[str, float] = {}
         self._store_refuses = False
         loops = ("single",) if self._shared is None else ("single", "shared")
+        self._stalled = StalledTasks(
+            source_name=source_name,
+            store=store,
+            routing=routing,
+            stalled_after=polling.stalled_after,
+            answered_at=lambda key: self.times(key)[0],
+            outbox=outbox,
+            wall=wall,
+        )
         self.pulses = {name: Pulse(anyio.current_time) for name in loops}
 
     # The watchlist in memory
@@ -169,6 +179,7 @@ class Poller:
         await self._trouble.restore()
         with self._scope:
             async with anyio.create_task_group() as requests:
+                requests.start_soon(self._stalled.run, name=f"stalled {self._name}")
                 requests.start_soon(self._loop, "single", self._single, self._for_single, requests)
                 if self._shared is not None:
                     requests.start_soon(self._loop, "shared", self._shared, self._for_shared, requests)
@@ -269,15 +280,15 @@ class Poller:
         unlisted = 0
         for answer in answers:
             entry = waiting.pop(answer.task_id, None)
-            if entry is None or not self._tasks.holds(entry):
+            if entry is None or entry.gone:
                 continue  # taken off the watchlist meanwhile
-            if isinstance(answer, Unlisted):
+            if _as_known(entry, answer):
+                entry.answered_at = now
+                quiet.append(entry)
+            elif isinstance(answer, Unlisted):
                 unlisted += 1
                 entry.unlisted = True
                 self._unlisted.promptly(entry, now)
-            elif _as_known(entry, answer):
-                entry.answered_at = now
-                quiet.append(entry)
             elif (taken := self._news(entry, answer, now)) is not None:
                 steps.append((entry, answer, taken))
         self._common.unchanged(quiet, now)
@@ -355,9 +366,8 @@ class Poller:
         if taken is Step.LOST:
             since = watch.missing_since if watch.missing_since is not None else at
             reason = f"upstream has answered 404 for {at - since:.0f} s"
-            event = lost_event(
-                watch, reason=reason, at=at, event_id=new_event_id(), channels=self._routing.for_lost(watch)
-            )
+            channels = self._routing.for_trouble(watch, "task.lost")
+            event = trouble_event(watch, "task.lost", reason=reason, at=at, event_id=new_event_id(), channels=channels)
             return Change(watch=replace(watch, lost_at=at), expected_sequence=watch.sequence, event=event)
         missing_since = at if taken is Step.MISSING else None
         return Change(watch=replace(watch, missing_since=missing_since), expected_sequence=watch.sequence)
@@ -383,13 +393,14 @@ class Poller:
             changed_at=at,
             missing_since=None,
             lost_at=None,
+            stalled_at=None,
         )
         return Change(watch=after, expected_sequence=watch.sequence, event=event)
 
     def _advance(self, entry: Tracked, watch: Watch, taken: Step) -> None:
         if taken is Step.TRANSITION and watch.status is not None:
             self._metrics.transitioned(watch.task_type, watch.status)
-        if not self._tasks.holds(entry):
+        if entry.gone:
             return
         self._tasks.follow(entry, watch)
         if watch.state is WatchState.DONE:
@@ -405,7 +416,7 @@ class Poller:
         watch = (await self._store.watches([key])).get(key)
         if watch is None or watch.state is WatchState.DONE:
             self.forget(key)
-        elif self._tasks.holds(entry):
+        elif not entry.gone:
             self._tasks.follow(entry, watch)
             self._again(entry)
 
@@ -428,7 +439,7 @@ class Poller:
 
     def _later(self, entries: Iterable[Tracked]) -> None:
         for entry in entries:
-            if self._tasks.holds(entry):
+            if not entry.gone:
                 self._again(entry)
 
     def _unanswered(self, entries: Iterable[Tracked], error: SourceError) -> None:
@@ -436,7 +447,7 @@ class Poller:
             # Upstream is there and means this very request: the task is asked slowly, the others as ever.
             self._trouble.answered(0)
             for entry in entries:
-                if self._tasks.holds(entry):
+                if not entry.gone:
                     self._common.slowly(entry, anyio.current_time())
             return
         self._later(entries)
@@ -460,11 +471,8 @@ class Poller:
             logger.warning(text, *details, exc_info=exc_info)
 
 
-def _as_known(entry: Tracked, answer: Observation | Missing) -> bool:
+def _as_known(entry: Tracked, answer: Answer) -> bool:
     """Return whether the answer is what was known before: so for nearly all, which is why it is looked at first."""
     return (
-        isinstance(answer, Observation)
-        and answer.status == entry.status
-        and entry.missing_since is None
-        and not entry.lost
+        type(answer) is Observation and answer.status == entry.status and entry.missing_since is None and not entry.lost
     )

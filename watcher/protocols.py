@@ -137,6 +137,10 @@ class Store(Protocol):
         """Yield every active watch in batches, for the schedule at start."""
         ...
 
+    def unchanged_watches(self, source: str, before: float) -> AsyncIterator[Sequence[Watch]]:
+        """Yield, in batches, the running tasks that have not changed since before then, nor been told to be stalled."""
+        ...
+
     async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
         """Return the stored events about this task in order."""
         ...

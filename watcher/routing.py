@@ -39,11 +39,9 @@ class Routing:
             if (route.initial or not silent) and _takes(route, event_type(status), task_type, watch.labels)
         )
 
-    def for_lost(self, watch: Watch) -> tuple[str, ...]:
-        """Return who hears that upstream no longer knows the task."""
-        return self._channels(
-            route for route in self._routes if _takes(route, "task.lost", watch.task_type, watch.labels)
-        )
+    def for_trouble(self, watch: Watch, kind: str) -> tuple[str, ...]:
+        """Return who hears that a task is lost (`task.lost`), or stalled (`task.stalled`)."""
+        return self._channels(route for route in self._routes if _takes(route, kind, watch.task_type, watch.labels))
 
     def for_notice(self, kind: str, subject: str) -> tuple[str, ...]:
         """Return who hears of `subject` (`channel backend`): all that take `kind`, but not that channel itself."""

@@ -4,11 +4,11 @@ Two timing wheels of 50 ms slots: one for tasks that are new or have just change
 of entries; one counts only while the entry still names that slot, so moving an entry leaves nothing to search for. That
 is eight bytes a task beside the entry itself, which is a record without the garbage collector's header.
 
-While everybody's interval can be kept, due times are drawn with equal jitter. Where the budget is short (what is due
-has waited for longer than a second), jitter would only let some wait twice as long as others: then each is due at the
-longest interval after its last answer, so that tasks are asked in the order of their last answers. New and
-just-changed ones go first, the newest before all; every fourth place, though, is for who has waited longest, so nobody
-starves.
+While everybody's interval can be kept, due times are jittered: drawn from the second half of an interval that still
+grows, and from the last tenth of the longest one. Where the budget is short (what is due has waited for longer than a
+second), jitter would only let some wait longer than others: then each is due at the longest interval after its last
+answer, so that tasks are asked in the order of their last answers. New and just-changed ones go first, the newest
+before all; every fourth place, though, is for who has waited longest, so nobody starves.
 """
 
 from bisect import bisect_right, insort
@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from watcher.backoff import equal_jitter, next_interval
+from watcher.backoff import equal_jitter, next_interval, slight_jitter
 from watcher.settings import PollingSettings
 
 SLOT = 0.05
@@ -67,13 +67,24 @@ class _Wheel(Generic[EntryType]):
         self._order: list[int] = []
 
     def push(self, entry: EntryType, number: int) -> None:
-        number = number << 1 | self._bit
-        slot = self._slots.get(number)
-        if slot is None:
-            slot = self._slots[number] = _Slot(number)
-            insort(self._order, number)
+        slot = self._slot(number << 1 | self._bit)
         entry.slot = slot.number  # the slot's own number: one object for all who wait in it
         slot.entries.append(entry)
+
+    def push_all(
+        self, entries: Iterable[EntryType], now: float, longest: float, delay: Callable[[float], float]
+    ) -> None:
+        """Push entries that are all at the longest interval, each after a delay of its own.
+
+        One loop, for this is most of what an unchanged task costs.
+        """
+        bit, slots = self._bit, self._slots
+        for entry in entries:
+            number = _after(now + delay(longest)) << 1 | bit
+            slot = slots.get(number) or self._slot(number)
+            entry.interval = longest
+            entry.slot = slot.number
+            slot.entries.append(entry)
 
     def first(self) -> int | None:
         """Return the number (without the bit) of the first slot that holds anybody."""
@@ -107,6 +118,13 @@ class _Wheel(Generic[EntryType]):
             slot = self._slots[number]
             total += sum(1 for entry in slot.entries[: enough * 4] if entry.slot == number)
         return total
+
+    def _slot(self, number: int) -> _Slot[EntryType]:
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = _Slot(number)
+            insort(self._order, number)
+        return slot
 
     def _drop(self, position: int) -> None:
         del self._slots[self._order.pop(position)]
@@ -142,7 +160,7 @@ class Schedule(Generic[EntryType]):
     def at_once(self, entry: EntryType, now: float) -> None:
         """Ask as soon as possible: before everyone who is there, and before who came to be asked at once earlier."""
         entry.interval = self._polling.min_interval
-        self._recent.push(entry, int(now / SLOT))
+        self._recent.push(entry, _at(now))
 
     def spread(self, entry: EntryType, now: float) -> None:
         """Ask some time within the longest interval: a restart must not ask for everyone at once."""
@@ -157,16 +175,18 @@ class Schedule(Generic[EntryType]):
     def unchanged(self, entries: Iterable[EntryType], now: float) -> None:
         """Nothing new about these: wait longer than the last time."""
         longest, multiplier, random = self._polling.max_interval, self._polling.multiplier, self._random
-        push = self._regular.push
-        if self._behind:
-            number = _after(now + longest)
-            for entry in entries:
-                entry.interval = longest
-                push(entry, number)
-            return
+        settled: list[EntryType] = []
         for entry in entries:
-            interval = entry.interval = next_interval(entry.interval, multiplier, longest)
-            push(entry, _after(now + equal_jitter(interval, random)))
+            interval = longest if self._behind else next_interval(entry.interval, multiplier, longest)
+            if interval == longest:
+                settled.append(entry)
+            else:
+                self.every(entry, interval, now)
+        if self._behind:
+            self._regular.push_all(settled, now, longest, lambda delay: delay)
+        else:
+            # They are spread by now: the least jitter keeps them so, and more would only be more requests.
+            self._regular.push_all(settled, now, longest, lambda delay: slight_jitter(delay, random))
 
     def slowly(self, entry: EntryType, now: float) -> None:
         """Ask at the longest interval."""
@@ -179,7 +199,7 @@ class Schedule(Generic[EntryType]):
 
     def promptly(self, entry: EntryType, now: float) -> None:
         """Ask as soon as there is a place, its interval staying as it was."""
-        self._regular.push(entry, int(now / SLOT))
+        self._regular.push(entry, _at(now))
 
     def remove(self, entry: EntryType) -> None:
         """Never ask for this one again."""
@@ -189,7 +209,7 @@ class Schedule(Generic[EntryType]):
 
     def take(self, now: float, places: int, *, fill: bool = False) -> list[EntryType]:
         """Take up to `places` entries that are due; with `fill`, places left over go to those due next."""
-        due = int(now / SLOT)
+        due = _at(now)
         self._behind = self.late(now) > BEHIND_AFTER
         taken: list[EntryType] = []
         if self._recent.oldest(due) and self._regular.oldest(due):
@@ -207,7 +227,7 @@ class Schedule(Generic[EntryType]):
 
     def due(self, now: float) -> bool:
         """Return whether anybody is due."""
-        return (first := self._first()) is not None and first <= int(now / SLOT)
+        return (first := self._first()) is not None and first <= _at(now)
 
     def late(self, now: float) -> float:
         """Return for how many seconds the entry that waits longest has been due."""
@@ -216,7 +236,7 @@ class Schedule(Generic[EntryType]):
 
     def count(self, until: float, enough: int) -> int:
         """Return how many entries are due by `until`; where there are more than `enough`, a number above that."""
-        number = int(until / SLOT)
+        number = _at(until)
         return self._recent.count(number, enough + 1) + self._regular.count(number, enough + 1)
 
     def _first(self) -> int | None:
@@ -236,16 +256,18 @@ class Schedule(Generic[EntryType]):
         while entries and len(taken) < places:
             entry = entries.pop()
             if entry.slot == number:
-                self._note_early(entry, now)
+                # One that fills a page before jitter could have made it due is not to be asked the more rarely for it.
+                if entry.answered_at is not None and now - entry.answered_at < entry.interval / 2:
+                    entry.interval /= self._polling.multiplier
                 entry.slot = None
                 taken.append(entry)
         if count := len(taken) - before:
             self._lagged(max(now - (number >> 1) * SLOT, 0.0), count)
 
-    def _note_early(self, entry: EntryType, now: float) -> None:
-        """One that fills a page before jitter could have made it due is not to be asked the more rarely for it."""
-        if entry.answered_at is not None and now - entry.answered_at < entry.interval / 2:
-            entry.interval /= self._polling.multiplier
+
+def _at(now: float) -> int:
+    """Return the slot that `now` lies in; a moment that begins one lies in it, however it was rounded."""
+    return int(now / SLOT + 1e-6)
 
 
 def _after(due_at: float) -> int:

@@ -95,12 +95,16 @@ class SourceSettings(Model):
 
 
 class PollingSettings(Model):
-    """When tasks are asked."""
+    """When tasks are asked, and when they are overdue.
+
+    `stalled_after` are patterns of task types; of several that match the longest counts, and null means never.
+    """
 
     min_interval: PositiveDuration = 1.0
     max_interval: PositiveDuration = 30.0
     multiplier: Annotated[float, Field(ge=1, le=100)] = 2.0
     lost_after: PositiveDuration = 600.0
+    stalled_after: dict[str, PositiveDuration | None] = {"*": 86400.0}
     mode: Literal["auto", "get", "list"] = "auto"
 
 

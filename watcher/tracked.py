@@ -11,12 +11,14 @@ from watcher.schedule import Entry
 class Tracked(Entry, kw_only=True, eq=False, gc=False):
     """A task's place in the schedule, and enough to compare an answer with (`watcher.diff.Known`).
 
+    `gone` says that it was taken off the watchlist (and is another `Tracked` now, where it was added again).
     `unlisted` says that the last shared answer did not show it, so that it was to be asked for by itself.
     """
 
     status: str | None = None
     missing_since: float | None = None
     lost: bool = False
+    gone: bool = False
     unlisted: bool = False
 
 
@@ -38,10 +40,6 @@ class TrackedTasks:
     def get(self, task_id: str) -> Tracked | None:
         """Return the task with this ID, None where it is not tracked."""
         return self._by_id.get(task_id)
-
-    def holds(self, entry: Tracked) -> bool:
-        """Return whether `entry` is still the one; it may have been taken off, and added again, meanwhile."""
-        return self._by_id.get(entry.task_id) is entry
 
     def adopt(self, watch: Watch | ActiveWatch, task_id: str) -> Tracked:
         """Track a task as it is stored."""
@@ -65,6 +63,7 @@ class TrackedTasks:
         """Stop tracking a task, and return what it was."""
         entry = self._by_id.pop(task_id, None)
         if entry is not None:
+            entry.gone = True
             self._counts[entry.status] -= 1
         self.missing.discard(task_id)
         self.lost.discard(task_id)

@@ -17,7 +17,8 @@ from yarl import URL
 from watcher.settings import is_loopback
 
 _KEEP_ALIVE = 15.0
-_CHUNK = 16384  # small, for an answer may be compressed a thousandfold
+_ENCODED_CHUNK = 16384  # small, for an answer may be compressed a thousandfold
+_BUFFER = 1024 * 1024  # a page of a thousand tasks in one go, without pausing the socket in between
 _SET_BY_AIOHTTP = frozenset({b"host", b"content-length", b"connection"})
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
@@ -106,6 +107,7 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=_NO_TIMEOUT,
         trace_configs=[tracing],
+        read_bufsize=_BUFFER,
         skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
         auto_decompress=False,
     )
@@ -123,7 +125,9 @@ class _Body(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for chunk in self._response.content.iter_chunked(_CHUNK):
+            content = self._response.content
+            encoded = "Content-Encoding" in self._response.headers
+            async for chunk in content.iter_chunked(_ENCODED_CHUNK) if encoded else content.iter_any():
                 yield chunk
         except (aiohttp.ClientError, OSError) as error:
             raise _translated(error) from None

@@ -14,12 +14,11 @@ from enum import Enum
 
 import anyio
 import anyio.lowlevel
-import msgspec
 
 from watcher.errors import SourceError, SourceFailure
 from watcher.exchange import Reply
 from watcher.mixpeek.connection import Call, Connection
-from watcher.mixpeek.decoding import observation
+from watcher.mixpeek.decoding import Page, observations
 from watcher.mixpeek.paging import PAGE_SIZE, PageTooLargeError, Query, RefusedError, Send, read_pages
 from watcher.model import RUNNING_STATUSES, SLOW_STATUSES, TERMINAL_STATUSES, Answer, Observation, Unlisted
 
@@ -86,16 +85,16 @@ class Listing:
         await self._connection.admit(LIST_TASKS)
 
     async def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
-        left = dict.fromkeys(task_ids)
+        left = set(task_ids)
         reserved = _Reserved(self._connection)
         send = reserved.send
-        read = self._sweep(left, send) if self.trust is Trust.SWEEP else self._ask(left, send)
         try:
-            async for answers in read:
-                yield _still(left, answers)
-            if left and self.trust is Trust.SWEEP:  # found out just now
+            if self.trust is not Trust.SWEEP:
+                async for answers in self._ask(task_ids, left, send):
+                    yield answers
+            if left and self.trust is Trust.SWEEP:  # perhaps found out just now
                 async for answers in self._sweep(left, send):
-                    yield _still(left, answers)
+                    yield answers
         except SourceError as error:
             self._failed(error)
             raise
@@ -125,14 +124,17 @@ class Listing:
 
     # With the filter
 
-    async def _ask(self, left: dict[str, None], send: Send) -> AsyncIterator[Sequence[Answer]]:
-        parts = [[task_id for task_id in left if task_id not in self._culprits]]
+    async def _ask(self, task_ids: Sequence[str], left: set[str], send: Send) -> AsyncIterator[Sequence[Answer]]:
+        """Ask by ID; whoever is answered for is taken out of `left`."""
+        parts = [[*task_ids]]
+        if self._culprits:
+            parts = [[task_id for task_id in task_ids if task_id not in self._culprits]]
         inquest = _Inquest()
         while parts and self.trust is Trust.FILTER:
             if not (part := parts.pop()):
                 continue
             try:
-                async for answers in self._filtered(part, send):
+                async for answers in self._filtered(part, left, send):
                     yield answers
             except PageTooLargeError as error:
                 parts += inquest.narrowed(part, error)
@@ -159,31 +161,24 @@ class Listing:
             self._doubt(Trust.SWEEP, f"it refuses whatever it is asked for ({refused})")
         inquest.filter_tried = True
 
-    async def _filtered(self, part: Sequence[str], send: Send) -> AsyncIterator[Sequence[Answer]]:
-        wanted = set(part)
+    async def _filtered(self, part: Sequence[str], left: set[str], send: Send) -> AsyncIterator[Sequence[Answer]]:
         shown = 0
         async for seen in self._observations(_by_id(part), send):
-            mine = [one for one in seen if one.task_id in wanted]
-            if len(mine) < len(seen) and self._holds_strangers(seen, wanted):
+            answers = _crossed_off(seen, left)
+            if len(answers) < len(seen) and _strangers(seen, part):
                 self._doubt(Trust.SWEEP, "it shows other tasks than it was asked for")
-            wanted.difference_update(one.task_id for one in mine)
-            shown += len(mine)
-            if mine:
-                self._good = mine[-1].task_id
-                yield mine
-            if not wanted or self.trust is not Trust.FILTER:
+            shown += len(answers)
+            if answers:
+                self._good = answers[-1].task_id
+                yield answers
+            if shown == len(part) or self.trust is not Trust.FILTER:
                 break
         if shown:
             self._blank.clear()
             self._found_outside = 0
             self._works()
         elif self.trust is Trust.FILTER:
-            self._blank = wanted
-
-    def _holds_strangers(self, seen: Iterable[Observation], wanted: set[str]) -> bool:
-        """Return whether tasks are shown that nobody asked for, other than in other letters' case."""
-        folded = {task_id.casefold() for task_id in wanted}
-        return any(one.task_id.casefold() not in folded for one in seen if one.task_id not in wanted)
+            self._blank = set(part)
 
     async def _takes_good_ids(self, part: Sequence[str], send: Send) -> bool:
         """Return whether the filter takes an ID that was shown before; True where none is known that would tell."""
@@ -198,7 +193,7 @@ class Listing:
 
     # Without the filter
 
-    async def _sweep(self, left: dict[str, None], send: Send) -> AsyncIterator[Sequence[Answer]]:
+    async def _sweep(self, left: set[str], send: Send) -> AsyncIterator[Sequence[Answer]]:
         for number, status in enumerate((*_RUNNING, *_OTHERS)):
             if not left or (number >= len(_RUNNING) and len(left) <= _AFFORDABLE):
                 return
@@ -207,7 +202,7 @@ class Listing:
             query = Query(route=LIST_TASKS, path=LIST_TASKS_PATH, body={"status": status})
             try:
                 async for seen in self._observations(query, send):
-                    yield [one for one in seen if one.task_id in left]
+                    yield _crossed_off(seen, left)
                     if not left:
                         return
             except RefusedError as refused:
@@ -221,7 +216,7 @@ class Listing:
     async def _observations(self, query: Query, send: Send) -> AsyncIterator[Sequence[Observation]]:
         """Yield what a list shows, without keeping others waiting while much of it is decoded."""
         async for page in read_pages(send, query, self._connection.refusal):
-            yield await decoded(page.items)
+            yield await decoded(page)
 
     def _doubt(self, trust: Trust, why: str) -> None:
         if not self._warned:
@@ -282,13 +277,12 @@ class _Reserved:
             self._connection.withdraw(LIST_TASKS)
 
 
-async def decoded(items: Sequence[msgspec.Raw]) -> Sequence[Observation]:
-    """Return the tasks among `items` that can be read."""
+async def decoded(page: Page) -> Sequence[Observation]:
+    """Return the tasks of a page that can be read."""
     seen: list[Observation] = []
     began = time.perf_counter()
-    for start in range(0, len(items), _SLICE):
-        found = map(observation, items[start : start + _SLICE])
-        seen += [one for one in found if isinstance(one, Observation)]
+    for start in range(0, len(page.items), _SLICE):
+        seen += observations(page.items[start : start + _SLICE], ascii_only=page.ascii_only)
         if time.perf_counter() - began > _HOLD:
             await anyio.lowlevel.checkpoint()
             began = time.perf_counter()
@@ -300,11 +294,13 @@ def _by_id(task_ids: Sequence[str]) -> Query:
     return Query(route=LIST_TASKS, path=LIST_TASKS_PATH, body=body)
 
 
-def _still(left: dict[str, None], answers: Iterable[Answer]) -> list[Answer]:
-    """Return those of `answers` that have not been given before, and cross them off."""
-    fresh: list[Answer] = []
-    for answer in answers:
-        if answer.task_id in left:
-            del left[answer.task_id]
-            fresh.append(answer)
-    return fresh
+def _crossed_off(seen: Sequence[Observation], left: set[str]) -> Sequence[Observation]:
+    """Return those of `seen` that are `left`, each once, and take them out of it."""
+    answers = [one for one in seen if one.task_id in left]
+    left.difference_update([one.task_id for one in answers])
+    return answers if len(answers) == len(seen) else list({one.task_id: one for one in answers}.values())
+
+
+def _strangers(seen: Iterable[Observation], asked: Iterable[str]) -> set[str]:
+    """Return the IDs that nobody asked for; in another case of letters it is the same ID, as the API compares."""
+    return {one.task_id.casefold() for one in seen} - {task_id.casefold() for task_id in asked}

@@ -1,8 +1,10 @@
 """The statements of the SQLite store. Keys and ids come as one JSON array, so that a batch is one statement."""
 
+from watcher.model import RUNNING_STATUSES
+
 WATCH_COLUMNS = (
     "source, task_id, namespace, labels, state, status, sequence, task_type, error_message,"
-    " added_at, first_seen_at, changed_at, missing_since, lost_at"
+    " added_at, first_seen_at, changed_at, missing_since, lost_at, stalled_at"
 )
 
 WATCHES_BY_KEY = f"""
@@ -19,6 +21,15 @@ SELECT source, task_id, status, missing_since, lost_at, id FROM watches
 WHERE state = 'active' AND id > ? ORDER BY id LIMIT ?
 """
 
+_RUNNING = ", ".join(f"'{status}'" for status in sorted(RUNNING_STATUSES))
+
+UNCHANGED_WATCHES = f"""
+SELECT {WATCH_COLUMNS}, id FROM watches
+WHERE source = ?1 AND state = 'active' AND stalled_at IS NULL AND status IN ({_RUNNING}) AND missing_since IS NULL
+    AND changed_at < ?2 AND (changed_at, id) > (?3, ?4)
+ORDER BY changed_at, id LIMIT ?5
+"""
+
 STANDING = """
 SELECT source, task_id, sequence, state FROM json_each(?) AS wanted CROSS JOIN watches
 WHERE source = json_extract(wanted.value, '$[0]') AND task_id = json_extract(wanted.value, '$[1]')
@@ -27,7 +38,7 @@ WHERE source = json_extract(wanted.value, '$[0]') AND task_id = json_extract(wan
 # Labels are not among these: somebody may have added some since the watch was read.
 STEP_WATCH = """
 UPDATE watches SET state = ?, status = ?, sequence = ?, task_type = ?, error_message = ?, first_seen_at = ?,
-    changed_at = ?, missing_since = ?, lost_at = ?
+    changed_at = ?, missing_since = ?, lost_at = ?, stalled_at = ?
 WHERE source = ? AND task_id = ?
 """
 

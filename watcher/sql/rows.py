@@ -50,6 +50,7 @@ def watch(row: Any) -> Watch:
         changed,
         missing,
         lost,
+        stalled,
     ) = row
     return Watch(
         key=TaskKey(source, task_id),
@@ -65,6 +66,7 @@ def watch(row: Any) -> Watch:
         changed_at=changed,
         missing_since=missing,
         lost_at=lost,
+        stalled_at=stalled,
     )
 
 
@@ -79,6 +81,7 @@ def step_row(watch: Watch) -> tuple[object, ...]:
         watch.changed_at,
         watch.missing_since,
         watch.lost_at,
+        watch.stalled_at,
         *watch.key,
     )
 

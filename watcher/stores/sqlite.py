@@ -40,6 +40,7 @@ from watcher.sql.group_commit import GroupCommit
 from watcher.sql.opening import connect, connect_reader, exclusive_lock, make_folder, store_error, warn_of_network
 
 _BATCH = 5000
+_UNCHANGED_BATCH = 500
 _RETIRE_STEP = 1000
 _VACUUM_PAGES = 1000
 
@@ -156,6 +157,13 @@ class SqliteStore:
         while found := await self._read(queries.ACTIVE_WATCHES, last, _BATCH):
             last = found[-1][-1]
             yield [ActiveWatch(*row[:-1]) for row in found]
+
+    async def unchanged_watches(self, source: str, before: float) -> AsyncIterator[Sequence[Watch]]:
+        changed_at, last = 0.0, 0
+        while found := await self._read(queries.UNCHANGED_WATCHES, source, before, changed_at, last, _UNCHANGED_BATCH):
+            watches = [rows.watch(row[:-1]) for row in found]
+            changed_at, last = watches[-1].changed_at or 0.0, found[-1][-1]
+            yield watches
 
     async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
         query = f"SELECT {queries.EVENT_COLUMNS} FROM events WHERE source = ? AND task_id = ? ORDER BY id"
