@@ -133,9 +133,11 @@ async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 async def test_a_damaged_page_is_said_and_nothing_is_overwritten(url: str) -> None:
     async with sqlite.create(url) as store:
         await store.add([request(f"task_{number}") for number in range(1000)], NOW)
+    with closing(sqlite3.connect(file_of(url))) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'watches'").fetchone()
     content = bytearray(file_of(url).read_bytes())
-    for start in range(len(content) // 8192 * 4096, len(content), 4096):  # not the schema's, at the beginning
-        content[start : start + 64] = b"\xff" * 64
+    start = 4096 * (root - 1)
+    content[start : start + 64] = b"\xff" * 64
     file_of(url).write_bytes(content)
 
     async with sqlite.create(url) as store:
