@@ -44,6 +44,7 @@ class FakeDaemon:
         self.stopping = anyio.Event()
         self.tracked: list[str] = []
         self.forgotten: list[TaskKey] = []
+        self.upstream: Any = None
         sources = json.dumps([{"name": name, "api_key": "sk"} for name in ("mixpeek", "other")])
         channels = json.dumps([{"name": "backend", "type": "webhook", "url": "http://x/", "secrets": [SECRET]}])
         variables = {"WATCHER_SOURCES": sources, "WATCHER_CHANNELS": channels, "HOME": "/nowhere"}
@@ -57,6 +58,9 @@ class FakeDaemon:
 
     def times(self, key: TaskKey) -> tuple[float | None, float | None]:
         return 1_700_000_000.0, 1_700_000_030.5
+
+    def calls(self, source: str) -> Any:
+        return self.upstream if source == "mixpeek" else None
 
     async def refresh_gauges(self) -> None:
         self.metrics.channel("backend").waiting(3, 1.5)
@@ -357,6 +361,11 @@ async def test_openapi_describes_every_call(api: httpx.AsyncClient) -> None:
         "/v1/watches/{task_id}",
         "/v1/events",
         "/v1/deliveries",
+        "/v1/sources/{source}/tasks/list",
+        "/v1/sources/{source}/tasks/{task_id}",
+        "/v1/sources/{source}/buckets/{bucket}/batches/list",
+        "/v1/sources/{source}/buckets/{bucket}/batches/{batch}/cancel",
+        "/v1/sources/{source}/buckets/{bucket}/uploads/confirm",
         "/v1/deliveries/{delivery_id}/retry",
         "/v1/channels/{name}/replay",
         "/healthz",

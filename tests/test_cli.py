@@ -38,7 +38,10 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "demo", "add", "ls", "show", "rm", "wait", "deliveries", "retry", "replay", "channels", "config"],
+    [
+        *("run", "demo", "add", "ls", "show", "rm", "wait", "deliveries", "retry", "replay", "channels", "config"),
+        *("tasks", "batches", "cancel-batch", "confirm-uploads", "kill"),
+    ],
 )
 def test_every_command_has_help(command: str) -> None:
     done = run(command, "--help")
@@ -56,7 +59,19 @@ def test_usage_errors_are_one_line_and_exit_2() -> None:
 
 
 def test_no_daemon_is_one_line_and_exit_4() -> None:
-    for command in (["ls"], ["add", "t"], ["wait", "t"], ["deliveries"], ["rm", "t"], ["show", "t"], ["retry", "1"]):
+    for command in (
+        ["tasks"],
+        ["batches", "b"],
+        ["kill", "t"],
+        ["cancel-batch", "b", "c"],
+        ["ls"],
+        ["add", "t"],
+        ["wait", "t"],
+        ["deliveries"],
+        ["rm", "t"],
+        ["show", "t"],
+        ["retry", "1"],
+    ):
         line = refused(4, *command, "--url", "http://127.0.0.1:9")
         assert (
             line
@@ -118,3 +133,37 @@ def test_config_check_live_tries_the_key() -> None:
     done = run("config", "check", "--live", MIXPEEK_API_KEY="sk_x", MIXPEEK_BASE_URL="http://127.0.0.1:9")
     assert done.returncode == 1
     assert "mixpeek: refused: connection refused" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "its first line is not upload_id,etag,file_size_bytes"),
+        ("a,b\n1,2\n", "its first line is not upload_id,etag,file_size_bytes"),
+        ("upload_id,etag\n", "holds no upload"),
+        ("upload_id,etag\n,x\n", "line 2: has no upload_id"),
+        ("upload_id,file_size_bytes\nu1,5\nu2,many\n", "line 3: file_size_bytes 'many' is not a number of bytes"),
+        ("upload_id,color\nu1,red\n", "line 2: 'color' is none of upload_id, etag, file_size_bytes"),
+        ('upload_id\n"u1\n', "after line 1: unexpected end of data"),
+        ("[", "is not JSON"),
+        ('{"uploads": []}', "is not a list of objects"),
+        ("[1]", "is not a list of objects"),
+        ('[{"upload_id": 7}]', "entry 0: has no upload_id"),
+        ('[{"upload_id": "u", "etag": 7}]', "entry 0: etag is not text"),
+        ('[{"upload_id": "u", "file_size_bytes": 0}]', "entry 0: file_size_bytes '0' is not a number of bytes"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+    ],
+)
+def test_a_file_of_uploads_that_cannot_be_used_is_one_line(tmp_path: Path, content: str | bytes, said: str) -> None:
+    file = tmp_path / "uploads"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert said in refused(2, "confirm-uploads", "bkt", str(file))
+
+
+def test_a_file_of_uploads_that_is_not_there_is_one_line() -> None:
+    assert "no such file or directory" in refused(2, "confirm-uploads", "bkt", "/nowhere/uploads.csv")
+
+
+def test_filters_that_are_no_json_object_are_a_usage_error() -> None:
+    assert "--filters is not JSON" in refused(2, "tasks", "--filters", "{")
+    assert "--filters is not a JSON object" in refused(2, "tasks", "--filters", "[]")

@@ -209,6 +209,29 @@ def test_a_configuration_in_which_nobody_hears_of_trouble_gets_one_warning(tmp_p
     ]
 
 
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("{list: tasks, bucket: b}", "bucket is nothing that a list of tasks has"),
+        ("{list: batches, search: x}", "search is nothing that a list of batches has"),
+        ("{list: clusters}", "input should be 'tasks' or 'batches'"),
+        ("{list: tasks, evry: 1m}", "did you mean 'every'?"),
+        ("{list: tasks, source: mixpek}", "there is no source 'mixpek'; did you mean 'mixpeek'?"),
+        ("{list: tasks, max_pages: 0}", "greater than or equal to 1"),
+    ],
+)
+def test_a_discovery_rule_that_cannot_be_is_said(tmp_path: Path, rule: str, said: str) -> None:
+    (problem,) = problems(tmp_path, f"discovery: [{rule}]\n")
+    assert "discovery" in problem
+    assert said in problem
+
+
+def test_discovery_rules_come_from_the_environment_too(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "", {**ENVIRON, "WATCHER_DISCOVERY": '[{"list": "batches", "bucket": "b", "every": "5m"}]'})
+    (rule,) = loaded.discovery
+    assert (rule.list, rule.bucket, rule.every, rule.max_pages) == ("batches", "b", 300.0, 10)
+
+
 def test_the_schema_knows_every_key_of_the_example() -> None:
     import yaml
 
@@ -219,7 +242,7 @@ def test_the_schema_knows_every_key_of_the_example() -> None:
         shape = schema["properties"][name]
         if isinstance(value, dict):
             assert value.keys() <= shape["properties"].keys()
-        elif name == "routes":
+        elif name in ("routes", "discovery"):
             assert all(item.keys() <= shape["items"]["properties"].keys() for item in value)
         else:
             kinds = {one["properties"]["type"]["const"]: one for one in shape["items"]["anyOf"]}

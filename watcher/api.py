@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
-import anyio
-import msgspec
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client.exposition import choose_encoder
@@ -16,13 +14,11 @@ from watcher import __version__, problems
 from watcher.clock import parse_rfc3339, wall_clock
 from watcher.errors import StoreError
 from watcher.guards import Guard
-from watcher.health import Health
-from watcher.metrics import Metrics
 from watcher.model import DeliveryState, TaskKey, Watch, WatchFilter, WatchRequest, WatchState
 from watcher.problems import FieldError, Problem, ProblemDetails, documented, field_error
-from watcher.protocols import Store
-from watcher.settings import Settings
+from watcher.running import Cursor, Daemon, Limit, Running, bad_query, json_response
 from watcher.streams import server_sent_events
+from watcher.upstream_api import upstream
 from watcher.views import (
     AddedView,
     DeliveryPageView,
@@ -38,7 +34,6 @@ from watcher.views import (
     transition_views,
     watch_view,
 )
-from watcher.wakeup import Wakeup
 
 ADD_LIMIT = 1000
 STREAM_LIMIT = 100
@@ -47,45 +42,6 @@ _one = TypeAdapter(WatchRequestView)
 _several = TypeAdapter(list[WatchRequestView])
 
 
-class Daemon(Protocol):
-    """What the API needs of the rest of the daemon; `settings` and `pulses` follow a reload."""
-
-    store: Store
-    metrics: Metrics
-    outbox: Wakeup
-    health: Health
-    stopping: anyio.Event
-
-    @property
-    def settings(self) -> Settings:
-        """The settings in force."""
-        ...
-
-    def track(self, watches: Iterable[Watch]) -> None:
-        """Ask about these at once."""
-        ...
-
-    def forget(self, key: TaskKey) -> None:
-        """Stop asking about a task."""
-        ...
-
-    def times(self, key: TaskKey) -> tuple[float | None, float | None]:
-        """Return when a task was last asked for and will be next, in Unix seconds."""
-        ...
-
-    async def refresh_gauges(self) -> None:
-        """Bring the gauges that are counted on demand up to date."""
-        ...
-
-
-async def _daemon(request: Request) -> Daemon:
-    daemon: Daemon = request.app.state.daemon
-    return daemon
-
-
-Running = Annotated[Daemon, Depends(_daemon)]
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many items a page holds.")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 SourceName = Annotated[str | None, Query(description="Where an ID is watched at several sources.")]
 
 watchlist = APIRouter(prefix="/v1/watches", tags=["watches"])
@@ -96,7 +52,7 @@ probes = APIRouter(tags=["probes"])
 def create_api(daemon: Daemon) -> FastAPI:
     """Return the whole API."""
     api = _application("The watcher", daemon)
-    for router in (watchlist, outbox, probes):
+    for router in (watchlist, outbox, probes, upstream):
         api.include_router(router)
     api.add_middleware(Guard, token=lambda: daemon.settings.server.api_token)
     api.openapi = lambda: _openapi(api)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
@@ -130,11 +86,6 @@ def _openapi(api: FastAPI) -> dict[str, Any]:
     return api.openapi_schema
 
 
-def _json(content: object, status: int = 200) -> Response:
-    # Straight to bytes: a page of a thousand watches is not worth checking against the shape it was made from.
-    return Response(msgspec.json.encode(content), status_code=status, media_type="application/json")
-
-
 # The watchlist
 
 _ADD_BODY = {
@@ -166,7 +117,7 @@ async def add_watches(request: Request, daemon: Running) -> Response:
     daemon.track(watch for watch in added.watches if watch.key in added.stirred)
     items = [_shown(daemon, watch) for watch in added.watches]
     content = {"added": added.added, "existing": added.existing, "items": items}
-    return _json(content, 201 if added.added else 200)
+    return json_response(content, 201 if added.added else 200)
 
 
 def _requests(body: bytes, sources: Sequence[str]) -> list[WatchRequest]:
@@ -221,8 +172,8 @@ async def list_watches(
     try:
         watches, next_cursor = await daemon.store.list_watches(chosen, limit, cursor)
     except ValueError as error:
-        raise _bad_query("cursor", str(error)) from None
-    return _json({"items": [_shown(daemon, watch) for watch in watches], "next_cursor": next_cursor})
+        raise bad_query("cursor", str(error)) from None
+    return json_response({"items": [_shown(daemon, watch) for watch in watches], "next_cursor": next_cursor})
 
 
 def _labels(given: Iterable[str]) -> Mapping[str, str]:
@@ -230,20 +181,16 @@ def _labels(given: Iterable[str]) -> Mapping[str, str]:
     for text in given:
         name, colon, value = text.partition(":")
         if not colon or not name:
-            raise _bad_query("label", f"{text!r} is not key:value")
+            raise bad_query("label", f"{text!r} is not key:value")
         labels[name] = value
     return labels
-
-
-def _bad_query(field: str, message: str) -> Problem:
-    return Problem(422, f"{field}: {message}", errors=[FieldError(index=None, field=field, message=message)])
 
 
 async def _found(daemon: Daemon, task_id: str, source: str | None) -> Watch:
     try:
         check_task_id(task_id)
     except ValueError as error:
-        raise _bad_query("task_id", str(error)) from None
+        raise bad_query("task_id", str(error)) from None
     watches = [one for one in await daemon.store.find(task_id) if source in (None, one.key.source)]
     if not watches:
         raise Problem(404, f"{task_id!r} is not watched")
@@ -260,7 +207,7 @@ async def show_watch(task_id: str, daemon: Running, source: SourceName = None) -
     watch = await _found(daemon, task_id, source)
     # Events outlive a watch that is taken off; those of an earlier watch of the same task are not this one's.
     events = [event for event in await daemon.store.transitions(watch.key) if event.at >= watch.added_at]
-    return _json({**_shown(daemon, watch), "transitions": transition_views(events)})
+    return json_response({**_shown(daemon, watch), "transitions": transition_views(events)})
 
 
 @watchlist.delete("/{task_id}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
@@ -288,7 +235,7 @@ async def stream_events(
 ) -> Response:
     """Stream events as they are stored; `Last-Event-ID` resumes without a gap, else it begins with the next one."""
     if last_event_id is not None and not (last_event_id.isascii() and last_event_id.isdigit()):
-        raise _bad_query("Last-Event-ID", "is not a number that this stream gave")
+        raise bad_query("Last-Event-ID", "is not a number that this stream gave")
     state = request.app.state
     if state.streams >= STREAM_LIMIT:
         raise Problem(503, f"{STREAM_LIMIT} streams are open already", headers={"retry-after": "30"})
@@ -318,8 +265,8 @@ async def list_deliveries(
     try:
         deliveries, next_cursor = await daemon.store.list_deliveries(state, channel, limit, cursor)
     except ValueError as error:
-        raise _bad_query("cursor", str(error)) from None
-    return _json({"items": [delivery_view(one) for one in deliveries], "next_cursor": next_cursor})
+        raise bad_query("cursor", str(error)) from None
+    return json_response({"items": [delivery_view(one) for one in deliveries], "next_cursor": next_cursor})
 
 
 @outbox.post(
@@ -334,7 +281,7 @@ async def retry_delivery(delivery_id: int, daemon: Running) -> Response:
     if delivery is None:
         raise Problem(404, f"there is no delivery {delivery_id}")
     daemon.outbox.set()
-    return _json(delivery_view(delivery), 202)
+    return json_response(delivery_view(delivery), 202)
 
 
 @outbox.post(
@@ -351,14 +298,14 @@ async def replay_channel(name: str, wanted: ReplayRequestView, daemon: Running) 
     until = None if wanted.until is None else _moment("until", wanted.until)
     queued = await daemon.store.replay(name, since, until, wall_clock())
     daemon.outbox.set()
-    return _json({"queued": queued}, 202)
+    return json_response({"queued": queued}, 202)
 
 
 def _moment(field: str, text: str) -> float:
     try:
         return parse_rfc3339(text)
     except (ValueError, OverflowError):
-        raise _bad_query(field, f"{text!r} is no RFC 3339 time such as 2026-11-23T07:00:00Z") from None
+        raise bad_query(field, f"{text!r} is no RFC 3339 time such as 2026-11-23T07:00:00Z") from None
 
 
 # Probes

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from watcher import __version__, configuration, logs, plugins, server
 from watcher.api import create_api, create_telemetry
 from watcher.clock import wall_clock
+from watcher.discovery import Discovery, rule_label
 from watcher.dispatcher import Dispatcher
 from watcher.errors import ConfigurationError, StoreError, WatcherError
 from watcher.health import Health
@@ -30,10 +31,10 @@ from watcher.metrics import Metrics
 from watcher.model import Event, TaskKey, Watch
 from watcher.payload import new_event_id, notice_event
 from watcher.poller import Poller
-from watcher.protocols import Notice, Store
+from watcher.protocols import Calls, Notice, Source, Store
 from watcher.pulse import Pulse
 from watcher.routing import Routing
-from watcher.settings import ChannelSettings, HeartbeatSettings, Settings, SourceSettings
+from watcher.settings import ChannelSettings, DiscoverySettings, HeartbeatSettings, Settings, SourceSettings
 from watcher.transport import create_transport
 from watcher.wakeup import Wakeup
 
@@ -56,8 +57,10 @@ class Generation:
     """What one reading of the settings brought to life."""
 
     settings: Settings
+    sources: Mapping[str, Source] = field(default_factory=dict)
     pollers: Mapping[str, Poller] = field(default_factory=dict)
     dispatchers: Mapping[str, Dispatcher] = field(default_factory=dict)
+    discoveries: Mapping[str, Discovery] = field(default_factory=dict)
 
 
 class Daemon:
@@ -94,6 +97,11 @@ class Daemon:
         poller = self._generation.pollers.get(key.source)
         return poller.times(key) if poller else (None, None)
 
+    def calls(self, source: str) -> Calls | None:
+        """Return the calls of the source called so, None where there is none."""
+        found = self._generation.sources.get(source)
+        return None if found is None else found.calls
+
     async def refresh_gauges(self) -> None:
         """Bring the gauges that are counted only when somebody looks up to date."""
         now = wall_clock()
@@ -111,6 +119,7 @@ class Daemon:
             for name, poller in self._generation.pollers.items()
             for loop, pulse in poller.pulses.items()
         }
+        polling |= {f"discovery {name}": one.pulse for name, one in self._generation.discoveries.items()}
         return polling | {f"dispatcher {name}": one.pulse for name, one in self._generation.dispatchers.items()}
 
     # One generation
@@ -119,13 +128,15 @@ class Daemon:
         """Run with `settings` until an order comes, wind down, and return it: new settings, or None to stop."""
         async with AsyncExitStack() as resources:
             self._generation = await self._build(settings, resources)
-            await self._restore()
             await self._warn_of_orphans()
             async with anyio.create_task_group() as tasks:
                 for name, poller in self._generation.pollers.items():
                     tasks.start_soon(poller.run, name=f"poller {name}")
                 for name, dispatcher in self._generation.dispatchers.items():
                     tasks.start_soon(dispatcher.run, name=f"dispatcher {name}")
+                await self._restore()
+                for name, discovery in self._generation.discoveries.items():
+                    tasks.start_soon(discovery.run, name=f"discovery {name}")
                 if settings.heartbeat is not None:
                     tasks.start_soon(self._beat, settings.heartbeat, name="heartbeat")
                 tasks.start_soon(self._retire_forever, settings.store.retention, name="retention")
@@ -139,33 +150,63 @@ class Daemon:
         routing = Routing(
             settings.routes or configuration.default_routes(settings), [one.name for one in settings.channels]
         )
-        pollers = {}
+        sources = {}
         for source in settings.sources:
             transport = await resources.enter_async_context(create_transport(connections=_SOURCE_CONNECTIONS))
-            pollers[source.name] = self._poller(source, settings, routing, transport)
+            sources[source.name] = self._source(source, transport)
+        pollers = {one.name: self._poller(one, sources[one.name], settings, routing) for one in settings.sources}
         dispatchers = {}
         for channel in settings.channels:
             transport = await resources.enter_async_context(create_transport(connections=channel.concurrency))
             dispatchers[channel.name] = self._dispatcher(channel, routing, transport)
-        return Generation(settings=settings, pollers=pollers, dispatchers=dispatchers)
+        discoveries = {
+            rule_label(number, rule): self._discovery(number, rule, settings, sources, pollers)
+            for number, rule in enumerate(settings.discovery)
+        }
+        return Generation(
+            settings=settings, sources=sources, pollers=pollers, dispatchers=dispatchers, discoveries=discoveries
+        )
 
-    def _poller(
-        self, source: SourceSettings, settings: Settings, routing: Routing, transport: httpx.AsyncBaseTransport
-    ) -> Poller:
-        metrics = self.metrics.source(source.name)
-        create = plugins.load("sources", source.type).create
+    def _source(self, settings: SourceSettings, transport: httpx.AsyncBaseTransport) -> Source:
+        create = plugins.load("sources", settings.type).create
+        source: Source = create(
+            settings, transport=transport, metrics=self.metrics.source(settings.name), wall=wall_clock
+        )
+        return source
+
+    def _poller(self, source: SourceSettings, polled: Source, settings: Settings, routing: Routing) -> Poller:
         return Poller(
             source_name=source.name,
-            source=create(source, transport=transport, metrics=metrics, wall=wall_clock),
+            source=polled,
             store=self.store,
             routing=routing,
             notice=_notice(routing),
             polling=settings.polling,
             unreachable_after=source.unreachable_after,
-            metrics=metrics,
+            metrics=self.metrics.source(source.name),
             outbox=self.outbox,
             wall=wall_clock,
             random=Random(),  # noqa: S311  # spreads load; hides nothing
+        )
+
+    def _discovery(
+        self,
+        number: int,
+        rule: DiscoverySettings,
+        settings: Settings,
+        sources: Mapping[str, Source],
+        pollers: Mapping[str, Poller],
+    ) -> Discovery:
+        source = rule.source or settings.sources[0].name
+        return Discovery(
+            source_name=source,
+            rule=rule,
+            calls=sources[source].calls,
+            store=self.store,
+            track=pollers[source].track,
+            held_back=lambda: pollers[source].probing,
+            metrics=self.metrics.rule(source, rule_label(number, rule)),
+            wall=wall_clock,
         )
 
     def _dispatcher(

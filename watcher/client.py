@@ -9,8 +9,10 @@ import httpx
 from watcher.errors import DaemonError
 
 ADD_LIMIT = 1000
+CONFIRM_LIMIT = 100
 _PAGE = 1000
-_TIMEOUT = 30.0
+_ENDLESS = 2**62
+_TIMEOUT = 40.0  # longer than the daemon waits for the request budget and for upstream
 
 
 def headers(token: str | None) -> dict[str, str]:
@@ -74,6 +76,57 @@ class Client:
         path = f"/v1/channels/{quote(channel, safe='')}/replay"
         return int(self._ask("POST", path, json=_given(since=since, until=until))["queued"])
 
+    def upstream_tasks(self, source: str, wanted: Mapping[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
+        """Yield upstream's own tasks, at most `limit`."""
+        return self._pages(f"/v1/sources/{_quoted(source)}/tasks/list", wanted, {}, limit)
+
+    def batches(
+        self, source: str, bucket: str, wanted: Mapping[str, Any], namespace: str | None, limit: int | None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield a bucket's batches, at most `limit`."""
+        path = f"/v1/sources/{_quoted(source)}/buckets/{_quoted(bucket)}/batches/list"
+        return self._pages(path, wanted, _given(namespace=namespace), limit)
+
+    def cancel_batch(
+        self, source: str, bucket: str, batch: str, reason: str | None, namespace: str | None
+    ) -> dict[str, Any]:
+        """Cancel a batch, and return upstream's answer."""
+        path = f"/v1/sources/{_quoted(source)}/buckets/{_quoted(bucket)}/batches/{_quoted(batch)}/cancel"
+        return self._ask("POST", path, params=_given(reason=reason, namespace=namespace))
+
+    def kill(self, source: str, task_id: str) -> dict[str, Any]:
+        """Kill a task, and return upstream's answer."""
+        return self._ask("DELETE", f"/v1/sources/{_quoted(source)}/tasks/{_quoted(task_id)}")
+
+    def confirm_uploads(
+        self,
+        source: str,
+        bucket: str,
+        confirmations: Sequence[Mapping[str, Any]],
+        *,
+        namespace: str | None,
+        resend_doubtful: bool,
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Confirm uploads, a hundred a request, and yield what became of each hundred."""
+        path = f"/v1/sources/{_quoted(source)}/buckets/{_quoted(bucket)}/uploads/confirm"
+        for start in range(0, len(confirmations), CONFIRM_LIMIT):
+            body = {"confirmations": confirmations[start : start + CONFIRM_LIMIT], "resend_doubtful": resend_doubtful}
+            yield self._ask("POST", path, json=body, params=_given(namespace=namespace))["items"]
+
+    def _pages(
+        self, path: str, wanted: Mapping[str, Any], query: Mapping[str, Any], limit: int | None
+    ) -> Iterator[dict[str, Any]]:
+        cursor: str | None = None
+        left = _ENDLESS if limit is None else limit
+        while left > 0:
+            page = self._ask(
+                "POST", path, json=wanted, params={**_given(cursor=cursor), **query, "limit": min(left, _PAGE)}
+            )
+            yield from page["items"][:left]
+            left -= len(page["items"])
+            if (cursor := page["next_cursor"]) is None:
+                return
+
     def _items(self, path: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         cursor: str | None = None
         while True:
@@ -96,6 +149,10 @@ class Client:
         except ValueError:
             raise unreachable(self._url) from None
         return answer
+
+
+def _quoted(part: str) -> str:
+    return quote(part, safe="")
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from watcher.errors import ConfigurationError
 from watcher.routing import matches, route_events
 from watcher.settings import (
     ChannelSettings,
+    DiscoverySettings,
     HeartbeatSettings,
     LogSettings,
     PollingSettings,
@@ -43,7 +44,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "heartbeat": HeartbeatSettings,
     "log": LogSettings,
 }
-_LISTS = ("sources", "channels", "routes")
+_LISTS = ("sources", "channels", "routes", "discovery")
 _FILE_LIMIT = 65536
 _MUST_BE_HEARD = ("source.unreachable", "task.lost", "channel.failing")
 
@@ -72,6 +73,7 @@ class _Environment(BaseSettings):
     sources: list[Any] = []
     channels: list[Any] = []
     routes: list[Any] = []
+    discovery: list[Any] = []
     polling: dict[str, Any] = {}
     store: dict[str, Any] = {}
     server: dict[str, Any] = {}
@@ -113,7 +115,8 @@ class _Reading:
         settings: dict[str, Any] = {
             "sources": self._plugins("sources", [self._with_key(source) for source in sources]),
             "channels": self._plugins("channels", self._shortcuts() if channels is None else channels),
-            "routes": self._routes(self._list(values, "routes", [])),
+            "routes": self._items(RouteSettings, self._list(values, "routes", []), "routes"),
+            "discovery": self._items(DiscoverySettings, self._list(values, "discovery", []), "discovery"),
         }
         values.setdefault("store", {})
         if isinstance(values["store"], dict):
@@ -212,8 +215,8 @@ class _Reading:
         for name in sorted({name for name in names if names.count(name) > 1}):
             self._problem((folder,), f"two of them are called {name!r}; names tell them apart")
 
-    def _routes(self, items: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(self._checked(RouteSettings, item, ("routes", number)) for number, item in enumerate(items))
+    def _items(self, model: type[BaseModel], items: Sequence[Any], name: str) -> tuple[Any, ...]:
+        return tuple(self._checked(model, item, (name, number)) for number, item in enumerate(items))
 
     def _checked(self, model: type[BaseModel], given: Any, place: Place) -> Any:
         if not isinstance(given, dict):
@@ -361,6 +364,7 @@ def schema() -> dict[str, Any]:
         for folder in ("sources", "channels")
     }
     kinds["routes"] = _section_schema(RouteSettings)
+    kinds["discovery"] = _section_schema(DiscoverySettings)
     sections = {name: _section_schema(model) for name, model in _SECTIONS.items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -397,6 +401,11 @@ def _contradictions(settings: Settings) -> list[str]:
             for name in route.channels
             if name not in names
         ]
+    sources = {source.name for source in settings.sources}
+    for number, rule in enumerate(settings.discovery):
+        if rule.source is not None and rule.source not in sources:
+            near = _nearest(rule.source, sources)
+            problems.append(f"discovery[{number}].source: there is no source {rule.source!r}{near}")
     if settings.server.api_token is None and not is_loopback(settings.server.host):
         problems.append(
             f"server.host: {settings.server.host} is reached from outside; set server.api_token, or use 127.0.0.1"

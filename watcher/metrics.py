@@ -118,6 +118,24 @@ class SourceMetrics:
             gauge.set(shown[label])
 
 
+class RuleMetrics:
+    """The series of one discovery rule."""
+
+    def __init__(self, metrics: "Metrics", source: str, rule: str) -> None:
+        self._found = metrics.discovery_found.labels(source, rule)
+        self._requests = metrics.discovery_requests.labels(source, rule)
+        self._truncated = metrics.discovery_truncated.labels(source, rule)
+
+    def read(self, found: int) -> None:
+        """Count one page, and how many tasks on it were new."""
+        self._requests.inc()
+        self._found.inc(found)
+
+    def ended(self, *, truncated: bool) -> None:
+        """Show whether the last run had to stop before the end of the list."""
+        self._truncated.set(1 if truncated else 0)
+
+
 class ChannelMetrics:
     """The series of one channel."""
 
@@ -190,6 +208,13 @@ class Metrics:
         )
         self.outbox_pending = gauge("watcher_outbox_pending", "Deliveries that wait.", "channel")
         self.outbox_oldest = gauge("watcher_outbox_oldest_seconds", "Age of the oldest that waits.", "channel")
+        self.discovery_found = counter("watcher_discovery_tasks_total", "Tasks that a rule found.", "source", "rule")
+        self.discovery_requests = counter(
+            "watcher_discovery_requests_total", "List pages that a rule read.", "source", "rule"
+        )
+        self.discovery_truncated = gauge(
+            "watcher_discovery_truncated", "1 where max_pages was not enough for a rule's list.", "source", "rule"
+        )
         self.source_up = gauge("watcher_source_up", "1 while upstream answers.", "source")
         self.budget_remaining = gauge(
             "watcher_request_budget_remaining", "Requests that could be sent now.", "source", "route"
@@ -206,6 +231,10 @@ class Metrics:
         if name not in self._sources:
             self._sources[name] = SourceMetrics(self, name)
         return self._sources[name]
+
+    def rule(self, source: str, rule: str) -> RuleMetrics:
+        """Return the series of a discovery rule."""
+        return RuleMetrics(self, source, rule)
 
     def channel(self, name: str) -> ChannelMetrics:
         """Return the series of the channel called `name`."""

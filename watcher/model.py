@@ -4,7 +4,7 @@ Every time is Unix seconds (see `watcher.clock`). A status is upper-case text: t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -28,6 +28,13 @@ class TaskKey(NamedTuple):
 
     source: str
     task_id: str
+
+
+class UploadBucket(NamedTuple):
+    """Where uploads are known by their IDs."""
+
+    source: str
+    bucket: str
 
 
 class WatchState(StrEnum):
@@ -101,6 +108,26 @@ class ActiveWatch(NamedTuple):
     status: str | None
     missing_since: float | None
     lost_at: float | None
+
+
+class Found(NamedTuple):
+    """A task that a list showed; `status` is in upper case, None where the list says none."""
+
+    task_id: str
+    status: str | None
+    task_type: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPage:
+    """A page of a list. `newest_first` says that its order is proven: each item is no younger than the one before.
+
+    `more` says that another page follows.
+    """
+
+    found: Sequence[Found]
+    newest_first: bool
+    more: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

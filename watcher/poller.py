@@ -168,6 +168,11 @@ class Poller:
         return self._trouble.reason
 
     @property
+    def probing(self) -> bool:
+        """Whether the source is down and asked only now and then whether it is back."""
+        return not self._trouble.answering and len(self._tasks) > 0
+
+    @property
     def last_answer_at(self) -> float | None:
         """When the source last answered, in Unix seconds."""
         return self._trouble.last_answer_at

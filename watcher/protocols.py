@@ -10,6 +10,8 @@ one place where they meet. Each implementation is one file in `sources/`, `store
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
+from msgspec import Raw
+
 from watcher.model import (
     ActiveWatch,
     Added,
@@ -19,12 +21,15 @@ from watcher.model import (
     DeliveryState,
     DueDelivery,
     Event,
+    Found,
+    FoundPage,
     Message,
     OutboxDepth,
     Settlement,
     StoredEvent,
     TaskKey,
     Trouble,
+    UploadBucket,
     Watch,
     WatchFilter,
     WatchRequest,
@@ -61,6 +66,53 @@ class Endpoint(Protocol):
         ...
 
 
+class Calls(Protocol):
+    """What else an upstream can be asked for: its lists, and to start and end work.
+
+    Items and answers are JSON as they came. A list's cursor is what the page before returned, None for the first and
+    after the last. Every method waits a while for the request budget and raises `SourceError`.
+    """
+
+    async def list_tasks(
+        self, wanted: Mapping[str, object], limit: int, cursor: str | None
+    ) -> tuple[Sequence[Raw], str | None]:
+        """Return a page of the tasks that `wanted` (the list call's body) selects. Raises `ValueError` for a cursor."""
+        ...
+
+    async def list_batches(
+        self, bucket: str | None, wanted: Mapping[str, object], limit: int, cursor: str | None, namespace: str | None
+    ) -> tuple[Sequence[Raw], str | None]:
+        """Return a page of a bucket's batches (None: every bucket's). Raises `ValueError` for a cursor."""
+        ...
+
+    def find_tasks(self, wanted: Mapping[str, object]) -> AsyncGenerator[FoundPage, None]:
+        """Yield page after page of the tasks that `wanted` selects, newest first where upstream offers that order.
+
+        Waits for the request budget as long as it takes.
+        """
+        ...
+
+    def find_batches(self, bucket: str | None, wanted: Mapping[str, object]) -> AsyncGenerator[FoundPage, None]:
+        """Yield page after page of the tasks of a bucket's batches and of their tiers (None: every bucket's)."""
+        ...
+
+    async def cancel_batch(
+        self, bucket: str, batch: str, reason: str | None, namespace: str | None
+    ) -> tuple[Raw, str | None]:
+        """Cancel a batch, and return the answer and the ID of the batch's task."""
+        ...
+
+    async def kill_task(self, task_id: str) -> Raw:
+        """Kill a task, and return the answer."""
+        ...
+
+    async def confirm_uploads(
+        self, bucket: str, confirmations: Sequence[Mapping[str, object]], namespace: str | None
+    ) -> str:
+        """Confirm 1 to 100 uploads in one request, and return the ID of the task that this started."""
+        ...
+
+
 class Source(Protocol):
     """An upstream API that knows tasks. It keeps the request budgets; when to ask for which task is the poller's."""
 
@@ -72,6 +124,11 @@ class Source(Protocol):
     @property
     def shared(self) -> Endpoint | None:
         """Many tasks a request, where upstream offers that."""
+        ...
+
+    @property
+    def calls(self) -> Calls:
+        """Upstream's own calls."""
         ...
 
 
@@ -131,6 +188,42 @@ class Store(Protocol):
         self, chosen: WatchFilter, limit: int, cursor: str | None
     ) -> tuple[Sequence[Watch], str | None]:
         """Return a page of watches, newest first. Raises `ValueError` for a cursor that is none of ours."""
+        ...
+
+    async def rule_ran(self, rule: str) -> bool:
+        """Return whether a discovery rule has run to its end before."""
+        ...
+
+    async def discover(
+        self, rule: str, source: str, found: Sequence[Found], labels: Mapping[str, str], now: float, *, silent: bool
+    ) -> tuple[int, Added]:
+        """Note what a rule's list showed, put those that it had not shown before on the watchlist, and count them.
+
+        With `silent`, those of them that are finished are stored as done, and nobody is told.
+        """
+        ...
+
+    async def rule_finished(self, rule: str, now: float, forget_before: float | None) -> None:
+        """Note that a rule has run to its end; forget what it has not shown since `forget_before`, if that is given."""
+        ...
+
+    async def claim_uploads(
+        self, bucket: UploadBucket, upload_ids: Sequence[str], now: float
+    ) -> Mapping[str, str | None]:
+        """Note that these uploads are about to be confirmed, and return those that were noted before.
+
+        The value is the task that confirmed them, or None where it is not known whether they were.
+        """
+        ...
+
+    async def release_uploads(self, bucket: UploadBucket, upload_ids: Sequence[str]) -> None:
+        """Note that these uploads were not confirmed after all."""
+        ...
+
+    async def confirm_uploads(
+        self, bucket: UploadBucket, upload_ids: Sequence[str], started: WatchRequest, now: float
+    ) -> Added:
+        """Note that these uploads are confirmed, and put the task that this started on the watchlist with them."""
         ...
 
     def active_watches(self) -> AsyncIterator[Sequence[ActiveWatch]]:

@@ -5,10 +5,19 @@ Durations are numbers of seconds or text such as `500ms`, `30s`, `5m`, `2h`, `7d
 
 import ipaddress
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
@@ -108,6 +117,34 @@ class PollingSettings(Model):
     mode: Literal["auto", "get", "list"] = "auto"
 
 
+class DiscoverySettings(Model):
+    """Tasks that nobody needs to add: those of a list, asked for every now and then.
+
+    `source` defaults to the first one. `bucket` belongs to batches (none: every bucket's); the filters but `status` to
+    tasks, and are handed on as they are.
+    """
+
+    source: str | None = None
+    list: Literal["tasks", "batches"]
+    every: PositiveDuration = 60.0
+    labels: dict[str, str] = Field(default_factory=dict)
+    bucket: Annotated[str, Field(min_length=1)] | None = None
+    status: str | None = None
+    task_type: str | None = None
+    filters: dict[str, Any] | None = None
+    search: str | None = None
+    sort: dict[str, Any] | None = None
+    max_pages: Annotated[int, Field(ge=1, le=1000)] = 10
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        foreign = ("bucket",) if self.list == "tasks" else ("task_type", "filters", "search", "sort")
+        for name in foreign:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} is nothing that a list of {self.list} has")
+        return self
+
+
 class StoreSettings(Model):
     """Where the watchlist and the outbox live, and how long what is finished stays."""
 
@@ -190,6 +227,7 @@ class Settings(Model):
 
     sources: Annotated[tuple[SourceSettings, ...], Field(min_length=1)]
     polling: PollingSettings = PollingSettings()
+    discovery: tuple[DiscoverySettings, ...] = ()
     store: StoreSettings
     channels: tuple[ChannelSettings, ...] = ()
     routes: tuple[RouteSettings, ...] = ()

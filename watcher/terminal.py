@@ -73,3 +73,35 @@ def ago(text: str | None) -> str | None:
         if seconds >= size:
             return f"{sign}{seconds // size}{unit}"
     return f"{sign}{seconds}s"
+
+
+def cancellation(answer: Mapping[str, Any]) -> str:
+    """Return what a cancelled batch's `cancellation` says, in words; that it is absent is not the same as zero."""
+    told = answer.get("cancellation")
+    if not isinstance(told, Mapping):
+        return "upstream does not say whether any job was reached"
+    requested, refused = told.get("ray_jobs_requested") or 0, told.get("ray_jobs_refused") or 0
+    text = f"{requested} jobs asked to stop, {told.get('ray_jobs_accepted') or 0} accepted, {refused} refused"
+    return f"{text}: work may still be running" if refused else text
+
+
+class Counting:
+    """Shows how far a long command has come, on one line of standard error; nothing where that is no terminal."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self._total = total
+        self._what = what
+        self._shown = False
+
+    def __enter__(self) -> "Counting":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            print(file=sys.stderr)
+
+    def reached(self, count: int) -> None:
+        """Show that `count` are done."""
+        if sys.stderr.isatty():
+            self._shown = True
+            print(f"\r{count} of {self._total} {self._what}", end="", file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
 """What goes in and out of the HTTP API: the shapes that `/openapi.json` shows."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -133,6 +133,68 @@ class ReplayView(BaseModel):
     """How many deliveries were queued."""
 
     queued: int
+
+
+class TaskListRequestView(BaseModel):
+    """Which of upstream's tasks to list; handed on as it is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    status: str | None = None
+    task_type: str | None = None
+    filters: dict[str, Any] | None = None
+    sort: dict[str, Any] | None = None
+    search: str | None = None
+
+
+class BatchListRequestView(BaseModel):
+    """Which of upstream's batches to list; handed on as it is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    status: str | None = None
+    collection_id: str | None = None
+
+
+class ItemPageView(BaseModel):
+    """A page of upstream's items, as they came."""
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+class ConfirmationView(BaseModel):
+    """An upload that has been made."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    upload_id: Annotated[str, Field(min_length=1, max_length=256)]
+    etag: str | None = None
+    file_size_bytes: Annotated[int, Field(ge=1)] | None = None
+
+
+class ConfirmRequestView(BaseModel):
+    """Uploads to confirm; `resend_doubtful` sends those again of which nobody knows whether upstream took them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    confirmations: Annotated[list[ConfirmationView], Field(min_length=1, max_length=1000)]
+    resend_doubtful: bool = False
+
+
+class UploadResultView(BaseModel):
+    """What became of one upload, and the task that confirmed it."""
+
+    upload_id: str
+    state: Literal["confirmed", "already", "doubtful"]
+    task_id: str | None
+
+
+class ConfirmedView(BaseModel):
+    """What became of a request to confirm."""
+
+    items: list[UploadResultView]
+    next_cursor: None
 
 
 class HealthView(BaseModel):

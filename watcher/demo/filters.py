@@ -76,7 +76,7 @@ def _group(name: str, members: Any, folded: bool) -> Callable[[Mapping[str, Any]
 
 def _condition(given: Mapping[str, Any], folded: bool) -> Callable[[Mapping[str, Any]], bool]:
     operator = given.get("operator", "eq")
-    if operator not in _OPERATORS or given.keys() - {"field", "operator", "value"}:
+    if operator not in _OPERATORS or given.keys() - {"field", "operator", "value", "case_sensitive"}:
         raise FilterError(f"filters: operator {operator!r} is not known, or a key is")
     expected = given.get("value")
     if operator in ("in", "nin"):

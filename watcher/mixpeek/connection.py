@@ -1,5 +1,6 @@
 """Requests to the API: each route with its own budget, its own concurrency and its own patience."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -96,9 +97,18 @@ class Connection:
         """Give back a reservation that is not going to be used; its part of the budget is spent all the same."""
         self._gate(route).concurrency.release()
 
-    async def request(self, call: Call) -> Reply:
-        """Send `call` when its time has come; see `send`."""
-        await self.admit(call.route)
+    async def request(self, call: Call, patience: float = math.inf) -> Reply:
+        """Send `call` when its time has come; see `send`.
+
+        Raises `SourceError` (rate limited) where that is more than `patience` seconds away.
+        """
+        try:
+            with anyio.fail_after(patience):
+                await self.admit(call.route)
+        except TimeoutError:
+            wait = max(self.wait(call.route), 1.0)
+            text = f"the budget for {call.route} is spent; try again in {wait:.0f} s"
+            raise SourceError(SourceFailure.RATE_LIMITED, text, retry_after=wait) from None
         return await self.send(call)
 
     async def send(self, call: Call) -> Reply:

@@ -6,7 +6,7 @@ import msgspec
 
 from watcher.errors import SourceError, SourceFailure
 from watcher.exchange import Reply
-from watcher.model import KNOWN_STATUSES, RUNNING_STATUSES, Observation
+from watcher.model import KNOWN_STATUSES, RUNNING_STATUSES, Found, FoundPage, Observation
 
 _STATUS_LIMIT = 100
 _TYPE_LIMIT = 200
@@ -25,6 +25,19 @@ class _Task(msgspec.Struct, gc=False):
     error_message: object = None
     error: object = None
     additional_data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Tier(msgspec.Struct):
+    task_id: object = None
+    status: object = None
+    task_type: object = None
+
+
+class _Listed(_Tier):
+    """What is read of a task or a batch that a list shows."""
+
+    created_at: object = None
+    tier_tasks: list[_Tier] | None = None
 
 
 class _Additional(msgspec.Struct):
@@ -67,6 +80,7 @@ class Page(msgspec.Struct, frozen=True):
 
 _decode_task = msgspec.json.Decoder(_Task).decode
 _decode_page = msgspec.json.Decoder(_Page).decode
+_decode_listed = msgspec.json.Decoder(_Listed).decode
 _decode_additional = msgspec.json.Decoder(_Additional).decode
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
@@ -128,6 +142,25 @@ def observations(items: Sequence[msgspec.Raw], *, ascii_only: bool) -> list[Obse
         elif isinstance(one := observation(raw, ascii_only=ascii_only), Observation):
             seen.append(one)
     return seen
+
+
+def found_page(items: Sequence[msgspec.Raw], *, more: bool) -> FoundPage:
+    """Return the tasks that a page of tasks or of batches shows; a batch has one, and one for each tier."""
+    found: list[Found] = []
+    created: list[str] = []
+    for raw in items:
+        try:
+            item = _decode_listed(raw)
+        except UNREADABLE:
+            continue
+        if isinstance(item.created_at, str):
+            created.append(item.created_at)
+        for one in (item, *(item.tier_tasks or ())):
+            if isinstance(one.task_id, str) and one.task_id:
+                kind = one.task_type if isinstance(one.task_type, str) else None
+                found.append(Found(one.task_id, _status(one.status) or None, kind))
+    proven = len(created) == len(items) > 1 and created == sorted(created, reverse=True) and created[0] != created[-1]
+    return FoundPage(found=found, newest_first=proven, more=more)
 
 
 def _runs_well(task: _Task) -> bool:

@@ -215,7 +215,7 @@ class Listing:
 
     async def _observations(self, query: Query, send: Send) -> AsyncIterator[Sequence[Observation]]:
         """Yield what a list shows, without keeping others waiting while much of it is decoded."""
-        async for page in read_pages(send, query, self._connection.refusal):
+        async for page, _ in read_pages(send, query, self._connection.refusal):
             yield await decoded(page)
 
     def _doubt(self, trust: Trust, why: str) -> None:

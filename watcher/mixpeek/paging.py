@@ -90,15 +90,17 @@ async def read_page(send: Send, query: Query, refusal: Callable[[Reply], SourceE
     return page_reply(reply, query.size)
 
 
-async def read_pages(send: Send, query: Query, refusal: Callable[[Reply], SourceError]) -> AsyncIterator[Page]:
-    """Yield page after page; a list that leads in a circle is left where the circle closes."""
+async def read_pages(
+    send: Send, query: Query, refusal: Callable[[Reply], SourceError]
+) -> AsyncIterator[tuple[Page, bool]]:
+    """Yield page after page, each with whether another follows; a list that leads in a circle ends where it closes."""
     seen: set[str] = set()
     at: Query | None = query
     while at is not None:
         page = await read_page(send, at, refusal)
-        yield page
         at = at.after(page)
-        if at is not None and at.cursor is not None:
-            if at.cursor in seen:
-                return
+        if at is not None and at.cursor in seen:
+            at = None
+        elif at is not None and at.cursor is not None:
             seen.add(at.cursor)
+        yield page, at is not None

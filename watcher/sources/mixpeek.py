@@ -10,6 +10,7 @@ from pydantic import AfterValidator, SecretStr
 from watcher.clock import Clock
 from watcher.errors import SourceError
 from watcher.metrics import SourceMetrics
+from watcher.mixpeek.calls import MixpeekCalls
 from watcher.mixpeek.connection import Call, Connection
 from watcher.mixpeek.decoding import says_the_api, task_reply
 from watcher.mixpeek.listing import Listing
@@ -57,6 +58,7 @@ class MixpeekSource:
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self.shared = Listing(connection, settings.name)
         self.single = _Single(connection, self.shared)
+        self.calls = MixpeekCalls(connection, settings.namespace)
 
 
 class _Single:

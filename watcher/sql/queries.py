@@ -190,6 +190,43 @@ DELETE FROM watches WHERE id IN (
 RETURNING source, task_id
 """
 
+DISCOVERED = "SELECT task_id FROM discovered WHERE rule = ? AND task_id IN (SELECT value FROM json_each(?))"
+
+# Refreshed once a day at most, so that a rule that finds nothing new writes next to nothing.
+STILL_LISTED = """
+UPDATE discovered SET listed_at = ?3
+WHERE rule = ?1 AND listed_at < ?3 - 86400 AND task_id IN (SELECT value FROM json_each(?2))
+"""
+
+DISCOVER = "INSERT INTO discovered (rule, task_id, listed_at) VALUES (?, ?, ?)"
+
+INSERT_FINISHED = """
+INSERT INTO watches (source, task_id, labels, state, status, task_type, added_at, first_seen_at, changed_at)
+VALUES (?1, ?2, ?3, 'done', ?4, ?5, ?6, ?6, ?6) ON CONFLICT DO NOTHING
+"""
+
+KNOWN_UPLOADS = """
+SELECT upload_id, task_id FROM confirmations
+WHERE source = ? AND bucket = ? AND upload_id IN (SELECT value FROM json_each(?))
+"""
+
+CLAIM_UPLOAD = "INSERT INTO confirmations (source, bucket, upload_id, at) VALUES (?, ?, ?, ?)"
+
+RELEASE_UPLOADS = """
+DELETE FROM confirmations
+WHERE source = ? AND bucket = ? AND task_id IS NULL AND upload_id IN (SELECT value FROM json_each(?))
+"""
+
+CONFIRM_UPLOADS = """
+INSERT INTO confirmations (source, bucket, upload_id, task_id, at) SELECT ?1, ?2, value, ?4, ?5 FROM json_each(?3)
+WHERE true ON CONFLICT DO UPDATE SET task_id = excluded.task_id, at = excluded.at
+"""
+
+RETIRE_UPLOADS = """
+DELETE FROM confirmations WHERE (source, bucket, upload_id) IN (
+    SELECT source, bucket, upload_id FROM confirmations WHERE at < ? LIMIT ?)
+"""
+
 RETIRE_EVENTS = """
 DELETE FROM events WHERE id IN (
     SELECT id FROM events WHERE at < ? AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id)

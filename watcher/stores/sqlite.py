@@ -18,6 +18,7 @@ import anyio
 from watcher.clock import Clock, wall_clock
 from watcher.errors import StoreUnusableError
 from watcher.model import (
+    TERMINAL_STATUSES,
     ActiveWatch,
     Added,
     Change,
@@ -25,11 +26,13 @@ from watcher.model import (
     DeliveryState,
     DueDelivery,
     Event,
+    Found,
     OutboxDepth,
     Settlement,
     StoredEvent,
     TaskKey,
     Trouble,
+    UploadBucket,
     Watch,
     WatchFilter,
     WatchRequest,
@@ -42,6 +45,7 @@ from watcher.sql.opening import connect, connect_reader, exclusive_lock, make_fo
 _BATCH = 5000
 _UNCHANGED_BATCH = 500
 _RETIRE_STEP = 1000
+_RETIRING = (queries.RETIRE_DELIVERIES, queries.RETIRE_DONE, queries.RETIRE_EVENTS, queries.RETIRE_UPLOADS)
 _VACUUM_PAGES = 1000
 
 
@@ -103,30 +107,70 @@ class SqliteStore:
     # The watchlist
 
     async def add(self, requests: Sequence[WatchRequest], now: float) -> Added:
-        async def insert_and_merge(connection: aiosqlite.Connection) -> Added:
-            keys = rows.keys(request.key for request in requests)
-            found = await connection.execute_fetchall(queries.WATCHES_BY_KEY, (keys,))
-            before = {watch.key: watch for watch in map(rows.watch, found)}
-            after = _merge(requests, before, now)
-            new = [watch for key, watch in after.items() if key not in before]
-            merged = [watch for key, watch in after.items() if key in before and watch != before[key]]
-            await connection.executemany(
-                queries.INSERT_WATCH,
-                [(*watch.key, watch.namespace, rows.as_json(watch.labels), watch.added_at) for watch in new],
-            )
-            await connection.executemany(
-                queries.MERGE_WATCH,
-                [(watch.namespace, rows.as_json(watch.labels), *watch.key) for watch in merged],
-            )
-            lost = {key for key, watch in before.items() if watch.lost_at is not None}
-            return Added(
-                added=len(new),
-                existing=len(requests) - len(new),
-                watches=tuple(after[request.key] for request in requests),
-                stirred=frozenset({watch.key for watch in new} | lost),
-            )
+        return await self._commits.write(lambda connection: _add(connection, requests, now))
 
-        return await self._commits.write(insert_and_merge)
+    async def rule_ran(self, rule: str) -> bool:
+        return bool(await self._read("SELECT 1 FROM discovery_rules WHERE rule = ?", rule))
+
+    async def discover(
+        self, rule: str, source: str, found: Sequence[Found], labels: Mapping[str, str], now: float, *, silent: bool
+    ) -> tuple[int, Added]:
+        ids = rows.as_json([one.task_id for one in found])
+
+        async def note(connection: aiosqlite.Connection) -> tuple[int, Added]:
+            known = {row[0] for row in await connection.execute_fetchall(queries.DISCOVERED, (rule, ids))}
+            new = {one.task_id: one for one in found if one.task_id not in known}
+            await connection.execute(queries.STILL_LISTED, (rule, ids, now))
+            await connection.executemany(queries.DISCOVER, [(rule, task_id, now) for task_id in new])
+            finished = [one for one in new.values() if silent and one.status in TERMINAL_STATUSES]
+            told = rows.as_json(labels)
+            await connection.executemany(
+                queries.INSERT_FINISHED,
+                [(source, one.task_id, told, one.status, one.task_type, now) for one in finished],
+            )
+            running = new.keys() - {one.task_id for one in finished}
+            requests = [WatchRequest(key=TaskKey(source, one), labels=labels) for one in new if one in running]
+            return len(new), await _add(connection, requests, now)
+
+        return await self._commits.write(note)
+
+    async def rule_finished(self, rule: str, now: float, forget_before: float | None) -> None:
+        async def finish(connection: aiosqlite.Connection) -> None:
+            await connection.execute("INSERT OR IGNORE INTO discovery_rules VALUES (?, ?)", (rule, now))
+            if forget_before is not None:
+                await connection.execute(
+                    "DELETE FROM discovered WHERE rule = ? AND listed_at < ?", (rule, forget_before)
+                )
+
+        await self._commits.write(finish)
+
+    async def claim_uploads(
+        self, bucket: UploadBucket, upload_ids: Sequence[str], now: float
+    ) -> Mapping[str, str | None]:
+        async def claim(connection: aiosqlite.Connection) -> Mapping[str, str | None]:
+            found = await connection.execute_fetchall(queries.KNOWN_UPLOADS, (*bucket, rows.as_json(upload_ids)))
+            known: dict[str, str | None] = {row[0]: row[1] for row in found}
+            new = [(*bucket, upload_id, now) for upload_id in upload_ids if upload_id not in known]
+            await connection.executemany(queries.CLAIM_UPLOAD, new)
+            return known
+
+        return await self._commits.write(claim)
+
+    async def release_uploads(self, bucket: UploadBucket, upload_ids: Sequence[str]) -> None:
+        async def release(connection: aiosqlite.Connection) -> None:
+            await connection.execute(queries.RELEASE_UPLOADS, (*bucket, rows.as_json(upload_ids)))
+
+        await self._commits.write(release)
+
+    async def confirm_uploads(
+        self, bucket: UploadBucket, upload_ids: Sequence[str], started: WatchRequest, now: float
+    ) -> Added:
+        async def confirm(connection: aiosqlite.Connection) -> Added:
+            told = (*bucket, rows.as_json(upload_ids), started.key.task_id, now)
+            await connection.execute(queries.CONFIRM_UPLOADS, told)
+            return await _add(connection, [started], now)
+
+        return await self._commits.write(confirm)
 
     async def remove(self, key: TaskKey) -> bool:
         async def delete(connection: aiosqlite.Connection) -> bool:
@@ -299,7 +343,7 @@ class SqliteStore:
 
     async def retire(self, before: float) -> int:
         gone = 0
-        for query in (queries.RETIRE_DELIVERIES, queries.RETIRE_DONE, queries.RETIRE_EVENTS):
+        for query in _RETIRING:
             while removed := await self._delete_some(query, before):
                 gone += removed
         await self._vacuum()
@@ -331,6 +375,30 @@ class SqliteStore:
             await connection.execute_fetchall(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
         await self._commits.write(shrink)
+
+
+async def _add(connection: aiosqlite.Connection, requests: Sequence[WatchRequest], now: float) -> Added:
+    keys = rows.keys(request.key for request in requests)
+    found = await connection.execute_fetchall(queries.WATCHES_BY_KEY, (keys,))
+    before = {watch.key: watch for watch in map(rows.watch, found)}
+    after = _merge(requests, before, now)
+    new = [watch for key, watch in after.items() if key not in before]
+    merged = [watch for key, watch in after.items() if key in before and watch != before[key]]
+    await connection.executemany(
+        queries.INSERT_WATCH,
+        [(*watch.key, watch.namespace, rows.as_json(watch.labels), watch.added_at) for watch in new],
+    )
+    await connection.executemany(
+        queries.MERGE_WATCH,
+        [(watch.namespace, rows.as_json(watch.labels), *watch.key) for watch in merged],
+    )
+    lost = {key for key, watch in before.items() if watch.lost_at is not None}
+    return Added(
+        added=len(new),
+        existing=len(requests) - len(new),
+        watches=tuple(after[request.key] for request in requests),
+        stirred=frozenset({watch.key for watch in new} | lost),
+    )
 
 
 def _merge(requests: Iterable[WatchRequest], before: Mapping[TaskKey, Watch], now: float) -> dict[TaskKey, Watch]:

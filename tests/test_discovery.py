@@ -1,0 +1,332 @@
+"""What rules find by themselves: the real calls over the upstream in memory, in virtual time."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.stores import opened
+from tests.upstream import transport
+from tests.virtual_time import VirtualLoop, attentive, wall
+from watcher.demo.api import Asked
+from watcher.demo.upstream import FakeUpstream
+from watcher.discovery import READ_ALL_EVERY, Discovery, rule_key, rule_label
+from watcher.metrics import Metrics
+from watcher.model import TaskKey, Watch, WatchFilter, WatchState
+from watcher.settings import DiscoverySettings
+from watcher.sources import mixpeek
+
+pytestmark = pytest.mark.anyio
+
+LIST = "POST /v1/tasks/list"
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+class House:
+    """A store and an upstream, and rules between them."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = attentive(store)
+        self.upstream = FakeUpstream()
+        self.metrics = Metrics(CollectorRegistry(), "test")
+        settings = mixpeek.Settings(
+            base_url="http://upstream", api_key="sk_made_up", requests_per_minute=None, namespace="ns_1"
+        )
+        metrics = self.metrics.source("mixpeek")
+        self.source = mixpeek.create(settings, transport=transport(self.upstream), metrics=metrics, wall=wall)
+        self.tracked: list[str] = []
+        self.down = False
+
+    def rule(self, **given: Any) -> Discovery:
+        rule = DiscoverySettings.model_validate({"list": "tasks", **given})
+        return Discovery(
+            source_name="mixpeek",
+            rule=rule,
+            calls=self.source.calls,
+            store=self.store,
+            track=self.track,
+            held_back=lambda: self.down,
+            metrics=self.metrics.rule("mixpeek", rule_label(0, rule)),
+            wall=wall,
+        )
+
+    def track(self, watches: Any) -> None:
+        self.tracked += [watch.key.task_id for watch in watches]
+
+    async def watches(self, state: WatchState | None = None) -> list[Watch]:
+        found, cursor = [], None
+        while True:
+            page, cursor = await self.store.list_watches(WatchFilter(state=state), 1000, cursor)
+            found += page
+            if cursor is None:
+                return found
+
+    async def ids(self, state: WatchState | None = None) -> set[str]:
+        return {watch.key.task_id for watch in await self.watches(state)}
+
+    def sample(self, name: str, label: str = "0 tasks") -> float | None:
+        return self.metrics.registry.get_sample_value(f"watcher_discovery_{name}", {"source": "mixpeek", "rule": label})
+
+    def show(self, numbers: range, status: str = "IN_PROGRESS", **fields: Any) -> None:
+        for number in numbers:
+            created = f"2026-11-23T07:00:00.{number:06}Z"
+            self.upstream.set(f"task_{number}", status, created_at=created, **fields)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with opened(tmp_path) as store:
+        yield House(store)
+
+
+@asynccontextmanager
+async def running(discovery: Discovery) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(discovery.run)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_is_finished_at_first_is_stored_in_silence_and_what_appears_later_is_not(house: House) -> None:
+    house.show(range(3))
+    house.show(range(3, 5), "FAILED")
+    async with running(house.rule(labels={"team": "search"})):
+        await anyio.sleep(1)
+        assert set(house.tracked) == {"task_0", "task_1", "task_2"}
+        assert await house.ids(WatchState.DONE) == {"task_3", "task_4"}
+        assert await house.store.events_after(0, 10) == []
+        house.show(range(5, 6))
+        house.show(range(6, 7), "FAILED")
+        await anyio.sleep(60)
+
+    assert set(house.tracked[3:]) == {"task_5", "task_6"}
+    watches = {watch.key.task_id: watch for watch in await house.watches()}
+    assert watches["task_6"].state is WatchState.ACTIVE
+    assert {tuple(watch.labels.items()) for watch in watches.values()} == {(("team", "search"),)}
+    assert (watches["task_4"].status, watches["task_4"].sequence) == ("FAILED", 0)
+
+
+async def test_what_was_seen_stays_known_after_it_has_left_the_watchlist(house: House) -> None:
+    house.show(range(4))
+    async with running(house.rule(every="1h")):
+        await anyio.sleep(1)
+        await house.store.remove(TaskKey("mixpeek", "task_1"))
+        house.show(range(4), "COMPLETED")
+        await anyio.sleep(30 * 86400)
+    async with running(house.rule()):
+        await anyio.sleep(600)
+
+    assert sorted(house.tracked) == ["task_0", "task_1", "task_2", "task_3"]
+
+
+async def test_a_list_that_is_empty_by_mistake_makes_nothing_new(house: House) -> None:
+    house.show(range(50), "COMPLETED")
+    async with running(house.rule(every="10m")):
+        await anyio.sleep(3600)
+        kept, house.upstream.api.tasks = house.upstream.api.tasks, {}
+        await anyio.sleep(86400)
+        house.upstream.api.tasks = kept
+        await anyio.sleep(3600)
+
+    assert house.tracked == []
+
+
+async def test_what_is_long_gone_is_forgotten(house: House) -> None:
+    house.show(range(5))
+    async with running(house.rule(every="1h")):
+        await anyio.sleep(1)
+        house.upstream.remove("task_1")
+        await house.store.remove(TaskKey("mixpeek", "task_1"))
+        await anyio.sleep(20 * 86400)
+        house.show(range(1, 2))
+        await anyio.sleep(3700)
+
+    assert house.tracked.count("task_1") == 2
+    assert house.tracked.count("task_2") == 1
+
+
+async def test_newest_first_it_stops_at_what_it_has_seen(house: House) -> None:
+    house.show(range(5000))
+    async with running(house.rule()):
+        await anyio.sleep(1)
+        assert house.upstream.requests[LIST] == 5
+        house.show(range(5000, 5010))
+        await anyio.sleep(60)
+        assert house.upstream.requests[LIST] == 6
+        await anyio.sleep(READ_ALL_EVERY)
+        assert 65 <= house.upstream.requests[LIST] <= 75
+
+    assert len(house.tracked) == len(set(house.tracked)) == 5010
+
+
+@pytest.mark.parametrize("given", [{"status": "FAILED"}, {"filters": {"status": "FAILED"}}, {"search": "FAILED"}])
+async def test_a_task_may_enter_a_filtered_list_late(house: House, given: dict[str, Any]) -> None:
+    house.show(range(1500), "IN_PROGRESS")
+    house.show(range(700, 1400), "FAILED")
+    async with running(house.rule(**given)):
+        await anyio.sleep(1)
+        assert house.tracked == []
+        house.show(range(3), "FAILED")
+        await anyio.sleep(60)
+
+    assert sorted(house.tracked) == ["task_0", "task_1", "task_2"]
+
+
+async def test_an_order_that_is_not_proven_is_not_relied_on(house: House) -> None:
+    for number in range(1500):
+        house.upstream.set(f"task_{number}", "COMPLETED")  # no created_at: sorted by nothing, the newest come last
+    async with running(house.rule()):
+        await anyio.sleep(1)
+        house.upstream.set("task_new", "COMPLETED")
+        await anyio.sleep(60)
+
+    assert house.tracked == ["task_new"]
+
+
+async def test_an_order_that_is_refused_is_done_without(house: House) -> None:
+    answer = house.upstream.answer
+
+    async def strict(asked: Asked) -> Any:
+        if b'"sort"' in asked.body:
+            house.upstream.requests["sorted"] += 1
+            return 422, {}, b'{"error": {"message": "sort is not supported"}}'
+        return await answer(asked)
+
+    house.upstream.answer = strict  # type: ignore[method-assign]
+    house.show(range(10))
+    async with running(house.rule()):
+        await anyio.sleep(600)
+
+    assert len(house.tracked) == 10
+    assert house.upstream.requests["sorted"] == 1
+
+
+async def test_more_than_max_pages_is_left_and_shown(house: House) -> None:
+    house.show(range(3500))
+    async with running(house.rule(max_pages=2)):
+        await anyio.sleep(1)
+
+    assert len(house.tracked) == 2000
+    assert "task_3499" in house.tracked
+    assert house.upstream.requests[LIST] == 2
+    assert house.sample("truncated") == 1
+    assert house.sample("tasks_total") == 2000
+    assert house.sample("requests_total") == 2
+
+
+async def test_five_thousand_tasks_that_change_meanwhile_are_found_once_each(house: House) -> None:
+    house.show(range(5000))
+    random = Random(4)
+    house.upstream.api.page_cap = 200
+    answer = house.upstream.answer
+    number = 5000
+
+    async def changing(asked: Asked) -> Any:
+        nonlocal number
+        house.show(range(number, number + 7))
+        number += 7
+        for name in random.sample(sorted(house.upstream.api.tasks), 20):
+            house.upstream.set(name, random.choice(["IN_PROGRESS", "FAILED", "COMPLETED"]))
+        return await answer(asked)
+
+    house.upstream.answer = changing  # type: ignore[method-assign]
+    async with running(house.rule(max_pages=50)):
+        await anyio.sleep(1)
+        house.upstream.answer = answer  # type: ignore[method-assign]
+        await anyio.sleep(3700)
+
+    assert len(house.tracked) == len(set(house.tracked))
+    assert await house.ids() == set(house.upstream.api.tasks)
+
+
+def batch(house: House, number: int, status: str, *tiers: str | None) -> None:
+    house.upstream.api.batches[f"batch_{number}"] = {
+        "batch_id": f"batch_{number}",
+        "bucket_id": "bkt_1" if number < 10 else "bkt_2",
+        "namespace_id": "ns_1",
+        "status": status,
+        "task_id": None if status == "DRAFT" else f"task_{number}",
+        "tier_tasks": [{"tier_num": n, "task_id": one, "status": status} for n, one in enumerate(tiers)],
+    }
+
+
+async def test_a_batchs_task_and_each_tiers_join_as_they_appear(house: House) -> None:
+    batch(house, 1, "DRAFT")
+    batch(house, 2, "IN_PROGRESS", "tier_a", None)
+    batch(house, 3, "COMPLETED", "tier_old")
+    batch(house, 11, "IN_PROGRESS")
+    async with running(house.rule(list="batches", bucket="bkt_1")):
+        await anyio.sleep(1)
+        assert house.tracked == ["task_2", "tier_a"]
+        batch(house, 1, "IN_PROGRESS", "tier_c")
+        batch(house, 2, "IN_PROGRESS", "tier_a", "tier_b")
+        await anyio.sleep(60)
+
+    assert house.tracked == ["task_2", "tier_a", "task_1", "tier_c", "tier_b"]
+    assert await house.ids(WatchState.DONE) == {"task_3", "tier_old"}
+
+
+async def test_batches_of_every_bucket(house: House) -> None:
+    batch(house, 1, "IN_PROGRESS")
+    batch(house, 11, "IN_PROGRESS")
+    async with running(house.rule(list="batches")):
+        await anyio.sleep(1)
+
+    assert house.tracked == ["task_1", "task_11"]
+
+
+async def test_a_source_that_is_down_is_left_alone(house: House) -> None:
+    house.show(range(2))
+    house.down = True
+    async with running(house.rule()):
+        await anyio.sleep(600)
+        assert not house.upstream.requests
+        house.down = False
+        await anyio.sleep(60)
+    assert len(house.tracked) == 2
+
+
+async def test_a_list_that_fails_is_said_rarely_and_tried_again_and_is_first_until_it_ends(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    house.show(range(1500), "COMPLETED")
+    answer = house.upstream.answer
+
+    async def failing(asked: Asked) -> Any:
+        if b"cursor" in str(asked.query).encode():
+            return 500, {}, b"oops"
+        return await answer(asked)
+
+    house.upstream.answer = failing  # type: ignore[method-assign]
+    discovery = house.rule()
+    async with running(discovery):
+        await anyio.sleep(900)
+        assert not discovery.pulse.late()
+        house.upstream.answer = answer  # type: ignore[method-assign]
+        await anyio.sleep(60)
+        house.show(range(1500, 1501), "COMPLETED")
+        await anyio.sleep(60)
+
+    assert len(caplog.records) == 2
+    assert house.tracked == ["task_1500"]
+
+
+def test_a_rule_is_known_by_what_it_lists() -> None:
+    def key(**given: Any) -> str:
+        return rule_key("mixpeek", DiscoverySettings.model_validate({"list": "tasks", **given}))
+
+    assert key() == key(every="5m", labels={"a": "b"}, max_pages=3, source="mixpeek")
+    assert (
+        len({key(), key(status="FAILED"), key(search="x"), key(list="batches"), key(list="batches", bucket="b")}) == 5
+    )

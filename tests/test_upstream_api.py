@@ -1,0 +1,250 @@
+"""The upstream's own calls over the HTTP API: the real calls and store over the upstream in memory."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.test_api import FakeDaemon, opened, problem
+from tests.upstream import transport
+from watcher.clock import wall_clock
+from watcher.demo.api import Asked
+from watcher.demo.upstream import FakeUpstream
+from watcher.model import WatchFilter
+from watcher.sources import mixpeek
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = {"authorization": "Bearer secret"}
+SOURCE = "/v1/sources/mixpeek"
+
+
+class House:
+    def __init__(self, daemon: FakeDaemon, client: httpx.AsyncClient) -> None:
+        self.daemon = daemon
+        self.api = client
+        self.upstream = FakeUpstream()
+        settings = mixpeek.Settings(
+            base_url="http://upstream", api_key="sk_made_up", requests_per_minute=None, namespace="ns_1"
+        )
+        metrics = daemon.metrics.source("mixpeek")
+        source = mixpeek.create(settings, transport=transport(self.upstream), metrics=metrics, wall=wall_clock)
+        daemon.upstream = source.calls
+
+    async def watched(self) -> set[str]:
+        watches, _ = await self.daemon.store.list_watches(WatchFilter(), 1000, None)
+        return {watch.key.task_id for watch in watches}
+
+    def break_route(self, part: str, status: int, body: bytes = b"", **headers: str) -> None:
+        """Answer paths that hold `part` with `status` from now on."""
+        answer = self.upstream.answer
+
+        async def broken(asked: Asked) -> Any:
+            if part in asked.path:
+                return status, headers, body
+            return await answer(asked)
+
+        self.upstream.answer = broken  # type: ignore[method-assign]
+
+
+@asynccontextmanager
+async def house_in(folder: Path, **environ: str) -> AsyncIterator[House]:
+    async with opened(folder, **environ) as (daemon, client):
+        yield House(daemon, client)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with house_in(tmp_path, WATCHER_SERVER__API_TOKEN="secret") as house:
+        house.api.headers.update(TOKEN)
+        yield house
+
+
+def uploads(count: int) -> list[dict[str, Any]]:
+    return [{"upload_id": f"upl_{number}", "etag": '"x"', "file_size_bytes": 7} for number in range(count)]
+
+
+async def test_tasks_are_listed_as_upstream_shows_them_page_by_page(house: House) -> None:
+    for number in range(25):
+        house.upstream.set(f"task_{number}", "FAILED" if number % 2 else "PENDING", error="boom", task_type="api_x")
+    found: list[str] = []
+    cursor = None
+    while True:
+        query = {"limit": 5, **({"cursor": cursor} if cursor else {})}
+        page = (await house.api.post(f"{SOURCE}/tasks/list", json={"status": "FAILED"}, params=query)).json()
+        found += [item["task_id"] for item in page["items"]]
+        assert all(item["error"] == "boom" for item in page["items"])
+        if (cursor := page["next_cursor"]) is None:
+            break
+
+    assert found == [f"task_{number}" for number in range(25) if number % 2]
+    assert await house.watched() == set()
+
+
+async def test_pages_go_on_by_offset_where_there_is_no_cursor(house: House) -> None:
+    house.upstream.api.paging = "offset"
+    for number in range(12):
+        house.upstream.set(f"task_{number}", "PENDING")
+    first = (await house.api.post(f"{SOURCE}/tasks/list", json={}, params={"limit": 10})).json()
+    query = {"limit": 10, "cursor": first["next_cursor"]}
+    second = (await house.api.post(f"{SOURCE}/tasks/list", json={}, params=query)).json()
+    assert [len(first["items"]), len(second["items"]), second["next_cursor"]] == [10, 2, None]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [
+        ({"filters": {"AND": [{"field": "status", "operator": "eq", "value": "failed"}]}}, 1),
+        ({"filters": {"OR": [{"additional_data.bucket_id": "b1"}, {"status": "FAILED"}]}}, 2),
+        ({"filters": {"NOT": [{"field": "task_id", "operator": "in", "value": ["task_1", "task_2"]}]}}, 1),
+        ({"filters": {"additional_data.bucket_id": "b1"}}, 1),
+        ({"search": "task_3"}, 1),
+        ({"task_type": "API_X"}, 3),
+        ({"sort": {"field": "task_id", "direction": "desc"}}, 3),
+    ],
+)
+async def test_every_filter_of_the_list_is_handed_on(house: House, wanted: dict[str, Any], count: int) -> None:
+    house.upstream.set("task_1", "FAILED", task_type="api_x")
+    house.upstream.set("task_2", "PENDING", task_type="api_x", additional_data={"bucket_id": "b1"})
+    house.upstream.set("task_3", "PENDING", task_type="api_x")
+    answer = await house.api.post(f"{SOURCE}/tasks/list", json=wanted)
+    assert len(answer.json()["items"]) == count
+
+
+@pytest.mark.parametrize("body", [{"color": "red"}, {"status": 7}, [], {"filters": []}])
+async def test_a_body_that_the_api_does_not_know_is_refused_before_it_is_sent(house: House, body: Any) -> None:
+    problem(await house.api.post(f"{SOURCE}/tasks/list", json=body), 422)
+    assert not house.upstream.requests
+
+
+async def test_what_is_wrong_with_a_call_is_a_problem_with_upstreams_words(house: House) -> None:
+    assert (
+        "no source 'other2'" in problem(await house.api.post("/v1/sources/other2/tasks/list", json={}), 404)["detail"]
+    )
+    bad = await house.api.post(f"{SOURCE}/tasks/list", json={}, params={"cursor": "x"})
+    assert "cursor" in problem(bad, 422)["detail"]
+    refused = await house.api.post(f"{SOURCE}/tasks/list", json={"status": "BOILING"})
+    assert problem(refused, 422)["detail"] == "upstream: HTTP 422 status: 'BOILING' is not a status"
+    gone = await house.api.post(f"{SOURCE}/buckets/b/batches/nope/cancel")
+    assert problem(gone, 404)["detail"] == "upstream: HTTP 404 Batch nope not found"
+
+
+@pytest.mark.parametrize(("status", "becomes"), [(401, 502), (500, 502), (429, 503), (302, 502)])
+async def test_upstreams_failures_keep_their_meaning(house: House, status: int, becomes: int) -> None:
+    house.break_route("/tasks/list", status, b"{}", **{"retry-after": "9"})
+    answer = await house.api.post(f"{SOURCE}/tasks/list", json={})
+    problem(answer, becomes)
+    assert answer.headers["retry-after"] == "9"
+
+
+async def test_batches_are_listed_with_the_namespace_that_the_api_wants(house: House) -> None:
+    house.upstream.api.batches["b1"] = {
+        "batch_id": "b1",
+        "bucket_id": "bkt",
+        "status": "COMPLETED",
+        "namespace_id": "n",
+    }
+    house.upstream.api.batches["b2"] = {"batch_id": "b2", "bucket_id": "bkt", "status": "FAILED", "namespace_id": "n"}
+    answer = await house.api.post(f"{SOURCE}/buckets/bkt/batches/list", json={"status": "FAILED"})
+    assert [item["batch_id"] for item in answer.json()["items"]] == ["b2"]
+
+
+async def test_a_cancelled_batch_is_watched_and_says_what_was_reached(house: House) -> None:
+    house.upstream.set("task_1", "IN_PROGRESS")
+    house.upstream.set("tier_1", "IN_PROGRESS")
+    tiers = [{"task_id": "tier_1"}]
+    house.upstream.api.batches["b1"] = {"batch_id": "b1", "bucket_id": "bkt", "task_id": "task_1", "tier_tasks": tiers}
+    house.upstream.api.refused_jobs = 1
+    answer = await house.api.post(f"{SOURCE}/buckets/bkt/batches/b1/cancel", params={"reason": "wrong files"})
+
+    assert answer.json()["cancellation"] == {"ray_jobs_requested": 2, "ray_jobs_accepted": 1, "ray_jobs_refused": 1}
+    assert await house.watched() == {"task_1"}
+    assert house.daemon.tracked == ["task_1"]
+
+
+async def test_a_killed_task_is_watched(house: House) -> None:
+    house.upstream.set("task 1-ä", "IN_PROGRESS")
+    answer = await house.api.delete(f"{SOURCE}/tasks/task%201-%C3%A4")
+
+    assert answer.json()["success"] is True
+    assert await house.watched() == {"task 1-ä"}
+
+
+async def test_without_a_token_no_work_is_ended(tmp_path: Path) -> None:
+    async with house_in(tmp_path) as house:
+        house.upstream.set("task_1", "IN_PROGRESS")
+        assert "server.api_token" in problem(await house.api.delete(f"{SOURCE}/tasks/task_1"), 403)["detail"]
+        problem(await house.api.post(f"{SOURCE}/buckets/bkt/batches/b1/cancel"), 403)
+        assert not house.upstream.requests
+        assert (await house.api.post(f"{SOURCE}/tasks/list", json={})).status_code == 200
+
+
+async def confirm(house: House, count: int, **more: Any) -> httpx.Response:
+    body = {"confirmations": uploads(count), **more}
+    return await house.api.post(f"{SOURCE}/buckets/bkt/uploads/confirm", json=body)
+
+
+async def test_uploads_are_confirmed_a_hundred_a_request_and_never_twice(house: House) -> None:
+    first = (await confirm(house, 250)).json()["items"]
+    again = (await confirm(house, 260)).json()["items"]
+
+    assert {item["state"] for item in first} == {"confirmed"}
+    assert [item["state"] for item in again].count("already") == 250
+    assert len(house.upstream.api.confirmed) == len(set(house.upstream.api.confirmed)) == 260
+    assert len(await house.watched()) == 4
+    assert len({item["task_id"] for item in again}) == 4
+
+
+async def test_a_refusal_on_the_way_says_how_far_it_came_and_the_rest_follows(house: House) -> None:
+    calls = house.daemon.upstream.confirm_uploads
+    sent = 0
+
+    async def fails_at_second(*arguments: Any) -> str:
+        nonlocal sent
+        sent += 1
+        if sent == 2:
+            house.break_route("/confirm", 503, b"{}")
+        return await calls(*arguments)
+
+    house.daemon.upstream.confirm_uploads = fails_at_second
+    answer = house.upstream.answer
+    detail = problem(await confirm(house, 300), 502)["detail"]
+    assert "100 of 300 uploads were done by then" in detail
+    assert len(await house.watched()) == 1
+    house.upstream.answer = answer  # type: ignore[method-assign]
+    # A 503 may come from a gateway that gave up waiting: nobody knows whether upstream took them.
+    states = [item["state"] for item in (await confirm(house, 300)).json()["items"]]
+    assert (states.count("already"), states.count("doubtful"), states.count("confirmed")) == (100, 100, 100)
+    states = [item["state"] for item in (await confirm(house, 300, resend_doubtful=True)).json()["items"]]
+    assert (states.count("already"), states.count("confirmed")) == (200, 100)
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 429])
+async def test_what_upstream_refused_is_simply_sent_again(house: House, status: int) -> None:
+    answer = house.upstream.answer
+    house.break_route("/confirm", status, b"{}", **{"retry-after": "0"})
+    assert (await confirm(house, 10)).status_code >= 400
+    house.upstream.answer = answer  # type: ignore[method-assign]
+    assert {item["state"] for item in (await confirm(house, 10)).json()["items"]} == {"confirmed"}
+
+
+async def test_an_answer_that_names_no_task_leaves_doubt(house: House) -> None:
+    answer = house.upstream.answer
+    house.break_route("/confirm", 200, b"<html>")
+    problem(await confirm(house, 3), 502)
+    house.upstream.answer = answer  # type: ignore[method-assign]
+    assert {item["state"] for item in (await confirm(house, 3)).json()["items"]} == {"doubtful"}
+    assert house.upstream.api.confirmed == []
+
+
+@pytest.mark.parametrize(
+    "confirmations", [[], [{"etag": "x"}], [{"upload_id": "u", "color": 1}], [{"upload_id": "u", "file_size_bytes": 0}]]
+)
+async def test_confirmations_that_upstream_would_refuse_are_not_sent(house: House, confirmations: Any) -> None:
+    content = json.dumps({"confirmations": confirmations})
+    problem(await house.api.post(f"{SOURCE}/buckets/bkt/uploads/confirm", content=content), 422)
+    assert not house.upstream.requests
