@@ -442,3 +442,31 @@ async def test_every_delivery_ends_and_none_is_sent_after_it_did(
     assert len(delivered) == len(set(delivered))
     assert len(found) == len(sent)
     assert {one.state for one in found} <= {DeliveryState.DELIVERED, DeliveryState.FAILED}
+
+
+class SlowReader:
+    """The store, whose reads of the outbox come back a while after what they saw."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def due(self, *arguments: Any) -> Any:
+        found = await self._store.due(*arguments)
+        await anyio.sleep(0.3)
+        return found
+
+
+async def test_what_is_settled_while_the_outbox_is_read_is_not_sent_again(house: House) -> None:
+    house.store = SlowReader(house.store)
+    channel = ScriptedChannel(takes=0.2)
+    dispatcher = house.dispatcher(channel, concurrency=4)
+    async with running(dispatcher):
+        for number in range(100):
+            await house.tell(f"task_{number}")
+            await anyio.sleep(0.07)
+        await anyio.sleep(60)
+
+    assert len(channel.attempts) == len({event_id for _, event_id in channel.attempts}) == 100

@@ -145,11 +145,13 @@ class Dispatcher:
         return await self._until_next(now)
 
     async def _claim(self, room: int, now: float) -> bool:
+        # What is settled while we read may be read as it was before; whoever was held when it began is left out.
+        held = frozenset(self._held)
         if self._closing:
             due = [one for one in await self._store.stalest(self._name, room + len(self._held)) if not one.attempts]
         else:
             due = list(await self._store.due(self._name, now, room + len(self._held)))
-        fresh = [one for one in due if one.id not in self._held][:room]
+        fresh = [one for one in due if one.id not in held][:room]
         if not fresh and not self._closing and anyio.current_time() - self._tried_at >= EARLY_EVERY:
             fresh = await self._one_early()
         for delivery in fresh:
@@ -161,10 +163,9 @@ class Dispatcher:
     async def _one_early(self) -> list[DueDelivery]:
         self._tried_at = anyio.current_time()
         now = self._wall()
-        waiting = await self._store.stalest(self._name, len(self._held) + 16)
-        return [
-            one for one in waiting if one.id not in self._held and (one.not_before is None or one.not_before <= now)
-        ][:1]
+        held = frozenset(self._held)
+        waiting = await self._store.stalest(self._name, len(held) + 16)
+        return [one for one in waiting if one.id not in held and (one.not_before is None or one.not_before <= now)][:1]
 
     async def _until_next(self, looked_at: float) -> float:
         # What was due when we looked is held: a stir tells when that ends.

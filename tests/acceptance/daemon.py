@@ -137,8 +137,8 @@ async def site_in(folder: Path) -> AsyncIterator[Site]:
         yield Site(folder, upstream, upstream_url, receiver, f"{receiver_url}/hook")
 
 
-async def add(daemon: Daemon, *task_ids: str) -> None:
+async def add(daemon: Daemon, *task_ids: str, headers: Mapping[str, str] | None = None) -> None:
     """Add tasks through the API, as quickly as that goes."""
-    async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=daemon.url, trust_env=False, headers=headers) as client:
         response = await client.post("/v1/watches", json=[{"task_id": task_id} for task_id in task_ids])
         response.raise_for_status()

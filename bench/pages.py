@@ -1,0 +1,129 @@
+"""What one page of a thousand unchanged tasks costs, and for how long a page of 40 MB holds the event loop."""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from bench.deliveries import no_notice
+from bench.processes import OURS, pin, server
+from watcher.clock import wall_clock
+from watcher.metrics import Metrics
+from watcher.mixpeek.listing import Listing
+from watcher.model import ActiveWatch
+from watcher.poller import Poller
+from watcher.protocols import Source
+from watcher.routing import Routing
+from watcher.settings import PollingSettings
+from watcher.sources import mixpeek
+from watcher.stores import sqlite
+from watcher.transport import create_transport
+from watcher.wakeup import Wakeup
+
+TASKS = 50_000
+SECONDS = 20.0
+LARGE = 40_000_000
+
+
+def source(url: str, transport: httpx.AsyncBaseTransport) -> mixpeek.MixpeekSource:
+    """Return the real source."""
+    settings = mixpeek.Settings(base_url=url, api_key="sk_bench", requests_per_minute=None)
+    metrics = Metrics(CollectorRegistry(), "bench").source("mixpeek")
+    return mixpeek.create(settings, transport=transport, metrics=metrics, wall=wall_clock)
+
+
+def poller(polled: Source, store: Any) -> Poller:
+    """Return the real poller, asking as quickly as answers come."""
+    return Poller(
+        source_name="mixpeek",
+        source=polled,
+        store=store,
+        routing=Routing([], []),
+        notice=no_notice,
+        polling=PollingSettings(min_interval=1.0, max_interval=1.0),
+        unreachable_after=60.0,
+        metrics=Metrics(CollectorRegistry(), "bench").source("mixpeek"),
+        outbox=Wakeup(),
+        wall=wall_clock,
+        random=Random(1),
+    )
+
+
+async def page_cost(folder: Path, url: str) -> float:
+    """Return the CPU seconds of one page: fetched over HTTP, decoded, diffed, rescheduled."""
+    async with sqlite.create(f"sqlite:///{folder}/pages.db") as store, create_transport() as transport:
+        polled = source(url, transport)
+        asked = poller(polled, store)
+        asked.restore(ActiveWatch("mixpeek", f"task_{n}", "IN_PROGRESS", None, None) for n in range(TASKS))
+        pages = 0
+        fetch = polled.shared.fetch
+
+        def counted(task_ids: Any) -> Any:
+            nonlocal pages
+            pages += 1
+            return fetch(task_ids)
+
+        polled.shared.fetch = counted  # type: ignore[method-assign]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(asked.run)
+            await anyio.sleep(3)
+            began, before = time.process_time(), pages
+            await anyio.sleep(SECONDS)
+            cost = (time.process_time() - began) / (pages - before)
+            asked.close()
+    return cost
+
+
+async def longest_hold() -> float:
+    """Return the longest time, in seconds, that nothing else ran while a page of 40 MB was read."""
+    ids = [f"task_{number}" for number in range(1000)]
+    outputs = [{"object_id": f"obj_{n}", "score": 0.12345, "tags": ["a", "b"]} for n in range(LARGE // 1000 // 56)]
+    tasks = [{"task_id": one, "status": "IN_PROGRESS", "task_type": "api_x", "outputs": outputs} for one in ids]
+    body = msgspec.json.encode({"results": tasks})
+    gaps: list[float] = []
+
+    async def ticking() -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    async def chunks() -> Any:
+        for start in range(0, len(body), 1 << 18):
+            yield body[start : start + (1 << 18)]
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=chunks())
+
+    listing: Listing = source("http://upstream", httpx.MockTransport(answer)).shared
+    beat = asyncio.create_task(ticking())
+    await listing.admit()
+    seen = 0
+    async for answers in listing.fetch(ids):
+        seen += len(answers)
+    beat.cancel()
+    assert (seen, len(body) >= LARGE) == (1000, True)
+    return max(gaps)
+
+
+def main() -> None:
+    """Measure, and print a line for each figure."""
+    pin(OURS)
+    holds = [anyio.run(longest_hold) for _ in range(3)]
+    with tempfile.TemporaryDirectory() as name, server("bench.upstream", Path(name)) as (_, url):
+        cost = anyio.run(page_cost, Path(name), url, backend_options={"use_uvloop": True})
+    print(f"a page of 1,000 unchanged tasks  {cost * 1000:.2f} ms of CPU: fetched, decoded, diffed, rescheduled")
+    print(f"a page of 40 MB                  holds the event loop for {max(holds) * 1000:.0f} ms at most")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The upstream's own calls, discovery and many tasks, with the installed command between real servers."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.acceptance.daemon import COMMAND, Daemon, Site, add, site_in
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = {"WATCHER_API_TOKEN": "made-up-token"}
+LIST = "POST /v1/tasks/list"
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with site_in(tmp_path) as site:
+        site.environ["WATCHER_SOURCES"] = json.dumps([{"requests_per_minute": None, "namespace": "ns_1"}])
+        site.environ["WATCHER_SERVER__API_TOKEN"] = TOKEN["WATCHER_API_TOKEN"]
+        yield site
+
+
+async def output(site: Site, daemon: Daemon, *arguments: str) -> str:
+    done = await site.command(daemon, *arguments, **TOKEN)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def told(site: Site, kind: str) -> list[str]:
+    events = [one.event for one in site.receiver.accepted() if one.event["type"] == kind]
+    return [event["data"]["task_id"] for event in events]
+
+
+def batch(site: Site, number: int) -> None:
+    site.upstream.set(f"task_{number}", "IN_PROGRESS", task_type="api_buckets_batches_process")
+    site.upstream.api.batches[f"batch_{number}"] = {
+        "batch_id": f"batch_{number}",
+        "bucket_id": "bkt",
+        "status": "IN_PROGRESS",
+        "task_id": f"task_{number}",
+        "progress": {"percent": 40.0},
+        "tier_tasks": [],
+    }
+
+
+async def test_tasks_and_batches_as_tables_and_as_json(site: Site) -> None:
+    for number in range(3):
+        batch(site, number)
+    site.upstream.set("task_9", "FAILED", error="Object\x1b[31m not found")
+    async with site.daemon() as daemon:
+        table = (await output(site, daemon, "tasks")).splitlines()
+        assert table[0].split() == ["TASK_ID", "STATUS", "TASK_TYPE", "ERROR"]
+        assert table[-1].split()[:2] == ["task_9", "FAILED"]
+        assert "\x1b" not in table[-1]
+        listed = json.loads(await output(site, daemon, "tasks", "--status", "FAILED", "--json"))
+        assert [item["task_id"] for item in listed] == ["task_9"]
+        filters = '{"task_id": "task_1"}'
+        listed = json.loads(
+            await output(site, daemon, "tasks", "--filters", filters, "--sort", "task_id:desc", "--json")
+        )
+        assert [item["task_id"] for item in listed] == ["task_1"]
+        assert len(json.loads(await output(site, daemon, "tasks", "--limit", "2", "--json"))) == 2
+        assert "40 %" in await output(site, daemon, "batches", "bkt")
+        assert len(json.loads(await output(site, daemon, "batches", "bkt", "--json"))) == 3
+        refused = await site.command(daemon, "tasks", "--status", "BOILING", **TOKEN)
+        assert (refused.returncode, refused.stderr.count(b"\n")) == (4, 1)
+        assert b"'BOILING' is not a status" in refused.stderr
+
+
+async def test_a_cancelled_batch_and_a_killed_task_are_told(site: Site) -> None:
+    for number in range(2):
+        batch(site, number)
+    site.upstream.api.refused_jobs = 1
+    site.upstream.set("task_x", "IN_PROGRESS")
+    async with site.daemon() as daemon:
+        said = await output(site, daemon, "cancel-batch", "bkt", "batch_1", "--yes")
+        assert "1 jobs asked to stop, 0 accepted, 1 refused: work may still be running" in said
+        site.upstream.set("task_1", "CANCELED")
+        assert "killed" in await output(site, daemon, "kill", "task_x")
+        await site.until(lambda: set(told(site, "task.canceled")) == {"task_1", "task_x"})
+        gone = await site.command(daemon, "kill", "task_none", "--yes", **TOKEN)
+        assert (gone.returncode, b"task_none not found" in gone.stderr) == (4, True)
+
+
+def uploads(folder: Path, count: int) -> str:
+    file = folder / "uploads.csv"
+    lines = [f'upl_{number},"""e{number}""",{number + 1}' for number in range(count)]
+    file.write_text("\n".join(["upload_id,etag,file_size_bytes", *lines]) + "\n")
+    return str(file)
+
+
+async def test_a_thousand_uploads_killed_in_the_middle_and_run_again_are_confirmed_once_each(
+    site: Site, tmp_path: Path
+) -> None:
+    file = uploads(tmp_path, 1000)
+    site.upstream.latency = 0.1
+    confirmed = site.upstream.api.confirmed
+    async with site.daemon() as daemon:
+        variables = {**site.environ, **TOKEN, "WATCHER_URL": daemon.url}
+        async with await anyio.open_process([COMMAND, "confirm-uploads", "bkt", file], env=variables) as process:
+            await site.until(lambda: len(confirmed) >= 300)
+            process.kill()
+        said = await output(site, daemon, "confirm-uploads", "bkt", file)
+        assert "confirmed before" in said
+        again = json.loads(await output(site, daemon, "confirm-uploads", "bkt", file, "--json"))
+        assert {item["state"] for item in again} == {"already"}
+        watched = json.loads(await output(site, daemon, "ls", "--json"))
+    assert len(confirmed) == len(set(confirmed)) == 1000
+    assert {item["task_id"] for item in again} == {item["task_id"] for item in watched}
+    assert len(watched) == 10
+
+
+async def test_uploads_whose_daemon_was_killed_are_in_doubt_and_not_sent_twice_unasked(
+    site: Site, tmp_path: Path
+) -> None:
+    file = uploads(tmp_path, 300)
+    confirmed = site.upstream.api.confirmed
+    async with site.daemon() as daemon:
+        variables = {**site.environ, **TOKEN, "WATCHER_URL": daemon.url}
+        site.upstream.latency = 0.5
+        async with await anyio.open_process([COMMAND, "confirm-uploads", "bkt", file], env=variables) as process:
+            await site.until(lambda: len(confirmed) >= 100)
+            await anyio.sleep(0.2)  # the second hundred is on its way
+            daemon.process.kill()
+            assert await process.wait() == 4
+    await anyio.sleep(0.6)
+    site.upstream.latency = 0.0
+    async with site.daemon() as daemon:
+        done = await site.command(daemon, "confirm-uploads", "bkt", file, **TOKEN)
+        assert done.returncode == 1
+        assert b"were interrupted and may be confirmed or not; --resend-doubtful sends them again" in done.stderr
+        assert max(Counter(confirmed).values()) == 1
+        await output(site, daemon, "confirm-uploads", "bkt", file, "--resend-doubtful")
+    assert set(confirmed) == {f"upl_{number}" for number in range(300)}
+
+
+async def test_a_rule_finds_tasks_by_itself_over_a_restart(site: Site) -> None:
+    site.environ["WATCHER_DISCOVERY"] = json.dumps(
+        [
+            {"list": "tasks", "every": "200ms", "labels": {"by": "rule"}},
+            {"list": "batches", "bucket": "bkt", "every": "200ms"},
+        ]
+    )
+    for number in range(20):
+        site.upstream.set(f"old_{number}", "FAILED")
+        site.upstream.set(f"run_{number}", "IN_PROGRESS")
+    async with site.daemon() as daemon:
+        await site.until(lambda: len(told(site, "task.in_progress")) == 20)
+        site.upstream.set("late", "FAILED")
+        await site.until(lambda: told(site, "task.failed") == ["late"])
+        assert await daemon.stop() == 0
+    for number in range(20):
+        site.upstream.set(f"run_{number}", "COMPLETED")
+    site.upstream.set("meanwhile", "FAILED")
+    async with site.daemon() as daemon:
+        await site.until(lambda: len(told(site, "task.completed")) == 20)
+        await site.until(lambda: set(told(site, "task.failed")) == {"late", "meanwhile"})
+        text = await output(site, daemon, "ls", "--label", "by=rule", "--json")
+        assert len(json.loads(text)) == 42
+        assert await daemon.stop() == 0
+    assert (
+        max(Counter((one.event["type"], one.event["data"]["task_id"]) for one in site.receiver.accepted()).values())
+        == 1
+    )
+
+
+async def test_three_thousand_tasks_need_few_requests_and_every_end_is_told(site: Site) -> None:
+    site.environ["WATCHER_POLLING__MAX_INTERVAL"] = "1s"
+    names = [f"task_{number}" for number in range(3000)]
+    for name in names:
+        site.upstream.set(name, "IN_PROGRESS")
+    async with site.daemon() as daemon:
+        for start in range(0, 3000, 1000):
+            await add_with_token(daemon, *names[start : start + 1000])
+        await site.until(lambda: len(told(site, "task.in_progress")) == 3000)
+        for name in names:
+            site.upstream.set(name, "COMPLETED")
+        await site.until(lambda: len(told(site, "task.completed")) == 3000)
+        assert await daemon.stop() == 0
+    assert site.upstream.requests[LIST] <= 200
+    assert site.upstream.requests.total() <= 220
+
+
+async def add_with_token(daemon: Daemon, *task_ids: str) -> None:
+    await add(daemon, *task_ids, headers={"authorization": f"Bearer {TOKEN['WATCHER_API_TOKEN']}"})
+
+
+async def test_an_upstream_with_a_limit_never_has_to_refuse(site: Site) -> None:
+    site.environ["WATCHER_SOURCES"] = json.dumps([{"requests_per_minute": 60}])
+    site.upstream.limit = 60
+    names = [f"task_{number}" for number in range(300)]
+    for name in names:
+        site.upstream.set(name, "IN_PROGRESS")
+    statuses: Any = site.upstream.answered
+    async with site.daemon() as daemon:
+        await add_with_token(daemon, *names)
+        await site.until(lambda: len(told(site, "task.in_progress")) == 300)
+        await anyio.sleep(5)
+    assert statuses[429] == 0
