@@ -22,6 +22,7 @@ from watcher.clock import wall_clock
 from watcher.dispatcher import Dispatcher
 from watcher.exchange import exchange
 from watcher.metrics import Metrics
+from watcher.mixpeek.decoding import observation
 from watcher.model import Change, Event, Observation, TaskKey, Watch, WatchRequest
 from watcher.payload import new_event_id, task_event
 from watcher.protocols import Store
@@ -34,7 +35,9 @@ EVENTS = 20_000
 RATE = 200
 SECONDS = 20
 _RAW = b'{"task_id":"x","status":"IN_PROGRESS","inputs":["%s"],"outputs":null,"additional_data":null}' % (b"x" * 700)
-_SEEN = Observation(task_id="x", status="IN_PROGRESS", task_type="api_x", error_message=None, raw=msgspec.Raw(_RAW))
+_READ = observation(msgspec.Raw(_RAW))
+assert isinstance(_READ, Observation)
+_SEEN = _READ
 
 
 def no_notice(kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:

@@ -99,6 +99,7 @@ async def longest_hold() -> float:
 
     async def chunks() -> Any:
         for start in range(0, len(body), 1 << 18):
+            await asyncio.sleep(0)
             yield body[start : start + (1 << 18)]
 
     async def answer(_: httpx.Request) -> httpx.Response:

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+from msgspec import Raw
+
 from watcher.model import (
     Change,
     DeliveryState,
+    Detail,
     Event,
     Observation,
     Settlement,
@@ -67,7 +70,20 @@ def step(watch: Watch, status: str, *, at: float = 100.0, channels: tuple[str, .
 
 def observation(task_id: str, status: str, extra: bytes = b"") -> Observation:
     raw = b'{"task_id":"%s","status":"%s"%s}' % (task_id.encode(), status.encode(), extra)
-    return Observation(task_id=task_id, status=status, task_type="api_x", error_message=None, raw=raw)
+    return observed(task_id, status, raw)
+
+
+def observed(task_id: str, status: str, raw: bytes, error: str | None = None) -> Observation:
+    """An answer whose details are these."""
+    return Observation(task_id=task_id, status=status, task_type="api_x", details=_Known(error, raw))
+
+
+class _Known:
+    def __init__(self, error: str | None, raw: bytes) -> None:
+        self._detail = Detail(error_message=error, raw=Raw(raw))
+
+    def of(self, task_id: str) -> Detail:
+        return self._detail
 
 
 def settled(

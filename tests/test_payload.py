@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import observed
 from watcher.model import Observation, TaskKey, Watch, event_type
 from watcher.payload import new_event_id, task_event, trouble_event
 
@@ -17,7 +18,7 @@ WATCH = Watch(
 
 def seen(**task: Any) -> Observation:
     raw = json.dumps({"task_id": "task_1", "status": "FAILED", **task}).encode()
-    return Observation(task_id="task_1", status="FAILED", task_type="api_x", error_message="boom", raw=raw)
+    return observed("task_1", "FAILED", raw, error="boom")
 
 
 def body(**task: Any) -> dict[str, Any]:

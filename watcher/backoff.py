@@ -11,9 +11,14 @@ def equal_jitter(delay: float, random: Random) -> float:
     return delay / 2 + random.uniform(0, delay / 2)
 
 
+def shortened(delay: float) -> float:
+    """Return the least that `slight_jitter` makes of `delay`."""
+    return delay * (1 - _SHORTEN_BY)
+
+
 def slight_jitter(delay: float, random: Random) -> float:
     """Return a time in [0.9 delay, delay]: enough where due times are spread already, and a third fewer requests."""
-    return delay * (1 - random.random() * _SHORTEN_BY)
+    return random.uniform(shortened(delay), delay)
 
 
 def lengthened(delay: float, random: Random) -> float:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -86,18 +86,38 @@ class Watch:
     stalled_at: float | None = None
 
 
-class Observation(msgspec.Struct, frozen=True, gc=False):
-    """Upstream's answer about one task that it knows.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What is told of a task, but not diffed. `raw` is the task as a JSON object, byte for byte as it came."""
 
-    `raw` is the task as a JSON object, byte for byte as it came; what is not diffed is read from there, and only for
-    the few that changed. A page makes a thousand of these, most of which change nothing: hence the lighter record.
+    error_message: str | None
+    raw: msgspec.Raw
+
+
+class Details(Protocol):
+    """Where an answer's details are found: one for all tasks of a page."""
+
+    def of(self, task_id: str) -> Detail:
+        """Return the details of this task, which the answer holds."""
+        ...
+
+
+class Observation(msgspec.Struct, gc=False):
+    """Upstream's answer about one task that it knows: what is diffed, and where the rest is.
+
+    A page makes a thousand of these, straight from its JSON; nearly all change nothing and are never looked at again.
+    Hence the light record, whose details are read only for the few that did.
     """
 
     task_id: str
     status: str
-    task_type: str | None
-    error_message: str | None
-    raw: msgspec.Raw
+    task_type: str | None = None
+    details: Any = msgspec.field(name="(details)", default=None)  # a `Details`, set by the source whatever was read
+
+    def detail(self) -> Detail:
+        """Return what is told, but not diffed."""
+        found: Detail = self.details.of(self.task_id)
+        return found
 
 
 class ActiveWatch(NamedTuple):

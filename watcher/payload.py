@@ -40,7 +40,8 @@ def task_event(
     watch: Watch, seen: Observation, *, sequence: int, at: float, event_id: str, channels: tuple[str, ...]
 ) -> Event:
     """Return the event of a transition: `watch` is as it was before, `seen` what upstream says now."""
-    fields = _decode_fields(seen.raw)
+    detail = seen.detail()
+    fields = _decode_fields(detail.raw)
     extra = fields.get("additional_data", _NULL)
     told: dict[str, object] = {
         "task_id": watch.key.task_id,
@@ -51,7 +52,7 @@ def task_event(
         "status": seen.status,
         "terminal": seen.status in TERMINAL_STATUSES,
         "sequence": sequence,
-        "error_message": seen.error_message,
+        "error_message": detail.error_message,
         "inputs": fields.get("inputs", _NULL),
         "outputs": fields.get("outputs", _NULL),
         "additional_data": extra,

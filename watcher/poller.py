@@ -393,7 +393,7 @@ class Poller:
             status=seen.status,
             sequence=sequence,
             task_type=seen.task_type,
-            error_message=seen.error_message,
+            error_message=seen.detail().error_message,
             first_seen_at=at if watch.first_seen_at is None else watch.first_seen_at,
             changed_at=at,
             missing_since=None,

@@ -12,13 +12,13 @@ before all; every fourth place, though, is for who has waited longest, so nobody
 """
 
 from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Generic, TypeVar
 
 import msgspec
 
-from watcher.backoff import equal_jitter, next_interval, slight_jitter
+from watcher.backoff import equal_jitter, next_interval, shortened, slight_jitter
 from watcher.settings import PollingSettings
 
 SLOT = 0.05
@@ -71,20 +71,17 @@ class _Wheel(Generic[EntryType]):
         entry.slot = slot.number  # the slot's own number: one object for all who wait in it
         slot.entries.append(entry)
 
-    def push_all(
-        self, entries: Iterable[EntryType], now: float, longest: float, delay: Callable[[float], float]
-    ) -> None:
-        """Push entries that are all at the longest interval, each after a delay of its own.
-
-        One loop, for this is most of what an unchanged task costs.
-        """
-        bit, slots = self._bit, self._slots
-        for entry in entries:
-            number = _after(now + delay(longest)) << 1 | bit
-            slot = slots.get(number) or self._slot(number)
-            entry.interval = longest
-            entry.slot = slot.number
-            slot.entries.append(entry)
+    def push_spread(self, entries: Sequence[EntryType], first: int, last: int, interval: float) -> None:
+        """Push entries evenly over the slots from `first` to `last`; a page is a thousand entries, so slot by slot."""
+        count = last - first + 1
+        for position in range(min(count, len(entries))):
+            slot = self._slot((first + position) << 1 | self._bit)
+            number = slot.number
+            part = entries[position::count]
+            for entry in part:
+                entry.slot = number
+                entry.interval = interval
+            slot.entries += part
 
     def first(self) -> int | None:
         """Return the number (without the bit) of the first slot that holds anybody."""
@@ -174,19 +171,20 @@ class Schedule(Generic[EntryType]):
 
     def unchanged(self, entries: Iterable[EntryType], now: float) -> None:
         """Nothing new about these: wait longer than the last time."""
-        longest, multiplier, random = self._polling.max_interval, self._polling.multiplier, self._random
+        longest, multiplier = self._polling.max_interval, self._polling.multiplier
         settled: list[EntryType] = []
         for entry in entries:
-            interval = longest if self._behind else next_interval(entry.interval, multiplier, longest)
-            if interval == longest:
+            if self._behind or entry.interval * multiplier >= longest:
                 settled.append(entry)
             else:
-                self.every(entry, interval, now)
-        if self._behind:
-            self._regular.push_all(settled, now, longest, lambda delay: delay)
+                self.every(entry, next_interval(entry.interval, multiplier, longest), now)
+        last = _after(now + longest)
+        if self._behind or len(settled) <= 1:
+            due_at = now + (longest if self._behind else slight_jitter(longest, self._random))
+            self._regular.push_spread(settled, _after(due_at), _after(due_at), longest)
         else:
-            # They are spread by now: the least jitter keeps them so, and more would only be more requests.
-            self._regular.push_all(settled, now, longest, lambda delay: slight_jitter(delay, random))
+            # They are spread by now, and together the least jitter keeps them so; more would be more requests.
+            self._regular.push_spread(settled, _after(now + shortened(longest)), last, longest)
 
     def slowly(self, entry: EntryType, now: float) -> None:
         """Ask at the longest interval."""

@@ -70,7 +70,7 @@ async def test_a_task_is_found_with_what_is_compared_and_its_bytes(module: Any, 
 
     assert isinstance(answer, Observation)
     assert (answer.task_id, answer.status, answer.task_type) == ("task_1", "IN_PROGRESS", "api_x")
-    assert b'"extra"' in bytes(answer.raw)
+    assert b'"extra"' in bytes(answer.detail().raw)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ async def test_the_error_text_is_found_under_every_name(
         (answer,) = await asked(source, "task_1")
 
     assert isinstance(answer, Observation)
-    assert answer.error_message == "boom"
+    assert answer.detail().error_message == "boom"
 
 
 @pytest.mark.parametrize("task_id", ["tâsk 1", "a%2Fb", "a?b#c", "..a", "x" * 256, "任务"])

@@ -71,7 +71,7 @@ class MixpeekCalls:
 
     async def _pages(self, query: Query) -> AsyncIterator[FoundPage]:
         async for page, more in read_pages(self._connection.request, query, self._connection.refusal):
-            yield found_page(page.items, more=more)
+            yield found_page(page.items(), more=more)
 
     async def cancel_batch(
         self, bucket: str, batch: str, reason: str | None, namespace: str | None
@@ -112,7 +112,7 @@ class MixpeekCalls:
     async def _page(self, query: Query) -> tuple[Sequence[msgspec.Raw], str | None]:
         page = await read_page(self._send, query, self._connection.refusal)
         following = query.after(page)
-        return page.items, None if following is None else _position(following)
+        return page.items(), None if following is None else _position(following)
 
     async def _done(self, call: Call) -> Reply:
         reply = await self._send(call)

@@ -1,18 +1,18 @@
 """What the API's answers say. Anything may stand in any field: what cannot be used is left alone, not refused."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from watcher.errors import SourceError, SourceFailure
 from watcher.exchange import Reply
-from watcher.model import KNOWN_STATUSES, RUNNING_STATUSES, Found, FoundPage, Observation
+from watcher.model import KNOWN_STATUSES, Detail, Found, FoundPage, Observation
 
 _STATUS_LIMIT = 100
-_TYPE_LIMIT = 200
 _ERROR_TEXT_LIMIT = 8192
 _SHOWN = 200
-_RUNNING: frozenset[object] = frozenset(RUNNING_STATUSES)
+_CHECKED_WHOLE = 4 * 1024 * 1024
 _FAILURES = {401: SourceFailure.UNAUTHORIZED, 403: SourceFailure.FORBIDDEN, 404: SourceFailure.NOT_FOUND}
 
 
@@ -62,24 +62,58 @@ class Pagination(msgspec.Struct):
 class _Page(msgspec.Struct):
     results: list[msgspec.Raw]
     pagination: Pagination | None = None
-    total_count: object = None
+
+
+class _TaskPage(msgspec.Struct):
+    results: list[Observation]
+    pagination: Pagination | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A page of a list: each item's bytes, and whether more may follow.
+    """A page of a list: its bytes, how many items it holds, and whether more may follow.
 
-    `next_cursor` is None where the list gave none; `full` says that it held as many items as a page can, `ascii_only`
-    that there is no byte in it that could be wrong UTF-8.
+    `next_cursor` is None where the list gave none; `full` says that it held as many items as a page can. `tasks` are
+    its items, where all of them could be read as tasks in one go.
     """
 
-    items: list[msgspec.Raw]
+    body: bytes
+    count: int
     next_cursor: str | None
     full: bool
-    ascii_only: bool
+    tasks: list[Observation] | None
+
+    def items(self) -> list[msgspec.Raw]:
+        """Return each item's bytes."""
+        return _decode_page(self.body).results
+
+
+class _PageDetails:
+    """Implements `watcher.model.Details` for a page; it is read anew at the first question, if there is one."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._raw: dict[str, msgspec.Raw] | None = None
+
+    def of(self, task_id: str) -> Detail:
+        if self._raw is None:
+            items = zip(_decode_tasks(self._body).results, _decode_page(self._body).results, strict=True)
+            self._raw = {task.task_id: raw for task, raw in items}
+        return _detail(self._raw[task_id])
+
+
+class _KnownDetails:
+    """Implements `watcher.model.Details` for one task."""
+
+    def __init__(self, raw: msgspec.Raw) -> None:
+        self._raw = raw
+
+    def of(self, task_id: str) -> Detail:
+        return _detail(self._raw)
 
 
 _decode_task = msgspec.json.Decoder(_Task).decode
 _decode_page = msgspec.json.Decoder(_Page).decode
+_decode_tasks = msgspec.json.Decoder(_TaskPage).decode
 _decode_listed = msgspec.json.Decoder(_Listed).decode
 _decode_additional = msgspec.json.Decoder(_Additional).decode
 _decode_failure = msgspec.json.Decoder(_Failure).decode
@@ -98,50 +132,33 @@ def task_reply(task_id: str, reply: Reply) -> Observation:
     return seen
 
 
-def observation(raw: msgspec.Raw, *, ascii_only: bool = False) -> Observation | str:
+def observation(raw: msgspec.Raw) -> Observation | str:
     """Return what a task's JSON says, or why it cannot be used.
 
-    What is told later is spliced from these bytes, so all of them have to be UTF-8, which skipping does not look at;
-    `ascii_only` says that this has been seen to.
+    What is told later is spliced from these bytes, so all of them have to be UTF-8, which skipping does not look at.
     """
     try:
         task = _decode_task(raw)
-        if not ascii_only:
-            str(raw, "utf-8")
+        str(raw, "utf-8")
     except UNREADABLE:
         return "is not the JSON of a task"
-    task_id, task_type = task.task_id, task.task_type
     status = _status(task.status)
     if not status:
         return "holds no status"
-    if not isinstance(task_id, str):
+    if not isinstance(task.task_id, str):
         return "holds no task ID"
-    return Observation(
-        task_id=task_id,
-        status=status,
-        task_type=task_type[:_TYPE_LIMIT] if isinstance(task_type, str) else None,
-        error_message=_error_text(task, status),
-        raw=raw,
-    )
+    kind = task.task_type if isinstance(task.task_type, str) else None
+    return Observation(task_id=task.task_id, status=status, task_type=kind, details=_KnownDetails(raw))
 
 
-def observations(items: Sequence[msgspec.Raw], *, ascii_only: bool) -> list[Observation]:
-    """Return the tasks among a page's items that can be read.
-
-    Nearly all are running and have no error: these take a shorter way to what `observation` says of them.
-    """
-    seen: list[Observation] = []
-    for raw in items:
-        try:
-            task = _decode_task(raw)
-        except UNREADABLE:
-            continue
-        task_id, status, kind = task.task_id, task.status, task.task_type
-        if ascii_only and type(task_id) is type(kind) is str and _runs_well(task):
-            seen.append(Observation(task_id, status, kind, None, raw))  # type: ignore[arg-type]  # looked at above
-        elif isinstance(one := observation(raw, ascii_only=ascii_only), Observation):
-            seen.append(one)
-    return seen
+def finished(tasks: list[Observation], body: bytes) -> list[Observation]:
+    """Return the tasks that were read from a page in one go, their statuses as they are compared."""
+    details = _PageDetails(body)
+    for one in tasks:
+        one.details = details
+        if one.status not in KNOWN_STATUSES:
+            one.status = _status(one.status)
+    return [one for one in tasks if one.status] if any(not one.status for one in tasks) else tasks
 
 
 def found_page(items: Sequence[msgspec.Raw], *, more: bool) -> FoundPage:
@@ -163,10 +180,6 @@ def found_page(items: Sequence[msgspec.Raw], *, more: bool) -> FoundPage:
     return FoundPage(found=found, newest_first=proven, more=more)
 
 
-def _runs_well(task: _Task) -> bool:
-    return task.error_message is None and task.error is None and task.status in _RUNNING
-
-
 def _status(said: object) -> str:
     """Return a status in upper case, empty where there is none that could be one."""
     if isinstance(said, str) and said in KNOWN_STATUSES:
@@ -175,24 +188,41 @@ def _status(said: object) -> str:
     return status if len(status) <= _STATUS_LIMIT and status.isprintable() else ""
 
 
-def page_reply(reply: Reply, limit: int) -> Page:
-    """Return a page of a list that was asked for `limit` items a page.
+def page_reply(reply: Reply, limit: int, *, of_tasks: bool) -> Page:
+    """Return a page of a list (`of_tasks` or of something else) that was asked for `limit` items a page.
 
     Raises `SourceError` (protocol) where it is not the JSON of one.
     """
+    body, tasks = reply.body, None
     try:
-        page = _decode_page(reply.body)
+        if of_tasks and _is_utf8(body):
+            with suppress(
+                msgspec.ValidationError
+            ):  # some field is not what it usually is: each item is looked at alone
+                read = _decode_tasks(body)
+                tasks = read.results
+                return _page(body, len(tasks), read.pagination, limit, tasks)
+        page = _decode_page(body)
     except UNREADABLE:
         raise _unusable("the answer is not the JSON of a list") from None
-    told = page.pagination or Pagination()
+    return _page(body, len(page.results), page.pagination, limit, None)
+
+
+def _page(body: bytes, count: int, told: Pagination | None, limit: int, tasks: list[Observation] | None) -> Page:
+    told = told or Pagination()
     cursor = told.next_cursor if isinstance(told.next_cursor, str) and told.next_cursor else None
     size = told.page_size if isinstance(told.page_size, int) and 0 < told.page_size < limit else limit
-    return Page(
-        items=page.results,
-        next_cursor=cursor,
-        full=len(page.results) >= size or bool(told.next_page),
-        ascii_only=reply.body.isascii(),
-    )
+    return Page(body=body, count=count, next_cursor=cursor, full=count >= size or bool(told.next_page), tasks=tasks)
+
+
+def _is_utf8(body: bytes) -> bool:
+    """Return whether all of a page is valid text; where finding out would take long, False."""
+    if body.isascii():
+        return True
+    try:
+        return len(body) <= _CHECKED_WHOLE and bool(str(body, "utf-8"))
+    except UnicodeError:
+        return False
 
 
 def refusal(reply: Reply, retry_after: float | None) -> SourceError:
@@ -222,13 +252,15 @@ def says_the_api(body: bytes) -> bool:
     return failed.success is False or isinstance(failed.error, Mapping)
 
 
-def _error_text(task: _Task, status: str) -> str | None:
+def _detail(raw: msgspec.Raw) -> Detail:
+    return Detail(error_message=_error_text(_decode_task(raw)), raw=raw)
+
+
+def _error_text(task: _Task) -> str | None:
     """Return the error under any of its three names: the two of the API's versions, or in `additional_data`."""
     for said in (task.error_message, task.error):
         if said is not None and (text := _as_text(said)):
             return text
-    if status in RUNNING_STATUSES:
-        return None  # nearly all are; what is found there is the error of a task that has ended
     try:
         return _as_text(_decode_additional(task.additional_data).error)
     except UNREADABLE:

@@ -18,7 +18,7 @@ import anyio.lowlevel
 from watcher.errors import SourceError, SourceFailure
 from watcher.exchange import Reply
 from watcher.mixpeek.connection import Call, Connection
-from watcher.mixpeek.decoding import Page, observations
+from watcher.mixpeek.decoding import Page, finished, observation
 from watcher.mixpeek.paging import PAGE_SIZE, PageTooLargeError, Query, RefusedError, Send, read_pages
 from watcher.model import RUNNING_STATUSES, SLOW_STATUSES, TERMINAL_STATUSES, Answer, Observation, Unlisted
 
@@ -279,10 +279,15 @@ class _Reserved:
 
 async def decoded(page: Page) -> Sequence[Observation]:
     """Return the tasks of a page that can be read."""
+    await anyio.lowlevel.checkpoint()
+    if page.tasks is not None:
+        return finished(page.tasks, page.body)
     seen: list[Observation] = []
     began = time.perf_counter()
-    for start in range(0, len(page.items), _SLICE):
-        seen += observations(page.items[start : start + _SLICE], ascii_only=page.ascii_only)
+    items = page.items()
+    for start in range(0, len(items), _SLICE):
+        found = map(observation, items[start : start + _SLICE])
+        seen += [one for one in found if isinstance(one, Observation)]
         if time.perf_counter() - began > _HOLD:
             await anyio.lowlevel.checkpoint()
             began = time.perf_counter()

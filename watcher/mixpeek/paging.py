@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import anyio.lowlevel
+
 from watcher.errors import SourceError, SourceFailure
 from watcher.exchange import Reply
 from watcher.mixpeek.connection import Call
@@ -68,8 +70,8 @@ class Query:
         """Return where the list goes on; None where it ends, or offsets reach no further."""
         if page.next_cursor is not None:
             return replace(self, cursor=page.next_cursor)
-        offset = self.offset + len(page.items)
-        if self.cursor is not None or not page.full or not page.items or offset > OFFSET_LIMIT:
+        offset = self.offset + page.count
+        if self.cursor is not None or not page.full or not page.count or offset > OFFSET_LIMIT:
             return None
         return replace(self, offset=offset)
 
@@ -87,7 +89,8 @@ async def read_page(send: Send, query: Query, refusal: Callable[[Reply], SourceE
         raise error
     if reply.truncated:
         raise PageTooLargeError
-    return page_reply(reply, query.size)
+    await anyio.lowlevel.checkpoint()  # putting 40 MB together and reading them are two pieces of work
+    return page_reply(reply, query.size, of_tasks=query.paging_in == "query")
 
 
 async def read_pages(
