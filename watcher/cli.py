@@ -10,38 +10,24 @@ import click
 
 from watcher import __version__
 from watcher.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
+from watcher.options import client_at, json_option, token, url_option
+from watcher.upstream_cli import VERBS
 
 if TYPE_CHECKING:
     from watcher.checks import Verdict
-    from watcher.client import Client
     from watcher.settings import Settings
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 NO_DAEMON = 4
 USAGE = 2
 
 _WATCH_COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
-_TASK_COLUMNS = ("task_id", "status", "task_type", "error")
-_BATCH_COLUMNS = ("batch_id", "status", "done", "task_id", "error")
 _DELIVERY_COLUMNS = ("id", "channel", "type", "task_id", "state", "attempts", "last_error", "created")
 
 config_option = click.option(
     "-c", "--config", type=click.Path(path_type=Path), help="The configuration; default WATCHER_CONFIG, else /etc."
 )
-url_option = click.option(
-    "--url", envvar="WATCHER_URL", default=DEFAULT_URL, show_default=True, help="Where the daemon's API is."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 source_option = click.option("--source", help="The source; default the first one configured.")
 label_option = click.option("--label", "labels", multiple=True, metavar="K=V", help="May be repeated.")
-
-
-upstream_option = click.option("--source", default="mixpeek", show_default=True, help="The source whose API is called.")
-namespace_option = click.option("--namespace", help="Sent as X-Namespace; default the source's own.")
-limit_option = click.option(
-    "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="The most to list; 0 lists all."
-)
-yes_option = click.option("--yes", is_flag=True, help="Do not ask first.")
 
 
 def main() -> None:
@@ -124,7 +110,7 @@ def add(
     entries = _entries([*task_ids, *(_lines() if stdin else ())], source, namespace, labels)
     added = existing = 0
     items: list[Any] = []
-    for answer in _client(url).add(entries):
+    for answer in client_at(url).add(entries):
         added += answer["added"]
         existing += answer["existing"]
         items += answer["items"]
@@ -147,7 +133,7 @@ def list_watches(statuses: Sequence[str], state: str | None, labels: Sequence[st
     from watcher.terminal import ago, print_json, print_table
 
     wanted = [f"{name}:{value}" for name, value in _labels(labels).items()]
-    items = [*_client(url).watches(status=list(statuses), state=state, label=wanted)]
+    items = [*client_at(url).watches(status=list(statuses), state=state, label=wanted)]
     if as_json:
         print_json(items)
     else:
@@ -163,7 +149,7 @@ def show(task_id: str, source: str | None, url: str, as_json: bool) -> None:
     """Show one task with its transitions."""
     from watcher.terminal import plain, print_json, print_table
 
-    watch = _client(url).watch(task_id, source)
+    watch = client_at(url).watch(task_id, source)
     if as_json:
         print_json(watch)
         return
@@ -181,7 +167,7 @@ def show(task_id: str, source: str | None, url: str, as_json: bool) -> None:
 @url_option
 def remove(task_ids: Sequence[str], source: str | None, url: str) -> None:
     """Take tasks off the watchlist; what is on its way to a channel still goes."""
-    client = _client(url)
+    client = client_at(url)
     for task_id in task_ids:
         client.remove(task_id, source)
     click.echo(f"{len(task_ids)} removed")
@@ -220,7 +206,7 @@ def wait(
 
     async def until_finished() -> Waiting:
         with Progress(len(entries)) as progress:
-            waiting = Waiting(url=url, token=_token(), entries=entries, told=progress.told)
+            waiting = Waiting(url=url, token=token(), entries=entries, told=progress.told)
             await waiting.run(limit)
         return waiting
 
@@ -247,7 +233,7 @@ def deliveries(state: str | None, channel: str | None, url: str, as_json: bool) 
     """List deliveries."""
     from watcher.terminal import ago, print_json, print_table
 
-    items = list(_client(url).deliveries(state=state, channel=channel))
+    items = list(client_at(url).deliveries(state=state, channel=channel))
     if as_json:
         print_json(items)
     else:
@@ -259,7 +245,7 @@ def deliveries(state: str | None, channel: str | None, url: str, as_json: bool) 
 @url_option
 def retry(delivery_ids: Sequence[int], url: str) -> None:
     """Send deliveries once more, now."""
-    client = _client(url)
+    client = client_at(url)
     for delivery_id in delivery_ids:
         client.retry(delivery_id)
     click.echo(f"{len(delivery_ids)} queued")
@@ -272,157 +258,12 @@ def retry(delivery_ids: Sequence[int], url: str) -> None:
 @url_option
 def replay(channel: str, since: str, until: str | None, url: str) -> None:
     """Send a channel the events of a span of time once more."""
-    queued = _client(url).replay(channel, _moment(since), None if until is None else _moment(until))
+    queued = client_at(url).replay(channel, _moment(since), None if until is None else _moment(until))
     click.echo(f"{queued} queued")
 
 
-# The upstream's own calls, made by a running daemon
-
-
-@cli.command()
-@click.option("--status", metavar="S", help="Only those in this status.")
-@click.option("--type", "task_type", metavar="T", help="Only those of this type.")
-@click.option(
-    "--filters", metavar="JSON", help='Such as \'{"additional_data.bucket_id": "bkt_1"}\'; AND, OR and NOT nest.'
-)
-@click.option("--search", metavar="TEXT", help="Only those with this text in ID, type or status.")
-@click.option("--sort", metavar="FIELD[:desc]", help="In this order.")
-@limit_option
-@upstream_option
-@url_option
-@json_option
-def tasks(
-    status: str | None,
-    task_type: str | None,
-    filters: str | None,
-    search: str | None,
-    sort: str | None,
-    limit: int | None,
-    source: str,
-    url: str,
-    as_json: bool,
-) -> None:
-    """List upstream's tasks, watched or not."""
-    from watcher.terminal import print_json, print_table
-
-    field, _, direction = (sort or "").partition(":")
-    wanted = {
-        "status": status,
-        "task_type": task_type,
-        "filters": None if filters is None else _json_object("--filters", filters),
-        "search": search,
-        "sort": {"field": field, "direction": direction or "asc"} if sort else None,
-    }
-    items = list(_client(url).upstream_tasks(source, _present(wanted), limit or None))
-    if as_json:
-        print_json(items)
-    else:
-        print_table(
-            _TASK_COLUMNS, [{**item, "error": item.get("error_message") or item.get("error")} for item in items]
-        )
-
-
-@cli.command()
-@click.argument("bucket")
-@click.option("--status", metavar="S", help="Only those in this status.")
-@namespace_option
-@limit_option
-@upstream_option
-@url_option
-@json_option
-def batches(
-    bucket: str, status: str | None, namespace: str | None, limit: int | None, source: str, url: str, as_json: bool
-) -> None:
-    """List a bucket's batches."""
-    from watcher.terminal import print_json, print_table
-
-    items = list(_client(url).batches(source, bucket, _present({"status": status}), namespace, limit or None))
-    if as_json:
-        print_json(items)
-        return
-    rows = [{**item, "done": _share(item.get("progress")), "error": item.get("failure_reason")} for item in items]
-    print_table(_BATCH_COLUMNS, rows)
-
-
-@cli.command("cancel-batch")
-@click.argument("bucket")
-@click.argument("batch")
-@click.option("--reason", metavar="TEXT", help="Handed on to upstream.")
-@namespace_option
-@yes_option
-@upstream_option
-@url_option
-@json_option
-def cancel_batch(
-    bucket: str, batch: str, reason: str | None, namespace: str | None, yes: bool, source: str, url: str, as_json: bool
-) -> None:
-    """Cancel a batch; its end is then told like any other."""
-    from watcher.terminal import cancellation, plain, print_json
-
-    _ask_first(f"Cancel batch {batch} of bucket {bucket}?", yes)
-    answer = _client(url).cancel_batch(source, bucket, batch, reason, namespace)
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(f"{plain(answer.get('task_id'))} {plain(answer.get('status'))}: {cancellation(answer)}")
-
-
-@cli.command()
-@click.argument("task_id", metavar="ID")
-@yes_option
-@upstream_option
-@url_option
-@json_option
-def kill(task_id: str, yes: bool, source: str, url: str, as_json: bool) -> None:
-    """Kill a task; its end is then told like any other."""
-    from watcher.terminal import plain, print_json
-
-    _ask_first(f"Kill task {task_id}?", yes)
-    answer = _client(url).kill(source, task_id)
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(plain(answer.get("message") or f"{task_id} killed"))
-
-
-@cli.command("confirm-uploads")
-@click.argument("bucket")
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--resend-doubtful", is_flag=True, help="Send those again that may or may not have been confirmed.")
-@namespace_option
-@upstream_option
-@url_option
-@json_option
-def confirm_uploads(
-    bucket: str, file: Path, resend_doubtful: bool, namespace: str | None, source: str, url: str, as_json: bool
-) -> None:
-    """Confirm the uploads of a JSON or CSV file of upload_id, etag, file_size_bytes; run again after an interruption.
-
-    Exit 1 where it cannot be told whether some were confirmed.
-    """
-    from watcher.confirmations import read
-    from watcher.terminal import Counting, print_json
-
-    confirmations = read(file)
-    items: list[dict[str, Any]] = []
-    parts = _client(url).confirm_uploads(
-        source, bucket, confirmations, namespace=namespace, resend_doubtful=resend_doubtful
-    )
-    with Counting(len(confirmations), "uploads") as counting:
-        for part in parts:
-            items += part
-            counting.reached(len(items))
-    if as_json:
-        print_json(items)
-    states = [item["state"] for item in items]
-    if not as_json:
-        started = len({item["task_id"] for item in items if item["state"] == "confirmed"})
-        already = states.count("already")
-        click.echo(f"{states.count('confirmed')} confirmed by {started} tasks, {already} confirmed before")
-    if doubtful := states.count("doubtful"):
-        text = f"{doubtful} were interrupted and may be confirmed or not; --resend-doubtful sends them again"
-        click.echo(f"watcher: {text}", err=True)
-        sys.exit(1)
+for verb in VERBS:
+    cli.add_command(verb)
 
 
 # Without a daemon
@@ -514,16 +355,6 @@ def _report(verdicts: Sequence["Verdict"]) -> None:
         sys.exit(1)
 
 
-def _client(url: str) -> "Client":
-    from watcher.client import Client
-
-    return Client(url, _token())
-
-
-def _token() -> str | None:
-    return os.environ.get("WATCHER_API_TOKEN")
-
-
 def _lines() -> list[str]:
     return [line.strip() for line in sys.stdin if line.strip()]
 
@@ -569,29 +400,3 @@ def _usage(parse: Callable[[Any], float], text: str) -> float:
         return parse(text)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-
-
-def _present(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _json_object(option: str, text: str) -> dict[str, Any]:
-    import json
-
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise click.UsageError(f"{option} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise click.UsageError(f"{option} is not a JSON object")
-    return value
-
-
-def _share(progress: Any) -> str | None:
-    percent = progress.get("percent") if isinstance(progress, Mapping) else None
-    return f"{percent:.0f} %" if isinstance(percent, int | float) else None
-
-
-def _ask_first(question: str, yes: bool) -> None:
-    if not yes and sys.stdin.isatty():
-        click.confirm(question, abort=True)
