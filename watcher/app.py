@@ -4,6 +4,7 @@ What one reading of the settings brings to life (pollers, dispatchers, the heart
 one down and starts the next on the same store and the same listeners, so nothing is lost in between.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -135,6 +136,7 @@ class Daemon:
                 for name, dispatcher in self._generation.dispatchers.items():
                     tasks.start_soon(dispatcher.run, name=f"dispatcher {name}")
                 await self._restore()
+                _set_aside()
                 for name, discovery in self._generation.discoveries.items():
                     tasks.start_soon(discovery.run, name=f"discovery {name}")
                 if settings.heartbeat is not None:
@@ -292,6 +294,13 @@ class Daemon:
             for depth in await self.store.outbox():
                 if depth.pending:
                     logger.info("%d deliveries to %r remain; they go later", depth.pending, depth.channel)
+
+
+def _set_aside() -> None:
+    """Keep the garbage collector from looking through the watchlist again and again; what was set aside before, it may."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _notice(routing: Routing) -> Notice:

@@ -7,6 +7,7 @@ of aiohttp's errors may hold a request's headers, so none of them is passed on.
 import os
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Self
 
@@ -69,7 +70,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     ) -> aiohttp.ClientResponse:
         return await session.request(
             request.method,
-            URL(str(request.url), encoded=True),
+            _encoded(str(request.url)),
             headers=[
                 (name.decode("ascii"), value.decode("latin-1"))
                 for name, value in request.headers.raw
@@ -97,6 +98,11 @@ def create_transport(*, connections: int = 100, proxies: Mapping[str, str] | Non
     `proxies` default to what the environment says (`HTTPS_PROXY`, `NO_PROXY` and their like).
     """
     return AiohttpTransport(connections, urllib.request.getproxies_environment() if proxies is None else proxies)
+
+
+@lru_cache(maxsize=256)
+def _encoded(url: str) -> URL:
+    return URL(url, encoded=True)
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import anyio
 import httpx
@@ -160,7 +161,7 @@ class Connection:
         if call.body is not None:
             headers["content-type"] = "application/json"
             content = msgspec.json.encode(call.body)
-        url = httpx.URL(f"{self._base_url}{call.path}", params=call.query) if call.query else self._base_url + call.path
+        url = _url(self._base_url + call.path, tuple(call.query.items()))
         return httpx.Request(call.method, url, headers=headers, content=content)
 
     def _gate(self, route: str) -> _Gate:
@@ -168,3 +169,9 @@ class Connection:
             gate = self._gates[route] = _Gate(route, self._limit, self._timeout * _SLOW_SHARE)
             self._metrics.budget(route, gate.budget.remaining)
         return self._gates[route]
+
+
+@lru_cache(maxsize=256)
+def _url(base: str, query: tuple[tuple[str, str | int], ...]) -> httpx.URL:
+    """Return a URL; parsing one costs more than everything else about a request, and a page's is always the same."""
+    return httpx.URL(base, params=dict(query)) if query else httpx.URL(base)
