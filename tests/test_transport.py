@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from watcher.exchange import ExchangeError, exchange
-from watcher.transport import AiohttpTransport, create_transport
+from watcher.transport import SENT_ONCE, AiohttpTransport, create_transport
 
 pytestmark = pytest.mark.anyio
 
@@ -210,3 +210,23 @@ async def test_a_proxy_is_used_but_for_this_machine_and_for_what_is_excepted() -
 
     assert lines == [b"POST http://upstream.example/x HTTP/1.1", b"POST /direct HTTP/1.1"]
     assert caught.value.kind == "connect"
+
+
+async def test_what_must_not_be_done_twice_goes_out_once_on_a_connection_of_its_own() -> None:
+    served = []
+
+    async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
+        await read_request(stream)
+        served.append(number)
+        if number == 1:
+            await stream.send(OK)
+            await read_request(stream)
+            served.append(number)
+
+    async with server(serve) as url, create_transport() as transport:
+        assert await post(transport, url) == (200, b"ok")
+        request = httpx.Request("POST", url, content=b"{}", extensions={SENT_ONCE: True})
+        with pytest.raises(ExchangeError):
+            await exchange(transport, request, deadline=5.0, body_limit=100)
+
+    assert served == [1, 2]

@@ -297,7 +297,7 @@ class Daemon:
 
 
 def _set_aside() -> None:
-    """Keep the garbage collector from looking through the watchlist again and again; what was set aside before, it may."""
+    """Keep the garbage collector from looking through the watchlist again and again; an earlier one it may collect."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()

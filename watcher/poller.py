@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import anyio
@@ -267,7 +268,7 @@ class Poller:
             self._unanswered(waiting.values(), error)
         except Exception:
             self._complain("unexpected", "an unexpected error while asking %r; going on", self._name, exc_info=True)
-            self._later(waiting.values())
+            self._later(entry for entry in entries if entry.slot is None)
         finally:
             self._stirred.set()
         await self._attempt(self._tell_trouble)
@@ -362,7 +363,8 @@ class Poller:
             if applied.get(entry.task_id):
                 self._advance(entry, changes[entry.task_id].watch, taken)
             else:
-                await self._resynchronise(entry)
+                self._again(entry)
+                await self._attempt(partial(self._resynchronise, entry))
         self._outbox.set()
 
     def _change(self, watch: Watch, answer: Observation | Missing, taken: Step, at: float) -> Change:
@@ -423,7 +425,6 @@ class Poller:
             self.forget(key)
         elif not entry.gone:
             self._tasks.follow(entry, watch)
-            self._again(entry)
 
     # Bookkeeping
 
@@ -432,6 +433,8 @@ class Poller:
 
     def _again(self, entry: Tracked) -> None:
         """Ask again in due time, nothing having changed."""
+        if entry.gone:
+            return
         now = anyio.current_time()
         if entry.lost:
             self._unlisted.every(entry, LOST_INTERVAL, now)
@@ -444,8 +447,7 @@ class Poller:
 
     def _later(self, entries: Iterable[Tracked]) -> None:
         for entry in entries:
-            if not entry.gone:
-                self._again(entry)
+            self._again(entry)
 
     def _unanswered(self, entries: Iterable[Tracked], error: SourceError) -> None:
         if error.reason is SourceFailure.REFUSED:

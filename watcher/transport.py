@@ -17,6 +17,9 @@ from yarl import URL
 
 from watcher.settings import is_loopback
 
+SENT_ONCE = "watcher.sent_once"
+"""A request's extension: it goes out on a connection of its own and is never sent again."""
+
 _KEEP_ALIVE = 15.0
 _ENCODED_CHUNK = 16384  # small, for an answer may be compressed a thousandfold
 _BUFFER = 1024 * 1024  # a page of a thousand tasks in one go, without pausing the socket in between
@@ -54,9 +57,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._pooled is None or self._fresh is None:
             raise RuntimeError("the transport has not been entered")
         reuse: dict[str, bool] = {}
+        once = bool(request.extensions.get(SENT_ONCE))
         try:
             try:
-                response = await self._send(self._pooled, request, reuse)
+                response = await self._send(self._fresh if once else self._pooled, request, reuse)
             except (aiohttp.ServerDisconnectedError, ConnectionResetError):
                 if not reuse:
                     raise

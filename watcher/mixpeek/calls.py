@@ -96,6 +96,7 @@ class MixpeekCalls:
             path=f"/v1/buckets/{_quoted(bucket)}/uploads/confirm/batch",
             body={"confirmations": confirmations},
             namespace=namespace or self._namespace,
+            once=True,
         )
         if (task_id := _started(await self._done(call))) is None:
             raise SourceError(SourceFailure.PROTOCOL, "the answer names no task")

@@ -18,6 +18,7 @@ from watcher.errors import SourceError, SourceFailure
 from watcher.exchange import ExchangeError, Reply, exchange, retry_after
 from watcher.metrics import SourceMetrics
 from watcher.mixpeek import decoding
+from watcher.transport import SENT_ONCE
 
 ANSWER_LIMIT = 4 * 1024 * 1024
 """Bytes read of an answer about one thing."""
@@ -28,7 +29,10 @@ _PAUSES = frozenset({429, 503})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. `route` is the template that upstream counts by; `path` begins with a slash."""
+    """One request. `route` is the template that upstream counts by; `path` begins with a slash.
+
+    `once` is for what must not be done twice: the transport does not send it again where a connection breaks.
+    """
 
     route: str
     path: str
@@ -36,6 +40,7 @@ class Call:
     body: object = None
     namespace: str | None = None
     answer_limit: int = ANSWER_LIMIT
+    once: bool = False
 
     @property
     def method(self) -> str:
@@ -162,7 +167,8 @@ class Connection:
             headers["content-type"] = "application/json"
             content = msgspec.json.encode(call.body)
         url = _url(self._base_url + call.path, tuple(call.query.items()))
-        return httpx.Request(call.method, url, headers=headers, content=content)
+        extensions = {SENT_ONCE: True} if call.once else {}
+        return httpx.Request(call.method, url, headers=headers, content=content, extensions=extensions)
 
     def _gate(self, route: str) -> _Gate:
         if route not in self._gates:
