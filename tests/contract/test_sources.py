@@ -17,7 +17,7 @@ from watcher.clock import wall_clock
 from watcher.demo.upstream import FakeUpstream, answers, cut_off, failure, hangs, resets
 from watcher.errors import SourceError, SourceFailure
 from watcher.metrics import Metrics
-from watcher.model import Answer, Missing, Observation
+from watcher.model import Answer, Missing, Observation, Unlisted
 from watcher.protocols import Source
 from watcher.transport import create_transport
 
@@ -106,6 +106,44 @@ async def test_any_task_id_reaches_upstream_whole(module: Any, upstream: FakeUps
 async def test_the_apis_own_404_means_missing(module: Any, upstream: FakeUpstream) -> None:
     async with connected(module, upstream) as source:
         assert await asked(source, "task_1") == [Missing(task_id="task_1")]
+
+
+async def test_many_tasks_share_a_request_where_the_source_offers_that(module: Any, upstream: FakeUpstream) -> None:
+    names = [f"täsk_{number}" for number in range(300)]
+    for name in names:
+        upstream.set(name, "in_progress", additional_data={"error": f"of {name}"})
+    async with connected(module, upstream) as source:
+        assert source.shared is not None
+        assert source.shared.places >= 300
+        await source.shared.admit()
+        async with aclosing(source.shared.fetch([*names, "task_gone"])) as parts:
+            answers = {answer.task_id: answer async for part in parts for answer in part}
+
+    assert answers.pop("task_gone") == Unlisted(task_id="task_gone")
+    assert answers.keys() == set(names)
+    for name, answer in answers.items():
+        assert isinstance(answer, Observation)
+        assert answer.status == "IN_PROGRESS"
+        assert answer.detail().error_message == f"of {name}"
+    assert upstream.requests.total() == 1
+
+
+@pytest.mark.parametrize(
+    "odd", [{"status": None}, {"task_type": 7}, {"status": "re-indexing"}, {"error": {"message": "x"}}, {"status": " "}]
+)
+async def test_one_odd_task_spoils_no_page(module: Any, upstream: FakeUpstream, odd: dict[str, Any]) -> None:
+    for number in range(5):
+        upstream.set(f"task_{number}", "PENDING", task_type="api_x")
+    upstream.api.tasks["task_3"].update(odd)
+    async with connected(module, upstream) as source:
+        assert source.shared is not None
+        await source.shared.admit()
+        async with aclosing(source.shared.fetch([f"task_{number}" for number in range(5)])) as parts:
+            answers = {answer.task_id: answer async for part in parts for answer in part}
+
+    readable = odd.get("status", "PENDING") not in (None, " ")
+    assert isinstance(answers.pop("task_3"), Observation if readable else Unlisted)
+    assert all(isinstance(answer, Observation) for answer in answers.values())
 
 
 @pytest.mark.parametrize("body", ["<html>Not Found</html>", '{"detail": "Not Found"}', "null", "[]", ""])

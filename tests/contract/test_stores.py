@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.examples import KEY, event, request, settled, step
 from watcher import plugins
-from watcher.model import Change, DeliveryState, TaskKey, Trouble, Watch, WatchFilter, WatchState
+from watcher.model import Change, DeliveryState, Found, TaskKey, Trouble, UploadBucket, Watch, WatchFilter, WatchState
 from watcher.protocols import Store
 
 pytestmark = pytest.mark.anyio
@@ -444,3 +444,65 @@ async def _assert_heads(store: Store) -> None:
         waiting = [number for number in line if number not in due]
         assert due & set(line)
         assert not waiting or any(number < waiting[0] for number in due & set(line))
+
+
+# Discovery and uploads
+
+
+def shown(task_id: str, status: str | None = "IN_PROGRESS") -> Found:
+    return Found(task_id, status, "api_x")
+
+
+async def test_what_a_rule_shows_is_new_once(store: Store) -> None:
+    assert not await store.rule_ran("rule")
+    page = [shown("task_1"), shown("task_2", "FAILED"), shown("task_1")]
+    new, added = await store.discover("rule", "mixpeek", page, {"by": "rule"}, NOW, silent=True)
+    assert (new, added.added, [watch.key.task_id for watch in added.watches]) == (2, 1, ["task_1"])
+    done = (await store.find("task_2"))[0]
+    assert (done.state, done.status, done.sequence, dict(done.labels)) == (WatchState.DONE, "FAILED", 0, {"by": "rule"})
+    await store.rule_finished("rule", NOW, None)
+    assert await store.rule_ran("rule")
+    page.append(shown("task_3", "FAILED"))
+    new, added = await store.discover("rule", "mixpeek", page, {}, NOW, silent=False)
+    assert (new, [watch.key.task_id for watch in added.watches]) == (1, ["task_3"])
+    assert added.stirred == {TaskKey("mixpeek", "task_3")}
+    assert (await store.discover("other", "mixpeek", page, {}, NOW, silent=False))[0] == 3
+
+
+async def test_what_a_rule_no_longer_shows_is_forgotten_and_the_rest_is_not(store: Store) -> None:
+    day = 86400.0
+    await store.discover("rule", "mixpeek", [shown("gone"), shown("kept")], {}, NOW, silent=False)
+    await store.discover("rule", "mixpeek", [shown("kept")], {}, NOW + 10 * day, silent=False)
+    await store.rule_finished("rule", NOW + 10 * day, NOW + 3 * day)
+    page = [shown("gone"), shown("kept")]
+    assert (await store.discover("rule", "mixpeek", page, {}, NOW + 10 * day, silent=False))[0] == 1
+
+
+async def test_an_upload_is_claimed_before_and_settled_after(store: Store) -> None:
+    bucket, other = UploadBucket("mixpeek", "bkt"), UploadBucket("mixpeek", "other")
+    assert await store.claim_uploads(bucket, ["u1", "u2"], NOW) == {}
+    assert await store.claim_uploads(bucket, ["u1", "u3"], NOW) == {"u1": None}
+    assert await store.claim_uploads(other, ["u1"], NOW) == {}
+    added = await store.confirm_uploads(bucket, ["u1", "u2"], request("task_c"), NOW)
+    assert [watch.key.task_id for watch in added.watches] == ["task_c"]
+    await store.release_uploads(bucket, ["u1", "u3"])
+    assert await store.claim_uploads(bucket, ["u1", "u2", "u3"], NOW) == {"u1": "task_c", "u2": "task_c"}
+    await store.retire(NOW + 1)
+    assert await store.claim_uploads(bucket, ["u1", "u2", "u3"], NOW) == {}
+
+
+async def test_what_has_not_changed_is_found_until_it_was_told_or_changes(store: Store) -> None:
+    for number, status in enumerate(("PENDING", "IN_PROGRESS", "DRAFT", "IN_PROGRESS")):
+        (watch,) = (await store.add([request(f"task_{number}")], NOW)).watches
+        await store.record([step(watch, status, at=NOW + number)])
+    (told,) = await store.find("task_1")
+    await store.record([Change(watch=replace(told, stalled_at=NOW + 9), expected_sequence=told.sequence)])
+
+    async def unchanged(before: float) -> list[str]:
+        found = store.unchanged_watches("mixpeek", before)
+        return [watch.key.task_id async for part in found for watch in part]
+
+    assert await unchanged(NOW + 10) == ["task_0", "task_3"]
+    assert await unchanged(NOW + 2) == ["task_0"]
+    (told,) = await store.find("task_1")
+    assert told.stalled_at == NOW + 9
