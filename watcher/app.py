@@ -120,7 +120,6 @@ class Daemon:
             for name, poller in self._generation.pollers.items()
             for loop, pulse in poller.pulses.items()
         }
-        polling |= {f"discovery {name}": one.pulse for name, one in self._generation.discoveries.items()}
         return polling | {f"dispatcher {name}": one.pulse for name, one in self._generation.dispatchers.items()}
 
     # One generation

@@ -16,7 +16,6 @@ from watcher.errors import SourceError, StoreError
 from watcher.metrics import RuleMetrics
 from watcher.model import FoundPage, Watch
 from watcher.protocols import Calls, Store
-from watcher.pulse import Pulse
 from watcher.settings import DiscoverySettings
 
 logger = logging.getLogger(__name__)
@@ -26,7 +25,6 @@ FORGET_AFTER = 7 * 86400.0
 READ_ALL_EVERY = 3600.0
 """Seconds between two runs that do not stop at what has been seen."""
 
-_NAP = 10.0
 _REPEAT_COMPLAINT = 600.0
 
 
@@ -67,17 +65,17 @@ class Discovery:
         self._wall = wall
         self._read_all_at = float("-inf")
         self._complained_at = float("-inf")
-        self.pulse = Pulse(anyio.current_time)
 
     async def run(self) -> None:
-        """Run the rule every now and then, for ever."""
+        """Run the rule every now and then, for ever.
+
+        It has no pulse: it may rightly wait for the request budget for longer than a pulse may pause.
+        """
         while True:
             next_at = anyio.current_time() + self._rule.every
             if not self._held_back():
                 await self._attempt()
-            while (now := anyio.current_time()) < next_at:
-                self.pulse.beat()
-                await anyio.sleep(min(next_at - now, _NAP))
+            await anyio.sleep_until(next_at)
 
     async def _attempt(self) -> None:
         try:
@@ -95,14 +93,18 @@ class Discovery:
         may_stop = not silent and self._stops_at_seen() and began - self._read_all_at < READ_ALL_EVERY
         complete = truncated = False
         read = 0
+        this_time: set[str] = set()
         async with aclosing(self._pages()) as pages:
             async for page in pages:
                 read += 1
                 new = await self._learn(page, silent=silent)
-                self.pulse.beat()
+                # One that is on two pages, because the list grew in between, was not seen before.
+                ids = {one.task_id for one in page.found}
+                seen_before = len(ids - this_time) > new
+                this_time |= ids
                 complete = not page.more
                 truncated = page.more and read == self._rule.max_pages
-                if truncated or (may_stop and page.newest_first and new < len(page.found)):
+                if truncated or (may_stop and page.newest_first and seen_before):
                     break
         if not may_stop:
             self._read_all_at = began
