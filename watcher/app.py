@@ -67,9 +67,9 @@ class Generation:
 class Daemon:
     """What outlives a generation, and the generation that runs now; implements `watcher.api.Daemon`."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, metrics: Metrics) -> None:
         self.store = store
-        self.metrics = Metrics(CollectorRegistry(), __version__)
+        self.metrics = metrics
         self.outbox = Wakeup()
         self.health = Health(store.ping, self._pulses)
         self.stopping = anyio.Event()
@@ -334,7 +334,9 @@ async def serve(
     create_store = plugins.load("stores", settings.store.url.partition(":")[0]).create
     async with AsyncExitStack() as resources:
         listener = resources.enter_context(server.bind("server", settings.server.host, settings.server.port))
-        daemon = Daemon(settings, await resources.enter_async_context(create_store(settings.store.url)))
+        metrics = Metrics(CollectorRegistry(), __version__)
+        opening = create_store(settings.store.url, failed=metrics.store_errors.inc)
+        daemon = Daemon(settings, await resources.enter_async_context(opening), metrics)
         url = server.url_of(listener)
 
         async with anyio.create_task_group() as tasks:

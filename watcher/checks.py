@@ -1,4 +1,4 @@
-"""What the commands try for real: a source's key and a channel's receiver, without a daemon."""
+"""What the commands try for real: a source's key, a channel's receiver, the health of a daemon beside them."""
 
 import os
 import secrets
@@ -7,16 +7,19 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 import anyio
+import httpx
 from prometheus_client import CollectorRegistry
 
 from watcher import __version__, plugins
 from watcher.clock import wall_clock
-from watcher.errors import DeliveryError, SourceError, SourceFailure
+from watcher.errors import ConfigurationError, DeliveryError, SourceError, SourceFailure
 from watcher.metrics import Metrics
 from watcher.model import Message, Missing
 from watcher.payload import new_event_id, notice_event
-from watcher.settings import ChannelSettings, SourceSettings
+from watcher.settings import ChannelSettings, Settings, SourceSettings, local_url
 from watcher.transport import create_transport
+
+_HEALTH_DEADLINE = 4.0
 
 _BACKEND = {"use_uvloop": os.name != "nt"}
 
@@ -38,6 +41,27 @@ def check_sources(sources: Sequence[SourceSettings]) -> list[Verdict]:
 def test_channels(channels: Sequence[ChannelSettings]) -> list[Verdict]:
     """Send one marked message to each channel."""
     return [anyio.run(_test_channel, channel, backend_options=_BACKEND) for channel in channels]
+
+
+def health_url(settings: Settings) -> str:
+    """Return where a daemon with these settings answers probes. Raises `ConfigurationError` where nobody can tell."""
+    listener = settings.telemetry or settings.server
+    if listener.port == 0:
+        raise ConfigurationError(["the port is 0, so any free one was taken: name the daemon with --url"])
+    return local_url(listener.host, listener.port)
+
+
+def check_health(url: str) -> Verdict:
+    """Ask the daemon at `url` whether it is alive."""
+    try:
+        # A proxy of the environment has nothing to do with a daemon beside us.
+        answer = httpx.get(f"{url}/healthz", timeout=_HEALTH_DEADLINE, trust_env=False)
+        text = str(answer.json()["status"])
+    except httpx.HTTPError:
+        return Verdict(name=url, good=False, text="no watcher answers there")
+    except (httpx.InvalidURL, ValueError, KeyError, TypeError):
+        return Verdict(name=url, good=False, text="what answers there is no watcher")
+    return Verdict(name=url, good=answer.is_success, text=text)
 
 
 async def _check_source(settings: SourceSettings) -> Verdict:

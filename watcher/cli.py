@@ -1,6 +1,7 @@
 """The verbs, each a few lines. What costs time to import is imported by the verb that needs it."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ label_option = click.option("--label", "labels", multiple=True, metavar="K=V", h
 
 def main() -> None:
     """Run the command line; the console script."""
+    # The first process of a container is ended by no signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         cli.main(prog_name="watcher", standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -71,9 +74,21 @@ def cli() -> None:
 @config_option
 def run(config: Path | None) -> None:
     """Run the daemon."""
+    # Until the daemon obeys signals itself there is nothing to finish.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from watcher import app
 
     app.run(config, os.environ)
+
+
+@cli.command()
+@config_option
+@click.option("--url", envvar="WATCHER_URL", help="Where the daemon is; default what the configuration says.")
+def healthcheck(config: Path | None, url: str | None) -> None:
+    """Ask the daemon on this machine whether it is alive: exit 0, or 1 and why not."""
+    from watcher import checks
+
+    _report([checks.check_health(url or checks.health_url(_load(config)))])
 
 
 @cli.command()

@@ -5,11 +5,13 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from watcher.model import KNOWN_STATUSES, TERMINAL_STATUSES
+
+disable_created_metrics()  # a second series for each, which says no more than the process's own start
 
 OTHER_STATUS = "OTHER"
 OTHER_TASK_TYPE = "other"
@@ -20,6 +22,8 @@ TASK_TYPES_SHOWN = 100
 _REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LAG_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _LATENCY_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 3600.0, 86400.0)
+_CODES = ("200", "401", "404", "429", "500", "502", "503", "504", "timeout", "connect", "protocol")
+"""Shown from the start, so that the first of them is an increase."""
 _OUTCOMES = ("delivered", "retried", "failed")
 
 
@@ -72,7 +76,7 @@ class SourceMetrics:
             status: metrics.watches.labels(source, status)
             for status in sorted(KNOWN_STATUSES - TERMINAL_STATUSES | {OTHER_STATUS, UNSEEN_STATUS})
         }
-        self._transitions: dict[str, dict[str, Counter]] = {}
+        self._transitions = {OTHER_TASK_TYPE: self._by_status(OTHER_TASK_TYPE)}
         self._up.set(1)
 
     def requested(self, route: str, code: int | str, seconds: float) -> None:
@@ -82,6 +86,9 @@ class SourceMetrics:
 
     def budget(self, route: str, remaining: Callable[[], float]) -> None:
         """Show, whenever somebody looks, how many requests of `route` could be sent then."""
+        for code in _CODES:
+            self._metrics.requests.labels(self._source, route, code)
+        self._metrics.request_duration.labels(self._source, route)
         self._metrics.budget_remaining.labels(self._source, route).set_function(remaining)
 
     def observed(self, count: int, at: float) -> None:
@@ -97,11 +104,15 @@ class SourceMetrics:
         """Count one transition to `status`."""
         label = self._metrics.task_type_label(task_type)
         if label not in self._transitions:
-            self._transitions[label] = {
-                known: self._metrics.transitions.labels(self._source, label, known)
-                for known in (*sorted(KNOWN_STATUSES), OTHER_STATUS)
-            }
+            self._transitions[label] = self._by_status(label)
         self._transitions[label][status if status in KNOWN_STATUSES else OTHER_STATUS].inc()
+
+    def _by_status(self, task_type: str) -> dict[str, Counter]:
+        transitions = self._metrics.transitions
+        return {
+            status: transitions.labels(self._source, task_type, status)
+            for status in (*sorted(KNOWN_STATUSES), OTHER_STATUS)
+        }
 
     def up(self, answering: bool) -> None:
         """Show whether upstream answers."""
@@ -188,6 +199,7 @@ class Metrics:
         def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(name, text, labels, buckets=buckets, registry=registry)
 
+        ProcessCollector(registry=registry)
         gauge("watcher_build_info", "The running version; always 1.", "version").labels(version).set(1)
         self.watches = gauge("watcher_watches", "Active watches.", "source", "status")
         self.requests = counter("watcher_upstream_requests_total", "Requests to upstream.", "source", "route", "code")
@@ -214,6 +226,9 @@ class Metrics:
         )
         self.discovery_truncated = gauge(
             "watcher_discovery_truncated", "1 where max_pages was not enough for a rule's list.", "source", "rule"
+        )
+        self.store_errors = Counter(
+            "watcher_store_errors_total", "Operations that the store could not do.", registry=registry
         )
         self.source_up = gauge("watcher_source_up", "1 while upstream answers.", "source")
         self.budget_remaining = gauge(

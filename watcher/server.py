@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from watcher.errors import ConfigurationError
+from watcher.settings import local_url
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +42,7 @@ def bind(section: str, host: str, port: int) -> socket.socket:
 
 def url_of(listener: socket.socket) -> str:
     """Return the base URL that reaches `listener` from this machine."""
-    host, port = listener.getsockname()[:2]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{shown}:{port}"
+    return local_url(*listener.getsockname()[:2])
 
 
 class _Server(uvicorn.Server):

@@ -67,6 +67,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def local_url(host: str, port: int) -> str:
+    """Return the base URL that reaches a listener on `host` and `port` from this machine."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
 def http_url(text: str) -> str:
     """Return `text` where it is an http(s) URL; raises `ValueError`, whose text does not hold it, where it is not."""
     parts = urlsplit(text)

@@ -323,3 +323,31 @@ async def test_deliveries_that_failed_are_shown_and_retried(site: Site) -> None:
         site.receiver.fault = None
         assert (await site.command(daemon, "retry", str(items[0]["id"]))).returncode == 0
         await site.until(lambda: types(site) == ["task.completed"])
+
+
+async def test_ten_thousand_tasks_make_no_more_series_than_ten(site: Site) -> None:
+    async def exposed(daemon: Daemon, count: int) -> dict[str, float]:
+        """Return every series once all tasks were seen."""
+        for number in range(count):
+            status = "FAILED" if number % 2 else "IN_PROGRESS"
+            site.upstream.set(f"task_{number}", status, error_message=f"text {number % 50}")
+        for start in range(0, count, 1000):
+            await add(daemon, *(f"task_{number}" for number in range(start, min(start + 1000, count))))
+        async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client, asyncio.timeout(PATIENCE):
+            while True:
+                lines = (await client.get("/metrics")).text.splitlines()
+                series = {
+                    name: float(value) for name, _, value in (one.rpartition(" ") for one in lines) if name[:1] != "#"
+                }
+                if (
+                    sum(value for name, value in series.items() if name.startswith("watcher_transitions_total"))
+                    == count
+                ):
+                    return series
+                await asyncio.sleep(0.05)
+
+    nobody = json.dumps([{"channels": ["backend"], "events": ["source.*"]}])
+    async with site.daemon(WATCHER_ROUTES=nobody) as daemon:
+        few = await exposed(daemon, 10)
+        many = await exposed(daemon, 10_000)
+    assert many.keys() == few.keys()

@@ -82,6 +82,10 @@ class Connection:
         self._wall = wall
         self._gates: dict[str, _Gate] = {}
 
+    def open(self, route: str) -> None:
+        """Show the series of `route` before its first request."""
+        self._gate(route)
+
     def wait(self, route: str) -> float:
         """Return the seconds until the budget of `route` lets a request through."""
         return self._gate(route).budget.wait()

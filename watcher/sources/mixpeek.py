@@ -13,7 +13,7 @@ from watcher.metrics import SourceMetrics
 from watcher.mixpeek.calls import MixpeekCalls
 from watcher.mixpeek.connection import Call, Connection
 from watcher.mixpeek.decoding import says_the_api, task_reply
-from watcher.mixpeek.listing import Listing
+from watcher.mixpeek.listing import LIST_TASKS, Listing
 from watcher.model import Answer, Missing, Observation
 from watcher.settings import SourceSettings, http_url
 
@@ -56,6 +56,8 @@ class MixpeekSource:
     """Implements `watcher.protocols.Source`."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
+        for route in (GET_TASK, LIST_TASKS):
+            connection.open(route)
         self.shared = Listing(connection, settings.name)
         self.single = _Single(connection, self.shared)
         self.calls = MixpeekCalls(connection, settings.namespace)

@@ -3,14 +3,12 @@
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import aiosqlite
 import anyio
 
 from watcher.errors import StoreError
-from watcher.sql.opening import store_error
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +31,9 @@ class GroupCommit:
     for all who wait; there is no task in the background that could die unseen.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
+    def __init__(self, connection: aiosqlite.Connection, failure: Callable[[sqlite3.Error], StoreError]) -> None:
         self._connection = connection
-        self._path = path
+        self._failure = failure
         self._lock = anyio.Lock()
         self._waiting: list[_Ticket] = []
 
@@ -71,7 +69,7 @@ class GroupCommit:
             await self._transact(batch)
         except sqlite3.Error as error:
             if len(batch) == 1:
-                batch[0].error = store_error(error, self._path)
+                batch[0].error = self._failure(error)
                 batch[0].settled = True
                 return
             # One of them is at fault, or the disk is: each alone tells.

@@ -6,7 +6,7 @@ One writing connection behind a group commit, one reading connection beside it (
 import base64
 import binascii
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ import aiosqlite
 import anyio
 
 from watcher.clock import Clock, wall_clock
-from watcher.errors import StoreUnusableError
+from watcher.errors import StoreError, StoreUnusableError
 from watcher.model import (
     TERMINAL_STATUSES,
     ActiveWatch,
@@ -50,10 +50,13 @@ _VACUUM_PAGES = 1000
 
 
 @asynccontextmanager
-async def create(url: str, *, wall: Clock = wall_clock) -> AsyncIterator["SqliteStore"]:
+async def create(
+    url: str, *, wall: Clock = wall_clock, failed: Callable[[], None] = lambda: None
+) -> AsyncIterator["SqliteStore"]:
     """Open the store at `sqlite:////absolute/path` or `sqlite:///relative/path`, made where it is not there.
 
-    Raises `StoreUnusableError` where this process cannot use it.
+    `failed` is called for each operation that could not be done. Raises `StoreUnusableError` where this process cannot
+    use the store at all.
     """
     path = _path(url)
     make_folder(path)
@@ -66,7 +69,7 @@ async def create(url: str, *, wall: Clock = wall_clock) -> AsyncIterator["Sqlite
         try:
             reader = await _connected_reader(path)
             try:
-                yield SqliteStore(writer, reader, path, wall)
+                yield SqliteStore(writer, reader, path, wall, failed)
             finally:
                 with anyio.CancelScope(shield=True):
                     await reader.close()
@@ -92,17 +95,29 @@ def _path(url: str) -> Path:
 class SqliteStore:
     """Implements `watcher.protocols.Store`."""
 
-    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection, path: Path, wall: Clock) -> None:
-        self._commits = GroupCommit(writer, path)
+    def __init__(
+        self,
+        writer: aiosqlite.Connection,
+        reader: aiosqlite.Connection,
+        path: Path,
+        wall: Clock,
+        failed: Callable[[], None],
+    ) -> None:
+        self._commits = GroupCommit(writer, self._failure)
         self._reader = reader
         self._path = path
         self._wall = wall
+        self._failed = failed
+
+    def _failure(self, error: sqlite3.Error) -> StoreError:
+        self._failed()
+        return store_error(error, self._path)
 
     async def _read(self, query: str, *parameters: object) -> list[Any]:
         try:
             return list(await self._reader.execute_fetchall(query, parameters))
         except sqlite3.Error as error:
-            raise store_error(error, self._path) from None
+            raise self._failure(error) from None
 
     # The watchlist
 

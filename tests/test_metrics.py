@@ -1,0 +1,71 @@
+"""What Prometheus sees, and that the README says the same."""
+
+import re
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families as families
+
+from watcher.metrics import TASK_TYPES_SHOWN, Metrics
+from watcher.model import KNOWN_STATUSES
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def filled() -> Metrics:
+    """Return metrics of which each has a series."""
+    metrics = Metrics(CollectorRegistry(), "1.2.3")
+    metrics.source("mixpeek").budget("GET /v1/tasks/{task_id}", lambda: 7.0)
+    metrics.rule("mixpeek", "0-tasks")
+    metrics.channel("backend")
+    return metrics
+
+
+def samples(metrics: Metrics) -> list[tuple[str, dict[str, str], float]]:
+    text = generate_latest(metrics.registry).decode()
+    return [(one.name, one.labels, one.value) for family in families(text) for one in family.samples]
+
+
+def test_the_readme_names_every_metric_with_its_labels() -> None:
+    documented: dict[str, set[str]] = {}
+    for names, labels in re.findall(r"^\| (`watcher_[^|]+) \|([^|]*)\|", README.read_text(), re.MULTILINE):
+        for name in re.findall(r"`(\w+)`", names):
+            documented[name] = {label for label in re.split(r"[ ,]+", labels) if label}
+
+    exposed: dict[str, set[str]] = {}
+    for name, labels, _ in samples(filled()):
+        if name.startswith("watcher_"):
+            exposed[re.sub(r"_(bucket|sum|count)$", "", name)] = labels.keys() - {"le"}
+
+    assert documented == exposed
+
+
+def test_what_can_happen_stands_at_zero_before_it_happens() -> None:
+    shown = {(name, *sorted(labels.values())): value for name, labels, value in samples(filled())}
+    for status in KNOWN_STATUSES:
+        assert shown["watcher_transitions_total", *sorted(("mixpeek", "other", status))] == 0
+    for outcome in ("delivered", "retried", "failed"):
+        assert shown["watcher_deliveries_total", *sorted(("backend", outcome))] == 0
+    for code in ("200", "429", "503", "timeout", "connect", "protocol"):
+        assert shown["watcher_upstream_requests_total", *sorted(("mixpeek", "GET /v1/tasks/{task_id}", code))] == 0
+    assert shown["watcher_store_errors_total",] == 0
+    assert shown["watcher_last_success_timestamp_seconds", "mixpeek"] == 0
+    assert shown["watcher_last_delivery_timestamp_seconds", "backend"] == 0
+
+
+def test_unknown_statuses_and_too_many_task_types_are_counted_together() -> None:
+    metrics = filled()
+    source = metrics.source("mixpeek")
+    for number in range(2 * TASK_TYPES_SHOWN):
+        source.transitioned(f"type_{number}", "FAILED")
+    before = len(samples(metrics))
+    for number in range(1000):
+        source.transitioned(f"another_{number}", f"STATUS_{number}")
+
+    assert len(samples(metrics)) == before
+    labels = {"source": "mixpeek", "task_type": "other", "status": "OTHER"}
+    assert metrics.registry.get_sample_value("watcher_transitions_total", labels) == 1000
+
+
+def test_no_series_says_only_when_it_was_made() -> None:
+    assert not [name for name, _, _ in samples(filled()) if name.endswith("_created")]
