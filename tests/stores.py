@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from tests.virtual_time import outside, wall
 from watcher.errors import StoreError
 from watcher.model import Event
@@ -35,6 +37,21 @@ def notices(routing: Routing) -> Notice:
         return notice_event(kind, at=at, event_id=new_event_id(), data=data, order_key=subject, channels=channels)
 
     return build
+
+
+class SlowDisk:
+    """The store, which records nothing before `free` is set."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.free = anyio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def record(self, changes: Iterable[Any]) -> Any:
+        await self.free.wait()
+        return await self._store.record(changes)
 
 
 class FullDisk:

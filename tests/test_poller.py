@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from tests.examples import observation, request
-from tests.stores import FullDisk, notices, opened
+from tests.stores import FullDisk, SlowDisk, notices, opened
 from tests.virtual_time import VirtualLoop, attentive, wall
 from watcher.clock import parse_rfc3339
 from watcher.errors import SourceError, SourceFailure
 from watcher.metrics import Metrics
 from watcher.model import Answer, Missing, StoredEvent, TaskKey, WatchState, event_type
-from watcher.poller import Poller
+from watcher.poller import IN_FLIGHT, Poller
 from watcher.routing import Routing
 from watcher.settings import PollingSettings, RouteSettings
 from watcher.stalled import allowed
@@ -133,6 +133,23 @@ async def running(poller: Poller) -> AsyncIterator[None]:
 
 def names(count: int) -> list[str]:
     return [f"task_{number}" for number in range(1, count + 1)]
+
+
+async def test_answers_that_wait_for_the_store_hold_back_questions(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        disk = SlowDisk(attentive(store))
+        house = House(store)
+        house.store = disk
+        house.poller = house.new_poller()
+        house.source.shown = dict.fromkeys(names(200), "PENDING")
+        await house.watch(*names(200))
+        async with running(house.poller):
+            await anyio.sleep(20)
+            assert len(house.source.asked) == IN_FLIGHT
+            disk.free.set()
+            await anyio.sleep(20)
+            assert {task_id for _, task_id in house.source.asked} == {*names(200)}
+        assert len(await house.events()) == 200
 
 
 async def test_a_new_watch_is_asked_within_a_second(house: House) -> None:

@@ -8,6 +8,7 @@ Before anything is concluded from an absence, both endpoints have to agree on it
 """
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -51,6 +52,8 @@ LOST_INTERVAL = 600.0
 """Seconds between two questions about a task that was told lost."""
 FEW = 3
 """So many tasks due within a second are rather asked one by one than with a page."""
+IN_FLIGHT = 32
+"""Requests of one loop whose answers are not stored yet: answers wait upstream rather than for the store."""
 
 _COALESCED = 1.0  # seconds within which what is due counts as due together
 _TICK = 0.001  # no wait is shorter, or rounding could keep a loop from ever coming to its moment
@@ -105,6 +108,7 @@ class Poller:
         )
         self._missing_counts_from = float("-inf")
         self._admitted: set[str] = set()
+        self._unsettled: Counter[str] = Counter()
         self._stirred = Wakeup()
         self._scope = anyio.CancelScope()
         self._complaints: dict[str, float] = {}
@@ -205,7 +209,7 @@ class Poller:
             self.pulses[name].beat()
             seen = self._stirred.generation
             now = anyio.current_time()
-            schedule = choose(now)
+            schedule = choose(now) if self._unsettled[name] < IN_FLIGHT else None
             if schedule is None:
                 with anyio.move_on_after(self._until_next(now)):
                     await self._stirred.wait(seen)
@@ -219,7 +223,8 @@ class Poller:
                 self._trouble.probing()
                 entries = schedule.take(now, endpoint.places, fill=endpoint.places > 1)
                 self._stirred.set()  # what is left may be the other loop's now
-                requests.start_soon(self._ask, endpoint, entries, name=f"fetch {self._name}")
+                self._unsettled[name] += 1
+                requests.start_soon(self._ask, name, endpoint, entries, name=f"fetch {self._name}")
 
     def _until_next(self, now: float) -> float:
         if not self._trouble.answering:
@@ -257,7 +262,7 @@ class Poller:
             return False
         return self._common.count(now + _COALESCED, FEW) <= FEW
 
-    async def _ask(self, endpoint: Endpoint, entries: Sequence[Tracked]) -> None:
+    async def _ask(self, name: str, endpoint: Endpoint, entries: Sequence[Tracked]) -> None:
         waiting = {entry.task_id: entry for entry in entries}
         try:
             async with aclosing(endpoint.fetch(list(waiting))) as parts:
@@ -270,6 +275,7 @@ class Poller:
             self._complain("unexpected", "an unexpected error while asking %r; going on", self._name, exc_info=True)
             self._later(entry for entry in entries if entry.slot is None)
         finally:
+            self._unsettled[name] -= 1
             self._stirred.set()
         await self._attempt(self._tell_trouble)
 
