@@ -416,10 +416,20 @@ def _contradictions(settings: Settings) -> list[str]:
 def _default_store(environ: Mapping[str, str]) -> str:
     folder = _DEFAULT_STORE.parent
     existing = folder if folder.exists() else folder.parent
-    if os.access(existing, os.W_OK):
+    states = _state_folder(environ)
+    if states is None or os.access(existing, os.W_OK):
         return f"sqlite:///{_DEFAULT_STORE}"
-    home = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or Path.home(), ".local", "state")
-    return f"sqlite:///{Path(home, 'watcher', 'watcher.db')}"
+    return f"sqlite:///{states / 'watcher' / 'watcher.db'}"
+
+
+def _state_folder(environ: Mapping[str, str]) -> Path | None:
+    """Return where programs of this user keep their state; None for a user without a home, as in a container."""
+    if states := environ.get("XDG_STATE_HOME"):
+        return Path(states)
+    try:
+        return Path(environ.get("HOME") or Path.home(), ".local", "state")
+    except RuntimeError:
+        return None
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:

@@ -1,0 +1,221 @@
+"""The image, built by buildah on a stand-in base and run as a container runs it: first process, no rights, no writing.
+
+The stand-in is Debian with its own Python under the name that the Dockerfile asks for, and with this machine's settings
+of pip; the Dockerfile itself is built as it is.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.shipped.tools import ROOT, TOOLS, free_port, lacking, run, tool
+from watcher import __version__
+
+USER = 65532
+BUILD = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
+PIP_SETTINGS = (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf")
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+PATIENCE = 30.0
+
+
+class Image:
+    """What was built: its configuration, and its files in a folder."""
+
+    def __init__(self, config: Mapping[str, Any], root: Path) -> None:
+        self.config = config
+        self.root = root
+
+    def command(self, state: Path, *arguments: str, **environ: str) -> list[str]:
+        """Return what runs `arguments` (none: what the image says) the way a strict container runtime would."""
+        settings = dict(one.split("=", 1) for one in self.config["Env"]) | environ
+        variables = [part for name, value in settings.items() for part in ("--setenv", name, value)]
+        return [
+            *(tool("setpriv"), f"--reuid={USER}", f"--regid={USER}", "--clear-groups"),
+            *(tool("bwrap"), "--ro-bind", str(self.root), "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),
+            *("--bind", str(state), "/var/lib/watcher", "--chdir", self.config["WorkingDir"]),
+            *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--as-pid-1", "--cap-drop", "ALL"),
+            *("--die-with-parent", "--clearenv", *variables),
+            *(arguments or (*self.config["Entrypoint"], *self.config["Cmd"])),
+        ]
+
+
+def _stand_in_base(folder: Path) -> None:
+    """Make a base of `.tools/base` that installs packages as this machine does."""
+    run("cp", "--archive", TOOLS / "base", folder)
+    shutil.copy(CERTIFICATES, folder / str(CERTIFICATES).lstrip("/"))
+    for settings in PIP_SETTINGS:
+        if settings.is_file():
+            copied = folder / str(settings).lstrip("/")
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(settings, copied)
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[Image]:
+    buildah = tool("buildah")
+    for program in ("bwrap", "setpriv"):
+        tool(program)
+    if not (TOOLS / "base").is_dir():
+        lacking("a stand-in for the base image")
+    if os.geteuid() != 0:
+        lacking("root, to build without an engine")
+    # Not pytest's folder: the container's user has to be able to enter it.
+    with tempfile.TemporaryDirectory(prefix="watcher-image-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+
+        def build(*arguments: str | Path) -> str:
+            storage = ("--storage-driver", "vfs", "--root", folder / "storage", "--runroot", folder / "run")
+            return run(buildah, *storage, *arguments, env=BUILD, cwd=ROOT).stdout.strip()
+
+        _stand_in_base(folder / "base")
+        (base,) = set(re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+        scratch = build("from", "scratch")
+        build("add", "--quiet", scratch, folder / "base", "/")
+        build("commit", "--quiet", scratch, f"docker.io/library/{base}")
+        build("build", "--pull=false", "--format", "docker", "--tag", "watcher", ".")
+        config = json.loads(build("inspect", "--type", "image", "watcher"))["Docker"]["config"]
+        mounted = build("mount", build("from", "--pull=false", "watcher"))
+        run("cp", "--archive", mounted, folder / "root")
+        yield Image(config, folder / "root")
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="watcher-state-") as name:
+        os.chown(name, USER, USER)
+        yield Path(name)
+
+
+@contextmanager
+def container(image: Image, state: Path, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
+    """Run the image until the end of the block; gives the process, its address, and when it began."""
+    port = free_port()
+    settings = {"MIXPEEK_API_KEY": "sk_made_up", "WATCHER_SERVER__PORT": str(port), **environ}
+    began = time.monotonic()
+    process = subprocess.Popen(
+        image.command(state, **settings), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        yield process, f"http://127.0.0.1:{port}", began
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def first_process(process: subprocess.Popen[str]) -> int:
+    """Return the number, outside, of the container's first process: bwrap's child."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.005)
+    raise AssertionError("no process was started")
+
+
+def until_ready(url: str) -> float:
+    """Return when the daemon said that it is ready."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/readyz", trust_env=False).is_success:
+                return time.monotonic()
+        except httpx.TransportError:
+            time.sleep(0.01)
+    raise AssertionError("it did not become ready")
+
+
+def test_hadolint_finds_nothing() -> None:
+    assert run(tool("hadolint"), ROOT / "Dockerfile").stdout == ""
+
+
+def test_the_configuration_is_what_the_dockerfile_promises(image: Image) -> None:
+    config = image.config
+    assert config["User"] == f"{USER}:{USER}"
+    assert (config["Entrypoint"], config["Cmd"]) == (["watcher"], ["run"])
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["Healthcheck"]["Test"] == ["CMD", "watcher", "healthcheck"]
+    assert [*config["Volumes"]] == ["/var/lib/watcher"]
+    assert config["Labels"]["org.opencontainers.image.version"] == __version__
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert config["Labels"]["org.opencontainers.image.licenses"] == project["license"]
+
+
+def test_it_is_ready_soon_healthy_and_ends_when_told(image: Image, state: Path) -> None:
+    with container(image, state) as (process, url, began):
+        took = until_ready(url) - began
+        probe = run(*image.command(state, *image.config["Healthcheck"]["Test"][1:], WATCHER_URL=url))
+        assert probe.stdout.endswith("ok: ok\n")
+        os.kill(first_process(process), signal.SIGTERM)
+        said = process.communicate(timeout=PATIENCE)[1]
+        assert process.returncode == 0, said
+        assert "stopping" in said
+    assert took < 3, f"ready after {took:.1f} s"
+    assert {one.name for one in state.iterdir()} >= {"watcher.db"}
+    dead = run(*image.command(state, "watcher", "healthcheck", WATCHER_URL=url), check=False)
+    assert dead.returncode == 1
+
+
+def test_told_to_end_before_it_began_it_ends(image: Image, state: Path) -> None:
+    with container(image, state) as (process, _, _):
+        inside = first_process(process)
+        status = Path(f"/proc/{inside}/status")
+        while not int(re.findall(r"SigCgt:\s*(\w+)", status.read_text())[0], 16) & 1 << signal.SIGTERM - 1:
+            time.sleep(0.001)
+        os.kill(inside, signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE) in (0, 128 + signal.SIGTERM)
+
+
+def test_without_a_key_it_says_so(image: Image, state: Path) -> None:
+    with container(image, state, MIXPEEK_API_KEY="") as (process, _, _):
+        said = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 2
+    assert "api_key is missing" in said
+
+
+def test_a_state_folder_of_somebody_else_is_one_clear_line(image: Image, state: Path) -> None:
+    os.chown(state, 0, 0)
+    state.chmod(0o555)
+    with container(image, state) as (process, _, _):
+        said = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 2
+    assert "Traceback" not in said
+    assert "/var/lib/watcher" in said.splitlines()[-1]
+
+
+def test_nothing_but_the_runtime_is_inside(image: Image) -> None:
+    ours = image.root / "opt/watcher"
+    names = {one.name for one in ours.rglob("*") if one.is_dir() and not one.is_symlink()}
+    assert not names & {"test", "tests", ".cache", "pip", "hatchling", "pytest", "mypy"}
+    assert not (image.root / "opt/build").exists()
+    assert not (image.root / "src").exists()
+    programs = {one.name for folder in ("usr/bin", "usr/local/bin") for one in (image.root / folder).iterdir()}
+    assert not {name for name in programs if re.fullmatch(r"(.*-)?(gcc|g\+\+|cc|clang|ld|make|pip3?)(-[\d.]+)?", name)}
+    assert not [*(image.root / "root").rglob("*pip*/http*")]
+
+
+def test_nothing_inside_belongs_to_the_user_but_its_folder(image: Image) -> None:
+    written = [one for one in image.root.rglob("*") if one.lstat().st_uid == USER]
+    assert written == [image.root / "var/lib/watcher"]
+    loose = [one for one in (image.root / "opt/watcher").rglob("*") if one.lstat().st_mode & stat.S_IWOTH]
+    assert [one for one in loose if not one.is_symlink()] == []
+
+
+def test_the_compose_file_is_one() -> None:
+    run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", ROOT / "compose.yaml")
