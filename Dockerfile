@@ -21,8 +21,7 @@ FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="mixpeek-watcher" \
       org.opencontainers.image.description="Watches asynchronous Mixpeek tasks and tells every status change, once, as a signed webhook or a Slack message." \
       org.opencontainers.image.version="0.1.0" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.documentation="https://github.com/mixpeek/watcher#readme"
+      org.opencontainers.image.licenses="Apache-2.0"
 # Nothing is installed here any more; and the one folder that is written to belongs to the user that writes.
 RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/site-packages/pip* \
     && install --directory --owner=65532 --group=65532 --mode=0750 /var/lib/watcher

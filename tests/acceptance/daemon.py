@@ -53,6 +53,7 @@ class Site:
     def __init__(self, folder: Path, upstream: FakeUpstream, upstream_url: str, receiver: Receiver, hook: str) -> None:
         self.upstream = upstream
         self.receiver = receiver
+        self.hook = hook
         self.environ: dict[str, str] = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("WATCHER", "MIXPEEK"))},
             "MIXPEEK_API_KEY": API_KEY,

@@ -1,0 +1,425 @@
+"""Writes watcher.json, the Grafana dashboard: what an operator asks, in the order they ask it.
+
+python config/grafana/dashboard.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("watcher.json")
+
+_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+_CHOSEN = 'job=~"$job", instance=~"$instance"'
+_WIDTH = 24
+_COLOURS = {
+    "COMPLETED": "green",
+    "COMPLETED_WITH_ERRORS": "yellow",
+    "FAILED": "red",
+    "CANCELED": "orange",
+    "SKIPPED": "purple",
+    "PENDING": "light-blue",
+    "QUEUED": "blue",
+    "IN_PROGRESS": "dark-blue",
+    "PROCESSING": "super-light-blue",
+    "INTERRUPTED": "dark-orange",
+    "SUSPENDED": "dark-yellow",
+    "DRAFT": "light-purple",
+    "ACTIVE": "light-green",
+    "DEACTIVATED": "dark-purple",
+    "ARCHIVED": "dark-green",
+    "UNKNOWN": "text",
+    "UNSEEN": "super-light-purple",
+    "OTHER": "super-light-orange",
+}
+"""The same status has the same colour in every panel."""
+
+Json = dict[str, Any]
+
+
+def _metric(name: str, *conditions: str) -> str:
+    return f"{name}{{{', '.join((_CHOSEN, *conditions))}}}"
+
+
+def _rate(name: str, *conditions: str) -> str:
+    return f"rate({_metric(name, *conditions)}[$__rate_interval])"
+
+
+def _quantiles(histogram: str, by: str) -> list[tuple[str, str]]:
+    return [
+        (f"histogram_quantile({share}, sum by (le, {by}) ({_rate(f'{histogram}_bucket')}))", f"p{name} {{{{{by}}}}}")
+        for share, name in ((0.5, 50), (0.99, 99))
+    ]
+
+
+def _panel(kind: str, title: str, description: str, unit: str, width: int, queries: list[tuple[str, str]]) -> Json:
+    return {
+        "type": kind,
+        "title": title,
+        "description": description,
+        "datasource": _SOURCE,
+        "gridPos": {"w": width, "h": 4 if kind == "stat" else 8},
+        "fieldConfig": {"defaults": {"unit": unit, "color": {"mode": "palette-classic"}}, "overrides": []},
+        "targets": [
+            {"refId": chr(ord("A") + number), "datasource": _SOURCE, "expr": query, "legendFormat": legend}
+            for number, (query, legend) in enumerate(queries)
+        ],
+    }
+
+
+def _stat(
+    title: str, description: str, unit: str, query: str, legend: str = "", *, steps: list[tuple[float | None, str]]
+) -> Json:
+    """One number, coloured from each of `steps` (a least value, a colour) on."""
+    panel = _panel("stat", title, description, unit, 4, [(query, legend)])
+    panel["targets"][0]["instant"] = True
+    defaults = panel["fieldConfig"]["defaults"]
+    defaults["color"] = {"mode": "thresholds"}
+    defaults["thresholds"] = {"mode": "absolute", "steps": [{"value": value, "color": one} for value, one in steps]}
+    panel["options"] = {"colorMode": "value", "graphMode": "none", "reduceOptions": {"calcs": ["lastNotNull"]}}
+    return panel
+
+
+def _graph(
+    title: str, description: str, unit: str, *queries: tuple[str, str], width: int = 12, stacked: bool = False
+) -> Json:
+    panel = _panel("timeseries", title, description, unit, width, [*queries])
+    custom: Json = {"lineWidth": 1, "fillOpacity": 60 if stacked else 5, "showPoints": "never"}
+    if stacked:
+        custom["stacking"] = {"mode": "normal"}
+    panel["fieldConfig"]["defaults"] |= {"custom": custom, "min": 0}
+    panel["options"] = {
+        "legend": {"displayMode": "list", "placement": "bottom"},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    }
+    return panel
+
+
+def _by_status(panel: Json) -> Json:
+    panel["fieldConfig"]["overrides"] = [
+        {
+            "matcher": {"id": "byName", "options": status},
+            "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}],
+        }
+        for status, colour in _COLOURS.items()
+    ]
+    return panel
+
+
+_GOOD_IS_ONE: list[tuple[float | None, str]] = [(None, "red"), (1, "green")]
+_NEUTRAL: list[tuple[float | None, str]] = [(None, "blue")]
+
+
+def _rising(warning: float, critical: float) -> list[tuple[float | None, str]]:
+    return [(None, "green"), (warning, "yellow"), (critical, "red")]
+
+
+_POLLING = [
+    _stat("Reached", "Daemons that Prometheus reaches.", "short", f"sum(up{{{_CHOSEN}}})", steps=_GOOD_IS_ONE),
+    _stat(
+        "Sources up",
+        "1 while upstream answers, 0 while it does not.",
+        "short",
+        f"min by (source) ({_metric('watcher_source_up')})",
+        "{{source}}",
+        steps=_GOOD_IS_ONE,
+    ),
+    _stat(
+        "Since the last answer",
+        "How long ago upstream last answered about a task. It grows where there is nothing to ask about.",
+        "s",
+        f"min by (source) (time() - ({_metric('watcher_last_success_timestamp_seconds')} > 0))",
+        "{{source}}",
+        steps=_rising(120, 900),
+    ),
+    _stat("Active watches", "Tasks that are asked for.", "short", f"sum({_metric('watcher_watches')})", steps=_NEUTRAL),
+    _stat(
+        "Waiting in the outbox",
+        "Events that are stored and not delivered yet, over all channels.",
+        "short",
+        f"sum({_metric('watcher_outbox_pending')})",
+        steps=_rising(100, 10_000),
+    ),
+    _stat("Version", "The version that runs.", "short", _metric("watcher_build_info"), "{{version}}", steps=_NEUTRAL),
+    _by_status(
+        _graph(
+            "Active watches by status",
+            "UNSEEN are tasks that upstream has not shown yet.",
+            "short",
+            (f"sum by (status) ({_metric('watcher_watches')}) > 0", "{{status}}"),
+            stacked=True,
+        )
+    ),
+    _graph(
+        "Answers about tasks",
+        "How many tasks a second upstream answers for. Coalesced polling answers for up to 1,000 in one request.",
+        "ops",
+        (f"sum by (source) ({_rate('watcher_observations_total')})", "{{source}}"),
+    ),
+]
+_POLLING[5]["options"]["textMode"] = "name"
+
+_BEHIND = [
+    _graph(
+        "The task that waits longest",
+        "For how long it has been due. It grows where the request budget or upstream is too slow.",
+        "s",
+        (_metric("watcher_poll_behind_seconds"), "{{source}}"),
+        width=8,
+    ),
+    _graph(
+        "From due to asked",
+        "Half of the tasks, and all but one in a hundred, are asked sooner.",
+        "s",
+        *_quantiles("watcher_poll_lag_seconds", "source"),
+        width=8,
+    ),
+    _graph(
+        "From seen to delivered",
+        "Half of the events, and all but one in a hundred, are delivered sooner.",
+        "s",
+        *_quantiles("watcher_event_latency_seconds", "channel"),
+        width=8,
+    ),
+]
+
+_FAILED = [
+    _by_status(
+        _graph(
+            "Changes by status",
+            "Status changes a minute, as they were seen.",
+            "short",
+            (f"sum by (status) ({_rate('watcher_transitions_total')}) * 60 > 0", "{{status}}"),
+            stacked=True,
+        )
+    ),
+    _graph(
+        "Failures by task type",
+        "The ten types with the most tasks a minute that ended FAILED, CANCELED or COMPLETED_WITH_ERRORS.",
+        "short",
+        (
+            "topk(10, sum by (task_type) ("
+            + _rate("watcher_transitions_total", 'status=~"FAILED|CANCELED|COMPLETED_WITH_ERRORS"')
+            + ") * 60)",
+            "{{task_type}}",
+        ),
+    ),
+]
+
+_FAILED_DELIVERIES = _metric("watcher_deliveries_total", 'outcome="failed"')
+
+_UNDELIVERED = [
+    _graph(
+        "Waiting, by channel",
+        "Deliveries that are stored and not taken yet.",
+        "short",
+        (f"sum by (channel) ({_metric('watcher_outbox_pending')})", "{{channel}}"),
+        width=8,
+    ),
+    _graph(
+        "Age of the oldest, by channel",
+        "How long the oldest delivery has waited. The alert's line is at 5 minutes.",
+        "s",
+        (f"max by (channel) ({_metric('watcher_outbox_oldest_seconds')})", "{{channel}}"),
+        width=8,
+    ),
+    _graph(
+        "Attempts by outcome",
+        "Attempts a second. `retried` will be made again, `failed` ended for good and is kept.",
+        "ops",
+        (f"sum by (channel, outcome) ({_rate('watcher_deliveries_total')})", "{{channel}} {{outcome}}"),
+        width=8,
+    ),
+    _graph(
+        "Failed for good in the time shown",
+        "Deliveries that go again only when somebody says so: watcher retry, watcher replay.",
+        "short",
+        (f"sum by (channel) (increase({_FAILED_DELIVERIES}[$__range]))", "{{channel}}"),
+        width=8,
+    ),
+    _graph(
+        "Since the last delivery",
+        "How long ago each channel last took an event. It grows where there is nothing to tell.",
+        "s",
+        (f"time() - ({_metric('watcher_last_delivery_timestamp_seconds')} > 0)", "{{channel}}"),
+        width=8,
+    ),
+    _graph(
+        "How long an attempt takes",
+        "Half of the attempts, and all but one in a hundred, take less.",
+        "s",
+        *_quantiles("watcher_delivery_duration_seconds", "channel"),
+        width=8,
+    ),
+]
+
+_BUDGET = [
+    _graph(
+        "Requests left",
+        "How many requests of each route could be sent at once. Near 0 is fine as long as nothing is behind.",
+        "short",
+        (_metric("watcher_request_budget_remaining"), "{{source}} {{route}}"),
+        width=8,
+    ),
+    _graph(
+        "Requests a minute, by answer",
+        "429 is upstream's limit, `timeout`, `connect` and `protocol` are no answer at all.",
+        "short",
+        (f"sum by (source, code) ({_rate('watcher_upstream_requests_total')}) * 60 > 0", "{{source}} {{code}}"),
+        width=8,
+        stacked=True,
+    ),
+    _graph(
+        "How long upstream takes",
+        "Half of the requests, and all but one in a hundred, take less.",
+        "s",
+        *_quantiles("watcher_upstream_request_duration_seconds", "route"),
+        width=8,
+    ),
+    _graph(
+        "Found by discovery rules",
+        "Tasks a minute that joined the watchlist by themselves.",
+        "short",
+        (f"sum by (source, rule) ({_rate('watcher_discovery_tasks_total')}) * 60", "{{source}} {{rule}}"),
+        width=8,
+    ),
+    _graph(
+        "Requests of discovery rules",
+        "List pages a minute that each rule reads; they come from the same budget.",
+        "short",
+        (f"sum by (source, rule) ({_rate('watcher_discovery_requests_total')}) * 60", "{{source}} {{rule}}"),
+        width=8,
+    ),
+    _graph(
+        "Lists longer than a rule reads",
+        "1 where max_pages was not enough, so older tasks are not found.",
+        "short",
+        (_metric("watcher_discovery_truncated"), "{{source}} {{rule}}"),
+        width=8,
+    ),
+]
+
+_COST = [
+    _graph(
+        "Processor",
+        "Share of one core; the daemon uses one.",
+        "percentunit",
+        (_rate("process_cpu_seconds_total"), "{{instance}}"),
+        width=6,
+    ),
+    _graph(
+        "Memory",
+        "What the process holds.",
+        "bytes",
+        (_metric("process_resident_memory_bytes"), "{{instance}}"),
+        width=6,
+    ),
+    _graph(
+        "Open files",
+        "Connections and the store's files.",
+        "short",
+        (_metric("process_open_fds"), "{{instance}}"),
+        width=6,
+    ),
+    _graph(
+        "Store errors",
+        "Operations a second that the store could not do.",
+        "ops",
+        (_rate("watcher_store_errors_total"), "{{instance}}"),
+        width=6,
+    ),
+]
+
+_ROWS = {
+    "Is it polling?": _POLLING,
+    "How far behind is it?": _BEHIND,
+    "What failed?": _FAILED,
+    "What is not being delivered?": _UNDELIVERED,
+    "How much of the request budget is left?": _BUDGET,
+    "What does it cost?": _COST,
+}
+
+
+def _laid_out() -> list[Json]:
+    """Return rows and panels from left to right and top to bottom, numbered."""
+    panels: list[Json] = []
+    y = 0
+    for title, row in _ROWS.items():
+        panels.append({"type": "row", "title": title, "gridPos": {"x": 0, "y": y, "w": _WIDTH, "h": 1}, "panels": []})
+        y += 1
+        x = height = 0
+        for panel in row:
+            place = panel["gridPos"]
+            if x + place["w"] > _WIDTH:
+                x, y = 0, y + height
+            height = place["h"]
+            place |= {"x": x, "y": y}
+            x += place["w"]
+            panels.append(panel)
+        y += height
+    return [{"id": number, **panel} for number, panel in enumerate(panels, 1)]
+
+
+def _variable(name: str, label: str, query: str, *, several: bool) -> Json:
+    return {
+        "name": name,
+        "label": label,
+        "type": "query",
+        "datasource": _SOURCE,
+        "query": {"query": query, "refId": name},
+        "definition": query,
+        "refresh": 2,
+        "sort": 1,
+        "multi": several,
+        "includeAll": several,
+        "current": {"text": ["All"], "value": ["$__all"]} if several else {},
+    }
+
+
+def dashboard() -> Json:
+    """Return the dashboard."""
+    return {
+        "uid": "mixpeek-watcher",
+        "title": "Watcher",
+        "description": "The daemon that watches asynchronous tasks and tells their changes.",
+        "tags": ["watcher"],
+        "schemaVersion": 38,
+        "version": 1,
+        "editable": True,
+        "graphTooltip": 1,
+        "refresh": "30s",
+        "time": {"from": "now-6h", "to": "now"},
+        "templating": {
+            "list": [
+                {
+                    "name": "datasource",
+                    "label": "Data source",
+                    "type": "datasource",
+                    "query": "prometheus",
+                    "current": {},
+                },
+                _variable("job", "Job", "label_values(watcher_build_info, job)", several=False),
+                _variable(
+                    "instance", "Instance", 'label_values(watcher_build_info{job=~"$job"}, instance)', several=True
+                ),
+            ]
+        },
+        "annotations": {
+            "list": [
+                {
+                    "name": "Restarts",
+                    "datasource": _SOURCE,
+                    "enable": True,
+                    "iconColor": "orange",
+                    "expr": f"changes({_metric('process_start_time_seconds')}[$__rate_interval]) > 0",
+                    "titleFormat": "Restart",
+                    "textFormat": "{{instance}}",
+                }
+            ]
+        },
+        "panels": _laid_out(),
+    }
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(dashboard(), indent=2, ensure_ascii=False) + "\n")
