@@ -1,0 +1,101 @@
+"""Writes what the chart repeats: the schema of `config:`, the dashboard, the alert rules, and the table of values.
+
+python charts/generate.py    (the table needs readme-generator, which .ci/install brings)
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from watcher import configuration
+
+ROOT = Path(__file__).parents[1]
+CHART = ROOT / "charts/watcher"
+COPIES = ("config/grafana/watcher.json", "config/prometheus/watcher-rules.yaml")
+
+_NOISE = frozenset({"title", "default", "description"})
+
+Json = dict[str, Any]
+
+
+def _secret(shape: Mapping[str, Any]) -> bool:
+    """Return whether a value of this shape is, or holds, what nobody should read."""
+    within = [shape.get("items"), shape.get("additionalProperties"), *shape.get("anyOf", ())]
+    return any(isinstance(one, Mapping) and one.get("writeOnly") for one in (shape, *within))
+
+
+def _without_secrets(shape: Any, kind: str | None = None) -> Any:
+    """Return `shape` without noise, and without the keys that would put a secret into a config map.
+
+    A webhook's address may stand there; Slack's and the heartbeat's are secrets by themselves.
+    """
+    if isinstance(shape, list):
+        return [_without_secrets(one) for one in shape]
+    if not isinstance(shape, dict):
+        return shape
+    properties = shape.get("properties", {})
+    kind = properties.get("type", {}).get("const", kind)
+    lean = {name: _without_secrets(one) for name, one in shape.items() if name not in {*_NOISE, "properties"}}
+    if properties:
+        lean["properties"] = {
+            name: {"type": "string"} if name == "url" and kind == "webhook" else _without_secrets(one)
+            for name, one in properties.items()
+            if not _secret(one) or (name == "url" and kind == "webhook")
+        }
+    return lean
+
+
+def _by_type(kinds: list[Json]) -> Json:
+    """Return the shape of one of several kinds, so that what is wrong is said of the kind that was meant."""
+    if len(kinds) == 1:
+        return kinds[0]
+    names = [kind["properties"]["type"]["const"] for kind in kinds]
+    return {
+        "type": "object",
+        "required": ["name", "type"],
+        "properties": {"type": {"enum": names}},
+        "allOf": [
+            {"if": {"properties": {"type": {"const": name}}}, "then": kind}
+            for name, kind in zip(names, kinds, strict=True)
+        ],
+    }
+
+
+def config_schema() -> Json:
+    """Return the schema of `config:`: the daemon's own, without secrets, in JSON Schema's draft 7."""
+    shape: Json = _without_secrets(configuration.schema())
+    del shape["$schema"]
+    for name in ("sources", "channels"):
+        shape["properties"][name]["items"] = _by_type(shape["properties"][name]["items"]["anyOf"])
+    return shape
+
+
+def values_schema() -> Json:
+    """Return the schema of all values: what is written by hand, with `config` brought up to date."""
+    shape: Json = json.loads((CHART / "values.schema.json").read_text())
+    shape["properties"]["config"] = config_schema()
+    return shape
+
+
+def write_table(readme: Path) -> None:
+    """Write the table of values into `readme`."""
+    generator = shutil.which("readme-generator", path=str(ROOT / ".tools/bin")) or "readme-generator"
+    subprocess.run(  # noqa: S603  # our own files
+        [generator, "--values", CHART / "values.yaml", "--readme", readme], check=True, stdout=subprocess.DEVNULL
+    )
+
+
+def main() -> None:
+    """Write everything."""
+    for name in COPIES:
+        shutil.copy(ROOT / name, CHART / "files")
+    (CHART / "values.schema.json").write_text(json.dumps(values_schema(), indent=2) + "\n")
+    write_table(CHART / "README.md")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+{{- define "watcher.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "watcher.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "watcher.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "watcher.selector" -}}
+app.kubernetes.io/name: {{ include "watcher.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "watcher.labels" -}}
+{{- $ours := dict
+      "app.kubernetes.io/name" (include "watcher.name" .)
+      "app.kubernetes.io/instance" .Release.Name
+      "app.kubernetes.io/version" .Chart.AppVersion
+      "app.kubernetes.io/managed-by" .Release.Service
+      "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version) -}}
+{{- mergeOverwrite (dict) .Values.commonLabels $ours | toYaml -}}
+{{- end -}}
+
+{{/* What every object's metadata holds: name, namespace, labels, annotations. Takes the root and, at will, `suffix`, `labels`, `annotations`. */}}
+{{- define "watcher.metadata" -}}
+{{- $root := .root -}}
+name: {{ include "watcher.fullname" $root }}{{ .suffix }}
+namespace: {{ $root.Release.Namespace }}
+labels:
+  {{- mergeOverwrite (dict) (default (dict) .labels) (include "watcher.labels" $root | fromYaml) | toYaml | nindent 2 }}
+{{- with mergeOverwrite (dict) $root.Values.commonAnnotations (default (dict) .annotations) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "watcher.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "watcher.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "watcher.image" -}}
+{{- with .Values.image -}}
+{{- if .registry }}{{ .registry }}/{{ end }}{{ .repository }}
+{{- if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The API's port where it listens for more than the pod itself, else nothing. */}}
+{{- define "watcher.apiPort" -}}
+{{- $server := default (dict) .Values.config.server -}}
+{{- $host := default "127.0.0.1" $server.host -}}
+{{- if not (or (hasPrefix "127." $host) (eq $host "::1") (eq $host "localhost")) -}}
+{{- default 8080 $server.port | int -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "watcher.telemetryPort" -}}
+{{- default 9464 .Values.config.telemetry.port | int -}}
+{{- end -}}
+
+{{/* What no schema can check, or a caller has told Helm not to. */}}
+{{- define "watcher.checked" -}}
+{{- if gt (int .Values.replicaCount) 1 -}}
+{{- fail "replicaCount: two watchers cannot share one SQLite file; 1 is the most" -}}
+{{- end -}}
+{{- if not .Values.config.telemetry -}}
+{{- fail "config.telemetry: the probes and Prometheus need this listener" -}}
+{{- end -}}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
+{{- fail "podMonitor.enabled: the service monitor scrapes the same pod already; enable one of the two" -}}
+{{- end -}}
+{{- end -}}
