@@ -39,7 +39,21 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *("run", "demo", "add", "ls", "show", "rm", "wait", "deliveries", "retry", "replay", "channels", "config"),
+        *(
+            "run",
+            "healthcheck",
+            "demo",
+            "add",
+            "ls",
+            "show",
+            "rm",
+            "wait",
+            "deliveries",
+            "retry",
+            "replay",
+            "channels",
+            "config",
+        ),
         *("tasks", "batches", "cancel-batch", "confirm-uploads", "kill"),
     ],
 )
@@ -47,6 +61,13 @@ def test_every_command_has_help(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
     assert "Usage: watcher" in done.stdout
+
+
+def test_a_daemon_that_is_not_there_is_not_healthy() -> None:
+    done = run("healthcheck", MIXPEEK_API_KEY="sk", WATCHER_SERVER__PORT="1")
+    assert done.returncode == 1
+    assert done.stdout == "http://127.0.0.1:1: refused: no watcher answers there\n"
+    assert "name the daemon with --url" in refused(2, "healthcheck", MIXPEEK_API_KEY="sk", WATCHER_SERVER__PORT="0")
 
 
 def test_usage_errors_are_one_line_and_exit_2() -> None:

@@ -1,6 +1,7 @@
 """What users are promised, held against the installed command."""
 
 import asyncio
+import base64
 import json
 import signal
 from collections import defaultdict
@@ -351,3 +352,40 @@ async def test_ten_thousand_tasks_make_no_more_series_than_ten(site: Site) -> No
         few = await exposed(daemon, 10)
         many = await exposed(daemon, 10_000)
     assert many.keys() == few.keys()
+
+
+async def test_no_secret_is_logged_shown_or_handed_over_as_an_argument(site: Site, tmp_path: Path) -> None:
+    canary = "canary-7f3a9c"
+    secret = "whsec_" + base64.b64encode(canary.encode() * 3).decode()
+    for name, text in {"key": canary, "token": canary, "secret": secret, "url": f"{site.hook}?{canary}"}.items():
+        (tmp_path / name).write_text(text)
+    backend = {
+        "name": "backend",
+        "type": "webhook",
+        "url_file": f"{tmp_path}/url",
+        "secrets_file": f"{tmp_path}/secret",
+    }
+    slack = {"name": "alerts", "type": "slack", "url": f"http://127.0.0.1:1/{canary}"}
+    settings = {
+        "MIXPEEK_API_KEY": "",
+        "WATCHER_SOURCES": json.dumps(
+            [{"api_key_file": f"{tmp_path}/key", "base_url": site.environ["MIXPEEK_BASE_URL"]}]
+        ),
+        "WATCHER_CHANNELS": json.dumps([backend, slack]),
+        "WATCHER_ROUTES": json.dumps([{"channels": ["backend", "alerts"]}]),
+        "WATCHER_SERVER__API_TOKEN_FILE": f"{tmp_path}/token",
+        "WATCHER_LOG__LEVEL": "debug",
+    }
+    site.upstream.set("task_1", "FAILED")
+    async with site.daemon(**settings) as daemon:
+        token = {"authorization": f"Bearer {canary}"}
+        await add(daemon, "task_1", headers=token)  # a wrong key: upstream answers 401
+        async with httpx.AsyncClient(base_url=daemon.url, trust_env=False, headers=token) as client:
+            await site.until(lambda: any("401" in line for line in daemon.log))
+            exposed = [
+                (await client.get(path)).text for path in ("/metrics", "/healthz", "/v1/watches", "/v1/deliveries")
+            ]
+        exposed.append(await anyio.Path(f"/proc/{daemon.process.pid}/cmdline").read_text())
+        assert await daemon.stop() == 0
+    for form in (canary, secret, secret.removeprefix("whsec_")):
+        assert form not in "\n".join([*exposed, *daemon.log])

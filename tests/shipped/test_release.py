@@ -1,4 +1,4 @@
-"""What is released: one version everywhere, a wheel and a source distribution that install, and locks that are up to date."""
+"""What is released: one version everywhere, a wheel, and a source distribution that makes the same wheel."""
 
 import re
 import sys
@@ -42,7 +42,8 @@ def test_the_wheel_holds_the_program_and_nothing_else(dist: Path) -> None:
 
 def test_the_same_wheel_comes_from_the_source_distribution(dist: Path, tmp_path: Path) -> None:
     (source,) = dist.glob("*.tar.gz")
-    tarfile.open(source).extractall(tmp_path, filter="data")
+    with tarfile.open(source) as archive:
+        archive.extractall(tmp_path, filter="data")
     (unpacked,) = tmp_path.iterdir()
     assert {"CHANGELOG.md", "LICENSE", "README.md", "config", "docs"} <= {one.name for one in unpacked.iterdir()}
     run(
