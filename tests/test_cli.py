@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy() -> None:
             "channels",
             "config",
         ),
-        *("tasks", "batches", "cancel-batch", "confirm-uploads", "kill"),
+        *("tasks", "batches", "cancel-batch", "confirm-uploads", "kill", "sign", "verify"),
     ],
 )
 def test_every_command_has_help(command: str) -> None:
@@ -188,3 +188,26 @@ def test_a_file_of_uploads_that_is_not_there_is_one_line() -> None:
 def test_filters_that_are_no_json_object_are_a_usage_error() -> None:
     assert "--filters is not JSON" in refused(2, "tasks", "--filters", "{")
     assert "--filters is not a JSON object" in refused(2, "tasks", "--filters", "[]")
+
+
+def test_what_is_signed_is_verified(tmp_path: Path) -> None:
+    (tmp_path / "secrets").write_text(f"whsec_{'QUJD' * 11}\n{SECRET} until=2126-12-01T00:00:00Z\n")
+    signed = run("sign", "--secrets-file", str(tmp_path / "secrets"), stdin='{"type": "task.failed"}').stdout
+    lines = [part for line in signed.splitlines() for part in ("-H", line)]
+    body = '{"type": "task.failed"}'
+    assert [line.partition(":")[0] for line in signed.splitlines()] == [
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+    ]
+    good = run("verify", *lines, stdin=body, WATCHER_WEBHOOK_SECRETS=SECRET)
+    assert (good.returncode, good.stdout) == (0, "ok: signed by secret 1\n")
+    bad = run("verify", *lines, stdin=body + " ", WATCHER_WEBHOOK_SECRETS=SECRET)
+    assert (bad.returncode, bad.stdout.partition(":")[0]) == (1, "refused")
+
+
+def test_signing_without_a_secret_or_with_a_bad_one_is_one_line_and_exit_2() -> None:
+    assert "there is no secret" in refused(2, "sign")
+    assert "24 to 64" in refused(2, "sign", WATCHER_WEBHOOK_SECRETS="whsec_QUJD")
+    assert "public key" in refused(2, "sign", WATCHER_WEBHOOK_SECRETS="whpk_QUJD")
+    assert "32" in refused(2, "verify", WATCHER_WEBHOOK_SECRETS="whpk_QUJD")

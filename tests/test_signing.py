@@ -3,6 +3,8 @@
 import base64
 import datetime
 import json
+import time
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,8 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import SECRET
-from watcher.signing import Signer, parse_secret
+from watcher.signing import Signer, VerificationError, parse_secret, split_secrets, verify
 
+# The vector of an asymmetric key that the public libraries are tested with.
+PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+PUBLIC = "whpk_" + base64.b64encode(base64.b64decode(PRIVATE.removeprefix("whsk_"))[32:]).decode()
+V1A = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
 OTHER = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 payloads = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -73,15 +79,104 @@ def test_another_key_does_not_verify_and_either_of_two_does() -> None:
 def test_secrets_have_24_to_64_bytes(key: bytes) -> None:
     text = base64.b64encode(key).decode()
     if 24 <= len(key) <= 64:
-        assert parse_secret(f"whsec_{text}") == parse_secret(text) == key
+        assert parse_secret(f"whsec_{text}").sign(b"x") == parse_secret(text).sign(b"x")
     else:
         with pytest.raises(ValueError, match="24 to 64"):
             parse_secret(f"whsec_{text}")
 
 
-@pytest.mark.parametrize("text", ["whsec_ä", "not base64!", "whsk_" + "A" * 88, "whsec_AAA"])
-def test_what_is_no_secret_is_refused_without_being_shown(text: str) -> None:
-    with pytest.raises(ValueError, match=r"base64|asymmetric") as caught:
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("whsec_ä", "base64"),
+        ("whsec_AAA", "base64"),
+        ("not-base64!", "base64"),
+        ("whsk_" + "A" * 88, "66 bytes"),
+        (PRIVATE[:-10] + "AAAAAAAA==", "do not belong together"),
+        (PUBLIC, "public key"),
+        (f"{SECRET} till=2026-12-01T00:00:00Z", "something else"),
+        (f"{SECRET} until=soon", "no RFC 3339 time"),
+    ],
+)
+def test_what_is_no_secret_is_refused_without_being_shown(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why) as caught:
         parse_secret(text)
-    assert text not in str(caught.value)
+    assert text.partition(" ")[0] not in str(caught.value)
     assert SECRET not in repr(Signer([SECRET]))
+
+
+# Asymmetric
+
+
+def test_an_asymmetric_secret_signs_as_the_specification_has_it() -> None:
+    signed = Signer([PRIVATE]).sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert signed == V1A
+
+
+def test_both_kinds_sign_in_the_order_they_are_given() -> None:
+    signed = headers([PRIVATE, SECRET], b"{}")
+    assert [one.partition(",")[0] for one in signed["webhook-signature"].split()] == ["v1a", "v1"]
+    standardwebhooks.Webhook(SECRET).verify(b"{}", signed)
+    svix.Webhook(SECRET).verify(b"{}", signed)
+    for secret in (SECRET, PRIVATE, PUBLIC):
+        assert verify([secret], signed, b"{}", float(signed["webhook-timestamp"])) == 0
+
+
+# Rotation
+
+
+def test_a_secret_signs_until_its_end_date() -> None:
+    end = 1_800_000_000
+    moment = datetime.datetime.fromtimestamp(end, datetime.UTC).isoformat()
+    signer = Signer([OTHER, f"{SECRET} until={moment}"])
+    assert len(signer.sign("msg_1", end - 1, b"{}").split()) == 2
+    assert signer.sign("msg_1", end, b"{}") == Signer([OTHER]).sign("msg_1", end, b"{}")
+
+
+def test_one_secret_has_to_be_without_an_end() -> None:
+    with pytest.raises(ValueError, match="one has to be without"):
+        Signer([f"{SECRET} until=2126-12-01T00:00:00Z"])
+
+
+def test_secrets_are_separated_by_white_space_or_commas_and_keep_their_end_dates() -> None:
+    text = f"{OTHER}\n{SECRET} until=2026-12-01T00:00:00Z, {PRIVATE}\n"
+    assert split_secrets(text) == [OTHER, f"{SECRET} until=2026-12-01T00:00:00Z", PRIVATE]
+
+
+# Verifying
+
+
+@given(body=st.binary(max_size=200), secret=st.sampled_from([SECRET, PRIVATE]), place=st.integers(0, 199))
+def test_what_is_signed_verifies_and_what_is_changed_does_not(body: bytes, secret: str, place: int) -> None:
+    signed = headers([secret], body, timestamp=1_800_000_000)
+    assert verify([OTHER, secret], signed, body, 1_800_000_299.0) == 1
+    with pytest.raises(VerificationError, match="no signature"):
+        verify([secret], signed, body[:place] + b"x" + body[place:], 1_800_000_000.0)
+    with pytest.raises(VerificationError, match="s off"):
+        verify([secret], signed, body, 1_800_000_301.0)
+
+
+@given(st.dictionaries(st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature"]), st.text()))
+def test_any_headers_are_refused_with_a_reason(made_up: dict[str, str]) -> None:
+    for secret in (SECRET, PUBLIC):
+        with pytest.raises(VerificationError):
+            verify([secret], made_up, b"{}", 0.0)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/St_Johns"])
+def test_a_thousand_payloads_verify_wherever_the_clock_hangs(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        random = Random(zone)
+        for number in range(334):
+            body = json.dumps(
+                {"number": number, "text": "".join(map(chr, random.sample(range(32, 0xD7FF), 20)))}
+            ).encode()
+            signed = headers([OTHER, SECRET, PRIVATE], body, f"msg_{number}")
+            standardwebhooks.Webhook(SECRET).verify(body, signed)
+            svix.Webhook(OTHER).verify(body, signed)
+            assert verify([PUBLIC], signed, body, time.time()) == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -12,7 +12,8 @@ import click
 from watcher import __version__
 from watcher.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
 from watcher.options import client_at, json_option, token, url_option
-from watcher.upstream_cli import VERBS
+from watcher.signing_cli import VERBS as SIGNING_VERBS
+from watcher.upstream_cli import VERBS as UPSTREAM_VERBS
 
 if TYPE_CHECKING:
     from watcher.checks import Verdict
@@ -277,7 +278,7 @@ def replay(channel: str, since: str, until: str | None, url: str) -> None:
     click.echo(f"{queued} queued")
 
 
-for verb in VERBS:
+for verb in (*UPSTREAM_VERBS, *SIGNING_VERBS):
     cli.add_command(verb)
 
 

@@ -32,6 +32,7 @@ from watcher.settings import (
     TelemetrySettings,
     is_loopback,
 )
+from watcher.signing import bare, split_secrets
 
 DEFAULT_FILE = Path("/etc/watcher/watcher.yaml")
 _DEFAULT_STORE = Path("/var/lib/watcher/watcher.db")
@@ -180,7 +181,7 @@ class _Reading:
         """Return the channels of a daemon that has none configured, from the variables made for that."""
         channels: list[Any] = []
         if url := self._environ.get("WATCHER_WEBHOOK_URL"):
-            secrets = self._environ.get("WATCHER_WEBHOOK_SECRETS", "").replace(",", " ").split()
+            secrets = split_secrets(self._environ.get("WATCHER_WEBHOOK_SECRETS", ""))
             if not secrets:
                 self._problems.append("WATCHER_WEBHOOK_SECRETS: is missing; a webhook is signed with whsec_…")
                 return []
@@ -256,7 +257,7 @@ class _Reading:
             if name in values:
                 self._problem((*place, key), f"give either {name} or {key}, not both")
             elif (text := self._secret_file(file, (*place, key))) is not None:
-                values[name] = text.replace(",", " ").split() if several else text
+                values[name] = split_secrets(text) if several else text
         return values
 
     def _secret_file(self, file: object, place: Place) -> str | None:
@@ -319,7 +320,7 @@ def secret_values(settings: Settings) -> set[str]:
         for value in dict(section or {}).values():
             parts = value if isinstance(value, tuple) else value.values() if isinstance(value, dict) else (value,)
             found |= {part.get_secret_value() for part in parts if isinstance(part, SecretStr)}
-    return found | {secret.removeprefix("whsec_") for secret in found}
+    return found | {bare(secret) for secret in found}
 
 
 def masked(settings: Settings) -> dict[str, Any]:

@@ -25,6 +25,11 @@ def _valid_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _one_without_end(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    Signer(secret.get_secret_value() for secret in secrets)
+    return secrets
+
+
 def _own_headers_only(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
@@ -42,7 +47,11 @@ class Settings(ChannelSettings):
 
     type: Literal["webhook"] = "webhook"
     url: SecretUrl
-    secrets: Annotated[tuple[Annotated[SecretStr, AfterValidator(_valid_secret)], ...], Field(min_length=1)]
+    secrets: Annotated[
+        tuple[Annotated[SecretStr, AfterValidator(_valid_secret)], ...],
+        Field(min_length=1),
+        AfterValidator(_one_without_end),
+    ]
     headers: Annotated[dict[str, SecretStr], AfterValidator(_own_headers_only)] = Field(default_factory=dict)
 
 
