@@ -45,6 +45,8 @@ DELIVERY_GRACE = 10.0
 """Seconds that deliveries in flight are given at the end."""
 RETIRE_EVERY = 600.0
 """Seconds between two rounds of removing what is older than the retention."""
+SECRETS_LOOKED_AT_EVERY = 2.0
+"""Seconds between two looks at whether a file that holds a secret has changed."""
 
 _SOURCE_CONNECTIONS = 64
 _NEEDS_RESTART = ("store", "server", "telemetry")
@@ -397,15 +399,41 @@ def _load(config: Path | None, environ: Mapping[str, str]) -> Settings:
 
 async def _process(settings: Settings, load: Callable[[], Settings]) -> None:
     give, orders = anyio.create_memory_object_stream[Settings](1)
+    reading = _Reading(settings, load)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(_obey_signals, settings, load, give)
+        await tasks.start(_obey_signals, reading, give, name="signals")
+        tasks.start_soon(_follow_secrets, reading, give, name="secrets")
         await serve(settings, orders)
         tasks.cancel_scope.cancel()
 
 
+class _Reading:
+    """Reads the configuration again, with what only a restart can change left as it was."""
+
+    def __init__(self, settings: Settings, load: Callable[[], Settings]) -> None:
+        self._first = settings
+        self._load = load
+        self.secret_files = settings.secret_files
+
+    def again(self) -> Settings | None:
+        """Return the settings as they are now, None where they cannot be used; says which."""
+        try:
+            reloaded = self._load()
+        except ConfigurationError as error:
+            for problem in error.problems:
+                logger.error("nothing was changed: %s", problem)
+            return None
+        kept = {name: getattr(self._first, name) for name in _NEEDS_RESTART}
+        for name, value in kept.items():
+            if getattr(reloaded, name) != value:
+                logger.warning("a change to %s needs a restart; it stays as it was", name)
+        logger.info("the configuration was read again")
+        self.secret_files = reloaded.secret_files
+        return reloaded.model_copy(update=kept)
+
+
 async def _obey_signals(
-    settings: Settings,
-    load: Callable[[], Settings],
+    reading: _Reading,
     orders: MemoryObjectSendStream[Settings],
     *,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
@@ -415,7 +443,7 @@ async def _obey_signals(
         task_status.started()
         async for number in signals:
             if number == signal.SIGHUP:
-                if not stopping and (reloaded := _reload(settings, load)) is not None:
+                if not stopping and (reloaded := reading.again()) is not None:
                     await orders.send(reloaded)
             elif stopping:
                 os._exit(128 + number)  # a second one: at once, whatever is under way; the store survives that
@@ -425,17 +453,27 @@ async def _obey_signals(
                 orders.close()
 
 
-def _reload(settings: Settings, load: Callable[[], Settings]) -> Settings | None:
-    """Return the settings as they are now, with what only a restart can change left as it was."""
-    try:
-        reloaded = load()
-    except ConfigurationError as error:
-        for problem in error.problems:
-            logger.error("nothing was changed: %s", problem)
-        return None
-    kept = {name: getattr(settings, name) for name in _NEEDS_RESTART}
-    for name, value in kept.items():
-        if getattr(reloaded, name) != value:
-            logger.warning("a change to %s needs a restart; it stays as it was", name)
-    logger.info("the configuration was read again")
-    return reloaded.model_copy(update=kept)
+async def _follow_secrets(reading: _Reading, orders: MemoryObjectSendStream[Settings]) -> None:
+    """Read the configuration again when a file that holds a secret has changed."""
+    seen = await _stamps(reading.secret_files)
+    with suppress(anyio.ClosedResourceError):  # stopping
+        while True:
+            await anyio.sleep(SECRETS_LOOKED_AT_EVERY)
+            files = reading.secret_files
+            if (stamps := await _stamps(files)) != seen:
+                logger.info("a file that holds a secret has changed")
+                if (reloaded := reading.again()) is not None:
+                    await orders.send(reloaded)
+            seen = stamps if files == reading.secret_files else await _stamps(reading.secret_files)
+
+
+async def _stamps(files: Iterable[Path]) -> Mapping[Path, tuple[int, int] | None]:
+    """Return what tells a changed file from one that is the same; Kubernetes swaps a link."""
+    found: dict[Path, tuple[int, int] | None] = {}
+    for file in files:
+        try:
+            status = await anyio.Path(file).stat()
+            found[file] = (status.st_ino, status.st_mtime_ns)
+        except OSError:
+            found[file] = None
+    return found

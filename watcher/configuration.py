@@ -108,6 +108,7 @@ class _Reading:
         self._environ = environ
         self._problems: list[str] = []
         self._from_environment: dict[str, Any] = {}
+        self._secret_files: set[Path] = set()
 
     def settings(self) -> Settings:
         values = self._merged()
@@ -128,7 +129,7 @@ class _Reading:
         if sources == []:
             self._problem(("sources",), "at least one is needed")
         self._stop_if_wrong()
-        complete = Settings(**settings)
+        complete = Settings(**settings, secret_files=frozenset(self._secret_files))
         self._problems += _contradictions(complete)
         self._stop_if_wrong()
         return complete
@@ -271,6 +272,7 @@ class _Reading:
         if not text or len(content) > _FILE_LIMIT:
             self._problem(place, f"{file} is {'too long for a secret' if text else 'empty'}")
             return None
+        self._secret_files.add(Path(str(file)))
         return text
 
     # Saying
@@ -329,7 +331,7 @@ def masked(settings: Settings) -> dict[str, Any]:
     for name, value in settings:
         if isinstance(value, tuple):
             shown[name] = [item.model_dump(mode="json") for item in value]
-        elif value is not None:
+        elif isinstance(value, BaseModel):
             shown[name] = value.model_dump(mode="json")
     return shown
 

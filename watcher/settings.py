@@ -5,6 +5,7 @@ Durations are numbers of seconds or text such as `500ms`, `30s`, `5m`, `2h`, `7d
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -229,7 +230,10 @@ class LogSettings(Model):
 
 
 class Settings(Model):
-    """Everything the daemon is told. `sources` and `channels` hold the implementations' own settings."""
+    """Everything the daemon is told. `sources` and `channels` hold the implementations' own settings.
+
+    `secret_files` are those that secrets were read from.
+    """
 
     sources: Annotated[tuple[SourceSettings, ...], Field(min_length=1)]
     polling: PollingSettings = PollingSettings()
@@ -241,3 +245,4 @@ class Settings(Model):
     telemetry: TelemetrySettings | None = None
     heartbeat: HeartbeatSettings | None = None
     log: LogSettings = LogSettings()
+    secret_files: frozenset[Path] = frozenset()

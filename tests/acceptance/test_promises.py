@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.acceptance.daemon import PATIENCE, Daemon, Site, add, site_in
+from tests.examples import SECRET
 from watcher.demo.upstream import answers, cut_off, hangs, resets
 
 pytestmark = pytest.mark.anyio
@@ -389,3 +390,24 @@ async def test_no_secret_is_logged_shown_or_handed_over_as_an_argument(site: Sit
         assert await daemon.stop() == 0
     for form in (canary, secret, secret.removeprefix("whsec_")):
         assert form not in "\n".join([*exposed, *daemon.log])
+
+
+async def test_a_secret_that_changes_in_its_file_signs_without_a_restart(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "secrets"
+    file.write_text("whsec_" + base64.b64encode(bytes(32)).decode())
+    backend = {"name": "backend", "type": "webhook", "url": site.hook, "secrets_file": str(file)}
+    site.upstream.set("task_1", "PENDING")
+    site.upstream.set("task_2", "PENDING")
+    async with site.daemon(WATCHER_CHANNELS=json.dumps([backend])) as daemon:
+        await add(daemon, "task_1")
+        await site.until(lambda: site.receiver.received)
+        file.write_text("whsec_no")
+        await site.until(lambda: any("nothing was changed" in line for line in daemon.log))
+        fresh = tmp_path / "fresh"
+        fresh.write_text(SECRET)
+        fresh.rename(file)
+        await site.until(lambda: any("was read again" in line for line in daemon.log))
+        await add(daemon, "task_2")
+        await site.until(lambda: any(one.verified for one in site.receiver.received))
+        assert await daemon.stop() == 0
+    assert not site.receiver.received[0].verified
