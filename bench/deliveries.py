@@ -55,7 +55,7 @@ async def fill(store: Store, count: int) -> None:
 
 def change(watch: Watch, at: float) -> Change:
     """Return the first transition of `watch`, with a body of about 1 KB."""
-    told = task_event(watch, _SEEN, sequence=1, at=at, event_id=new_event_id(), channels=("backend",))
+    told = task_event(watch, _SEEN, namespace=None, sequence=1, at=at, event_id=new_event_id(), channels=("backend",))
     return Change(watch=replace(watch, status="IN_PROGRESS", sequence=1), expected_sequence=0, event=told)
 
 

@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy() -> None:
             "channels",
             "config",
         ),
-        *("tasks", "batches", "cancel-batch", "confirm-uploads", "kill", "sign", "verify"),
+        *("tasks", "batches", "cancel-batch", "confirm-uploads", "kill", "sign", "verify", "routes"),
     ],
 )
 def test_every_command_has_help(command: str) -> None:
@@ -211,3 +211,32 @@ def test_signing_without_a_secret_or_with_a_bad_one_is_one_line_and_exit_2() -> 
     assert "24 to 64" in refused(2, "sign", WATCHER_WEBHOOK_SECRETS="whsec_QUJD")
     assert "public key" in refused(2, "sign", WATCHER_WEBHOOK_SECRETS="whpk_QUJD")
     assert "32" in refused(2, "verify", WATCHER_WEBHOOK_SECRETS="whpk_QUJD")
+
+
+def test_routes_test_says_who_would_be_told_and_why_not(tmp_path: Path) -> None:
+    channels = [{"name": name, "type": "slack", "url": "http://127.0.0.1:1/"} for name in ("alerts", "search")]
+    routes = [
+        {"channels": ["alerts"], "statuses": ["FAILED"]},
+        {"channels": ["search"], "labels": {"team": "search"}, "initial": True},
+    ]
+    settings = {
+        "MIXPEEK_API_KEY": "sk",
+        "WATCHER_CHANNELS": json.dumps(channels),
+        "WATCHER_ROUTES": json.dumps(routes),
+    }
+
+    def said(*arguments: str) -> str:
+        done = run("routes", "test", *arguments, **settings)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert said("--status", "FAILED", "--label", "team=search").splitlines() == [
+        "routes[0] to alerts: yes",
+        "routes[1] to search: yes",
+        "task.failed is told to alerts, search",
+    ]
+    assert "routes[1] to search: no: the label team is not search" in said("--status", "FAILED")
+    assert "task.pending is told to search" in said("--status", "PENDING", "--label", "team=search")
+    assert "source.unreachable is told to nobody" in said("--event", "source.unreachable")
+    assert json.loads(said("--status", "FAILED", "--json"))["channels"] == ["alerts"]
+    assert "either --status or --event" in refused(2, "routes", "test", **settings)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.examples import observed
 from watcher.model import Observation, TaskKey, Watch, event_type
-from watcher.payload import new_event_id, task_event, trouble_event
+from watcher.payload import namespace_of, new_event_id, task_event, trouble_event
 
 WATCH = Watch(
     key=TaskKey("mixpeek", "task_1"), labels={"team": "search"}, status="IN_PROGRESS", sequence=2, added_at=1000.0
@@ -22,7 +22,9 @@ def seen(**task: Any) -> Observation:
 
 
 def body(**task: Any) -> dict[str, Any]:
-    told = task_event(WATCH, seen(**task), sequence=3, at=1063.5, event_id="msg_1", channels=())
+    answer = seen(**task)
+    namespace = namespace_of(WATCH, answer)
+    told = task_event(WATCH, answer, namespace=namespace, sequence=3, at=1063.5, event_id="msg_1", channels=())
     decoded: dict[str, Any] = json.loads(told.body)
     return decoded
 
@@ -59,15 +61,7 @@ def test_fields_nobody_has_heard_of_are_passed_on_behind_the_known_ones() -> Non
 
 def test_the_namespace_is_the_watchs_else_the_tasks() -> None:
     assert body(additional_data={"namespace_id": "ns_1"})["data"]["namespace"] == "ns_1"
-    told = task_event(
-        replace(WATCH, namespace="own"),
-        seen(additional_data={"namespace_id": "ns_1"}),
-        sequence=3,
-        at=1.0,
-        event_id="msg_1",
-        channels=(),
-    )
-    assert json.loads(told.body)["data"]["namespace"] == "own"
+    assert namespace_of(replace(WATCH, namespace="own"), seen(additional_data={"namespace_id": "ns_1"})) == "own"
     assert body(additional_data=[1])["data"]["namespace"] is None
 
 

@@ -13,7 +13,7 @@ def watch(status: str | None = "IN_PROGRESS", **labels: str) -> Watch:
 
 def heard(route: dict[str, Any], status: str = "FAILED", task_type: str | None = "api_x", **labels: str) -> bool:
     routing = Routing([RouteSettings(channels=("c",), **route)], ["c"])
-    return routing.for_transition(watch(**labels), status, task_type) == ("c",)
+    return routing.for_transition(watch(**labels), status, task_type, "ns_1") == ("c",)
 
 
 def test_each_condition_has_to_hold() -> None:
@@ -28,14 +28,19 @@ def test_each_condition_has_to_hold() -> None:
     assert heard({"labels": {"team": "search"}}, team="search", tier="1")
     assert not heard({"labels": {"team": "search"}}, team="ads")
     assert not heard({"labels": {"team": "search"}})
+    assert heard({"previous_statuses": ["in_*"]})
+    assert not heard({"previous_statuses": ["PENDING"]})
+    assert heard({"sources": ["mixpeek"], "namespaces": ["ns_*"]})
+    assert not heard({"sources": ["other"]})
+    assert not heard({"namespaces": ["ns_2"]})
 
 
 def test_a_first_status_is_told_where_it_is_an_end_or_asked_for() -> None:
     plain = Routing([RouteSettings(channels=("c",))], ["c"])
     asking = Routing([RouteSettings(channels=("c",), initial=True)], ["c"])
-    assert plain.for_transition(watch(None), "PENDING", None) == ()
-    assert plain.for_transition(watch(None), "FAILED", None) == ("c",)
-    assert asking.for_transition(watch(None), "PENDING", None) == ("c",)
+    assert plain.for_transition(watch(None), "PENDING", None, None) == ()
+    assert plain.for_transition(watch(None), "FAILED", None, None) == ("c",)
+    assert asking.for_transition(watch(None), "PENDING", None, None) == ("c",)
 
 
 def test_each_matching_route_adds_its_channels_once_in_the_configured_order() -> None:
@@ -49,3 +54,9 @@ def test_a_condition_on_what_a_notice_does_not_have_does_not_match_and_a_channel
         ["a", "b", "c"],
     )
     assert routing.for_notice("channel.failing", "channel a") == ("b",)
+
+
+def test_a_notice_about_a_source_has_a_source() -> None:
+    routing = Routing([RouteSettings(channels=("a",), events=("source.*",), sources=("mix*",))], ["a"])
+    assert routing.for_notice("source.unreachable", "source mixpeek") == ("a",)
+    assert routing.for_notice("source.unreachable", "source other") == ()

@@ -11,7 +11,8 @@ import click
 
 from watcher import __version__
 from watcher.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
-from watcher.options import client_at, json_option, token, url_option
+from watcher.options import client_at, config_option, json_option, label_option, labels_of, token, url_option
+from watcher.routes_cli import routes
 from watcher.signing_cli import VERBS as SIGNING_VERBS
 from watcher.upstream_cli import VERBS as UPSTREAM_VERBS
 
@@ -25,11 +26,7 @@ USAGE = 2
 _WATCH_COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
 _DELIVERY_COLUMNS = ("id", "channel", "type", "task_id", "state", "attempts", "last_error", "created")
 
-config_option = click.option(
-    "-c", "--config", type=click.Path(path_type=Path), help="The configuration; default WATCHER_CONFIG, else /etc."
-)
 source_option = click.option("--source", help="The source; default the first one configured.")
-label_option = click.option("--label", "labels", multiple=True, metavar="K=V", help="May be repeated.")
 
 
 def main() -> None:
@@ -148,7 +145,7 @@ def list_watches(statuses: Sequence[str], state: str | None, labels: Sequence[st
     """List the watchlist."""
     from watcher.terminal import ago, print_json, print_table
 
-    wanted = [f"{name}:{value}" for name, value in _labels(labels).items()]
+    wanted = [f"{name}:{value}" for name, value in labels_of(labels).items()]
     items = [*client_at(url).watches(status=list(statuses), state=state, label=wanted)]
     if as_json:
         print_json(items)
@@ -278,7 +275,7 @@ def replay(channel: str, since: str, until: str | None, url: str) -> None:
     click.echo(f"{queued} queued")
 
 
-for verb in (*UPSTREAM_VERBS, *SIGNING_VERBS):
+for verb in (*UPSTREAM_VERBS, *SIGNING_VERBS, routes):
     cli.add_command(verb)
 
 
@@ -380,19 +377,9 @@ def _entries(
 ) -> list[dict[str, Any]]:
     if not task_ids:
         raise click.UsageError("name at least one task ID, or give them with --stdin")
-    common = {"source": source, "namespace": namespace, "labels": _labels(labels)}
+    common = {"source": source, "namespace": namespace, "labels": labels_of(labels)}
     given = {name: value for name, value in common.items() if value}
     return [{"task_id": task_id, **given} for task_id in dict.fromkeys(task_ids)]
-
-
-def _labels(given: Sequence[str]) -> dict[str, str]:
-    labels = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"--label {text!r} is not K=V")
-        labels[name] = value
-    return labels
 
 
 def _duration(text: str | None) -> float | None:

@@ -1,6 +1,8 @@
-"""What the commands that talk to a daemon have in common."""
+"""What several commands have in common."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +15,10 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 url_option = click.option(
     "--url", envvar="WATCHER_URL", default=DEFAULT_URL, show_default=True, help="Where the daemon's API is."
 )
+config_option = click.option(
+    "-c", "--config", type=click.Path(path_type=Path), help="The configuration; default WATCHER_CONFIG, else /etc."
+)
+label_option = click.option("--label", "labels", multiple=True, metavar="K=V", help="May be repeated.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
@@ -26,3 +32,14 @@ def client_at(url: str) -> "Client":
 def token() -> str | None:
     """Return the token that the daemon wants, if the environment has it."""
     return os.environ.get("WATCHER_API_TOKEN")
+
+
+def labels_of(given: Sequence[str]) -> dict[str, str]:
+    """Return what `--label K=V` says, however often it was given."""
+    labels = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"--label {text!r} is not K=V")
+        labels[name] = value
+    return labels

@@ -36,18 +36,31 @@ def task_order_key(key: TaskKey) -> str:
     return f"task {key.source} {key.task_id}"
 
 
+def namespace_of(watch: Watch, seen: Observation) -> str | None:
+    """Return the namespace that is told: the watch's, else the one that upstream names."""
+    if watch.namespace is not None:
+        return watch.namespace
+    return _namespace_in(_decode_fields(seen.detail().raw).get("additional_data", _NULL))
+
+
 def task_event(
-    watch: Watch, seen: Observation, *, sequence: int, at: float, event_id: str, channels: tuple[str, ...]
+    watch: Watch,
+    seen: Observation,
+    *,
+    namespace: str | None,
+    sequence: int,
+    at: float,
+    event_id: str,
+    channels: tuple[str, ...],
 ) -> Event:
     """Return the event of a transition: `watch` is as it was before, `seen` what upstream says now."""
     detail = seen.detail()
     fields = _decode_fields(detail.raw)
-    extra = fields.get("additional_data", _NULL)
     told: dict[str, object] = {
         "task_id": watch.key.task_id,
         "task_type": seen.task_type,
         "source": watch.key.source,
-        "namespace": watch.namespace if watch.namespace is not None else _namespace_in(extra),
+        "namespace": namespace,
         "previous_status": watch.status,
         "status": seen.status,
         "terminal": seen.status in TERMINAL_STATUSES,
@@ -55,7 +68,7 @@ def task_event(
         "error_message": detail.error_message,
         "inputs": fields.get("inputs", _NULL),
         "outputs": fields.get("outputs", _NULL),
-        "additional_data": extra,
+        "additional_data": fields.get("additional_data", _NULL),
         "labels": watch.labels,
     }
     told |= {name: raw for name, raw in fields.items() if name not in told and name not in _FOLDED}

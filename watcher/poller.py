@@ -35,7 +35,7 @@ from watcher.model import (
     Watch,
     WatchState,
 )
-from watcher.payload import new_event_id, task_event, trouble_event
+from watcher.payload import namespace_of, new_event_id, task_event, trouble_event
 from watcher.protocols import Endpoint, Notice, Source, Store
 from watcher.pulse import Pulse
 from watcher.routing import Routing
@@ -387,13 +387,15 @@ class Poller:
 
     def _transition(self, watch: Watch, seen: Observation, at: float) -> Change:
         sequence = watch.sequence + 1
+        namespace = namespace_of(watch, seen)
         event = task_event(
             watch,
             seen,
+            namespace=namespace,
             sequence=sequence,
             at=at,
             event_id=new_event_id(),
-            channels=self._routing.for_transition(watch, seen.status, seen.task_type),
+            channels=self._routing.for_transition(watch, seen.status, seen.task_type, namespace),
         )
         after = replace(
             watch,

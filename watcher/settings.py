@@ -188,14 +188,17 @@ class ChannelSettings(Model):
 class RouteSettings(Model):
     """Which events go to which channels; every condition given must hold.
 
-    `events` and `task_types` are shell-style patterns, of which one has to match. `statuses: [FAILED]` is short
+    All but `labels` and `initial` are shell-style patterns, of which one has to match. `statuses: [FAILED]` is short
     for `events: [task.failed]`. `initial` tells a task's first observation too where it is not finished yet.
     """
 
     channels: Annotated[tuple[str, ...], Field(min_length=1)]
     events: tuple[str, ...] | None = None
     statuses: tuple[str, ...] | None = None
+    previous_statuses: tuple[str, ...] | None = None
     task_types: tuple[str, ...] | None = None
+    namespaces: tuple[str, ...] | None = None
+    sources: tuple[str, ...] | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     initial: bool = False
 
