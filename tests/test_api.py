@@ -20,7 +20,7 @@ from watcher import configuration, server
 from watcher.api import create_api, create_telemetry
 from watcher.health import Health
 from watcher.metrics import Metrics
-from watcher.model import DeliveryState, TaskKey, Watch
+from watcher.model import ChannelState, DeliveryState, TaskKey, Watch
 from watcher.pulse import Pulse
 from watcher.settings import Settings
 from watcher.stores import sqlite
@@ -45,6 +45,7 @@ class FakeDaemon:
         self.tracked: list[str] = []
         self.forgotten: list[TaskKey] = []
         self.upstream: Any = None
+        self.held: dict[str, str] = {}
         sources = json.dumps([{"name": name, "api_key": "sk"} for name in ("mixpeek", "other")])
         channels = json.dumps([{"name": "backend", "type": "webhook", "url": "http://x/", "secrets": [SECRET]}])
         variables = {"WATCHER_SOURCES": sources, "WATCHER_CHANNELS": channels, "HOME": "/nowhere"}
@@ -61,6 +62,16 @@ class FakeDaemon:
 
     def calls(self, source: str) -> Any:
         return self.upstream if source == "mixpeek" else None
+
+    def channels(self) -> list[ChannelState]:
+        hold = self.held.get("backend")
+        return [ChannelState(name="backend", type="webhook", state="paused" if hold else "running", reason=hold)]
+
+    async def pause(self, channel: str, reason: str) -> None:
+        self.held[channel] = reason
+
+    async def resume(self, channel: str) -> None:
+        self.held.clear()
 
     async def refresh_gauges(self) -> None:
         self.metrics.channel("backend").waiting(3, 1.5)
@@ -367,6 +378,9 @@ async def test_openapi_describes_every_call(api: httpx.AsyncClient) -> None:
         "/v1/sources/{source}/buckets/{bucket}/batches/{batch}/cancel",
         "/v1/sources/{source}/buckets/{bucket}/uploads/confirm",
         "/v1/deliveries/{delivery_id}/retry",
+        "/v1/channels",
+        "/v1/channels/{name}/pause",
+        "/v1/channels/{name}/resume",
         "/v1/channels/{name}/replay",
         "/healthz",
         "/readyz",
@@ -426,3 +440,23 @@ async def test_stopping_ends_open_streams_at_once(daemon: FakeDaemon) -> None:
             assert await read_ids(stream, 1) == [1]
             daemon.stopping.set()
             daemon.outbox.set()
+
+
+async def test_channels_are_listed_paused_and_resumed(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+    (shown,) = (await api.get("/v1/channels")).json()["items"]
+    assert shown == {
+        "name": "backend",
+        "type": "webhook",
+        "state": "running",
+        "reason": None,
+        "since": None,
+        "pending": 0,
+        "failed": 0,
+    }
+    paused = await api.post("/v1/channels/backend/pause", json={"reason": "we move"})
+    assert (paused.status_code, paused.json()["state"], paused.json()["reason"]) == (200, "paused", "we move")
+    assert (await api.post("/v1/channels/backend/resume")).json()["state"] == "running"
+    assert (await api.post("/v1/channels/backend/pause")).json()["reason"] == "no reason was given"
+    problem(await api.post("/v1/channels/nobody/pause"), 404)
+    problem(await api.post("/v1/channels/nobody/resume"), 404)
+    problem(await api.post("/v1/channels/backend/pause", json={"reason": ""}), 422)

@@ -28,6 +28,7 @@ from watcher.wakeup import Wakeup
 pytestmark = pytest.mark.anyio
 
 DOWN = DeliveryError(DeliveryFailure.UNAVAILABLE, "HTTP 503", status=503)
+GONE = DeliveryError(DeliveryFailure.GONE, "HTTP 410: gone", status=410)
 POISON = DeliveryError(DeliveryFailure.REFUSED, "HTTP 400", status=400, body_refused=True)
 MINUTE = 60.0
 
@@ -470,3 +471,75 @@ async def test_what_is_settled_while_the_outbox_is_read_is_not_sent_again(house:
         await anyio.sleep(60)
 
     assert len(channel.attempts) == len({event_id for _, event_id in channel.attempts}) == 100
+
+
+async def test_a_receiver_that_is_gone_stops_the_channel_and_the_others_hear_of_it(house: House) -> None:
+    gone = True
+    channel, alerts = ScriptedChannel(lambda message, now: GONE if gone else None), ScriptedChannel()
+    dispatcher = house.dispatcher(channel, attempts=(0.0, 1.0))
+    async with running(dispatcher, house.dispatcher(alerts, "alerts")):
+        await house.tell()
+        await anyio.sleep(1)
+        for number in range(20):
+            await house.tell(f"later_{number}")
+        await anyio.sleep(24 * 60 * MINUTE)
+        assert len(channel.attempts) == 1
+        assert await house.types() == ["task.in_progress", "channel.stopped", *["task.in_progress"] * 20]
+        assert len(alerts.delivered) == 1
+        assert (dispatcher.state().state, dispatcher.state().reason) == ("stopped", "HTTP 410: gone")
+        assert held(house) == {"paused": 0, "stopped": 1}
+
+        gone = False
+        await dispatcher.resume()
+        await anyio.sleep(1)
+    assert len(channel.delivered) == 21
+    assert (await house.types())[-1] == "channel.recovered"
+    assert held(house) == {"paused": 0, "stopped": 0}
+
+
+async def test_a_stopped_channel_stays_so_over_a_restart(house: House) -> None:
+    async with running(house.dispatcher(ScriptedChannel(lambda message, now: GONE))):
+        await house.tell()
+        await anyio.sleep(MINUTE)
+    again = ScriptedChannel()
+    dispatcher = house.dispatcher(again)
+    async with running(dispatcher):
+        await anyio.sleep(60 * MINUTE)
+        assert again.attempts == []
+        await dispatcher.resume()
+        await anyio.sleep(1)
+    assert len(again.delivered) == 1
+
+
+async def test_a_paused_channel_keeps_what_comes_and_sends_it_in_order_when_resumed(house: House) -> None:
+    channel = ScriptedChannel()
+    dispatcher = house.dispatcher(channel)
+    async with running(dispatcher):
+        await dispatcher.pause("the receiver moves")
+        ids = [await house.tell("task_1", status) for status in ("QUEUED", "IN_PROGRESS", "FAILED")]
+        await anyio.sleep(60 * MINUTE)
+        assert channel.attempts == []
+        assert dispatcher.state().state == "paused"
+        assert held(house) == {"paused": 1, "stopped": 0}
+        assert "channel.failing" not in await house.types()
+        await dispatcher.resume()
+        await anyio.sleep(1)
+    assert [event_id for _, event_id in channel.delivered] == ids
+
+
+async def test_a_paused_channel_lets_the_daemon_end(house: House) -> None:
+    dispatcher = house.dispatcher(ScriptedChannel())
+    async with running(dispatcher):
+        await dispatcher.pause("for a while")
+        await house.tell()
+        await anyio.sleep(1)
+        with anyio.fail_after(5):
+            await dispatcher.close()
+
+
+def held(house: House) -> dict[str, float | None]:
+    def value(kind: str) -> float | None:
+        labels = {"channel": "backend", "kind": kind}
+        return house.metrics.registry.get_sample_value("watcher_channel_held", labels)
+
+    return {kind: value(kind) for kind in ("paused", "stopped")}

@@ -14,6 +14,7 @@ from slack_sdk.models.blocks import ActionsBlock, HeaderBlock, SectionBlock
 
 from tests.virtual_time import VirtualLoop, wall
 from watcher.channels import slack
+from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.model import Message
 
 pytestmark = pytest.mark.anyio
@@ -191,3 +192,22 @@ async def test_one_message_a_second(anyio_backend: object) -> None:
 def test_durations_are_said_as_people_do() -> None:
     said = [slack.humanised(seconds) for seconds in (0, 0.4, 42, 185, 3600, 7800, 350000)]
     assert said == ["0 s", "0.4 s", "42 s", "3 min 5 s", "1 h", "2 h 10 min", "4 d 1 h"]
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "reason"),
+    [
+        (410, "channel_is_archived", DeliveryFailure.GONE),
+        (404, "no_service\n", DeliveryFailure.GONE),
+        (403, "invalid_token", DeliveryFailure.GONE),
+        (400, "invalid_payload", DeliveryFailure.REFUSED),
+        (404, "not found", DeliveryFailure.REFUSED),
+        (500, "rollup_error", DeliveryFailure.UNAVAILABLE),
+    ],
+)
+async def test_what_slack_means_for_ever_stops_the_channel(status: int, said: str, reason: DeliveryFailure) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, text=said))
+    channel = slack.create(SETTINGS, transport=transport, wall=wall)
+    with pytest.raises(DeliveryError) as caught:
+        await channel.send(Message(event_id="msg_1", type="task.failed", body=b"{}"))
+    assert caught.value.reason is reason

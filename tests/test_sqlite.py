@@ -221,6 +221,7 @@ def test_the_schema_is_the_sum_of_the_migrations(tmp_path: Path) -> None:
         "table discovered",
         "table discovery_rules",
         "table events",
+        "table holds",
         "table pulse",
         "table troubles",
         "table watches",

@@ -21,14 +21,18 @@ from watcher.streams import server_sent_events
 from watcher.upstream_api import upstream
 from watcher.views import (
     AddedView,
+    ChannelPageView,
+    ChannelView,
     DeliveryPageView,
     DeliveryView,
     HealthView,
+    PauseRequestView,
     ReplayRequestView,
     ReplayView,
     WatchPageView,
     WatchRequestView,
     WatchWithTransitionsView,
+    channel_view,
     check_task_id,
     delivery_view,
     transition_views,
@@ -284,6 +288,43 @@ async def retry_delivery(delivery_id: int, daemon: Running) -> Response:
     return json_response(delivery_view(delivery), 202)
 
 
+@outbox.get("/channels", response_model=ChannelPageView, responses=documented(401, 403, 503))
+async def list_channels(daemon: Running) -> Response:
+    """List the channels of the configuration: how they do, and what waits for each."""
+    return json_response({"items": await _channels(daemon), "next_cursor": None})
+
+
+async def _channels(daemon: Daemon) -> list[dict[str, object]]:
+    depths = {depth.channel: depth for depth in await daemon.store.outbox()}
+    return [channel_view(one, depths.get(one.name)) for one in daemon.channels()]
+
+
+async def _channel(daemon: Daemon, name: str) -> Response:
+    return json_response(next(one for one in await _channels(daemon) if one["name"] == name))
+
+
+def _configured(daemon: Daemon, name: str) -> str:
+    if name not in {channel.name for channel in daemon.settings.channels}:
+        raise Problem(404, f"there is no channel {name!r}")
+    return name
+
+
+@outbox.post(
+    "/channels/{name}/pause", response_model=ChannelView, responses=documented(400, 401, 403, 404, 413, 422, 503)
+)
+async def pause_channel(name: str, daemon: Running, wanted: PauseRequestView | None = None) -> Response:
+    """Send nothing to a channel until it is resumed, over restarts too; what is in flight is finished."""
+    await daemon.pause(_configured(daemon, name), (wanted or PauseRequestView()).reason)
+    return await _channel(daemon, name)
+
+
+@outbox.post("/channels/{name}/resume", response_model=ChannelView, responses=documented(401, 403, 404, 422, 503))
+async def resume_channel(name: str, daemon: Running) -> Response:
+    """Send to a channel again that was paused, or that its receiver has stopped; what waits goes at once."""
+    await daemon.resume(_configured(daemon, name))
+    return await _channel(daemon, name)
+
+
 @outbox.post(
     "/channels/{name}/replay",
     response_model=ReplayView,
@@ -292,8 +333,7 @@ async def retry_delivery(delivery_id: int, daemon: Running) -> Response:
 )
 async def replay_channel(name: str, wanted: ReplayRequestView, daemon: Running) -> Response:
     """Send a channel the events of a span of time once more, in order, each under its old `webhook-id`."""
-    if name not in {channel.name for channel in daemon.settings.channels}:
-        raise Problem(404, f"there is no channel {name!r}")
+    _configured(daemon, name)
     since = _moment("since", wanted.since)
     until = None if wanted.until is None else _moment("until", wanted.until)
     queued = await daemon.store.replay(name, since, until, wall_clock())

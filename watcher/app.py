@@ -8,7 +8,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from watcher.errors import ConfigurationError, StoreError, WatcherError
 from watcher.health import Health
 from watcher.heartbeat import Heartbeat
 from watcher.metrics import Metrics
-from watcher.model import Event, TaskKey, Watch
+from watcher.model import ChannelState, Event, TaskKey, Watch
 from watcher.payload import new_event_id, notice_event
 from watcher.poller import Poller
 from watcher.protocols import Calls, Notice, Source, Store
@@ -104,6 +104,18 @@ class Daemon:
         """Return the calls of the source called so, None where there is none."""
         found = self._generation.sources.get(source)
         return None if found is None else found.calls
+
+    def channels(self) -> Sequence[ChannelState]:
+        """Return how each channel does."""
+        return [dispatcher.state() for dispatcher in self._generation.dispatchers.values()]
+
+    async def pause(self, channel: str, reason: str) -> None:
+        """Send nothing to a configured channel until it is resumed."""
+        await self._generation.dispatchers[channel].pause(reason)
+
+    async def resume(self, channel: str) -> None:
+        """Send to a configured channel again."""
+        await self._generation.dispatchers[channel].resume()
 
     async def refresh_gauges(self) -> None:
         """Bring the gauges that are counted only when somebody looks up to date."""

@@ -24,6 +24,7 @@ NO_DAEMON = 4
 USAGE = 2
 
 _WATCH_COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
+_CHANNEL_COLUMNS = ("name", "type", "state", "since", "reason", "pending", "failed")
 _DELIVERY_COLUMNS = ("id", "channel", "type", "task_id", "state", "attempts", "last_error", "created")
 
 source_option = click.option("--source", help="The source; default the first one configured.")
@@ -284,7 +285,38 @@ for verb in (*UPSTREAM_VERBS, *SIGNING_VERBS, routes):
 
 @cli.group()
 def channels() -> None:
-    """Try the channels of a configuration."""
+    """Look at the channels, try them, hold them."""
+
+
+@channels.command("ls")
+@url_option
+@json_option
+def list_channels(url: str, as_json: bool) -> None:
+    """List the channels of a running daemon: how they do, and what waits for each."""
+    from watcher.terminal import ago, print_json, print_table
+
+    items = list(client_at(url).channels())
+    if as_json:
+        print_json(items)
+    else:
+        print_table(_CHANNEL_COLUMNS, [{**item, "since": ago(item["since"])} for item in items])
+
+
+@channels.command()
+@click.argument("name")
+@click.option("--reason", help="Why, for whoever looks later.")
+@url_option
+def pause(name: str, reason: str | None, url: str) -> None:
+    """Send nothing to a channel until it is resumed; its deliveries wait."""
+    click.echo(f"paused; {client_at(url).pause(name, reason)['pending']} deliveries wait")
+
+
+@channels.command()
+@click.argument("name")
+@url_option
+def resume(name: str, url: str) -> None:
+    """Send to a channel again that was paused, or that its receiver has stopped."""
+    click.echo(f"resumed; {client_at(url).resume(name)['pending']} deliveries go now")
 
 
 @channels.command("test")

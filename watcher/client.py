@@ -76,6 +76,18 @@ class Client:
         path = f"/v1/channels/{quote(channel, safe='')}/replay"
         return int(self._ask("POST", path, json=_given(since=since, until=until))["queued"])
 
+    def channels(self) -> Iterator[dict[str, Any]]:
+        """Yield every channel of the daemon's configuration."""
+        yield from self._ask("GET", "/v1/channels")["items"]
+
+    def pause(self, channel: str, reason: str | None) -> dict[str, Any]:
+        """Have nothing sent to a channel."""
+        return self._ask("POST", f"/v1/channels/{_quoted(channel)}/pause", json=_given(reason=reason))
+
+    def resume(self, channel: str) -> dict[str, Any]:
+        """Have a channel sent to again."""
+        return self._ask("POST", f"/v1/channels/{_quoted(channel)}/resume")
+
     def upstream_tasks(self, source: str, wanted: Mapping[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
         """Yield upstream's own tasks, at most `limit`."""
         return self._pages(f"/v1/sources/{_quoted(source)}/tasks/list", wanted, {}, limit)

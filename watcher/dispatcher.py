@@ -7,6 +7,7 @@ after `kill -9` whatever was in flight is simply due again.
 import logging
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import anyio
@@ -15,7 +16,7 @@ from watcher.backoff import lengthened
 from watcher.clock import Clock, rfc3339
 from watcher.errors import DeliveryError, DeliveryFailure, StoreError
 from watcher.metrics import ChannelMetrics
-from watcher.model import DeliveryState, DueDelivery, Event, Message, Settlement, Trouble
+from watcher.model import ChannelState, DeliveryState, DueDelivery, Event, Hold, HoldKind, Message, Settlement, Trouble
 from watcher.protocols import Channel, Notice, Store
 from watcher.pulse import Pulse
 from watcher.settings import ChannelSettings
@@ -72,6 +73,8 @@ class Dispatcher:
         self._warned_at = -_REPEAT_WARNING
         self._subject = f"channel {self._name}"
         self._trouble: Trouble | None = None
+        self._hold: Hold | None = None
+        self._stopped_by: DeliveryError | None = None
         self._hasten_before: float | None = None
         self._settles = True
         self._closing = False
@@ -83,6 +86,8 @@ class Dispatcher:
         self._trouble = await self._store.trouble(self._subject)
         if self._trouble is not None:
             self._failing.since = self._trouble.since
+        self._hold = next((one for one in await self._store.holds() if one.channel == self._name), None)
+        self._metrics.held(None if self._hold is None else self._hold.kind)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._listen, name=f"outbox to {self._name}")
@@ -101,6 +106,52 @@ class Dispatcher:
         self._closing = True
         self._stir.set()
         await self._done.wait()
+
+    # Holding
+
+    def state(self) -> ChannelState:
+        """Return how the channel does."""
+        about = partial(ChannelState, name=self._name, type=self._settings.type)
+        if self._hold is not None:
+            return about(state=self._hold.kind, reason=self._hold.reason, since=self._hold.since)
+        if self._failing.since is not None:
+            return about(state="failing", reason=self._failing.reason, since=self._failing.since)
+        return about(state="running")
+
+    async def pause(self, reason: str) -> None:
+        """Send nothing until `resume`, over restarts too; what is in flight is finished. Raises `StoreError`."""
+        hold = Hold(channel=self._name, kind=HoldKind.PAUSED, reason=reason, since=self._wall())
+        await self._store.hold(hold, None, None)
+        self._hold = hold
+        self._metrics.held(hold.kind)
+        logger.info("channel %r is paused: %s", self._name, reason)
+
+    async def resume(self) -> None:
+        """Send again, and at once what has waited. Raises `StoreError`."""
+        await self._store.release(self._name)
+        if self._hold is not None:
+            logger.info("channel %r is resumed", self._name)
+        self._hold = self._stopped_by = None
+        self._metrics.held(None)
+        self._hasten_before = float("inf")
+        self._stir.set()
+
+    async def _stop(self, error: DeliveryError) -> None:
+        """Store that the receiver is gone, and tell the other channels, in one transaction."""
+        now = self._wall()
+        hold = Hold(channel=self._name, kind=HoldKind.STOPPED, reason=str(error), since=now)
+        trouble = Trouble(subject=self._subject, since=self._failing.since or now, alerted_at=now)
+        await self._store.hold(hold, await self._about("channel.stopped", trouble, now), trouble)
+        self._hold, self._trouble, self._stopped_by = hold, trouble, None
+        self._failing.alert = False
+        self._metrics.held(hold.kind)
+        self._outbox.set()
+        logger.error(
+            "channel %r is stopped: %s; everything waits until `watcher channels resume %s`",
+            self._name,
+            error,
+            self._name,
+        )
 
     # Claiming
 
@@ -127,6 +178,10 @@ class Dispatcher:
 
     async def _round(self) -> float:
         """Do what is due now; return the seconds until something else is, unless something stirs before."""
+        if self._stopped_by is not None:
+            await self._stop(self._stopped_by)
+        if self._hold is not None:
+            return _NAP
         await self._tend_trouble()
         await self._hasten()
         most = self._settings.concurrency * _CLAIMED_AHEAD
@@ -179,7 +234,7 @@ class Dispatcher:
         while True:
             await self._queued.acquire()
             delivery = self._queue.popleft()
-            if self._paused_until > anyio.current_time():
+            if self._paused_until > anyio.current_time() or self._hold is not None or self._stopped_by is not None:
                 self._held.discard(delivery.id)
                 self._stir.set()
             else:
@@ -225,9 +280,14 @@ class Dispatcher:
     def _failed(self, delivery: DueDelivery, error: DeliveryError, at: float, duration: float) -> Settlement:
         now = self._wall()
         self._respect(error)
-        # Tried before its time, to find out about the channel: its schedule goes on as if nothing had been.
+        gone = error.reason is DeliveryFailure.GONE
+        if gone:
+            self._stopped_by = error
+            self._stir.set()
+        # Tried before its time, to find out about the channel: its schedule goes on as if nothing had been. Likewise
+        # where the receiver is gone, for that says nothing of this delivery.
         early = delivery.scheduled_at is not None and delivery.scheduled_at > at
-        scheduled = delivery.scheduled if early else delivery.scheduled + 1
+        scheduled = delivery.scheduled if early or gone else delivery.scheduled + 1
         last = scheduled >= len(self._settings.attempts)
         if last or not error.body_refused:
             self._note_failure(delivery, error, now)

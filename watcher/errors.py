@@ -82,6 +82,7 @@ class DeliveryFailure(StrEnum):
     PROTOCOL = "protocol"
     REDIRECT = "redirect"
     RATE_LIMITED = "rate_limited"  # 429
+    GONE = "gone"  # 410, and what else a receiver says that means never again
     REFUSED = "refused"  # any other 4xx, and 1xx
     UNAVAILABLE = "unavailable"  # 5xx
 
@@ -90,7 +91,8 @@ class DeliveryError(WatcherError):
     """One attempt failed.
 
     `body_refused` says that the receiver refused this very body (a 4xx other than 401, 403, 404, 408, 410, 425 and
-    429), so later events of the same task need not wait for it. `retry_after` is in seconds, as the receiver asked.
+    429), so later events of the same task need not wait for it. A `reason` of `gone` stops the channel until somebody
+    resumes it. `retry_after` is in seconds, as the receiver asked.
     `status` is its HTTP status, None where there was no answer.
     """
 

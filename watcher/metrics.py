@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from watcher.model import KNOWN_STATUSES, TERMINAL_STATUSES
+from watcher.model import KNOWN_STATUSES, TERMINAL_STATUSES, HoldKind
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each; the process knows when it began
 
@@ -157,6 +157,7 @@ class ChannelMetrics:
         self._pending = metrics.outbox_pending.labels(channel)
         self._oldest = metrics.outbox_oldest.labels(channel)
         self._last_delivery = metrics.last_delivery.labels(channel)
+        self._held = {kind: metrics.channel_held.labels(channel, kind) for kind in HoldKind}
 
     def delivered(self, *, duration: float, latency: float, at: float) -> None:
         """Count a success: seconds of the attempt, seconds since the event was seen, and the Unix time."""
@@ -174,6 +175,11 @@ class ChannelMetrics:
         """Count a delivery that ended `failed`."""
         self._outcomes["failed"].inc()
         self._duration.observe(max(duration, 0.0))
+
+    def held(self, kind: HoldKind | None) -> None:
+        """Show who keeps the channel from sending, None for nobody."""
+        for one, gauge in self._held.items():
+            gauge.set(1 if one is kind else 0)
 
     def waiting(self, pending: int, oldest_seconds: float) -> None:
         """Show how much waits, and for how long the oldest has."""
@@ -220,6 +226,12 @@ class Metrics:
         )
         self.outbox_pending = gauge("watcher_outbox_pending", "Deliveries that wait.", "channel")
         self.outbox_oldest = gauge("watcher_outbox_oldest_seconds", "Age of the oldest that waits.", "channel")
+        self.channel_held = gauge(
+            "watcher_channel_held",
+            "1 while nothing is sent, for a person or the receiver said so.",
+            "channel",
+            "kind",
+        )
         self.discovery_found = counter("watcher_discovery_tasks_total", "Tasks that a rule found.", "source", "rule")
         self.discovery_requests = counter(
             "watcher_discovery_requests_total", "List pages that a rule read.", "source", "rule"

@@ -293,6 +293,34 @@ class Trouble:
     alerted_at: float | None = None
 
 
+class HoldKind(StrEnum):
+    """Who keeps a channel from sending."""
+
+    PAUSED = "paused"  # a person
+    STOPPED = "stopped"  # the receiver: it is gone, and said so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Nothing is sent to `channel` from `since` (Unix seconds) until it is resumed; `reason` is meant for people."""
+
+    channel: str
+    kind: HoldKind
+    reason: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelState:
+    """How a channel does: `running`, `failing`, `paused` or `stopped`, why, and since when (Unix seconds)."""
+
+    name: str
+    type: str
+    state: str
+    reason: str | None = None
+    since: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxDepth:
     """What waits for one channel; `oldest_created_at` is None where nothing does."""

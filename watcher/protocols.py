@@ -23,6 +23,7 @@ from watcher.model import (
     Event,
     Found,
     FoundPage,
+    Hold,
     Message,
     OutboxDepth,
     Settlement,
@@ -315,6 +316,18 @@ class Store(Protocol):
 
         Those still pending are left as they are. Returns how many were queued.
         """
+        ...
+
+    async def holds(self) -> Sequence[Hold]:
+        """Return the channels to which nothing is sent for now."""
+        ...
+
+    async def hold(self, hold: Hold, event: Event | None, trouble: Trouble | None) -> None:
+        """Store that a channel is held, instead of an earlier hold, with the event and the trouble that tell of it."""
+        ...
+
+    async def release(self, channel: str) -> None:
+        """Store that a channel is not held any more."""
         ...
 
     async def outbox(self) -> Sequence[OutboxDepth]:

@@ -33,6 +33,8 @@ def no_answer(error: ExchangeError) -> DeliveryError:
 def _reason(status: int) -> DeliveryFailure:
     if status == 429:
         return DeliveryFailure.RATE_LIMITED
+    if status == 410:
+        return DeliveryFailure.GONE
     if 300 <= status < 400:
         return DeliveryFailure.REDIRECT
     return DeliveryFailure.UNAVAILABLE if status >= 500 else DeliveryFailure.REFUSED

@@ -1,6 +1,6 @@
 """What every part of the HTTP API shares: the daemon behind it, and the shape of its answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Protocol
 
 import anyio
@@ -9,7 +9,7 @@ from fastapi import Depends, Query, Request, Response
 
 from watcher.health import Health
 from watcher.metrics import Metrics
-from watcher.model import TaskKey, Watch
+from watcher.model import ChannelState, TaskKey, Watch
 from watcher.problems import FieldError, Problem
 from watcher.protocols import Calls, Store
 from watcher.settings import Settings
@@ -44,6 +44,18 @@ class Daemon(Protocol):
 
     def calls(self, source: str) -> Calls | None:
         """Return the calls of the source called so, None where there is none."""
+        ...
+
+    def channels(self) -> Sequence[ChannelState]:
+        """Return how each channel does."""
+        ...
+
+    async def pause(self, channel: str, reason: str) -> None:
+        """Send nothing to a configured channel until it is resumed."""
+        ...
+
+    async def resume(self, channel: str) -> None:
+        """Send to a configured channel again."""
         ...
 
     async def refresh_gauges(self) -> None:

@@ -5,7 +5,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from watcher.clock import rfc3339
-from watcher.model import TERMINAL_STATUSES, Delivery, DeliveryState, StoredEvent, Watch, WatchState
+from watcher.model import (
+    TERMINAL_STATUSES,
+    ChannelState,
+    Delivery,
+    DeliveryState,
+    OutboxDepth,
+    StoredEvent,
+    Watch,
+    WatchState,
+)
 
 Time = str
 """RFC 3339 in UTC."""
@@ -118,6 +127,33 @@ class DeliveryPageView(BaseModel):
 
     items: list[DeliveryView]
     next_cursor: str | None
+
+
+class ChannelView(BaseModel):
+    """How a channel does, and what waits for it."""
+
+    name: str
+    type: str
+    state: Literal["running", "failing", "paused", "stopped"]
+    reason: str | None
+    since: Time | None
+    pending: int
+    failed: int
+
+
+class ChannelPageView(BaseModel):
+    """Every channel of the configuration."""
+
+    items: list[ChannelView]
+    next_cursor: str | None
+
+
+class PauseRequestView(BaseModel):
+    """Why nothing is to be sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(min_length=1, max_length=200)] = "no reason was given"
 
 
 class ReplayRequestView(BaseModel):
@@ -240,6 +276,19 @@ def transition_views(events: list[StoredEvent]) -> list[dict[str, object]]:
         for event in events
         if event.type not in ("task.lost", "task.stalled")
     ]
+
+
+def channel_view(channel: ChannelState, depth: OutboxDepth | None) -> dict[str, object]:
+    """Return the fields of a `ChannelView`."""
+    return {
+        "name": channel.name,
+        "type": channel.type,
+        "state": channel.state,
+        "reason": channel.reason,
+        "since": _time(channel.since),
+        "pending": depth.pending if depth else 0,
+        "failed": depth.failed if depth else 0,
+    }
 
 
 def delivery_view(delivery: Delivery) -> dict[str, object]:

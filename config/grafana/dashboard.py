@@ -231,6 +231,13 @@ _UNDELIVERED = [
         width=8,
     ),
     _graph(
+        "Held channels",
+        "1 while nothing is sent: paused by a person, or stopped by the receiver.",
+        "short",
+        (f"max by (channel, kind) ({_metric('watcher_channel_held')})", "{{channel}} {{kind}}"),
+        width=8,
+    ),
+    _graph(
         "Failed for good in the time shown",
         "Deliveries that go again only when somebody says so: watcher retry, watcher replay.",
         "short",

@@ -411,3 +411,37 @@ async def test_a_secret_that_changes_in_its_file_signs_without_a_restart(site: S
         await site.until(lambda: any(one.verified for one in site.receiver.received))
         assert await daemon.stop() == 0
     assert not site.receiver.received[0].verified
+
+
+async def test_a_channel_is_paused_and_resumed_from_the_command_line_over_a_restart(site: Site) -> None:
+    site.upstream.set("task_1", "FAILED")
+    async with site.daemon() as daemon:
+        paused = await site.command(daemon, "channels", "pause", "backend", "--reason", "it moves")
+        assert paused.stdout == b"paused; 0 deliveries wait\n"
+        await add(daemon, "task_1")
+        assert (await site.command(daemon, "wait", "task_1", "--timeout", "30s")).returncode == 1
+        assert await daemon.stop() == 0
+    async with site.daemon() as daemon:
+        (shown,) = json.loads((await site.command(daemon, "channels", "ls", "--json")).stdout)
+        assert (shown["state"], shown["reason"], shown["pending"]) == ("paused", "it moves", 1)
+        assert site.receiver.received == []
+        resumed = await site.command(daemon, "channels", "resume", "backend")
+        assert resumed.returncode == 0
+        await site.until(lambda: types(site) == ["task.failed"])
+        assert await daemon.stop() == 0
+
+
+async def test_a_receiver_that_says_410_hears_nothing_more_until_it_is_resumed(site: Site) -> None:
+    site.receiver.fault = answers(410, "gone")
+    site.upstream.set("task_1", "FAILED")
+    async with site.daemon() as daemon:
+        await add(daemon, "task_1")
+        await site.until(lambda: any("is stopped" in line for line in daemon.log))
+        site.receiver.fault = None
+        site.upstream.set("task_2", "FAILED")
+        await add(daemon, "task_2")
+        assert (await site.command(daemon, "wait", "task_2", "--timeout", "30s")).returncode == 1
+        assert len(site.receiver.received) == 1
+        assert (await site.command(daemon, "channels", "resume", "backend")).returncode == 0
+        await site.until(lambda: len(site.receiver.accepted()) == 2)
+        assert await daemon.stop() == 0

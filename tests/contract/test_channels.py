@@ -70,6 +70,8 @@ def expected(status: int) -> tuple[DeliveryFailure, bool]:
         return DeliveryFailure.UNAVAILABLE, False
     if status == 429:
         return DeliveryFailure.RATE_LIMITED, False
+    if status == 410:
+        return DeliveryFailure.GONE, False
     if status >= 400:
         return DeliveryFailure.REFUSED, status not in NOT_ABOUT_THE_BODY
     return (DeliveryFailure.REDIRECT if status >= 300 else DeliveryFailure.REFUSED), False

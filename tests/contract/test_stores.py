@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from tests.examples import KEY, event, request, settled, step
 from watcher import plugins
-from watcher.model import Change, DeliveryState, Found, TaskKey, Trouble, UploadBucket, Watch, WatchFilter, WatchState
+from watcher.model import (
+    Change,
+    DeliveryState,
+    Found,
+    Hold,
+    HoldKind,
+    TaskKey,
+    Trouble,
+    UploadBucket,
+    Watch,
+    WatchFilter,
+    WatchState,
+)
 from watcher.protocols import Store
 
 pytestmark = pytest.mark.anyio
@@ -506,3 +518,17 @@ async def test_what_has_not_changed_is_found_until_it_was_told_or_changes(store:
     assert await unchanged(NOW + 2) == ["task_0"]
     (told,) = await store.find("task_1")
     assert told.stalled_at == NOW + 9
+
+
+async def test_a_hold_is_stored_with_what_tells_of_it_until_it_is_released(store: Store) -> None:
+    paused = Hold(channel="backend", kind=HoldKind.PAUSED, reason="it moves", since=1.0)
+    stopped = Hold(channel="backend", kind=HoldKind.STOPPED, reason="HTTP 410", since=2.0)
+    trouble = Trouble(subject="channel backend", since=2.0, alerted_at=2.0)
+    await store.hold(paused, None, None)
+    assert await store.holds() == [paused]
+    await store.hold(stopped, None, trouble)
+    assert await store.holds() == [stopped]
+    assert await store.trouble("channel backend") == trouble
+    await store.release("backend")
+    await store.release("nobody")
+    assert await store.holds() == []

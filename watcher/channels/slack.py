@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field
 
 from watcher import __version__
 from watcher.clock import Clock
+from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.exchange import ExchangeError, exchange
 from watcher.model import Message
 from watcher.replies import ANSWER_LIMIT, no_answer, require_success
@@ -37,6 +38,13 @@ _MENTION = re.compile(r"<(?:!here|!channel|!everyone|@[UW][A-Z0-9]+|!subteam\^S[
 _SPACING = 1.0  # seconds; Slack allows one message a second for each webhook
 _HEADER, _TEXT, _FIELD, _FIELDS, _BUTTON, _URL, _BUTTONS = 150, 2900, 1900, 10, 75, 3000, 5
 _ITEM, _ITEMS = 300, 3
+_NEVER_AGAIN = frozenset(
+    {
+        *("action_prohibited", "channel_is_archived", "channel_not_found", "invalid_auth", "invalid_token"),
+        *("no_active_hooks", "no_service", "no_team", "team_disabled", "token_revoked", "user_not_found"),
+    }
+)
+"""What Slack says of a webhook that takes no message any more (https://api.slack.com/messaging/webhooks, "errors")."""
 _MARKS = {
     "task.completed": "✅",
     "task.completed_with_errors": "⚠️",
@@ -48,6 +56,7 @@ _MARKS = {
     "source.recovered": "✅",
     "channel.failing": "📪",
     "channel.recovered": "✅",
+    "channel.stopped": "🛑",
 }
 
 
@@ -107,6 +116,8 @@ class SlackChannel:
             reply = await exchange(self._transport, request, deadline=self._settings.timeout, body_limit=ANSWER_LIMIT)
         except ExchangeError as error:
             raise no_answer(error) from None
+        if reply.status >= 400 and (said := reply.body.decode("utf-8", "replace").strip()) in _NEVER_AGAIN:
+            raise DeliveryError(DeliveryFailure.GONE, f"HTTP {reply.status}: {said}", status=reply.status)
         return require_success(reply, self._wall)
 
     async def _pace(self) -> None:

@@ -27,6 +27,8 @@ from watcher.model import (
     DueDelivery,
     Event,
     Found,
+    Hold,
+    HoldKind,
     OutboxDepth,
     Settlement,
     StoredEvent,
@@ -252,13 +254,7 @@ class SqliteStore:
 
     async def announce(self, event: Event | None, trouble: Trouble | None, recovered: str | None = None) -> None:
         async def insert(connection: aiosqlite.Connection) -> None:
-            if event is not None:
-                await _insert_events(connection, [event])
-            if trouble is not None:
-                await connection.execute(
-                    "INSERT OR REPLACE INTO troubles (subject, since, alerted_at) VALUES (?, ?, ?)",
-                    (trouble.subject, trouble.since, trouble.alerted_at),
-                )
+            await _tell(connection, event, trouble)
             if recovered is not None:
                 await connection.execute("DELETE FROM troubles WHERE subject = ?", (recovered,))
 
@@ -267,6 +263,29 @@ class SqliteStore:
     async def trouble(self, subject: str) -> Trouble | None:
         found = await self._read("SELECT subject, since, alerted_at FROM troubles WHERE subject = ?", subject)
         return Trouble(subject=subject, since=found[0][1], alerted_at=found[0][2]) if found else None
+
+    async def holds(self) -> Sequence[Hold]:
+        found = await self._read("SELECT channel, kind, reason, since FROM holds ORDER BY channel")
+        return [
+            Hold(channel=channel, kind=HoldKind(kind), reason=reason, since=since)
+            for channel, kind, reason, since in found
+        ]
+
+    async def hold(self, hold: Hold, event: Event | None, trouble: Trouble | None) -> None:
+        async def insert(connection: aiosqlite.Connection) -> None:
+            await _tell(connection, event, trouble)
+            await connection.execute(
+                "INSERT OR REPLACE INTO holds (channel, kind, reason, since) VALUES (?, ?, ?, ?)",
+                (hold.channel, hold.kind, hold.reason, hold.since),
+            )
+
+        await self._commits.write(insert)
+
+    async def release(self, channel: str) -> None:
+        async def delete(connection: aiosqlite.Connection) -> None:
+            await connection.execute("DELETE FROM holds WHERE channel = ?", (channel,))
+
+        await self._commits.write(delete)
 
     async def events_after(self, event_id: int, limit: int) -> Sequence[StoredEvent]:
         query = f"SELECT {queries.EVENT_COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?"
@@ -390,6 +409,16 @@ class SqliteStore:
             await connection.execute_fetchall(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
         await self._commits.write(shrink)
+
+
+async def _tell(connection: aiosqlite.Connection, event: Event | None, trouble: Trouble | None) -> None:
+    if event is not None:
+        await _insert_events(connection, [event])
+    if trouble is not None:
+        await connection.execute(
+            "INSERT OR REPLACE INTO troubles (subject, since, alerted_at) VALUES (?, ?, ?)",
+            (trouble.subject, trouble.since, trouble.alerted_at),
+        )
 
 
 async def _add(connection: aiosqlite.Connection, requests: Sequence[WatchRequest], now: float) -> Added:
