@@ -537,6 +537,43 @@ async def test_a_paused_channel_lets_the_daemon_end(house: House) -> None:
             await dispatcher.close()
 
 
+async def test_a_dead_receiver_is_probed_with_one_delivery_at_a_time_and_nothing_uses_up_its_attempts(
+    house: House,
+) -> None:
+    back_at = 4 * 60 * MINUTE
+    channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None, takes=0.1)
+    async with running(house.dispatcher(channel, attempts=(0.0, 1.0, 1.0, 1.0))):
+        for number in range(200):
+            await house.tell(f"task_{number}")
+        await anyio.sleep(MINUTE)
+        assert breaker(house) == 1
+        channel.most_in_flight = 0
+        await anyio.sleep_until(back_at - 1)
+        assert channel.most_in_flight == 1
+        assert len(channel.attempts) < 40 + back_at / 30
+        await anyio.sleep(MINUTE)
+        assert breaker(house) == 0
+    assert len(channel.delivered) == 200
+    assert [one.state for one in await house.deliveries()] == [DeliveryState.DELIVERED] * 200
+    gaps = [second - first for (first, _), (second, _) in pairwise(channel.attempts) if second < back_at]
+    assert max(gaps) <= 60
+
+
+async def test_a_rate_is_kept_to(house: House) -> None:
+    channel = ScriptedChannel(takes=0.01)
+    async with running(house.dispatcher(channel, rate=4)):
+        for number in range(20):
+            await house.tell(f"task_{number}")
+        await anyio.sleep(10)
+    times = [at for at, _ in channel.attempts]
+    assert len(times) == 20
+    assert all(second - first == pytest.approx(0.25, abs=0.001) for first, second in pairwise(times))
+
+
+def breaker(house: House) -> float | None:
+    return house.metrics.registry.get_sample_value("watcher_channel_breaker_open", {"channel": "backend"})
+
+
 def held(house: House) -> dict[str, float | None]:
     def value(kind: str) -> float | None:
         labels = {"channel": "backend", "kind": kind}

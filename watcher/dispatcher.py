@@ -29,6 +29,10 @@ EARLY_EVERY = 45.0
 OUTAGE_AT_LEAST = 10.0
 """Seconds of nothing but failures after which a success means that the channel is back."""
 
+BREAKER_AFTER = 10
+"""Failures in a row, of several deliveries, after which only one at a time is tried, less and less often."""
+_PROBE_EVERY_AT_MOST = 30.0
+
 _NAP = 10.0  # no wait is longer, so that the loop beats its pulse
 _CLAIMED_AHEAD = 8  # deliveries claimed for each sender, so that none waits for the store
 _CLOCK_SLIP = 60.0
@@ -67,6 +71,8 @@ class Dispatcher:
         self._finished = Wakeup()
         self._stir = Wakeup()
         self._paused_until = 0.0
+        self._free_at = 0.0
+        self._probe: int | None = None
         self._tried_at = anyio.current_time()
         self._slip = wall() - anyio.current_time()
         self._failing = _Failing()
@@ -76,6 +82,7 @@ class Dispatcher:
         self._hold: Hold | None = None
         self._stopped_by: DeliveryError | None = None
         self._hasten_before: float | None = None
+        self._broken_said = False
         self._settles = True
         self._closing = False
         self._done = anyio.Event()
@@ -186,6 +193,8 @@ class Dispatcher:
         await self._hasten()
         most = self._settings.concurrency * _CLAIMED_AHEAD
         room = most - len(self._held)
+        if self._failing.broken:
+            return await self._try_one()
         paused_for = self._paused_until - anyio.current_time()
         # While half of what may be held is, the senders have enough; each look reads again what is held.
         if paused_for > 0 or room < most / 2:
@@ -198,6 +207,17 @@ class Dispatcher:
         if await self._store.let_pass(self._name, now):
             return 0.0
         return await self._until_next(now)
+
+    async def _try_one(self) -> float:
+        """While the breaker is open: probe with one delivery when it is time; returns the seconds until it is."""
+        earliest = max(self._tried_at + self._failing.probe_interval(), self._paused_until)
+        if (wait := earliest - anyio.current_time()) > 0 and not self._closing:
+            alert_due_at = self._alert_due_at()
+            return wait if alert_due_at is None else min(wait, max(alert_due_at - self._wall(), 0.0))
+        if not self._held:
+            await self._claim(1, self._wall())
+            self._probe = next(iter(self._held), None)
+        return _NAP  # the next stir is when it is settled
 
     async def _claim(self, room: int, now: float) -> bool:
         # What is settled while we read may be read as it was before; whoever was held when it began is left out.
@@ -234,12 +254,26 @@ class Dispatcher:
         while True:
             await self._queued.acquire()
             delivery = self._queue.popleft()
-            if self._paused_until > anyio.current_time() or self._hold is not None or self._stopped_by is not None:
-                self._held.discard(delivery.id)
-                self._stir.set()
-            else:
+            await self._pace()
+            if self._may_send(delivery):
                 self._results.append(await self._attempt(delivery))
                 self._finished.set()
+            else:
+                self._held.discard(delivery.id)
+                self._stir.set()
+
+    def _may_send(self, delivery: DueDelivery) -> bool:
+        """Return whether what was claimed may still go, after all that has happened since."""
+        if self._hold is not None or self._stopped_by is not None or self._paused_until > anyio.current_time():
+            return False
+        return not self._failing.broken or delivery.id == self._probe
+
+    async def _pace(self) -> None:
+        if self._settings.rate is None:
+            return
+        begin = max(anyio.current_time(), self._free_at)
+        self._free_at = begin + 1 / self._settings.rate
+        await anyio.sleep_until(begin)
 
     async def _attempt(self, delivery: DueDelivery) -> Settlement:
         began = self._tried_at = anyio.current_time()
@@ -268,6 +302,8 @@ class Dispatcher:
             restarted = not self._failing.deliveries
             self._hasten_before = at if outage or restarted else at - EARLY_EVERY
             self._failing.over()
+            self._probe, self._broken_said = None, False
+            self._metrics.breaker(False)
             self._stir.set()
         return Settlement(
             delivery_id=delivery.id,
@@ -382,6 +418,11 @@ class Dispatcher:
                 logger.warning("channel %r refuses (%s); deliveries wait and are tried again", self._name, error)
         self._failing.reason = error.reason
         self._failing.deliveries.add(delivery.id)
+        self._failing.streak += 1
+        if self._failing.broken and not self._broken_said:
+            self._broken_said = True
+            logger.warning("channel %r: nothing goes through; one delivery at a time is tried now", self._name)
+        self._metrics.breaker(self._failing.broken)
 
     def _alert_due_at(self) -> float | None:
         if self._failing.since is None or (self._trouble is not None and self._trouble.alerted_at is not None):
@@ -432,8 +473,19 @@ class _Failing:
         self.since: float | None = None
         self.reason: DeliveryFailure | None = None
         self.deliveries: set[int] = set()
+        self.streak = 0
         self.alert = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether the breaker is open. One delivery alone opens none: it keeps its schedule."""
+        return self.streak >= BREAKER_AFTER and len(self.deliveries) > 1
+
+    def probe_interval(self) -> float:
+        """Return the seconds between two probes: 1 s, doubling."""
+        return min(2.0 ** min(self.streak - BREAKER_AFTER, 16), _PROBE_EVERY_AT_MOST)
 
     def over(self) -> None:
         self.since = None
+        self.streak = 0
         self.deliveries.clear()

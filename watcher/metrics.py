@@ -157,6 +157,7 @@ class ChannelMetrics:
         self._pending = metrics.outbox_pending.labels(channel)
         self._oldest = metrics.outbox_oldest.labels(channel)
         self._last_delivery = metrics.last_delivery.labels(channel)
+        self._breaker = metrics.channel_breaker.labels(channel)
         self._held = {kind: metrics.channel_held.labels(channel, kind) for kind in HoldKind}
 
     def delivered(self, *, duration: float, latency: float, at: float) -> None:
@@ -180,6 +181,10 @@ class ChannelMetrics:
         """Show who keeps the channel from sending, None for nobody."""
         for one, gauge in self._held.items():
             gauge.set(1 if one is kind else 0)
+
+    def breaker(self, is_open: bool) -> None:
+        """Show whether only one delivery at a time is tried, since nothing goes through."""
+        self._breaker.set(1 if is_open else 0)
 
     def waiting(self, pending: int, oldest_seconds: float) -> None:
         """Show how much waits, and for how long the oldest has."""
@@ -226,6 +231,9 @@ class Metrics:
         )
         self.outbox_pending = gauge("watcher_outbox_pending", "Deliveries that wait.", "channel")
         self.outbox_oldest = gauge("watcher_outbox_oldest_seconds", "Age of the oldest that waits.", "channel")
+        self.channel_breaker = gauge(
+            "watcher_channel_breaker_open", "1 while only one delivery at a time is tried.", "channel"
+        )
         self.channel_held = gauge(
             "watcher_channel_held",
             "1 while nothing is sent, for a person or the receiver said so.",

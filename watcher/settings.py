@@ -171,13 +171,14 @@ def _first_at_once(attempts: tuple[float, ...]) -> tuple[float, ...]:
 class ChannelSettings(Model):
     """What every channel has. An implementation's own `Settings` adds to it.
 
-    `attempts` are the delays in seconds of each attempt after the one before.
+    `attempts` are the delays in seconds of each attempt after the one before, `rate` deliveries a second.
     """
 
     name: Name
     type: str
     timeout: PositiveDuration = 15.0
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    rate: Annotated[float, Field(gt=0, le=100_000)] | None = None
     attempts: Annotated[tuple[Duration, ...], Field(min_length=1, max_length=100), AfterValidator(_first_at_once)] = (
         DEFAULT_ATTEMPTS
     )

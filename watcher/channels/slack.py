@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-import anyio
 import httpx
 import msgspec
 from pydantic import AfterValidator, Field
@@ -35,7 +34,6 @@ DEFAULT_EVENTS = (
 
 _PLACEHOLDERS = frozenset({"task_id", "task_type", "source", "namespace", "status"})
 _MENTION = re.compile(r"<(?:!here|!channel|!everyone|@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+)>")
-_SPACING = 1.0  # seconds; Slack allows one message a second for each webhook
 _HEADER, _TEXT, _FIELD, _FIELDS, _BUTTON, _URL, _BUTTONS = 150, 2900, 1900, 10, 75, 3000, 5
 _ITEM, _ITEMS = 300, 3
 _NEVER_AGAIN = frozenset(
@@ -81,6 +79,7 @@ class Settings(ChannelSettings):
     type: Literal["slack"] = "slack"
     url: SecretUrl
     concurrency: Annotated[int, Field(ge=1, le=256)] = 1
+    rate: Annotated[float, Field(gt=0, le=100_000)] | None = 1.0  # what Slack allows for each webhook
     mention: Annotated[str, AfterValidator(_mention)] | None = None
     mention_on: tuple[str, ...] = ("task.failed", "task.lost", "source.unreachable")
     links: Annotated[dict[str, str], Field(max_length=_BUTTONS), AfterValidator(_templates)] = Field(
@@ -101,7 +100,6 @@ class SlackChannel:
         self._url = httpx.URL(settings.url.get_secret_value())
         self._transport = transport
         self._wall = wall
-        self._free_at = 0.0
 
     async def send(self, message: Message) -> int:
         content = msgspec.json.encode(render(message, self._settings))
@@ -111,7 +109,6 @@ class SlackChannel:
             "user-agent": f"mixpeek-watcher/{__version__}",
         }
         request = httpx.Request("POST", self._url, headers=headers, content=content)
-        await self._pace()
         try:
             reply = await exchange(self._transport, request, deadline=self._settings.timeout, body_limit=ANSWER_LIMIT)
         except ExchangeError as error:
@@ -119,12 +116,6 @@ class SlackChannel:
         if reply.status >= 400 and (said := reply.body.decode("utf-8", "replace").strip()) in _NEVER_AGAIN:
             raise DeliveryError(DeliveryFailure.GONE, f"HTTP {reply.status}: {said}", status=reply.status)
         return require_success(reply, self._wall)
-
-    async def _pace(self) -> None:
-        now = anyio.current_time()
-        begin = max(now, self._free_at)
-        self._free_at = begin + _SPACING
-        await anyio.sleep(begin - now)
 
 
 def render(message: Message, settings: Settings) -> dict[str, Any]:
