@@ -29,6 +29,7 @@ pytestmark = pytest.mark.anyio
 
 DOWN = DeliveryError(DeliveryFailure.UNAVAILABLE, "HTTP 503", status=503)
 GONE = DeliveryError(DeliveryFailure.GONE, "HTTP 410: gone", status=410)
+OURS = DeliveryError(DeliveryFailure.CONNECT, "its name could not be resolved", ours=True)
 POISON = DeliveryError(DeliveryFailure.REFUSED, "HTTP 400", status=400, body_refused=True)
 MINUTE = 60.0
 
@@ -568,6 +569,16 @@ async def test_a_rate_is_kept_to(house: House) -> None:
     times = [at for at, _ in channel.attempts]
     assert len(times) == 20
     assert all(second - first == pytest.approx(0.25, abs=0.001) for first, second in pairwise(times))
+
+
+async def test_what_never_left_this_machine_costs_no_attempt(house: House) -> None:
+    channel = ScriptedChannel(lambda message, now: OURS if now < 60 * MINUTE else None)
+    async with running(house.dispatcher(channel, attempts=(0.0, 1.0))):
+        await house.tell()
+        await anyio.sleep(61 * MINUTE)
+    assert len(channel.delivered) == 1
+    assert all(second - first >= 5 for (first, _), (second, _) in pairwise(channel.attempts))
+    assert await house.types() == ["task.in_progress", "channel.failing", "channel.recovered"]
 
 
 def breaker(house: House) -> float | None:

@@ -230,3 +230,11 @@ async def test_what_must_not_be_done_twice_goes_out_once_on_a_connection_of_its_
             await exchange(transport, request, deadline=5.0, body_limit=100)
 
     assert served == [1, 2]
+
+
+@pytest.mark.parametrize(("url", "ours"), [("http://nobody.invalid/", True), ("http://127.0.0.1:1/", False)])
+async def test_what_never_left_this_machine_is_told_from_what_was_refused(url: str, ours: bool) -> None:
+    async with create_transport(connections=1) as transport:
+        with pytest.raises(ExchangeError) as caught:
+            await post(transport, url, deadline=30)
+    assert (caught.value.kind, caught.value.ours) == ("connect", ours)

@@ -32,6 +32,7 @@ OUTAGE_AT_LEAST = 10.0
 BREAKER_AFTER = 10
 """Failures in a row, of several deliveries, after which only one at a time is tried, less and less often."""
 _PROBE_EVERY_AT_MOST = 30.0
+_FREE_RETRY = 5.0
 
 _NAP = 10.0  # no wait is longer, so that the loop beats its pulse
 _CLAIMED_AHEAD = 8  # deliveries claimed for each sender, so that none waits for the store
@@ -254,7 +255,8 @@ class Dispatcher:
         while True:
             await self._queued.acquire()
             delivery = self._queue.popleft()
-            await self._pace()
+            if self._settings.rate is not None:
+                await self._pace(self._settings.rate)
             if self._may_send(delivery):
                 self._results.append(await self._attempt(delivery))
                 self._finished.set()
@@ -268,11 +270,9 @@ class Dispatcher:
             return False
         return not self._failing.broken or delivery.id == self._probe
 
-    async def _pace(self) -> None:
-        if self._settings.rate is None:
-            return
+    async def _pace(self, rate: float) -> None:
         begin = max(anyio.current_time(), self._free_at)
-        self._free_at = begin + 1 / self._settings.rate
+        self._free_at = begin + 1 / rate
         await anyio.sleep_until(begin)
 
     async def _attempt(self, delivery: DueDelivery) -> Settlement:
@@ -321,9 +321,9 @@ class Dispatcher:
             self._stopped_by = error
             self._stir.set()
         # Tried before its time, to find out about the channel: its schedule goes on as if nothing had been. Likewise
-        # where the receiver is gone, for that says nothing of this delivery.
+        # where the receiver is gone, or nothing left this machine, for that says nothing of this delivery.
         early = delivery.scheduled_at is not None and delivery.scheduled_at > at
-        scheduled = delivery.scheduled if early or gone else delivery.scheduled + 1
+        scheduled = delivery.scheduled if early or gone or error.ours else delivery.scheduled + 1
         last = scheduled >= len(self._settings.attempts)
         if last or not error.body_refused:
             self._note_failure(delivery, error, now)
@@ -350,7 +350,9 @@ class Dispatcher:
     def _next_attempt(self, delivery: DueDelivery, scheduled: int, early: bool, now: float) -> float:
         if early and delivery.scheduled_at is not None:
             return delivery.scheduled_at
-        return now + lengthened(self._settings.attempts[scheduled], self._random)
+        # An attempt that cost nothing is made again soon, but never at once.
+        delay = self._settings.attempts[scheduled] if scheduled > delivery.scheduled else _FREE_RETRY
+        return now + lengthened(delay, self._random)
 
     def _respect(self, error: DeliveryError) -> None:
         """A receiver that asks for patience asks it for all that goes there."""

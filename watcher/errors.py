@@ -92,7 +92,8 @@ class DeliveryError(WatcherError):
 
     `body_refused` says that the receiver refused this very body (a 4xx other than 401, 403, 404, 408, 410, 425 and
     429), so later events of the same task need not wait for it. A `reason` of `gone` stops the channel until somebody
-    resumes it. `retry_after` is in seconds, as the receiver asked.
+    resumes it. `ours` says that nothing left this machine, which costs the receiver no attempt. `retry_after` is in
+    seconds, as the receiver asked.
     `status` is its HTTP status, None where there was no answer.
     """
 
@@ -104,8 +105,10 @@ class DeliveryError(WatcherError):
         status: int | None = None,
         retry_after: float | None = None,
         body_refused: bool = False,
+        ours: bool = False,
     ) -> None:
         super().__init__(text)
+        self.ours = ours
         self.reason = reason
         self.status = status
         self.retry_after = retry_after

@@ -13,17 +13,22 @@ import anyio
 import httpx
 
 from watcher.errors import WatcherError
+from watcher.transport import NotSentError
 
 MAX_RETRY_AFTER = 24 * 3600.0
 """Seconds; a `Retry-After` beyond it is taken for a mistake and cut to this."""
 
 
 class ExchangeError(WatcherError):
-    """There was no complete answer. `kind` says how far it got; the text holds no header, URL or body."""
+    """There was no complete answer. `kind` says how far it got; the text holds no header, URL or body.
 
-    def __init__(self, kind: Literal["connect", "timeout", "protocol"], text: str) -> None:
+    `ours` says that the request never left this machine, for a reason that is this machine's.
+    """
+
+    def __init__(self, kind: Literal["connect", "timeout", "protocol"], text: str, *, ours: bool = False) -> None:
         super().__init__(text)
         self.kind: Literal["connect", "timeout", "protocol"] = kind
+        self.ours = ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +54,8 @@ async def exchange(
     except TimeoutError:
         raise ExchangeError("timeout", f"no complete answer within {deadline:g} s") from None
     except httpx.ConnectError as error:
-        raise ExchangeError("connect", str(error) or "could not connect") from None
+        ours = isinstance(error, NotSentError)
+        raise ExchangeError("connect", str(error) or "could not connect", ours=ours) from None
     except httpx.TimeoutException as error:
         raise ExchangeError("timeout", str(error) or "timed out") from None
     except httpx.TransportError as error:

@@ -27,7 +27,7 @@ def require_success(reply: Reply, wall: Clock) -> int:
 
 def no_answer(error: ExchangeError) -> DeliveryError:
     """Return what a missing answer means."""
-    return DeliveryError(DeliveryFailure(error.kind), str(error))
+    return DeliveryError(DeliveryFailure(error.kind), str(error), ours=error.ours)
 
 
 def _reason(status: int) -> DeliveryFailure:

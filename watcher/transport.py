@@ -4,6 +4,7 @@ httpx is the interface that plugins and tests see; its own transport needs many 
 of aiohttp's errors may hold a request's headers, so none of them is passed on.
 """
 
+import errno
 import os
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
@@ -25,6 +26,10 @@ _ENCODED_CHUNK = 16384  # small, for an answer may be compressed a thousandfold
 _BUFFER = 1024 * 1024  # a page of a thousand tasks in one go, without pausing the socket in between
 _SET_BY_AIOHTTP = frozenset({b"host", b"content-length", b"connection"})
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
+
+
+class NotSentError(httpx.ConnectError):
+    """The request never left this machine: its receiver's name, a route to it or a socket could not be had."""
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -149,8 +154,11 @@ class _Body(httpx.AsyncByteStream):
             self._response.close()  # what is left unread must not be taken for the next answer
 
 
+_OURS = frozenset(
+    {errno.ENETUNREACH, errno.ENETDOWN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+)
 _TRANSLATIONS: tuple[tuple[type[Exception], type[httpx.TransportError], str], ...] = (
-    (aiohttp.ClientConnectorDNSError, httpx.ConnectError, "its name could not be resolved"),
+    (aiohttp.ClientConnectorDNSError, NotSentError, "its name could not be resolved"),
     (aiohttp.ClientConnectorCertificateError, httpx.ConnectError, "its TLS certificate is not valid"),
     (aiohttp.ClientSSLError, httpx.ConnectError, "no TLS connection could be made"),
     (aiohttp.ClientHttpProxyError, httpx.ConnectError, "the proxy refused"),
@@ -166,7 +174,8 @@ def _translated(error: Exception) -> httpx.TransportError:
         if isinstance(error, theirs):
             return ours(text)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return httpx.ConnectError(_reason(error, "could not connect"))
+        kind = NotSentError if error.errno in _OURS else httpx.ConnectError
+        return kind(_reason(error, "could not connect"))
     if isinstance(error, OSError):
         return httpx.ReadError(_reason(error, "the connection broke"))
     return httpx.RemoteProtocolError(f"the exchange failed ({type(error).__name__})")
