@@ -301,6 +301,9 @@ async def test_a_channel_is_replayed(api: httpx.AsyncClient, daemon: FakeDaemon)
     await outbox_of_two(daemon, api)
     queued = await api.post("/v1/channels/backend/replay", json={"since": "1970-01-01T00:00:00Z"})
     assert (queued.status_code, queued.json()) == (202, {"queued": 1})
+    for chosen in ({"statuses": ["completed"]}, {"task_ids": ["another"]}):
+        none = await api.post("/v1/channels/backend/replay", json={"since": "1970-01-01T00:00:00Z", **chosen})
+        assert none.json() == {"queued": 0}
     problem(await api.post("/v1/channels/nobody/replay", json={"since": "1970-01-01T00:00:00Z"}), 404)
     for since in ("yesterday", "2026-01-01T00:00:00", ""):
         problem(await api.post("/v1/channels/backend/replay", json={"since": since}), 422)
@@ -382,6 +385,7 @@ async def test_openapi_describes_every_call(api: httpx.AsyncClient) -> None:
         "/v1/channels/{name}/pause",
         "/v1/channels/{name}/resume",
         "/v1/channels/{name}/replay",
+        "/v1/channels/{name}/purge",
         "/healthz",
         "/readyz",
         "/metrics",
@@ -460,3 +464,14 @@ async def test_channels_are_listed_paused_and_resumed(api: httpx.AsyncClient, da
     problem(await api.post("/v1/channels/nobody/pause"), 404)
     problem(await api.post("/v1/channels/nobody/resume"), 404)
     problem(await api.post("/v1/channels/backend/pause", json={"reason": ""}), 422)
+
+
+async def test_failed_deliveries_are_purged(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+    await outbox_of_two(daemon, api)
+    purge = "/v1/channels/backend/purge"
+    assert (await api.post(purge, json={"state": "failed", "before": "1970-01-01T00:00:00Z"})).json() == {"purged": 0}
+    assert (await api.post(purge, json={"state": "failed"})).json() == {"purged": 1}
+    (left,) = (await api.get("/v1/deliveries")).json()["items"]
+    assert left["state"] == "pending"
+    problem(await api.post(purge, json={"state": "lost"}), 422)
+    problem(await api.post(purge, json={"state": "failed", "before": "soon"}), 422)

@@ -14,7 +14,7 @@ from watcher import __version__, problems
 from watcher.clock import parse_rfc3339, wall_clock
 from watcher.errors import StoreError
 from watcher.guards import Guard
-from watcher.model import DeliveryState, TaskKey, Watch, WatchFilter, WatchRequest, WatchState
+from watcher.model import DeliveryState, EventFilter, TaskKey, Watch, WatchFilter, WatchRequest, WatchState
 from watcher.problems import FieldError, Problem, ProblemDetails, documented, field_error
 from watcher.running import Cursor, Daemon, Limit, Running, bad_query, json_response
 from watcher.streams import server_sent_events
@@ -27,6 +27,8 @@ from watcher.views import (
     DeliveryView,
     HealthView,
     PauseRequestView,
+    PurgedView,
+    PurgeRequestView,
     ReplayRequestView,
     ReplayView,
     WatchPageView,
@@ -336,9 +338,28 @@ async def replay_channel(name: str, wanted: ReplayRequestView, daemon: Running) 
     _configured(daemon, name)
     since = _moment("since", wanted.since)
     until = None if wanted.until is None else _moment("until", wanted.until)
-    queued = await daemon.store.replay(name, since, until, wall_clock())
+    chosen = EventFilter(
+        since=since,
+        until=until,
+        statuses=tuple(status.upper() for status in wanted.statuses),
+        task_ids=tuple(wanted.task_ids),
+    )
+    queued = await daemon.store.replay(name, chosen, wall_clock())
     daemon.outbox.set()
     return json_response({"queued": queued}, 202)
+
+
+@outbox.post(
+    "/channels/{name}/purge",
+    response_model=PurgedView,
+    responses=documented(400, 401, 403, 413, 422, 503),
+)
+async def purge_channel(name: str, wanted: PurgeRequestView, daemon: Running) -> Response:
+    """Remove a channel's deliveries for good, that of one that is not configured any more as well."""
+    before = wall_clock() if wanted.before is None else _moment("before", wanted.before)
+    purged = await daemon.store.purge(name, wanted.state, before)
+    daemon.outbox.set()
+    return json_response({"purged": purged})
 
 
 def _moment(field: str, text: str) -> float:

@@ -11,7 +11,17 @@ import click
 
 from watcher import __version__
 from watcher.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
-from watcher.options import client_at, config_option, json_option, label_option, labels_of, token, url_option
+from watcher.options import (
+    ask_first,
+    client_at,
+    config_option,
+    json_option,
+    label_option,
+    labels_of,
+    token,
+    url_option,
+    yes_option,
+)
 from watcher.routes_cli import routes
 from watcher.signing_cli import VERBS as SIGNING_VERBS
 from watcher.upstream_cli import VERBS as UPSTREAM_VERBS
@@ -269,11 +279,27 @@ def retry(delivery_ids: Sequence[int], url: str) -> None:
 @click.option("--channel", required=True, help="The channel that hears them again.")
 @click.option("--since", required=True, metavar="T", help="An RFC 3339 time, or how long ago: 2h.")
 @click.option("--until", metavar="T", help="The same; default now.")
+@click.option("--status", "statuses", multiple=True, metavar="S", help="Only tasks that came to it; may be repeated.")
+@click.option("--task", "task_ids", multiple=True, metavar="ID", help="Only this task; may be repeated.")
 @url_option
-def replay(channel: str, since: str, until: str | None, url: str) -> None:
-    """Send a channel the events of a span of time once more."""
-    queued = client_at(url).replay(channel, _moment(since), None if until is None else _moment(until))
-    click.echo(f"{queued} queued")
+def replay(
+    channel: str, since: str, until: str | None, statuses: Sequence[str], task_ids: Sequence[str], url: str
+) -> None:
+    """Send a channel the events of a span of time once more, each under its old webhook-id."""
+    chosen = {"since": _moment(since), "until": until and _moment(until), "statuses": statuses, "task_ids": task_ids}
+    click.echo(f"{client_at(url).replay(channel, **chosen)} queued")
+
+
+@cli.command()
+@click.option("--channel", required=True, help="The channel; one that is not configured any more as well.")
+@click.option("--state", required=True, type=click.Choice(["pending", "delivered", "failed"]))
+@click.option("--before", metavar="T", help="Only of events before then: an RFC 3339 time, or how long ago.")
+@yes_option
+@url_option
+def purge(channel: str, state: str, before: str | None, yes: bool, url: str) -> None:
+    """Remove deliveries for good; what was pending is never sent."""
+    ask_first(f"Remove the {state} deliveries to {channel} for good?", yes)
+    click.echo(f"{client_at(url).purge(channel, state=state, before=before and _moment(before))} removed")
 
 
 for verb in (*UPSTREAM_VERBS, *SIGNING_VERBS, routes):

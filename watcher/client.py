@@ -71,10 +71,13 @@ class Client:
         """Send a delivery once more."""
         return self._ask("POST", f"/v1/deliveries/{delivery_id}/retry")
 
-    def replay(self, channel: str, since: str, until: str | None) -> int:
-        """Send a channel the events of a span of time once more; returns how many were queued."""
-        path = f"/v1/channels/{quote(channel, safe='')}/replay"
-        return int(self._ask("POST", path, json=_given(since=since, until=until))["queued"])
+    def replay(self, channel: str, **chosen: Any) -> int:
+        """Send a channel the chosen events once more; returns how many were queued."""
+        return int(self._ask("POST", f"/v1/channels/{_quoted(channel)}/replay", json=_given(**chosen))["queued"])
+
+    def purge(self, channel: str, **chosen: Any) -> int:
+        """Remove a channel's deliveries for good; returns how many."""
+        return int(self._ask("POST", f"/v1/channels/{_quoted(channel)}/purge", json=_given(**chosen))["purged"])
 
     def channels(self) -> Iterator[dict[str, Any]]:
         """Yield every channel of the daemon's configuration."""

@@ -293,6 +293,16 @@ class Trouble:
     alerted_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Events seen in [since, until] (Unix seconds; None: now), of these statuses and tasks where any are given."""
+
+    since: float
+    until: float | None = None
+    statuses: tuple[str, ...] = ()
+    task_ids: tuple[str, ...] = ()
+
+
 class HoldKind(StrEnum):
     """Who keeps a channel from sending."""
 

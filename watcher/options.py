@@ -1,6 +1,7 @@
 """What several commands have in common."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ config_option = click.option(
     "-c", "--config", type=click.Path(path_type=Path), help="The configuration; default WATCHER_CONFIG, else /etc."
 )
 label_option = click.option("--label", "labels", multiple=True, metavar="K=V", help="May be repeated.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask first.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
@@ -43,3 +45,9 @@ def labels_of(given: Sequence[str]) -> dict[str, str]:
             raise click.UsageError(f"--label {text!r} is not K=V")
         labels[name] = value
     return labels
+
+
+def ask_first(question: str, yes: bool) -> None:
+    """Ask a person at a terminal whether to go on, and stop where the answer is no."""
+    if not yes and sys.stdin.isatty():
+        click.confirm(question, abort=True)

@@ -21,6 +21,7 @@ from watcher.model import (
     DeliveryState,
     DueDelivery,
     Event,
+    EventFilter,
     Found,
     FoundPage,
     Hold,
@@ -311,8 +312,15 @@ class Store(Protocol):
         """Make a delivery pending and due now with a fresh schedule, whatever its state; None where there is none."""
         ...
 
-    async def replay(self, channel: str, since: float, until: float | None, now: float) -> int:
-        """Queue the events seen in [since, until] that were routed to `channel` once more, in order.
+    async def purge(self, channel: str, state: DeliveryState, before: float) -> int:
+        """Remove a channel's deliveries in `state` whose events were seen before then; returns how many.
+
+        What was removed is never sent; what is on its way then still arrives.
+        """
+        ...
+
+    async def replay(self, channel: str, chosen: EventFilter, now: float) -> int:
+        """Queue the chosen events that were routed to `channel` once more, in order.
 
         Those still pending are left as they are. Returns how many were queued.
         """

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from watcher.options import client_at, json_option, url_option
+from watcher.options import ask_first, client_at, json_option, url_option, yes_option
 
 _TASK_COLUMNS = ("task_id", "status", "task_type", "error")
 _BATCH_COLUMNS = ("batch_id", "status", "done", "task_id", "error")
@@ -17,7 +17,6 @@ namespace_option = click.option("--namespace", help="Sent as X-Namespace; defaul
 limit_option = click.option(
     "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="The most to list; 0 lists all."
 )
-yes_option = click.option("--yes", is_flag=True, help="Do not ask first.")
 
 
 @click.command()
@@ -100,7 +99,7 @@ def cancel_batch(
     """Cancel a batch; its end is then told like any other."""
     from watcher.terminal import cancellation, plain, print_json
 
-    _ask_first(f"Cancel batch {batch} of bucket {bucket}?", yes)
+    ask_first(f"Cancel batch {batch} of bucket {bucket}?", yes)
     answer = client_at(url).cancel_batch(source, bucket, batch, reason, namespace)
     if as_json:
         print_json(answer)
@@ -118,7 +117,7 @@ def kill(task_id: str, yes: bool, source: str, url: str, as_json: bool) -> None:
     """Kill a task; its end is then told like any other."""
     from watcher.terminal import plain, print_json
 
-    _ask_first(f"Kill task {task_id}?", yes)
+    ask_first(f"Kill task {task_id}?", yes)
     answer = client_at(url).kill(source, task_id)
     if as_json:
         print_json(answer)
@@ -188,8 +187,3 @@ def _json_object(option: str, text: str) -> dict[str, Any]:
 def _share(progress: Any) -> str | None:
     percent = progress.get("percent") if isinstance(progress, Mapping) else None
     return f"{percent:.0f} %" if isinstance(percent, int | float) else None
-
-
-def _ask_first(question: str, yes: bool) -> None:
-    if not yes and sys.stdin.isatty():
-        click.confirm(question, abort=True)

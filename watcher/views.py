@@ -157,12 +157,32 @@ class PauseRequestView(BaseModel):
 
 
 class ReplayRequestView(BaseModel):
-    """Which events to send once more: those seen from `since` to `until` (default: now), RFC 3339."""
+    """Which events to send once more: those seen from `since` to `until` (default: now), RFC 3339.
+
+    `statuses` and `task_ids` choose among them.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     since: str
     until: str | None = None
+    statuses: Annotated[list[str], Field(max_length=100)] = []
+    task_ids: Annotated[list[str], Field(max_length=1000)] = []
+
+
+class PurgeRequestView(BaseModel):
+    """Which deliveries to remove: those in `state`, of events seen before `before` (default: now), RFC 3339."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: DeliveryState
+    before: str | None = None
+
+
+class PurgedView(BaseModel):
+    """How many deliveries were removed."""
+
+    purged: int
 
 
 class ReplayView(BaseModel):

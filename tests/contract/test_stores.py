@@ -15,6 +15,7 @@ from watcher import plugins
 from watcher.model import (
     Change,
     DeliveryState,
+    EventFilter,
     Found,
     Hold,
     HoldKind,
@@ -301,7 +302,7 @@ async def test_replay_queues_what_was_told_in_order_under_the_old_ids(store: Sto
     for number in (1, 2):
         await store.settle([settled(number, DeliveryState.DELIVERED)])
 
-    assert await store.replay("backend", 0.0, None, NOW) == 2
+    assert await store.replay("backend", EventFilter(since=0.0), NOW) == 2
 
     seen = []
     while due := await store.due("backend", FOREVER, 10):
@@ -317,9 +318,40 @@ async def test_replay_covers_the_span_alone_and_what_was_retired(store: Store) -
     await store.record([first, step(first.watch, "QUEUED", at=200.0)])
     await store.settle([settled(1, DeliveryState.DELIVERED), settled(2, DeliveryState.DELIVERED)])
 
-    assert await store.replay("backend", 150.0, 300.0, NOW) == 1
-    assert await store.replay("nobody", 0.0, None, NOW) == 0
-    assert await store.replay("backend", 300.0, None, NOW) == 0
+    assert await store.replay("backend", EventFilter(since=150.0, until=300.0), NOW) == 1
+    assert await store.replay("nobody", EventFilter(since=0.0), NOW) == 0
+    assert await store.replay("backend", EventFilter(since=300.0), NOW) == 0
+
+
+async def test_replay_chooses_by_status_and_task(store: Store) -> None:
+    for task_id in ("task_1", "task_2"):
+        watch = await watched(store, task_id)
+        first = step(watch, "IN_PROGRESS", at=100.0)
+        await store.record([first, step(first.watch, "FAILED", at=200.0)])
+    await store.settle([settled(number, DeliveryState.DELIVERED) for number in range(1, 5)])
+
+    async def queued(**chosen: Any) -> int:
+        count = await store.replay("backend", EventFilter(since=0.0, **chosen), NOW)
+        await store.settle([settled(number, DeliveryState.DELIVERED) for number in range(1, 5)])
+        return count
+
+    assert await queued(statuses=("FAILED",)) == 2
+    assert await queued(task_ids=("task_1",)) == 2
+    assert await queued(statuses=("FAILED",), task_ids=("task_1", "task_3")) == 1
+    assert await queued(statuses=("QUEUED",)) == 0
+
+
+async def test_what_is_purged_is_gone_and_the_next_of_its_line_is_due(store: Store) -> None:
+    first = step(await watched(store), "QUEUED", at=100.0)
+    second = step(first.watch, "IN_PROGRESS", at=200.0)
+    await store.record([first, second, step(second.watch, "FAILED", at=300.0)])
+    await store.settle([settled(1, DeliveryState.DELIVERED)])
+
+    assert await store.purge("backend", DeliveryState.PENDING, 250.0) == 1
+    assert await all_due(store) == [3]
+    assert await store.purge("backend", DeliveryState.DELIVERED, FOREVER) == 1
+    assert await store.purge("nobody", DeliveryState.PENDING, FOREVER) == 0
+    assert [one.id for one in (await store.list_deliveries(None, "backend", 10, None))[0]] == [3]
 
 
 async def test_what_is_old_and_finished_retires_and_nothing_else_does(store: Store) -> None:
@@ -435,7 +467,7 @@ async def _apply(store: Store, operation: str, number: int, watches: list[Watch]
     if operation == "retry":
         await store.retry(number + 1, NOW)
     elif operation == "replay":
-        await store.replay("backend", 0.0, None, NOW)
+        await store.replay("backend", EventFilter(since=0.0), NOW)
     elif operation == "hasten":
         await store.hasten("backend", FOREVER, NOW)
     elif operation == "pass":

@@ -132,17 +132,23 @@ UPDATE deliveries SET state = 'pending', turn = 1, passed = 1, scheduled = 0, fi
 WHERE id = ?1
 """
 
-REPLAY_STORED = """
+# Statuses and task IDs as JSON; NULL takes all.
+_CHOSEN = """
+AND (?5 IS NULL OR status IN (SELECT value FROM json_each(?5)))
+AND (?6 IS NULL OR task_id IN (SELECT value FROM json_each(?6)))
+"""
+
+REPLAY_STORED = f"""
 UPDATE deliveries SET state = 'pending', turn = 0, passed = 0, scheduled = 0, first_attempt_at = NULL,
     next_attempt_at = ?4, scheduled_at = ?4, not_before = NULL, passes_at = NULL, delivered_at = NULL
-WHERE channel = ?1 AND state <> 'pending' AND event IN (SELECT id FROM events WHERE at >= ?2 AND at <= ?3)
+WHERE channel = ?1 AND state <> 'pending' AND event IN (SELECT id FROM events WHERE at >= ?2 AND at <= ?3 {_CHOSEN})
 RETURNING id
 """
 
-REPLAY_RETIRED = """
+REPLAY_RETIRED = f"""
 INSERT INTO deliveries (event, channel, order_key, created_at, next_attempt_at)
 SELECT id, ?1, order_key, at, ?4 FROM events
-WHERE at >= ?2 AND at <= ?3 AND EXISTS (SELECT 1 FROM json_each(events.channels) WHERE value = ?1)
+WHERE at >= ?2 AND at <= ?3 {_CHOSEN} AND EXISTS (SELECT 1 FROM json_each(events.channels) WHERE value = ?1)
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id AND channel = ?1)
 ORDER BY id
 RETURNING id
@@ -166,6 +172,11 @@ SELECT counted.channel, counted.pending, counted.failed, oldest.created_at FROM 
         SELECT channel, 0, count(*), NULL FROM deliveries WHERE state = 'failed' GROUP BY channel)
     GROUP BY channel) AS counted
 LEFT JOIN deliveries AS oldest ON oldest.id = counted.oldest
+"""
+
+PURGE = """
+DELETE FROM deliveries WHERE id IN (
+    SELECT id FROM deliveries WHERE channel = ? AND state = ? AND created_at < ? ORDER BY id LIMIT ?)
 """
 
 RETIRE_DELIVERIES = """

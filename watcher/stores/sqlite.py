@@ -26,6 +26,7 @@ from watcher.model import (
     DeliveryState,
     DueDelivery,
     Event,
+    EventFilter,
     Found,
     Hold,
     HoldKind,
@@ -354,8 +355,22 @@ class SqliteStore:
 
         return await self._commits.write(reset)
 
-    async def replay(self, channel: str, since: float, until: float | None, now: float) -> int:
-        span = (channel, since, now if until is None else until, now)
+    async def purge(self, channel: str, state: DeliveryState, before: float) -> int:
+        async def delete(connection: aiosqlite.Connection) -> int:
+            count = (await connection.execute(queries.PURGE, (channel, state, before, _RETIRE_STEP))).rowcount
+            if state is DeliveryState.PENDING and count < _RETIRE_STEP:
+                await connection.execute(queries.REORDER_LINES, (channel,))
+            return count
+
+        gone = 0
+        while removed := await self._commits.write(delete):
+            gone += removed
+        return gone
+
+    async def replay(self, channel: str, chosen: EventFilter, now: float) -> int:
+        until = now if chosen.until is None else chosen.until
+        statuses, tasks = (rows.as_json(names) if names else None for names in (chosen.statuses, chosen.task_ids))
+        span = (channel, chosen.since, until, now, statuses, tasks)
 
         async def queue(connection: aiosqlite.Connection) -> int:
             queued = [
