@@ -375,6 +375,7 @@ async def test_openapi_describes_every_call(api: httpx.AsyncClient) -> None:
         "/v1/watches/{task_id}",
         "/v1/events",
         "/v1/deliveries",
+        "/v1/deliveries/{delivery_id}",
         "/v1/sources/{source}/tasks/list",
         "/v1/sources/{source}/tasks/{task_id}",
         "/v1/sources/{source}/buckets/{bucket}/batches/list",
@@ -475,3 +476,22 @@ async def test_failed_deliveries_are_purged(api: httpx.AsyncClient, daemon: Fake
     assert left["state"] == "pending"
     problem(await api.post(purge, json={"state": "lost"}), 422)
     problem(await api.post(purge, json={"state": "failed", "before": "soon"}), 422)
+
+
+async def test_a_delivery_is_shown_with_its_attempts(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+    await outbox_of_two(daemon, api)
+    shown = (await api.get("/v1/deliveries/1")).json()
+    assert shown["state"] == "failed"
+    assert shown["history"] == [
+        {
+            "number": 1,
+            "at": "1970-01-01T00:01:40.000000Z",
+            "duration": 0.0,
+            "status": None,
+            "error": None,
+            "answer": None,
+        }
+    ]
+    assert (await api.get("/v1/deliveries/2")).json()["history"] == []
+    for missing in ("99", "0", str(2**70)):
+        problem(await api.get(f"/v1/deliveries/{missing}"), 404)

@@ -52,6 +52,7 @@ def test_help_imports_nothing_heavy() -> None:
             "retry",
             "replay",
             "purge",
+            "attempts",
             "channels",
             "config",
         ),

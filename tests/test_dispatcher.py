@@ -20,7 +20,7 @@ from tests.virtual_time import VirtualLoop, attentive, wall
 from watcher.dispatcher import Dispatcher
 from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.metrics import Metrics
-from watcher.model import Delivery, DeliveryState, Message, Watch
+from watcher.model import Delivery, DeliveryState, Message, Receipt, Watch
 from watcher.routing import Routing
 from watcher.settings import ChannelSettings, RouteSettings
 from watcher.wakeup import Wakeup
@@ -50,7 +50,7 @@ class ScriptedChannel:
     in_flight: int = 0
     most_in_flight: int = 0
 
-    async def send(self, message: Message) -> int:
+    async def send(self, message: Message) -> Receipt:
         now = anyio.current_time()
         self.attempts.append((now, message.event_id))
         self.in_flight += 1
@@ -62,7 +62,7 @@ class ScriptedChannel:
         if (error := self.outcome(message, now)) is not None:
             raise error
         self.delivered.append((anyio.current_time(), message.event_id))
-        return 200
+        return Receipt(status=200)
 
 
 class House:

@@ -216,6 +216,7 @@ def test_the_schema_is_the_sum_of_the_migrations(tmp_path: Path) -> None:
         "index watches_lost",
         "index watches_task",
         "index watches_unchanged",
+        "table attempts",
         "table confirmations",
         "table deliveries",
         "table discovered",

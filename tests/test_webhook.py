@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tests.examples import SECRET
 from watcher.channels import webhook
-from watcher.model import Message
+from watcher.model import Message, Receipt
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,9 @@ async def sent(**given: Any) -> httpx.Request:
     settings = webhook.Settings(name="x", url="https://receiver.example/a?b=c", secrets=[SECRET], **given)
     channel = webhook.create(settings, transport=httpx.MockTransport(handler), wall=lambda: 1614265330.9)
     body = b'{"test": 2432232314}'
-    assert await channel.send(Message(event_id="msg_p5jXN8AQM9LWM0D4loKWxJek", type="t", body=body)) == 204
+    assert await channel.send(Message(event_id="msg_p5jXN8AQM9LWM0D4loKWxJek", type="t", body=body)) == Receipt(
+        status=204
+    )
     return requests[0]
 
 

@@ -25,6 +25,7 @@ from watcher.views import (
     ChannelView,
     DeliveryPageView,
     DeliveryView,
+    DeliveryWithAttemptsView,
     HealthView,
     PauseRequestView,
     PurgedView,
@@ -34,6 +35,7 @@ from watcher.views import (
     WatchPageView,
     WatchRequestView,
     WatchWithTransitionsView,
+    attempt_view,
     channel_view,
     check_task_id,
     delivery_view,
@@ -273,6 +275,18 @@ async def list_deliveries(
     except ValueError as error:
         raise bad_query("cursor", str(error)) from None
     return json_response({"items": [delivery_view(one) for one in deliveries], "next_cursor": next_cursor})
+
+
+@outbox.get(
+    "/deliveries/{delivery_id}", response_model=DeliveryWithAttemptsView, responses=documented(401, 403, 404, 422, 503)
+)
+async def show_delivery(delivery_id: int, daemon: Running) -> Response:
+    """Return a delivery with its last attempts."""
+    found = await daemon.store.delivery(delivery_id) if 0 < delivery_id < 2**63 else None
+    if found is None:
+        raise Problem(404, f"there is no delivery {delivery_id}")
+    delivery, attempts = found
+    return json_response({**delivery_view(delivery), "history": [attempt_view(one) for one in attempts]})
 
 
 @outbox.post(

@@ -91,7 +91,7 @@ async def _test_channel(settings: ChannelSettings) -> Verdict:
     async with create_transport(connections=1) as transport:
         channel = plugins.load("channels", settings.type).create(settings, transport=transport, wall=wall_clock)
         try:
-            status = await channel.send(Message(event_id=event.event_id, type=event.type, body=event.body))
+            receipt = await channel.send(Message(event_id=event.event_id, type=event.type, body=event.body))
         except DeliveryError as error:
             return Verdict(name=settings.name, good=False, text=str(error))
-    return Verdict(name=settings.name, good=True, text=f"HTTP {status}")
+    return Verdict(name=settings.name, good=True, text=f"HTTP {receipt.status}")

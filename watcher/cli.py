@@ -265,6 +265,21 @@ def deliveries(state: str | None, channel: str | None, url: str, as_json: bool) 
 
 
 @cli.command()
+@click.argument("delivery_id", type=int, metavar="ID")
+@url_option
+@json_option
+def attempts(delivery_id: int, url: str, as_json: bool) -> None:
+    """Show a delivery's attempts: when, for how long, and what the receiver said."""
+    from watcher.terminal import print_json, print_table
+
+    history = client_at(url).delivery(delivery_id)["history"]
+    if as_json:
+        print_json(history)
+    else:
+        print_table(("number", "at", "duration", "status", "error", "answer"), history)
+
+
+@cli.command()
 @click.argument("delivery_ids", nargs=-1, required=True, type=int, metavar="ID…")
 @url_option
 def retry(delivery_ids: Sequence[int], url: str) -> None:

@@ -67,6 +67,10 @@ class Client:
         """Yield every delivery the query selects."""
         return self._items("/v1/deliveries", query)
 
+    def delivery(self, delivery_id: int) -> dict[str, Any]:
+        """Return one delivery with its attempts."""
+        return self._ask("GET", f"/v1/deliveries/{delivery_id}")
+
     def retry(self, delivery_id: int) -> dict[str, Any]:
         """Send a delivery once more."""
         return self._ask("POST", f"/v1/deliveries/{delivery_id}/retry")

@@ -16,7 +16,18 @@ from watcher.backoff import lengthened
 from watcher.clock import Clock, rfc3339
 from watcher.errors import DeliveryError, DeliveryFailure, StoreError
 from watcher.metrics import ChannelMetrics
-from watcher.model import ChannelState, DeliveryState, DueDelivery, Event, Hold, HoldKind, Message, Settlement, Trouble
+from watcher.model import (
+    ChannelState,
+    DeliveryState,
+    DueDelivery,
+    Event,
+    Hold,
+    HoldKind,
+    Message,
+    Receipt,
+    Settlement,
+    Trouble,
+)
 from watcher.protocols import Channel, Notice, Store
 from watcher.pulse import Pulse
 from watcher.settings import ChannelSettings
@@ -282,7 +293,7 @@ class Dispatcher:
             event_id=delivery.event_id, type=delivery.type, body=delivery.body, watched_for=delivery.watched_for
         )
         try:
-            status = await self._channel.send(message)
+            receipt = await self._channel.send(message)
         except DeliveryError as error:
             return self._failed(delivery, error, at, anyio.current_time() - began)
         except Exception as error:
@@ -290,9 +301,9 @@ class Dispatcher:
                 logger.exception("an unexpected error while sending to channel %r; it is tried again", self._name)
             unexpected = DeliveryError(DeliveryFailure.PROTOCOL, f"unexpected {type(error).__name__}")
             return self._failed(delivery, unexpected, at, anyio.current_time() - began)
-        return self._delivered(delivery, status, at, anyio.current_time() - began)
+        return self._delivered(delivery, receipt, at, anyio.current_time() - began)
 
-    def _delivered(self, delivery: DueDelivery, status: int, at: float, duration: float) -> Settlement:
+    def _delivered(self, delivery: DueDelivery, receipt: Receipt, at: float, duration: float) -> Settlement:
         now = self._wall()
         self._metrics.delivered(duration=duration, latency=now - delivery.event_at, at=now)
         if self._failing.since is not None:
@@ -310,7 +321,9 @@ class Dispatcher:
             state=DeliveryState.DELIVERED,
             attempted_at=at,
             scheduled=delivery.scheduled + 1,
-            last_status=status,
+            last_status=receipt.status,
+            duration=duration,
+            answer=receipt.answer,
         )
 
     def _failed(self, delivery: DueDelivery, error: DeliveryError, at: float, duration: float) -> Settlement:
@@ -345,6 +358,8 @@ class Dispatcher:
             passes_at=at if error.body_refused else first_attempt_at + self._settings.order_wait,
             last_error=str(error),
             last_status=error.status,
+            duration=duration,
+            answer=error.answer,
         )
 
     def _next_attempt(self, delivery: DueDelivery, scheduled: int, early: bool, now: float) -> float:

@@ -93,7 +93,7 @@ class DeliveryError(WatcherError):
     `body_refused` says that the receiver refused this very body (a 4xx other than 401, 403, 404, 408, 410, 425 and
     429), so later events of the same task need not wait for it. A `reason` of `gone` stops the channel until somebody
     resumes it. `ours` says that nothing left this machine, which costs the receiver no attempt. `retry_after` is in
-    seconds, as the receiver asked.
+    seconds, as the receiver asked. `answer` is the beginning of what it said.
     `status` is its HTTP status, None where there was no answer.
     """
 
@@ -106,9 +106,11 @@ class DeliveryError(WatcherError):
         retry_after: float | None = None,
         body_refused: bool = False,
         ours: bool = False,
+        answer: str | None = None,
     ) -> None:
         super().__init__(text)
         self.ours = ours
+        self.answer = answer
         self.reason = reason
         self.status = status
         self.retry_after = retry_after

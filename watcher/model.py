@@ -246,7 +246,7 @@ class DueDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """How one attempt ended, to be stored.
+    """How one attempt ended, to be stored. `duration` is in seconds, `answer` what the receiver said.
 
     `passes_at` is when later events of the same task stop waiting for this one (now or earlier: at once); None keeps
     what is stored. It has a meaning for a delivery that stays pending only.
@@ -261,6 +261,28 @@ class Settlement:
     passes_at: float | None = None
     last_error: str | None = None
     last_status: int | None = None
+    duration: float = 0.0
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A receiver took a message: its HTTP status, which is 2xx, and the beginning of what it said."""
+
+    status: int
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt at a delivery: the how manieth, when (Unix seconds), for how long (seconds), and what came of it."""
+
+    number: int
+    at: float
+    duration: float
+    status: int | None
+    error: str | None
+    answer: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from watcher.model import (
     ActiveWatch,
     Added,
     Answer,
+    Attempt,
     Change,
     Delivery,
     DeliveryState,
@@ -27,6 +28,7 @@ from watcher.model import (
     Hold,
     Message,
     OutboxDepth,
+    Receipt,
     Settlement,
     StoredEvent,
     TaskKey,
@@ -137,8 +139,8 @@ class Source(Protocol):
 class Channel(Protocol):
     """A place events go. It makes one attempt; when to try again is the dispatcher's."""
 
-    async def send(self, message: Message) -> int:
-        """Send `message` once and return the receiver's HTTP status, which is 2xx.
+    async def send(self, message: Message) -> Receipt:
+        """Send `message` once and return that the receiver took it.
 
         Whatever else happened is a `DeliveryError` that says whether waiting may help. Follows no redirect, ends by its
         own deadline, keeps what it read of the answer small, and lets no secret into an error's text. May be called
@@ -306,6 +308,10 @@ class Store(Protocol):
         self, state: DeliveryState | None, channel: str | None, limit: int, cursor: str | None
     ) -> tuple[Sequence[Delivery], str | None]:
         """Return a page of deliveries, newest first. Raises `ValueError` for a cursor that is none of ours."""
+        ...
+
+    async def delivery(self, delivery_id: int) -> tuple[Delivery, Sequence[Attempt]] | None:
+        """Return a delivery with its last attempts, the oldest first; None where there is none."""
         ...
 
     async def retry(self, delivery_id: int, now: float) -> Delivery | None:

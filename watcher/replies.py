@@ -3,26 +3,34 @@
 from watcher.clock import Clock
 from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.exchange import ExchangeError, Reply, retry_after
+from watcher.model import Receipt
 
 ANSWER_LIMIT = 8192
 """Bytes read of a receiver's answer."""
 
 _NOT_ABOUT_THE_BODY = frozenset({401, 403, 404, 408, 410, 425, 429})
 _SHOWN = 200
+_KEPT = 1024
 
 
-def require_success(reply: Reply, wall: Clock) -> int:
-    """Return the status where it is 2xx; raises the `DeliveryError` that it means otherwise."""
+def require_success(reply: Reply, wall: Clock) -> Receipt:
+    """Return the receipt where the status is 2xx; raises the `DeliveryError` that it means otherwise."""
     status = reply.status
     if 200 <= status < 300:
-        return status
+        return Receipt(status=status, answer=kept(reply))
     raise DeliveryError(
         _reason(status),
         _text(reply),
         status=status,
         retry_after=retry_after(reply.headers, wall()),
         body_refused=400 <= status < 500 and status not in _NOT_ABOUT_THE_BODY,
+        answer=kept(reply),
     )
+
+
+def kept(reply: Reply) -> str:
+    """Return the first KiB of what the receiver said, as text."""
+    return reply.body[:_KEPT].decode("utf-8", "replace")
 
 
 def no_answer(error: ExchangeError) -> DeliveryError:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from watcher.clock import rfc3339
 from watcher.model import (
     TERMINAL_STATUSES,
+    Attempt,
     ChannelState,
     Delivery,
     DeliveryState,
@@ -120,6 +121,23 @@ class DeliveryView(BaseModel):
     last_status: int | None
     created_at: Time
     delivered_at: Time | None
+
+
+class AttemptView(BaseModel):
+    """One attempt: `duration` in seconds, `answer` the first KiB of what the receiver said."""
+
+    number: int
+    at: Time
+    duration: float
+    status: int | None
+    error: str | None
+    answer: str | None
+
+
+class DeliveryWithAttemptsView(DeliveryView):
+    """A delivery with its last fifty attempts, the oldest first."""
+
+    history: list[AttemptView]
 
 
 class DeliveryPageView(BaseModel):
@@ -327,6 +345,18 @@ def delivery_view(delivery: Delivery) -> dict[str, object]:
         "last_status": delivery.last_status,
         "created_at": rfc3339(delivery.created_at),
         "delivered_at": _time(delivery.delivered_at),
+    }
+
+
+def attempt_view(attempt: Attempt) -> dict[str, object]:
+    """Return the fields of an `AttemptView`."""
+    return {
+        "number": attempt.number,
+        "at": rfc3339(attempt.at),
+        "duration": round(attempt.duration, 6),
+        "status": attempt.status,
+        "error": attempt.error,
+        "answer": attempt.answer,
     }
 
 

@@ -444,4 +444,11 @@ async def test_a_receiver_that_says_410_hears_nothing_more_until_it_is_resumed(s
         assert len(site.receiver.received) == 1
         assert (await site.command(daemon, "channels", "resume", "backend")).returncode == 0
         await site.until(lambda: len(site.receiver.accepted()) == 2)
+        (delivery,) = [
+            one
+            for one in json.loads((await site.command(daemon, "deliveries", "--json")).stdout)
+            if one["task_id"] == "task_1"
+        ]
+        history = json.loads((await site.command(daemon, "attempts", str(delivery["id"]), "--json")).stdout)
+        assert [(one["status"], one["answer"]) for one in history] == [(410, "gone"), (204, None)]
         assert await daemon.stop() == 0

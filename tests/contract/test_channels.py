@@ -13,7 +13,7 @@ from tests.examples import SECRET
 from tests.virtual_time import VirtualLoop, wall
 from watcher import plugins
 from watcher.errors import DeliveryError, DeliveryFailure
-from watcher.model import Message
+from watcher.model import Message, Receipt
 from watcher.protocols import Channel
 
 pytestmark = pytest.mark.anyio
@@ -89,11 +89,11 @@ async def test_every_status_from_100_to_599(kind: str) -> None:
 
         channel = answering(kind, handler)
         if 200 <= status < 300:
-            assert await channel.send(MESSAGE) == status
+            assert await channel.send(MESSAGE) == Receipt(status=status, answer="said")
         else:
             error = await refusal(channel)
             assert (error.reason, error.body_refused) == expected(status), status
-            assert error.status == status
+            assert (error.status, error.answer) == (status, "said")
         assert len(requests) == 1
 
 
@@ -144,9 +144,9 @@ async def test_no_more_than_eight_kibibytes_are_read_of_an_answer(kind: str) -> 
             read += 1024
             yield b"x" * 1024
 
-    status = await answering(kind, lambda request: httpx.Response(200, content=endless())).send(MESSAGE)
+    receipt = await answering(kind, lambda request: httpx.Response(200, content=endless())).send(MESSAGE)
 
-    assert status == 200
+    assert receipt == Receipt(status=200, answer="x" * 1024)
     assert read <= 10 * 1024
 
 

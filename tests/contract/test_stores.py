@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.examples import KEY, event, request, settled, step
 from watcher import plugins
 from watcher.model import (
+    Attempt,
     Change,
     DeliveryState,
     EventFilter,
@@ -339,6 +340,25 @@ async def test_replay_chooses_by_status_and_task(store: Store) -> None:
     assert await queued(task_ids=("task_1",)) == 2
     assert await queued(statuses=("FAILED",), task_ids=("task_1", "task_3")) == 1
     assert await queued(statuses=("QUEUED",)) == 0
+
+
+async def test_the_last_attempts_are_kept_and_go_with_their_delivery(store: Store) -> None:
+    await line_of(store, 1)
+    for number in range(1, 61):
+        refused = settled(1, DeliveryState.PENDING, at=float(number), next_attempt_at=0.0)
+        said = replace(refused, last_status=503, last_error="HTTP 503", duration=0.5, answer=f"no {number}")
+        await store.settle([said])
+    await store.settle([replace(settled(1, DeliveryState.DELIVERED, at=61.0), last_status=204)])
+
+    delivery, attempts = await store.delivery(1) or (None, [])
+    assert delivery is not None
+    assert (delivery.attempts, delivery.state) == (61, DeliveryState.DELIVERED)
+    assert [one.number for one in attempts] == [*range(12, 62)]
+    assert attempts[0] == Attempt(number=12, at=12.0, duration=0.5, status=503, error="HTTP 503", answer="no 12")
+    assert attempts[-1] == Attempt(number=61, at=61.0, duration=0.0, status=204, error=None, answer=None)
+
+    await store.purge("backend", DeliveryState.DELIVERED, FOREVER)
+    assert await store.delivery(1) is None
 
 
 async def test_what_is_purged_is_gone_and_the_next_of_its_line_is_due(store: Store) -> None:

@@ -18,7 +18,7 @@ from watcher import __version__
 from watcher.clock import Clock
 from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.exchange import ExchangeError, exchange
-from watcher.model import Message
+from watcher.model import Message, Receipt
 from watcher.replies import ANSWER_LIMIT, no_answer, require_success
 from watcher.routing import matches
 from watcher.settings import ChannelSettings, SecretUrl, http_url
@@ -101,7 +101,7 @@ class SlackChannel:
         self._transport = transport
         self._wall = wall
 
-    async def send(self, message: Message) -> int:
+    async def send(self, message: Message) -> Receipt:
         content = msgspec.json.encode(render(message, self._settings))
         headers = {
             "content-type": "application/json",
@@ -114,7 +114,8 @@ class SlackChannel:
         except ExchangeError as error:
             raise no_answer(error) from None
         if reply.status >= 400 and (said := reply.body.decode("utf-8", "replace").strip()) in _NEVER_AGAIN:
-            raise DeliveryError(DeliveryFailure.GONE, f"HTTP {reply.status}: {said}", status=reply.status)
+            text = f"HTTP {reply.status}: {said}"
+            raise DeliveryError(DeliveryFailure.GONE, text, status=reply.status, answer=said)
         return require_success(reply, self._wall)
 
 

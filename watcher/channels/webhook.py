@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from watcher import __version__
 from watcher.clock import Clock
 from watcher.exchange import ExchangeError, exchange
-from watcher.model import Message
+from watcher.model import Message, Receipt
 from watcher.replies import ANSWER_LIMIT, no_answer, require_success
 from watcher.settings import ChannelSettings, SecretUrl
 from watcher.signing import Signer, parse_secret
@@ -76,7 +76,7 @@ class WebhookChannel:
         self._transport = transport
         self._wall = wall
 
-    async def send(self, message: Message) -> int:
+    async def send(self, message: Message) -> Receipt:
         timestamp = int(self._wall())
         headers = self._headers | {
             "webhook-id": message.event_id,

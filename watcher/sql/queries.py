@@ -88,6 +88,14 @@ UPDATE deliveries SET state = ?1, attempts = attempts + 1, scheduled = ?2,
 WHERE id = ?10 AND state = 'pending'
 """
 
+# The last fifty of a delivery are kept; each takes the place of the one fifty before it.
+ATTEMPT = """
+INSERT OR REPLACE INTO attempts (delivery, slot, number, at, duration, status, error, answer)
+SELECT id, attempts % 50, attempts, ?2, ?3, ?4, ?5, ?6 FROM deliveries WHERE id = ?1
+"""
+
+ATTEMPTS = "SELECT number, at, duration, status, error, answer FROM attempts WHERE delivery = ? ORDER BY number"
+
 # What ended or was passed gives its turn to the oldest of its line that has none, unless somebody has it already.
 GIVE_TURN = """
 UPDATE deliveries SET turn = 1 WHERE id IN (

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from watcher.model import (
+    Attempt,
     Delivery,
     DeliveryState,
     DueDelivery,
@@ -21,6 +22,7 @@ from watcher.model import (
 _encode = msgspec.json.Encoder().encode
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 _DUE_FIELDS = [field.name for field in fields(DueDelivery)]
+_ATTEMPT_FIELDS = [field.name for field in fields(Attempt)]
 _DELIVERY_FIELDS = [field.name for field in fields(Delivery)]
 _EVENT_FIELDS = [field.name for field in fields(StoredEvent)]
 
@@ -115,6 +117,21 @@ def due_delivery(row: Any) -> DueDelivery:
 def delivery(row: Any) -> Delivery:
     values = dict(zip(_DELIVERY_FIELDS, row, strict=True))
     return Delivery(**values | {"state": DeliveryState(values["state"])})
+
+
+def attempt(row: Any) -> Attempt:
+    return Attempt(**dict(zip(_ATTEMPT_FIELDS, row, strict=True)))
+
+
+def attempt_row(settled: Settlement) -> tuple[object, ...]:
+    return (
+        settled.delivery_id,
+        settled.attempted_at,
+        settled.duration,
+        settled.last_status,
+        settled.last_error,
+        settled.answer or None,
+    )
 
 
 def settle_row(settled: Settlement, now: float) -> tuple[object, ...]:

@@ -21,6 +21,7 @@ from watcher.model import (
     TERMINAL_STATUSES,
     ActiveWatch,
     Added,
+    Attempt,
     Change,
     Delivery,
     DeliveryState,
@@ -311,10 +312,12 @@ class SqliteStore:
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         now = self._wall()
         found = [rows.settle_row(settlement, now) for settlement in settlements]
+        attempts = [rows.attempt_row(settlement) for settlement in settlements]
         ids = rows.as_json([settlement.delivery_id for settlement in settlements])
 
         async def update(connection: aiosqlite.Connection) -> None:
             await connection.executemany(queries.SETTLE, found)
+            await connection.executemany(queries.ATTEMPT, attempts)
             await connection.execute(queries.GIVE_TURN, (ids,))
 
         await self._commits.write(update)
@@ -343,6 +346,13 @@ class SqliteStore:
             AND (?3 IS NULL OR d.channel = ?3) ORDER BY d.id DESC LIMIT ?4"""
         found = await self._read(query, _position(cursor), state, channel, limit + 1)
         return [rows.delivery(row) for row in found[:limit]], _next_cursor(found, limit)
+
+    async def delivery(self, delivery_id: int) -> tuple[Delivery, Sequence[Attempt]] | None:
+        found = await self._read(f"SELECT {queries.DELIVERY_COLUMNS} WHERE d.id = ?", delivery_id)
+        if not found:
+            return None
+        attempts = await self._read(queries.ATTEMPTS, delivery_id)
+        return rows.delivery(found[0]), [rows.attempt(row) for row in attempts]
 
     async def retry(self, delivery_id: int, now: float) -> Delivery | None:
         async def reset(connection: aiosqlite.Connection) -> Delivery | None:
