@@ -64,6 +64,7 @@ def step(watch: Watch, status: str, *, at: float = 100.0, channels: tuple[str, .
         previous_status=watch.status,
         status=status,
         type=f"task.{status.lower()}",
+        body=b'{"data":{"task_id":"%s"},"number":%d}' % (watch.key.task_id.encode(), sequence),
     )
     return Change(watch=after, expected_sequence=watch.sequence, event=told)
 

@@ -1,5 +1,7 @@
 """The outbox's half in virtual time, over the real store: order, schedule, outages, alerts, shutdown."""
 
+import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +11,7 @@ from random import Random
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from tests.examples import request, step
 from tests.stores import FullDisk, notices, opened
 from tests.virtual_time import VirtualLoop, attentive, wall
+from watcher.channels import slack
 from watcher.dispatcher import Dispatcher
 from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.metrics import Metrics
@@ -579,6 +583,70 @@ async def test_what_never_left_this_machine_costs_no_attempt(house: House) -> No
     assert len(channel.delivered) == 1
     assert all(second - first >= 5 for (first, _), (second, _) in pairwise(channel.attempts))
     assert await house.types() == ["task.in_progress", "channel.failing", "channel.recovered"]
+
+
+class Slack:
+    """Slack as it is: one message a second, what comes sooner is refused; the answers numbered `fails` are errors."""
+
+    def __init__(self, *fails: int) -> None:
+        self.fails = fails
+        self.requests = 0
+        self.texts: list[tuple[float, str]] = []
+        self._free_at = -1.0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        now = anyio.current_time()
+        self.requests += 1
+        if now < self._free_at - 0.001:
+            return httpx.Response(429, headers={"retry-after": "1"})
+        self._free_at = now + 1
+        if self.requests in self.fails:
+            return httpx.Response(500)
+        self.texts.append((now, json.dumps(json.loads(request.content), ensure_ascii=False)))
+        return httpx.Response(200, text="ok")
+
+    def channel(self) -> slack.SlackChannel:
+        settings = slack.Settings(name="backend", url="https://hooks.slack.example/x")
+        return slack.create(settings, transport=httpx.MockTransport(self), wall=wall)
+
+    def told(self) -> list[str]:
+        return [found for _, text in self.texts for found in re.findall(r"t_\d+_e", text)]
+
+
+@pytest.mark.parametrize("fails", [(), (3, 5)])
+async def test_a_storm_becomes_a_few_messages_that_name_every_task(house: House, fails: tuple[int, ...]) -> None:
+    receiver = Slack(*fails)
+    async with running(house.dispatcher(receiver.channel(), rate=1, concurrency=1)):
+        for number in range(1000):
+            await house.tell(f"t_{number}_e", "FAILED")
+            await anyio.sleep(0.01)
+        await anyio.sleep(50)
+    assert receiver.requests <= 15
+    assert {*receiver.told()} == {f"t_{number}_e" for number in range(1000)}
+    assert receiver.texts[-1][0] <= 60
+    assert [one.state for one in await house.deliveries()] == [DeliveryState.DELIVERED] * 1000
+
+
+async def test_a_few_failures_are_told_singly(house: House) -> None:
+    receiver = Slack()
+    async with running(house.dispatcher(receiver.channel(), rate=1, concurrency=1)):
+        for number in range(5):
+            await house.tell(f"t_{number}_e", "FAILED")
+        await anyio.sleep(20)
+    assert len(receiver.texts) == 5
+
+
+async def test_where_a_digest_is_refused_for_its_body_each_event_goes_alone(house: House) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(400 if b"events" in request.content else 200, text="invalid_blocks")
+
+    settings = slack.Settings(name="backend", url="https://hooks.slack.example/x")
+    channel = slack.create(settings, transport=httpx.MockTransport(answer), wall=wall)
+    async with running(house.dispatcher(channel, attempts=(0.0, 1.0))):
+        for number in range(8):
+            await house.tell(f"t_{number}_e", "FAILED")
+        await anyio.sleep(5 * MINUTE)
+    assert [one.state for one in await house.deliveries()] == [DeliveryState.DELIVERED] * 8
 
 
 def breaker(house: House) -> float | None:

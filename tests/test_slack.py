@@ -198,3 +198,27 @@ async def test_what_slack_means_for_ever_stops_the_channel(status: int, said: st
     with pytest.raises(DeliveryError) as caught:
         await channel.send(Message(event_id="msg_1", type="task.failed", body=b"{}"))
     assert caught.value.reason is reason
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["task.failed", "task.lost", "source.unreachable"]) | texts, told), min_size=2)
+)
+def test_any_digest_keeps_slacks_limits(told_of: list[tuple[str, dict[str, Any]]]) -> None:
+    messages = [message(kind, content) for kind, content in told_of]
+    rendered = slack.render_digest(messages, SETTINGS)
+    for block in rendered["blocks"]:
+        BLOCKS[block["type"]].parse(block).to_dict()
+    assert len(json.dumps(rendered, ensure_ascii=False)) <= 15_000
+    assert len(rendered["text"]) + sum(len(block["text"]["text"]) for block in rendered["blocks"]) <= 9_000
+    assert f"{len(messages)} events" in rendered["blocks"][0]["text"]["text"]
+
+
+def test_a_digest_of_a_thousand_names_or_counts_every_task() -> None:
+    messages = [
+        message("task.failed", {"task_id": f"task_{number:04}_with_a_rather_long_name"}) for number in range(1000)
+    ]
+    text = "".join(block["text"]["text"] for block in slack.render_digest(messages, SETTINGS)["blocks"])
+    named = set(re.findall(r"task_\d{4}", text))
+    (left,) = re.findall(r"and (\d+) more", text)
+    assert len(named) + int(left) == 1000
+    assert "❌ 1000 task failed" in text

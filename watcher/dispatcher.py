@@ -6,6 +6,7 @@ after `kill -9` whatever was in flight is simply due again.
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -28,7 +29,7 @@ from watcher.model import (
     Settlement,
     Trouble,
 )
-from watcher.protocols import Channel, Notice, Store
+from watcher.protocols import Channel, Digesting, Notice, Store
 from watcher.pulse import Pulse
 from watcher.settings import ChannelSettings
 from watcher.wakeup import Wakeup
@@ -70,6 +71,8 @@ class Dispatcher:
         self._settings = settings
         self._name = settings.name
         self._channel = channel
+        self._digesting = channel if isinstance(channel, Digesting) else None
+        self._alone: set[int] = set()
         self._store = store
         self._notice = notice
         self._metrics = metrics
@@ -85,6 +88,9 @@ class Dispatcher:
         self._paused_until = 0.0
         self._free_at = 0.0
         self._probe: int | None = None
+        self._most_held = settings.concurrency * _CLAIMED_AHEAD
+        if self._digesting is not None and self._digesting.digest_above is not None:
+            self._most_held = max(self._most_held, 2 * self._digesting.digest_most)
         self._tried_at = anyio.current_time()
         self._slip = wall() - anyio.current_time()
         self._failing = _Failing()
@@ -203,7 +209,7 @@ class Dispatcher:
             return _NAP
         await self._tend_trouble()
         await self._hasten()
-        most = self._settings.concurrency * _CLAIMED_AHEAD
+        most = self._most_held
         room = most - len(self._held)
         if self._failing.broken:
             return await self._try_one()
@@ -265,15 +271,29 @@ class Dispatcher:
     async def _send_queued(self) -> None:
         while True:
             await self._queued.acquire()
-            delivery = self._queue.popleft()
             if self._settings.rate is not None:
                 await self._pace(self._settings.rate)
-            if self._may_send(delivery):
-                self._results.append(await self._attempt(delivery))
+            batch = self._next_batch()
+            if sent := [delivery for delivery in batch if self._may_send(delivery)]:
+                self._results += await self._attempt(sent)
                 self._finished.set()
-            else:
-                self._held.discard(delivery.id)
+            if len(sent) < len(batch):
+                self._held.difference_update(one.id for one in batch if one not in sent)
                 self._stir.set()
+
+    def _next_batch(self) -> list[DueDelivery]:
+        """Take one delivery from the queue, or as many as make a digest where more wait than the channel likes."""
+        batch = [self._queue.popleft()]
+        above = None if self._digesting is None else self._digesting.digest_above
+        if self._digesting is None or above is None or len(self._queue) < above or batch[0].id in self._alone:
+            return batch
+        while self._queue and len(batch) < self._digesting.digest_most and self._queue[0].id not in self._alone:
+            try:
+                self._queued.acquire_nowait()
+            except anyio.WouldBlock:
+                break  # another sender has its word on what is left
+            batch.append(self._queue.popleft())
+        return batch
 
     def _may_send(self, delivery: DueDelivery) -> bool:
         """Return whether what was claimed may still go, after all that has happened since."""
@@ -286,22 +306,47 @@ class Dispatcher:
         self._free_at = begin + 1 / rate
         await anyio.sleep_until(begin)
 
-    async def _attempt(self, delivery: DueDelivery) -> Settlement:
+    async def _attempt(self, batch: Sequence[DueDelivery]) -> list[Settlement]:
         began = self._tried_at = anyio.current_time()
         at = self._wall()
-        message = Message(
-            event_id=delivery.event_id, type=delivery.type, body=delivery.body, watched_for=delivery.watched_for
-        )
         try:
-            receipt = await self._channel.send(message)
+            receipt = await self._send(batch)
         except DeliveryError as error:
-            return self._failed(delivery, error, at, anyio.current_time() - began)
+            if len(batch) > 1 and error.body_refused:
+                error = self._one_by_one(batch, error)
+            return self._all_failed(batch, error, at, anyio.current_time() - began)
         except Exception as error:
             if self._failing.since is None:
                 logger.exception("an unexpected error while sending to channel %r; it is tried again", self._name)
             unexpected = DeliveryError(DeliveryFailure.PROTOCOL, f"unexpected {type(error).__name__}")
-            return self._failed(delivery, unexpected, at, anyio.current_time() - began)
-        return self._delivered(delivery, receipt, at, anyio.current_time() - began)
+            return self._all_failed(batch, unexpected, at, anyio.current_time() - began)
+        self._alone.difference_update(delivery.id for delivery in batch)
+        return [self._delivered(delivery, receipt, at, anyio.current_time() - began) for delivery in batch]
+
+    def _all_failed(
+        self, batch: Sequence[DueDelivery], error: DeliveryError, at: float, duration: float
+    ) -> list[Settlement]:
+        settlements = [self._failed(delivery, error, at, duration) for delivery in batch]
+        if self._failing.since is not None and not error.body_refused:
+            self._failing.streak += 1
+        if self._failing.broken and not self._broken_said:
+            self._broken_said = True
+            logger.warning("channel %r: nothing goes through; one delivery at a time is tried now", self._name)
+        self._metrics.breaker(self._failing.broken)
+        return settlements
+
+    async def _send(self, batch: Sequence[DueDelivery]) -> Receipt:
+        messages = [
+            Message(event_id=one.event_id, type=one.type, body=one.body, watched_for=one.watched_for) for one in batch
+        ]
+        if len(messages) > 1 and self._digesting is not None:
+            return await self._digesting.send_digest(messages)
+        return await self._channel.send(messages[0])
+
+    def _one_by_one(self, batch: Sequence[DueDelivery], error: DeliveryError) -> DeliveryError:
+        """A digest was refused for its body: nobody knows whose, so each goes alone, and this has cost none of them."""
+        self._alone.update(delivery.id for delivery in batch)
+        return DeliveryError(error.reason, str(error), status=error.status, ours=True, answer=error.answer)
 
     def _delivered(self, delivery: DueDelivery, receipt: Receipt, at: float, duration: float) -> Settlement:
         now = self._wall()
@@ -435,11 +480,6 @@ class Dispatcher:
                 logger.warning("channel %r refuses (%s); deliveries wait and are tried again", self._name, error)
         self._failing.reason = error.reason
         self._failing.deliveries.add(delivery.id)
-        self._failing.streak += 1
-        if self._failing.broken and not self._broken_said:
-            self._broken_said = True
-            logger.warning("channel %r: nothing goes through; one delivery at a time is tried now", self._name)
-        self._metrics.breaker(self._failing.broken)
 
     def _alert_due_at(self) -> float | None:
         if self._failing.since is None or (self._trouble is not None and self._trouble.alerted_at is not None):

@@ -8,7 +8,7 @@ one place where they meet. Each implementation is one file in `sources/`, `store
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Raw
 
@@ -146,6 +146,22 @@ class Channel(Protocol):
         own deadline, keeps what it read of the answer small, and lets no secret into an error's text. May be called
         again with the same message, and for different messages at once.
         """
+        ...
+
+
+@runtime_checkable
+class Digesting(Protocol):
+    """A channel that can also tell many events in one message, so that a storm is not a queue of a thousand.
+
+    `digest_above`: more messages than these, waiting at once, become one; None: never. `digest_most` is how many one
+    may tell.
+    """
+
+    digest_above: int | None
+    digest_most: int
+
+    async def send_digest(self, messages: Sequence[Message]) -> Receipt:
+        """Send one message that tells all of `messages`, each by its name or counted; otherwise like `Channel.send`."""
         ...
 
 

@@ -6,7 +6,7 @@ fields, button text 75, URL 3,000). `&`, `<` and `>` are escaped, so that text f
 
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -36,6 +36,9 @@ _PLACEHOLDERS = frozenset({"task_id", "task_type", "source", "namespace", "statu
 _MENTION = re.compile(r"<(?:!here|!channel|!everyone|@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+)>")
 _HEADER, _TEXT, _FIELD, _FIELDS, _BUTTON, _URL, _BUTTONS = 150, 2900, 1900, 10, 75, 3000, 5
 _ITEM, _ITEMS = 300, 3
+_DIGEST, _DIGEST_KINDS, _FIELD_NAME = 6000, 20, 120  # characters of names in all, kinds shown, characters of one name
+DIGEST_MOST = 1000
+"""So many events one digest may tell."""
 _NEVER_AGAIN = frozenset(
     {
         *("action_prohibited", "channel_is_archived", "channel_not_found", "invalid_auth", "invalid_token"),
@@ -74,12 +77,16 @@ def _templates(links: dict[str, str]) -> dict[str, str]:
 
 
 class Settings(ChannelSettings):
-    """A Slack webhook's settings. `links` are URL templates, `{task_id}` and its like filled in."""
+    """A Slack webhook's settings. `links` are URL templates, `{task_id}` and its like filled in.
+
+    More than `digest_above` messages that wait at once become one (null: never).
+    """
 
     type: Literal["slack"] = "slack"
     url: SecretUrl
     concurrency: Annotated[int, Field(ge=1, le=256)] = 1
     rate: Annotated[float, Field(gt=0, le=100_000)] | None = 1.0  # what Slack allows for each webhook
+    digest_above: Annotated[int, Field(ge=1)] | None = 5
     mention: Annotated[str, AfterValidator(_mention)] | None = None
     mention_on: tuple[str, ...] = ("task.failed", "task.lost", "source.unreachable")
     links: Annotated[dict[str, str], Field(max_length=_BUTTONS), AfterValidator(_templates)] = Field(
@@ -93,22 +100,29 @@ def create(settings: Settings, *, transport: httpx.AsyncBaseTransport, wall: Clo
 
 
 class SlackChannel:
-    """Implements `watcher.protocols.Channel`."""
+    """Implements `watcher.protocols.Channel` and `Digesting`."""
 
     def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport, wall: Clock) -> None:
         self._settings = settings
+        self.digest_above = settings.digest_above
+        self.digest_most = DIGEST_MOST
         self._url = httpx.URL(settings.url.get_secret_value())
         self._transport = transport
         self._wall = wall
 
     async def send(self, message: Message) -> Receipt:
-        content = msgspec.json.encode(render(message, self._settings))
+        return await self._post(render(message, self._settings))
+
+    async def send_digest(self, messages: Sequence[Message]) -> Receipt:
+        return await self._post(render_digest(messages, self._settings))
+
+    async def _post(self, content: Mapping[str, Any]) -> Receipt:
         headers = {
             "content-type": "application/json",
             "accept-encoding": "identity",
             "user-agent": f"mixpeek-watcher/{__version__}",
         }
-        request = httpx.Request("POST", self._url, headers=headers, content=content)
+        request = httpx.Request("POST", self._url, headers=headers, content=msgspec.json.encode(content))
         try:
             reply = await exchange(self._transport, request, deadline=self._settings.timeout, body_limit=ANSWER_LIMIT)
         except ExchangeError as error:
@@ -131,6 +145,47 @@ def render(message: Message, settings: Settings) -> dict[str, Any]:
         text = f"{settings.mention} {text}"
         blocks.insert(1, _section(settings.mention))
     return {"text": text, "blocks": blocks}
+
+
+def render_digest(messages: Sequence[Message], settings: Settings) -> dict[str, Any]:
+    """Return one Slack message that tells all of `messages`: those of a kind together, each named, or counted.
+
+    At most 9,000 characters of text, and 15,000 of JSON.
+    """
+    names: dict[str, list[str]] = {}
+    for message in messages:
+        told = _told(message.body)
+        subject = message.type.partition(".")[0]
+        name = told.get("task_id") if subject == "task" else told.get(subject)
+        kind = message.type if message.type in names or len(names) < _DIGEST_KINDS else "others"
+        names.setdefault(kind, []).append(_one_line(_text_of(name)) or "unknown")
+    counts = [
+        f"{_MARKS.get(kind, '🔔')} {len(of_a_kind)} {_cut(kind.replace('.', ' ').replace('_', ' '), _FIELD_NAME)}"
+        for kind, of_a_kind in names.items()
+    ]
+    text = escape(", ".join(counts))
+    room = min(_DIGEST // len(names), _TEXT - 2 * _FIELD_NAME)
+    blocks = [_header(f"🔔 {len(messages)} events")]
+    for count, of_a_kind in zip(counts, names.values(), strict=True):
+        blocks.append(_section(f"*{escape(count)}*\n{_listed(of_a_kind, room)}"))
+    if settings.mention and any(matches(settings.mention_on, one.type) for one in messages):
+        text = f"{settings.mention} {text}"
+        blocks.insert(1, _section(settings.mention))
+    return {"text": text, "blocks": blocks}
+
+
+def _listed(names: Sequence[str], room: int) -> str:
+    """Return as many names as there is room for, and how many more there are and where to see them."""
+    shown: list[str] = []
+    used = 0
+    for name in names:
+        escaped = _escaped_cut(name, _FIELD_NAME)
+        used += len(escaped) + 2
+        if used > room:
+            break
+        shown.append(escaped)
+    left = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {left} more: `watcher deliveries` lists them" if left else "")
 
 
 def escape(text: str) -> str:
