@@ -47,7 +47,7 @@ class FakeDaemon:
         self.upstream: Any = None
         self.held: dict[str, str] = {}
         sources = json.dumps([{"name": name, "api_key": "sk"} for name in ("mixpeek", "other")])
-        channels = json.dumps([{"name": "backend", "type": "webhook", "url": "http://x/", "secrets": [SECRET]}])
+        channels = json.dumps([{"name": "backend", "type": "webhook", "url": "https://x/", "secrets": [SECRET]}])
         variables = {"WATCHER_SOURCES": sources, "WATCHER_CHANNELS": channels, "HOME": "/nowhere"}
         self.settings: Settings = configuration.load(None, {**variables, **environ})
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -126,16 +127,39 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ("a: &a [*a]", "unknown key"),
         ("sources: []", "watcher.yaml:1: sources: at least one is needed"),
         ("store: {url: 'postgresql://x/y'}", "store.url: there is no store of type 'postgresql'; known: sqlite"),
-        ("channels: [{name: x, type: webhook, url: 'http://x/', secrets: []}]", "secrets: at least one is needed"),
+        ("channels: [{name: x, type: webhook, url: 'https://x/', secrets: []}]", "secrets: at least one is needed"),
         ("sources: [5]", "sources[0]: expected a mapping"),
         ("channels: [{name: x, type: webhook, url: nonsense, secrets: [whsec_c2hvcnQ=]}]", "url: is not a URL"),
         ("channels: [{name: x, type: webhook, url: nonsense, secrets: [whsec_c2hvcnQ=]}]", "secrets[0]: holds 5 bytes"),
+        ("heartbeat: {url: 'http://beat.example/'}", "watcher.yaml:1: heartbeat: url begins with http://, over which"),
+        ("sources: [{base_url: 'http://upstream.example'}]", "sources[0]: base_url begins with http://, over which"),
+        ("sources: [{ca_file: /does/not/exist}]", "sources[0].ca_file: /does/not/exist cannot be read: No such file"),
+        ("sources: [{ca_file: /dev/null}]", "sources[0].ca_file: /dev/null cannot be used: it holds no usable PEM"),
+        ("sources: [{client_key_file: /x}]", "sources[0]: client_key_file needs a client_certificate_file"),
+        ("sources: [{client_certificate_file: /dev/null}]", "client_certificate_file: /dev/null cannot be used"),
+        ("sources: [{proxy: nonsense}]", "sources[0].proxy: is not a URL that begins with http:// or https://"),
     ],
 )
 def test_each_mistake_is_said_in_one_line_with_its_place(tmp_path: Path, text: str, problem: str) -> None:
     found = problems(tmp_path, text)
     assert any(problem in line for line in found), found
     assert all("\n" not in line for line in found)
+
+
+def test_http_reaches_this_machine_or_whoever_says_so(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "heartbeat: {url: 'http://beat.example/', allow_http: true}")
+    assert loaded.heartbeat is not None
+    for host in ("localhost", "127.0.0.1", "[::1]"):
+        load(tmp_path, f"heartbeat: {{url: 'http://{host}:9/'}}")
+
+
+def test_certificates_are_followed_like_secrets(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("watcher").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+    ca, client = tmp_path / "ca.pem", tmp_path / "client.pem"
+    loaded = load(tmp_path, f"sources: [{{ca_file: {ca}, client_certificate_file: {client}}}]")
+    assert loaded.files == {ca, client}
 
 
 def test_a_missing_key_names_every_way_to_give_it(tmp_path: Path) -> None:
@@ -155,13 +179,13 @@ def test_a_list_that_is_no_json_and_a_webhook_without_a_secret_are_said_by_their
     assert problems(tmp_path, "", {**ENVIRON, "WATCHER_CHANNELS": "[{"}) == [
         "WATCHER_CHANNELS: is not JSON, as which a whole list is given"
     ]
-    assert problems(tmp_path, "", {**ENVIRON, "WATCHER_WEBHOOK_URL": "http://x/"}) == [
+    assert problems(tmp_path, "", {**ENVIRON, "WATCHER_WEBHOOK_URL": "https://x/"}) == [
         "WATCHER_WEBHOOK_SECRETS: is missing; a webhook is signed with whsec_…"
     ]
 
 
 def test_a_bad_secret_is_one_problem_not_two(tmp_path: Path) -> None:
-    text = "channels: [{name: x, type: webhook, url: 'http://x/', secrets: [nope!]}]"
+    text = "channels: [{name: x, type: webhook, url: 'https://x/', secrets: [nope!]}]"
     assert problems(tmp_path, text) == ["watcher.yaml:1: channels[0].secrets[0]: is not base64 after whsec_"]
 
 

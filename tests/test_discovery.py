@@ -40,7 +40,7 @@ class House:
         self.upstream = FakeUpstream()
         self.metrics = Metrics(CollectorRegistry(), "test")
         settings = mixpeek.Settings(
-            base_url="http://upstream", api_key="sk_made_up", requests_per_minute=None, namespace="ns_1"
+            base_url="https://upstream", api_key="sk_made_up", requests_per_minute=None, namespace="ns_1"
         )
         metrics = self.metrics.source("mixpeek")
         self.source = mixpeek.create(settings, transport=transport(self.upstream), metrics=metrics, wall=wall)

@@ -50,7 +50,7 @@ class House:
         self.poller = self.new_poller()
 
     def new_source(self) -> mixpeek.MixpeekSource:
-        settings = mixpeek.Settings(base_url="http://upstream", api_key="sk_made_up", requests_per_minute=self.limit)
+        settings = mixpeek.Settings(base_url="https://upstream", api_key="sk_made_up", requests_per_minute=self.limit)
         metrics = self.metrics.source("mixpeek")
         return mixpeek.create(settings, transport=transport(self.upstream), metrics=metrics, wall=wall)
 

@@ -1,15 +1,21 @@
 """The transport over real sockets: reuse, breaks, and what each failure is called."""
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
 import httpx
 import pytest
+import trustme
+from pydantic import SecretStr
 
 from watcher.exchange import ExchangeError, exchange
+from watcher.settings import ConnectionSettings
 from watcher.transport import SENT_ONCE, AiohttpTransport, create_transport
 
 pytestmark = pytest.mark.anyio
@@ -192,7 +198,9 @@ async def test_the_headers_go_as_given_and_no_others_but_what_http_needs() -> No
     assert names == {b"host", b"content-length", b"x-secret"}
 
 
-async def test_a_proxy_is_used_but_for_this_machine_and_for_what_is_excepted() -> None:
+async def test_a_proxy_is_used_where_one_is_configured_and_the_environments_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     lines = []
 
     async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
@@ -201,15 +209,67 @@ async def test_a_proxy_is_used_but_for_this_machine_and_for_what_is_excepted() -
             await stream.send(OK)
 
     async with server(serve) as url:
-        proxies = {"http": url, "no": "excepted.invalid"}
-        async with create_transport(proxies=proxies) as transport:
+        monkeypatch.setenv("HTTP_PROXY", url)
+        monkeypatch.setenv("http_proxy", url)
+        async with create_transport(reached=ConnectionSettings(proxy=SecretStr(url))) as transport:
             await post(transport, "http://upstream.example/x")
-            await post(transport, f"{url}direct")
+        async with create_transport(reached=ConnectionSettings()) as transport:
             with pytest.raises(ExchangeError) as caught:
-                await post(transport, "http://excepted.invalid/")
+                await post(transport, "http://upstream.invalid/")
 
-    assert lines == [b"POST http://upstream.example/x HTTP/1.1", b"POST /direct HTTP/1.1"]
+    assert lines == [b"POST http://upstream.example/x HTTP/1.1"]
     assert caught.value.kind == "connect"
+
+
+async def test_a_proxy_that_cannot_be_reached_is_nothing_the_receiver_did() -> None:
+    async with create_transport(
+        reached=ConnectionSettings(proxy=SecretStr("http://me:hidden@127.0.0.1:1"))
+    ) as transport:
+        with pytest.raises(ExchangeError, match="the proxy could not be reached") as caught:
+            await post(transport, "https://upstream.example/x")
+    assert caught.value.ours
+    assert "hidden" not in str(caught.value)
+
+
+async def test_tls_is_verified_and_a_private_authority_and_a_client_certificate_are_used(tmp_path: Path) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    mine = authority.issue_cert("watcher@example.com")
+    mine.private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    shown = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        shown.append(writer.get_extra_info("peercert")["subjectAltName"])
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await writer.drain()
+        writer.close()
+
+    async def attempt(**files: Path) -> tuple[int, bytes]:
+        async with create_transport(reached=ConnectionSettings(**files)) as transport:
+            return await post(transport, url)
+
+    listener = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+    url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
+    async with listener:
+        assert await attempt(ca_file=tmp_path / "ca.pem", client_certificate_file=tmp_path / "client.pem") == (
+            200,
+            b"ok",
+        )
+        with pytest.raises(ExchangeError, match="its TLS certificate is not valid"):
+            await attempt()
+        stranger.cert_pem.write_to_path(tmp_path / "stranger.pem")
+        with pytest.raises(ExchangeError, match="its TLS certificate is not valid"):
+            await attempt(ca_file=tmp_path / "stranger.pem")
+        with pytest.raises(ExchangeError) as refused:
+            await attempt(ca_file=tmp_path / "ca.pem")
+
+    assert not refused.value.ours
+    assert shown == [(("email", "watcher@example.com"),)]
 
 
 async def test_what_must_not_be_done_twice_goes_out_once_on_a_connection_of_its_own() -> None:

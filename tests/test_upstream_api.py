@@ -1,6 +1,7 @@
 """The upstream's own calls over the HTTP API: the real calls and store over the upstream in memory."""
 
 import json
+import urllib.parse
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,12 +29,15 @@ class House:
         self.daemon = daemon
         self.api = client
         self.upstream = FakeUpstream()
+        self.aim(transport(self.upstream))
+
+    def aim(self, transport: httpx.AsyncBaseTransport) -> None:
+        """Reach the upstream over `transport` from now on."""
         settings = mixpeek.Settings(
-            base_url="http://upstream", api_key="sk_made_up", requests_per_minute=None, namespace="ns_1"
+            base_url="https://upstream", api_key="sk_made_up", requests_per_minute=None, namespace="ns_1"
         )
-        metrics = daemon.metrics.source("mixpeek")
-        source = mixpeek.create(settings, transport=transport(self.upstream), metrics=metrics, wall=wall_clock)
-        daemon.upstream = source.calls
+        metrics = self.daemon.metrics.source("mixpeek")
+        self.daemon.upstream = mixpeek.create(settings, transport=transport, metrics=metrics, wall=wall_clock).calls
 
     async def watched(self) -> set[str]:
         watches, _ = await self.daemon.store.list_watches(WatchFilter(), 1000, None)
@@ -248,3 +252,58 @@ async def test_confirmations_that_upstream_would_refuse_are_not_sent(house: Hous
     content = json.dumps({"confirmations": confirmations})
     problem(await house.api.post(f"{SOURCE}/buckets/bkt/uploads/confirm", content=content), 422)
     assert not house.upstream.requests
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "//evil.example/x",
+        "@evil.example",
+        "../../../evil",
+        "..",
+        ".",
+        "x?y=http://evil.example",
+        "x#y",
+        "http://evil.example",
+        "\\\\evil.example",
+        "%2e%2e%2fevil",
+        "x\r\nHost: evil.example",
+        "evil.example:80",
+        "ａ/ｂ",
+        "x;y=z",
+        "localhost@evil",
+    ],
+)
+async def test_no_caller_can_aim_the_watcher_anywhere(house: House, name: str) -> None:
+    asked: list[httpx.URL] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        assert request.headers["host"] == "upstream"
+        return httpx.Response(404, json={"error": "not found"})
+
+    house.aim(httpx.MockTransport(note))
+    quoted = urllib.parse.quote(name, safe="")
+    told = {"url": "http://evil.example/", "base_url": "http://evil.example/", "reason": name, "namespace": name}
+    upload = {"upload_id": name, "url": "http://evil.example/"}
+    for method, path, body in (
+        ("POST", f"{SOURCE}/buckets/{quoted}/batches/list", told),
+        ("POST", f"{SOURCE}/buckets/{quoted}/batches/{quoted}/cancel", told),
+        ("POST", f"{SOURCE}/buckets/{quoted}/uploads/confirm", {**told, "confirmations": [upload]}),
+        ("POST", f"{SOURCE}/tasks/list", {"search": name, "url": "http://evil.example/"}),
+        ("DELETE", f"{SOURCE}/tasks/{quoted}", None),
+        ("POST", f"/v1/sources/{quoted}/tasks/list", told),
+        ("POST", "/v1/watches", {**told, "task_id": name, "source": "http://evil.example"}),
+        ("POST", f"/v1/channels/{quoted}/replay", {**told, "since": "2026-01-01T00:00:00Z"}),
+    ):
+        for sent in (body, None if body is None else {key: body[key] for key in body.keys() - {"url", "base_url"}}):
+            answer = await house.api.request(method, path, json=sent)
+            assert answer.status_code in (404, 405, 422, 502), (path, answer.text)
+
+    for url in asked:
+        path = url.raw_path.partition(b"?")[0]
+        assert (url.scheme, url.host, url.port) == ("https", "upstream", None)
+        assert path.startswith(b"/v1/")
+        assert path.split(b"/")[-1] in (b"list", b"cancel", b"batch") or len(path.split(b"/")) == 4
+        assert not {b"..", b"."} & set(path.split(b"/")), path
+    assert asked

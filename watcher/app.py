@@ -36,7 +36,7 @@ from watcher.protocols import Calls, Notice, Source, Store
 from watcher.pulse import Pulse
 from watcher.routing import Routing
 from watcher.settings import ChannelSettings, DiscoverySettings, HeartbeatSettings, Settings, SourceSettings
-from watcher.transport import create_transport
+from watcher.transport import channel_transport, create_transport
 from watcher.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ DELIVERY_GRACE = 10.0
 """Seconds that deliveries in flight are given at the end."""
 RETIRE_EVERY = 600.0
 """Seconds between two rounds of removing what is older than the retention."""
-SECRETS_LOOKED_AT_EVERY = 2.0
-"""Seconds between two looks at whether a file that holds a secret has changed."""
+FILES_LOOKED_AT_EVERY = 2.0
+"""Seconds between two looks at whether a file that holds a secret or a certificate has changed."""
 
 _SOURCE_CONNECTIONS = 64
 _NEEDS_RESTART = ("store", "server", "telemetry")
@@ -167,12 +167,14 @@ class Daemon:
         )
         sources = {}
         for source in settings.sources:
-            transport = await resources.enter_async_context(create_transport(connections=_SOURCE_CONNECTIONS))
+            transport = await resources.enter_async_context(
+                create_transport(connections=_SOURCE_CONNECTIONS, reached=source)
+            )
             sources[source.name] = self._source(source, transport)
         pollers = {one.name: self._poller(one, sources[one.name], settings, routing) for one in settings.sources}
         dispatchers = {}
         for channel in settings.channels:
-            transport = await resources.enter_async_context(create_transport(connections=channel.concurrency))
+            transport = await resources.enter_async_context(channel_transport(channel))
             dispatchers[channel.name] = self._dispatcher(channel, routing, transport)
         discoveries = {
             rule_label(number, rule): self._discovery(number, rule, settings, sources, pollers)
@@ -240,7 +242,7 @@ class Daemon:
         )
 
     async def _beat(self, settings: HeartbeatSettings) -> None:
-        async with create_transport(connections=1) as transport:
+        async with create_transport(connections=1, reached=settings) as transport:
             heartbeat = Heartbeat(
                 settings=settings,
                 transport=transport,
@@ -414,7 +416,7 @@ async def _process(settings: Settings, load: Callable[[], Settings]) -> None:
     reading = _Reading(settings, load)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_obey_signals, reading, give, name="signals")
-        tasks.start_soon(_follow_secrets, reading, give, name="secrets")
+        tasks.start_soon(_follow_files, reading, give, name="files")
         await serve(settings, orders)
         tasks.cancel_scope.cancel()
 
@@ -425,7 +427,7 @@ class _Reading:
     def __init__(self, settings: Settings, load: Callable[[], Settings]) -> None:
         self._first = settings
         self._load = load
-        self.secret_files = settings.secret_files
+        self.files = settings.files
 
     def again(self) -> Settings | None:
         """Return the settings as they are now, None where they cannot be used; says which."""
@@ -440,7 +442,7 @@ class _Reading:
             if getattr(reloaded, name) != value:
                 logger.warning("a change to %s needs a restart; it stays as it was", name)
         logger.info("the configuration was read again")
-        self.secret_files = reloaded.secret_files
+        self.files = reloaded.files
         return reloaded.model_copy(update=kept)
 
 
@@ -465,18 +467,18 @@ async def _obey_signals(
                 orders.close()
 
 
-async def _follow_secrets(reading: _Reading, orders: MemoryObjectSendStream[Settings]) -> None:
-    """Read the configuration again when a file that holds a secret has changed."""
-    seen = await _stamps(reading.secret_files)
+async def _follow_files(reading: _Reading, orders: MemoryObjectSendStream[Settings]) -> None:
+    """Read the configuration again when a file that holds a secret or a certificate has changed."""
+    seen = await _stamps(reading.files)
     with suppress(anyio.ClosedResourceError):  # stopping
         while True:
-            await anyio.sleep(SECRETS_LOOKED_AT_EVERY)
-            files = reading.secret_files
+            await anyio.sleep(FILES_LOOKED_AT_EVERY)
+            files = reading.files
             if (stamps := await _stamps(files)) != seen:
-                logger.info("a file that holds a secret has changed")
+                logger.info("a file that holds a secret or a certificate has changed")
                 if (reloaded := reading.again()) is not None:
                     await orders.send(reloaded)
-            seen = stamps if files == reading.secret_files else await _stamps(reading.secret_files)
+            seen = stamps if files == reading.files else await _stamps(reading.files)
 
 
 async def _stamps(files: Iterable[Path]) -> Mapping[Path, tuple[int, int] | None]:

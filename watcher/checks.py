@@ -17,7 +17,7 @@ from watcher.metrics import Metrics
 from watcher.model import Message, Missing
 from watcher.payload import new_event_id, notice_event
 from watcher.settings import ChannelSettings, Settings, SourceSettings, local_url
-from watcher.transport import create_transport
+from watcher.transport import channel_transport, create_transport
 
 _HEALTH_DEADLINE = 4.0
 
@@ -68,7 +68,7 @@ async def _check_source(settings: SourceSettings) -> Verdict:
     metrics = Metrics(CollectorRegistry(), __version__).source(settings.name)
     # One request needs no budget, and a person waits for it.
     alone = settings.model_copy(update={"requests_per_minute": None})
-    async with create_transport(connections=1) as transport:
+    async with create_transport(connections=1, reached=settings) as transport:
         create = plugins.load("sources", settings.type).create
         source = create(alone, transport=transport, metrics=metrics, wall=wall_clock)
         try:
@@ -88,7 +88,7 @@ async def _test_channel(settings: ChannelSettings) -> Verdict:
     event = notice_event(
         "watcher.test", at=wall_clock(), event_id=new_event_id(), data=told, order_key="test", channels=()
     )
-    async with create_transport(connections=1) as transport:
+    async with channel_transport(settings) as transport:
         channel = plugins.load("channels", settings.type).create(settings, transport=transport, wall=wall_clock)
         try:
             receipt = await channel.send(Message(event_id=event.event_id, type=event.type, body=event.body))

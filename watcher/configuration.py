@@ -20,6 +20,7 @@ from watcher.errors import ConfigurationError
 from watcher.routing import matches, route_events
 from watcher.settings import (
     ChannelSettings,
+    ConnectionSettings,
     DiscoverySettings,
     HeartbeatSettings,
     LogSettings,
@@ -33,6 +34,7 @@ from watcher.settings import (
     is_loopback,
 )
 from watcher.signing import bare, split_secrets
+from watcher.tls import tls_context
 
 DEFAULT_FILE = Path("/etc/watcher/watcher.yaml")
 _DEFAULT_STORE = Path("/var/lib/watcher/watcher.db")
@@ -108,7 +110,7 @@ class _Reading:
         self._environ = environ
         self._problems: list[str] = []
         self._from_environment: dict[str, Any] = {}
-        self._secret_files: set[Path] = set()
+        self._files: set[Path] = set()
 
     def settings(self) -> Settings:
         values = self._merged()
@@ -129,7 +131,7 @@ class _Reading:
         if sources == []:
             self._problem(("sources",), "at least one is needed")
         self._stop_if_wrong()
-        complete = Settings(**settings, secret_files=frozenset(self._secret_files))
+        complete = Settings(**settings, files=frozenset(self._files))
         self._problems += _contradictions(complete)
         self._stop_if_wrong()
         return complete
@@ -226,7 +228,7 @@ class _Reading:
             return None
         values = self._with_files(model, {str(key): value for key, value in given.items()}, place)
         try:
-            return model.model_validate(values)
+            checked = model.model_validate(values)
         except ValidationError as error:
             found = error.errors(include_input=False, include_url=False, include_context=False)
             for one in found:
@@ -234,6 +236,8 @@ class _Reading:
                 if one["type"] != "too_short" or not any(_within(other["loc"], one["loc"]) for other in found):
                     self._refused(model, one["type"], one["loc"], one["msg"], place)
             return None
+        self._certificates(checked, place)
+        return checked
 
     def _refused(self, model: type[BaseModel], kind: str, inner: Place, message: str, place: Place) -> None:
         known = [*model.model_fields, *(f"{name}_file" for name in secret_fields(model))]
@@ -247,6 +251,16 @@ class _Reading:
         else:
             text = message.removeprefix("Value error, ")
             self._problem((*place, *inner), text[:1].lower() + text[1:])
+
+    def _certificates(self, settings: BaseModel, place: Place) -> None:
+        if not isinstance(settings, ConnectionSettings):
+            return
+        self._files |= settings.certificate_files()
+        try:
+            tls_context(settings)
+        except ConfigurationError as error:
+            key, _, text = error.problems[0].partition(": ")
+            self._problem((*place, key), text)
 
     def _with_files(self, model: type[BaseModel], values: dict[str, Any], place: Place) -> dict[str, Any]:
         """Put what each `x_file` points to in the place of the secret `x`."""
@@ -272,7 +286,7 @@ class _Reading:
         if not text or len(content) > _FILE_LIMIT:
             self._problem(place, f"{file} is {'too long for a secret' if text else 'empty'}")
             return None
-        self._secret_files.add(Path(str(file)))
+        self._files.add(Path(str(file)))
         return text
 
     # Saying

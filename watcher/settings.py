@@ -94,13 +94,57 @@ SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
 """An http(s) URL. Whoever knows the URL of a Slack webhook can post there, so a URL is a secret like any other."""
 
 
+def _proxy_url(url: SecretStr | None) -> SecretStr | None:
+    parts = urlsplit("" if url is None else url.get_secret_value())
+    if url is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("is not a URL that begins with http:// or https://")
+    return url
+
+
 class Model(BaseModel):
     """Base of all settings: frozen, and a key nobody knows is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class SourceSettings(Model):
+class ConnectionSettings(Model):
+    """How somebody who is spoken to over HTTP is reached.
+
+    Certificates are PEM files; `ca_file` is trusted instead of the system's authorities, and the client's certificate
+    may have its key in the same file. `proxy` may hold a user's name and password; the environment's proxies are not
+    used. Without `allow_http`, plain http:// reaches this machine alone.
+    """
+
+    ca_file: Path | None = None
+    client_certificate_file: Path | None = None
+    client_key_file: Path | None = None
+    proxy: Annotated[SecretStr | None, AfterValidator(_proxy_url)] = None
+    allow_http: bool = False
+
+    @model_validator(mode="after")
+    def _key_to_a_certificate(self) -> Self:
+        if self.client_key_file is not None and self.client_certificate_file is None:
+            raise ValueError("client_key_file needs a client_certificate_file")
+        return self
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        for name in ("url", "base_url"):
+            given = getattr(self, name, None)
+            parts = urlsplit(given.get_secret_value() if isinstance(given, SecretStr) else given or "")
+            if parts.scheme == "http" and not self.allow_http and not is_loopback(parts.hostname or ""):
+                raise ValueError(
+                    f"{name} begins with http://, over which anybody can listen in: use https://, or set allow_http"
+                )
+        return self
+
+    def certificate_files(self) -> frozenset[Path]:
+        """Return the files that a connection needs."""
+        files = (self.ca_file, self.client_certificate_file, self.client_key_file)
+        return frozenset(file for file in files if file is not None)
+
+
+class SourceSettings(ConnectionSettings):
     """What every source has. An implementation's own `Settings` adds to it."""
 
     name: Name = "mixpeek"
@@ -219,7 +263,7 @@ class TelemetrySettings(Model):
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
 
 
-class HeartbeatSettings(Model):
+class HeartbeatSettings(ConnectionSettings):
     """The optional dead man's switch."""
 
     url: SecretUrl
@@ -236,7 +280,7 @@ class LogSettings(Model):
 class Settings(Model):
     """Everything the daemon is told. `sources` and `channels` hold the implementations' own settings.
 
-    `secret_files` are those that secrets were read from.
+    `files` are those that secrets and certificates were read from.
     """
 
     sources: Annotated[tuple[SourceSettings, ...], Field(min_length=1)]
@@ -249,4 +293,4 @@ class Settings(Model):
     telemetry: TelemetrySettings | None = None
     heartbeat: HeartbeatSettings | None = None
     log: LogSettings = LogSettings()
-    secret_files: frozenset[Path] = frozenset()
+    files: frozenset[Path] = frozenset()

@@ -6,8 +6,8 @@ of aiohttp's errors may hold a request's headers, so none of them is passed on.
 
 import errno
 import os
-import urllib.request
-from collections.abc import AsyncIterator, Mapping
+import ssl
+from collections.abc import AsyncIterator
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Self
@@ -16,7 +16,8 @@ import aiohttp
 import httpx
 from yarl import URL
 
-from watcher.settings import is_loopback
+from watcher.settings import ChannelSettings, ConnectionSettings
+from watcher.tls import tls_context
 
 SENT_ONCE = "watcher.sent_once"
 """A request's extension: it goes out on a connection of its own and is never sent again."""
@@ -36,21 +37,21 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends one request; follows no redirect, keeps no cookie, and puts no limit of its own on time.
 
     A kept-alive connection that the receiver has closed meanwhile fails before a byte comes back; the request is then
-    sent once more at once, on a new connection. `proxies` are as `urllib.request.getproxies_environment` returns them.
+    sent once more at once, on a new connection.
     """
 
-    def __init__(self, connections: int, proxies: Mapping[str, str]) -> None:
+    def __init__(self, connections: int, tls: ssl.SSLContext | None, proxy: str | None) -> None:
         self._connections = connections
-        self._proxies = proxies
-        self._proxy_of: dict[tuple[str, str], str | None] = {}
+        self._tls = True if tls is None else tls
+        self._proxy = proxy
         self._pooled: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._pooled = _session(
-            aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE, enable_cleanup_closed=False)
+            aiohttp.TCPConnector(limit=self._connections, ssl=self._tls, keepalive_timeout=_KEEP_ALIVE)
         )
-        self._fresh = _session(aiohttp.TCPConnector(limit=self._connections, force_close=True))
+        self._fresh = _session(aiohttp.TCPConnector(limit=self._connections, ssl=self._tls, force_close=True))
         return self
 
     async def aclose(self) -> None:
@@ -87,26 +88,26 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             ],
             data=request.content or None,
             allow_redirects=False,
-            proxy=self._proxy(request.url.scheme, request.url.host),
+            proxy=self._proxy,
             trace_request_ctx=reuse,
         )
 
-    def _proxy(self, scheme: str, host: str) -> str | None:
-        """Return the proxy for `host`, looked for once; what is on this machine needs none."""
-        if not self._proxies:
-            return None
-        if (scheme, host) not in self._proxy_of:
-            bypassed = is_loopback(host) or urllib.request.proxy_bypass(host, self._proxies)
-            self._proxy_of[scheme, host] = None if bypassed else self._proxies.get(scheme, self._proxies.get("all"))
-        return self._proxy_of[scheme, host]
 
-
-def create_transport(*, connections: int = 100, proxies: Mapping[str, str] | None = None) -> AiohttpTransport:
+def create_transport(*, connections: int = 100, reached: ConnectionSettings | None = None) -> AiohttpTransport:
     """Return a transport, to be entered before use, that holds at most so many connections.
 
-    `proxies` default to what the environment says (`HTTPS_PROXY`, `NO_PROXY` and their like).
+    Raises `ConfigurationError` where a certificate of `reached` cannot be used.
     """
-    return AiohttpTransport(connections, urllib.request.getproxies_environment() if proxies is None else proxies)
+    if reached is None:
+        return AiohttpTransport(connections, None, None)
+    proxy = None if reached.proxy is None else reached.proxy.get_secret_value()
+    return AiohttpTransport(connections, tls_context(reached), proxy)
+
+
+def channel_transport(channel: ChannelSettings) -> AiohttpTransport:
+    """Return the transport of a channel; one that is not reached over HTTP has no use for it."""
+    reached = channel if isinstance(channel, ConnectionSettings) else None
+    return create_transport(connections=channel.concurrency, reached=reached)
 
 
 @lru_cache(maxsize=256)
@@ -161,6 +162,7 @@ _TRANSLATIONS: tuple[tuple[type[Exception], type[httpx.TransportError], str], ..
     (aiohttp.ClientConnectorDNSError, NotSentError, "its name could not be resolved"),
     (aiohttp.ClientConnectorCertificateError, httpx.ConnectError, "its TLS certificate is not valid"),
     (aiohttp.ClientSSLError, httpx.ConnectError, "no TLS connection could be made"),
+    (aiohttp.ClientProxyConnectionError, NotSentError, "the proxy could not be reached"),
     (aiohttp.ClientHttpProxyError, httpx.ConnectError, "the proxy refused"),
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "its URL is not valid"),
     (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError, "it closed the connection without an answer"),

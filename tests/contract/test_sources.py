@@ -284,7 +284,7 @@ async def test_whatever_comes_is_an_answer_or_a_source_error(
     async def anything(_: httpx.Request) -> httpx.Response:
         return httpx.Response(status, content=body, headers={"retry-after": header})
 
-    source = built(module, "http://upstream.example", httpx.MockTransport(anything))
+    source = built(module, "https://upstream.example", httpx.MockTransport(anything))
     try:
         await asked(source, "t")
     except SourceError as error:

@@ -21,7 +21,7 @@ from watcher.exchange import ExchangeError, exchange
 from watcher.model import Message, Receipt
 from watcher.replies import ANSWER_LIMIT, no_answer, require_success
 from watcher.routing import matches
-from watcher.settings import ChannelSettings, SecretUrl, http_url
+from watcher.settings import ChannelSettings, ConnectionSettings, SecretUrl, http_url
 
 DEFAULT_EVENTS = (
     "task.failed",
@@ -76,7 +76,7 @@ def _templates(links: dict[str, str]) -> dict[str, str]:
     return links
 
 
-class Settings(ChannelSettings):
+class Settings(ConnectionSettings, ChannelSettings):
     """A Slack webhook's settings. `links` are URL templates, `{task_id}` and its like filled in.
 
     More than `digest_above` messages that wait at once become one (null: never).

@@ -11,7 +11,7 @@ from watcher.clock import Clock
 from watcher.exchange import ExchangeError, exchange
 from watcher.model import Message, Receipt
 from watcher.replies import ANSWER_LIMIT, no_answer, require_success
-from watcher.settings import ChannelSettings, SecretUrl
+from watcher.settings import ChannelSettings, ConnectionSettings, SecretUrl
 from watcher.signing import Signer, parse_secret
 
 DEFAULT_EVENTS = ("*",)
@@ -42,7 +42,7 @@ def _own_headers_only(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
     return headers
 
 
-class Settings(ChannelSettings):
+class Settings(ConnectionSettings, ChannelSettings):
     """A webhook's settings. All `secrets` sign, the newest first; `headers` are sent along, and may hold a token."""
 
     type: Literal["webhook"] = "webhook"
