@@ -17,10 +17,10 @@ from watcher.stores import sqlite
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Any]:
+async def opened(folder: Path, **given: Any) -> AsyncIterator[Any]:
     """The store in `folder`; opening and closing it takes no virtual time."""
     with outside():
-        opening = sqlite.create(f"sqlite:///{folder}/watcher.db", wall=wall)
+        opening = sqlite.create(f"sqlite:///{folder}/watcher.db", wall=wall, **given)
         store = await opening.__aenter__()
     try:
         yield store

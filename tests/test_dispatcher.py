@@ -21,7 +21,7 @@ from tests.examples import request, step
 from tests.stores import FullDisk, notices, opened
 from tests.virtual_time import VirtualLoop, attentive, wall
 from watcher.channels import slack
-from watcher.dispatcher import Dispatcher
+from watcher.dispatcher import HELD_MOST, OFF_AFTER, Dispatcher
 from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.metrics import Metrics
 from watcher.model import Delivery, DeliveryState, Message, Receipt, Watch
@@ -31,10 +31,10 @@ from watcher.wakeup import Wakeup
 
 pytestmark = pytest.mark.anyio
 
-DOWN = DeliveryError(DeliveryFailure.UNAVAILABLE, "HTTP 503", status=503)
+DOWN = DeliveryError(DeliveryFailure.UNAVAILABLE, "HTTP 503", status=503, busy=True)
 GONE = DeliveryError(DeliveryFailure.GONE, "HTTP 410: gone", status=410)
 OURS = DeliveryError(DeliveryFailure.CONNECT, "its name could not be resolved", ours=True)
-POISON = DeliveryError(DeliveryFailure.REFUSED, "HTTP 400", status=400, body_refused=True)
+POISON = DeliveryError(DeliveryFailure.REFUSED, "HTTP 400", status=400, body_refused=True, lasting=True)
 MINUTE = 60.0
 
 
@@ -78,7 +78,9 @@ class House:
         self.metrics = Metrics(CollectorRegistry(), "test")
         self.watches: dict[str, Watch] = {}
 
-    def dispatcher(self, channel: ScriptedChannel, name: str = "backend", **given: Any) -> Dispatcher:
+    def dispatcher(
+        self, channel: ScriptedChannel, name: str = "backend", *, held_most: int = HELD_MOST, **given: Any
+    ) -> Dispatcher:
         routing = Routing([RouteSettings(channels=("backend", "alerts"))], ["backend", "alerts"])
         return Dispatcher(
             settings=ChannelSettings(name=name, type="scripted", **given),
@@ -89,6 +91,7 @@ class House:
             outbox=self.outbox,
             wall=wall,
             random=Random(7),
+            held_most=held_most,
         )
 
     async def tell(self, task_id: str = "task_1", status: str = "IN_PROGRESS", *channels: str) -> str:
@@ -251,7 +254,7 @@ async def test_one_poisoned_delivery_among_healthy_ones_causes_no_storm(house: H
 
 
 async def test_retry_after_is_a_floor_and_pauses_the_whole_channel(house: House) -> None:
-    busy = DeliveryError(DeliveryFailure.RATE_LIMITED, "HTTP 429", status=429, retry_after=300.0)
+    busy = DeliveryError(DeliveryFailure.RATE_LIMITED, "HTTP 429", status=429, busy=True, retry_after=300.0)
     channel = ScriptedChannel(lambda message, now: busy if now < 1 else None)
     async with running(house.dispatcher(channel, concurrency=1)):
         await house.tell("task_1")
@@ -492,14 +495,14 @@ async def test_a_receiver_that_is_gone_stops_the_channel_and_the_others_hear_of_
         assert await house.types() == ["task.in_progress", "channel.stopped", *["task.in_progress"] * 20]
         assert len(alerts.delivered) == 1
         assert (dispatcher.state().state, dispatcher.state().reason) == ("stopped", "HTTP 410: gone")
-        assert held(house) == {"paused": 0, "stopped": 1}
+        assert held(house) == {"paused": 0, "stopped": 1, "off": 0}
 
         gone = False
         await dispatcher.resume()
         await anyio.sleep(1)
     assert len(channel.delivered) == 21
     assert (await house.types())[-1] == "channel.recovered"
-    assert held(house) == {"paused": 0, "stopped": 0}
+    assert held(house) == {"paused": 0, "stopped": 0, "off": 0}
 
 
 async def test_a_stopped_channel_stays_so_over_a_restart(house: House) -> None:
@@ -525,7 +528,7 @@ async def test_a_paused_channel_keeps_what_comes_and_sends_it_in_order_when_resu
         await anyio.sleep(60 * MINUTE)
         assert channel.attempts == []
         assert dispatcher.state().state == "paused"
-        assert held(house) == {"paused": 1, "stopped": 0}
+        assert held(house) == {"paused": 1, "stopped": 0, "off": 0}
         assert "channel.failing" not in await house.types()
         await dispatcher.resume()
         await anyio.sleep(1)
@@ -562,6 +565,90 @@ async def test_a_dead_receiver_is_probed_with_one_delivery_at_a_time_and_nothing
     assert [one.state for one in await house.deliveries()] == [DeliveryState.DELIVERED] * 200
     gaps = [second - first for (first, _), (second, _) in pairwise(channel.attempts) if second < back_at]
     assert max(gaps) <= 60
+
+
+async def test_a_busy_receiver_that_names_no_time_slows_the_whole_channel_down(house: House) -> None:
+    channel = ScriptedChannel(lambda message, now: DOWN if now < 3.5 else None, takes=0.01)
+    async with running(house.dispatcher(channel, concurrency=4)):
+        for number in range(100):
+            await house.tell(f"task_{number}")
+        await anyio.sleep(30)
+    assert len(channel.delivered) == 100
+    moments = sorted({round(at) for at, _ in channel.attempts if at < 3.5})
+    assert moments == [0, 1, 3]
+    assert len([at for at, _ in channel.attempts if at < 3.5]) <= 12
+
+
+async def test_what_a_little_while_does_not_change_goes_on_along_the_slow_end_of_the_schedule(house: House) -> None:
+    refused = DeliveryError(DeliveryFailure.REFUSED, "HTTP 422", status=422, body_refused=True, lasting=True)
+    channel = ScriptedChannel(lambda message, now: refused if message.event_id == "msg_task_1_1" else None)
+    async with running(house.dispatcher(channel, attempts=(0.0, 1.0, 2.0, 4.0, 600.0, 1200.0, 2400.0))):
+        await house.tell("task_1")
+        for number in range(200):  # the channel is never idle, so nothing is tried early
+            await house.tell(f"other_{number}")
+            await anyio.sleep(30)
+    times = [at for at, event_id in channel.attempts if event_id == "msg_task_1_1"]
+    gaps = [second - first for first, second in pairwise(times)]
+    assert gaps == [pytest.approx(wait, rel=0.11) for wait in (4.0, 600.0, 1200.0, 2400.0)]
+    assert (await house.deliveries())[0].state is DeliveryState.FAILED
+
+
+async def test_a_channel_that_fails_for_days_is_switched_off_and_comes_back_by_itself(house: House) -> None:
+    back_at = OFF_AFTER * 2
+    channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None)
+    alerts = ScriptedChannel()
+    day = 24 * 60 * MINUTE
+    async with running(house.dispatcher(channel), house.dispatcher(alerts, "alerts")):
+        ids = [await house.tell("task_1", status) for status in ("QUEUED", "IN_PROGRESS", "FAILED")]
+        others = [await house.tell(f"task_{number}") for number in range(2, 30)]
+        await anyio.sleep(OFF_AFTER + MINUTE)
+        assert held(house) == {"paused": 0, "stopped": 0, "off": 1}
+    again = house.dispatcher(channel)
+    async with running(again, house.dispatcher(alerts, "alerts")):
+        await anyio.sleep(2 * MINUTE)
+        assert again.state().state == "off"
+        attempts = len(channel.attempts)
+        await anyio.sleep(day)
+        assert day / 60 <= len(channel.attempts) - attempts <= day / 45 + 1
+        others.append(await house.tell("late"))
+        await anyio.sleep_until(back_at + 2 * MINUTE)
+        assert again.state().state == "running"
+    assert [event_id for _, event_id in channel.delivered if event_id in ids] == ids
+    assert sorted(event_id for _, event_id in channel.delivered) == sorted(ids + others)
+    told = [kind for kind in await house.types() if kind.startswith("channel")]
+    assert told == ["channel.failing", "channel.stopped", "channel.recovered"]
+    assert held(house) == {"paused": 0, "stopped": 0, "off": 0}
+
+
+async def test_a_poisoned_delivery_keeps_no_channel_off(house: House) -> None:
+    back_at = OFF_AFTER + 60 * MINUTE
+    channel = ScriptedChannel(
+        lambda message, now: DOWN if now < back_at else POISON if message.event_id == "msg_task_1_1" else None
+    )
+    async with running(dispatcher := house.dispatcher(channel)):
+        for number in range(1, 6):
+            await house.tell(f"task_{number}")
+        await anyio.sleep_until(back_at + 10 * MINUTE)
+        assert dispatcher.state().state == "running"
+    assert len(channel.delivered) == 4
+
+
+async def test_what_waits_for_a_channel_that_is_held_is_bounded_and_what_gives_way_is_seen(house: House) -> None:
+    channel = ScriptedChannel()
+    dispatcher = house.dispatcher(channel, held_most=10)
+    async with running(dispatcher):
+        await dispatcher.pause("for long")
+        ids = [await house.tell(f"task_{number}") for number in range(25)]
+        await anyio.sleep(2 * MINUTE)
+        states = [one.state for one in await house.deliveries()]
+        assert states == [DeliveryState.FAILED] * 15 + [DeliveryState.PENDING] * 10
+        assert (await house.deliveries())[0].last_error == "more than 10 waited while the channel was paused"
+        await dispatcher.resume()
+        await anyio.sleep(1)
+        for one in await house.deliveries():
+            await house.store.retry(one.id, wall())
+        await anyio.sleep(MINUTE)
+    assert {event_id for _, event_id in channel.delivered} == set(ids)
 
 
 async def test_a_rate_is_kept_to(house: House) -> None:
@@ -658,4 +745,4 @@ def held(house: House) -> dict[str, float | None]:
         labels = {"channel": "backend", "kind": kind}
         return house.metrics.registry.get_sample_value("watcher_channel_held", labels)
 
-    return {kind: value(kind) for kind in ("paused", "stopped")}
+    return {kind: value(kind) for kind in ("paused", "stopped", "off")}

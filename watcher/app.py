@@ -37,14 +37,13 @@ from watcher.pulse import Pulse
 from watcher.routing import Routing
 from watcher.settings import ChannelSettings, DiscoverySettings, HeartbeatSettings, Settings, SourceSettings
 from watcher.transport import channel_transport, create_transport
+from watcher.upkeep import keep_up
 from watcher.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
 DELIVERY_GRACE = 10.0
 """Seconds that deliveries in flight are given at the end."""
-RETIRE_EVERY = 600.0
-"""Seconds between two rounds of removing what is older than the retention."""
 FILES_LOOKED_AT_EVERY = 2.0
 """Seconds between two looks at whether a file that holds a secret or a certificate has changed."""
 
@@ -125,6 +124,7 @@ class Daemon:
             depth = waiting.get(channel)
             oldest = now if depth is None or depth.oldest_created_at is None else depth.oldest_created_at
             self.metrics.channel(channel).waiting(depth.pending if depth else 0, now - oldest)
+        self.metrics.stored(await self.store.size())
         for source, poller in self._generation.pollers.items():
             self.metrics.source(source).watching(poller.counts(), poller.behind())
 
@@ -154,7 +154,8 @@ class Daemon:
                     tasks.start_soon(discovery.run, name=f"discovery {name}")
                 if settings.heartbeat is not None:
                     tasks.start_soon(self._beat, settings.heartbeat, name="heartbeat")
-                tasks.start_soon(self._retire_forever, settings.store.retention, name="retention")
+                retention = settings.store.retention
+                tasks.start_soon(keep_up, self.store, retention, self.forget, wall_clock, name="upkeep")
                 ready()
                 order = await _next(orders)
                 await self._wind_down()
@@ -286,17 +287,6 @@ class Daemon:
                     depth.channel,
                 )
 
-    async def _retire_forever(self, retention: float) -> None:
-        while True:
-            before = wall_clock() - retention
-            try:
-                await self.store.retire(before)
-                for key in await self.store.retire_lost(before):
-                    self.forget(key)
-            except StoreError as error:
-                logger.error("%s; what is older than the retention stays for now", error)
-            await anyio.sleep(RETIRE_EVERY)
-
     async def _wind_down(self) -> None:
         """Stop in order: no new polls; what was never tried is tried once; what is in flight gets its grace."""
         for poller in self._generation.pollers.values():
@@ -351,7 +341,7 @@ async def serve(
     async with AsyncExitStack() as resources:
         listener = resources.enter_context(server.bind("server", settings.server.host, settings.server.port))
         metrics = Metrics(CollectorRegistry(), __version__)
-        opening = create_store(settings.store.url, failed=metrics.store_errors.inc)
+        opening = create_store(settings.store.url, max_size=settings.store.max_size, failed=metrics.store_errors.inc)
         daemon = Daemon(settings, await resources.enter_async_context(opening), metrics)
         url = server.url_of(listener)
 

@@ -10,9 +10,11 @@ counts more strictly than is known: the limit is halved, and grows back by one a
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import anyio
+
+from watcher.pause import Now, Pause
 
 logger = logging.getLogger(__name__)
 
@@ -20,35 +22,8 @@ _MINUTE = 60.0
 _GUARD = 1.02  # upstream's clock and ours, and the way to it, differ a little
 _GROWTH_EVERY = 60.0
 _HALVE_AT_MOST_EVERY = 10.0
-_LONGEST_GUESS = 30.0  # as long as the probes of a source that is down are apart
 _EPOCH = 1e9  # a Reset beyond this is a date and not a number of seconds
 _PLANS = ((10, "Free"), (60, "Pro"))
-
-Now = Callable[[], float]
-
-
-class Pause:
-    """A time until which a route is left alone, because upstream asked for that."""
-
-    def __init__(self, now: Now) -> None:
-        self._now = now
-        self._until = 0.0
-        self._next_guess = 1.0
-
-    def asked(self, seconds: float | None) -> None:
-        """Wait at least `seconds`; None, where upstream named none: 1 s, twice as long each time, at most 30 s."""
-        if seconds is None:
-            seconds = self._next_guess
-            self._next_guess = min(self._next_guess * 2, _LONGEST_GUESS)
-        self._until = max(self._until, self._now() + seconds)
-
-    def succeeded(self) -> None:
-        """Upstream answers as it should: the next guess begins at 1 s again."""
-        self._next_guess = 1.0
-
-    def remaining(self) -> float:
-        """Return the seconds still to wait."""
-        return max(self._until - self._now(), 0.0)
 
 
 class RouteBudget:

@@ -29,6 +29,7 @@ from watcher.model import (
     Settlement,
     Trouble,
 )
+from watcher.pause import Pause
 from watcher.protocols import Channel, Digesting, Notice, Store
 from watcher.pulse import Pulse
 from watcher.settings import ChannelSettings
@@ -43,7 +44,13 @@ OUTAGE_AT_LEAST = 10.0
 
 BREAKER_AFTER = 10
 """Failures in a row, of several deliveries, after which only one at a time is tried, less and less often."""
+OFF_AFTER = 3 * 86400.0
+"""Seconds of nothing but failures after which a channel is switched off."""
+HELD_MOST = 100_000
+"""So many deliveries wait for a channel to which nothing is sent; beyond them the oldest end as failed."""
+
 _PROBE_EVERY_AT_MOST = 30.0
+_BOUND_EVERY = 60.0
 _FREE_RETRY = 5.0
 
 _NAP = 10.0  # no wait is longer, so that the loop beats its pulse
@@ -67,6 +74,7 @@ class Dispatcher:
         outbox: Wakeup,
         wall: Clock,
         random: Random,
+        held_most: int = HELD_MOST,
     ) -> None:
         self._settings = settings
         self._name = settings.name
@@ -85,7 +93,7 @@ class Dispatcher:
         self._results: list[Settlement] = []
         self._finished = Wakeup()
         self._stir = Wakeup()
-        self._paused_until = 0.0
+        self._pause = Pause(anyio.current_time)
         self._free_at = 0.0
         self._probe: int | None = None
         self._most_held = settings.concurrency * _CLAIMED_AHEAD
@@ -99,6 +107,9 @@ class Dispatcher:
         self._trouble: Trouble | None = None
         self._hold: Hold | None = None
         self._stopped_by: DeliveryError | None = None
+        self._off_from = 0.0
+        self._held_most = held_most
+        self._bounded_at = -_BOUND_EVERY
         self._hasten_before: float | None = None
         self._broken_said = False
         self._settles = True
@@ -157,26 +168,42 @@ class Dispatcher:
         if self._hold is not None:
             logger.info("channel %r is resumed", self._name)
         self._hold = self._stopped_by = None
+        self._off_from = self._wall()
         self._metrics.held(None)
         self._hasten_before = float("inf")
         self._stir.set()
 
-    async def _stop(self, error: DeliveryError) -> None:
-        """Store that the receiver is gone, and tell the other channels, in one transaction."""
+    async def _stop(self, kind: HoldKind, reason: str, until: str) -> None:
+        """Store that the channel is held, and tell the other channels, in one transaction."""
         now = self._wall()
-        hold = Hold(channel=self._name, kind=HoldKind.STOPPED, reason=str(error), since=now)
+        hold = Hold(channel=self._name, kind=kind, reason=reason, since=now)
         trouble = Trouble(subject=self._subject, since=self._failing.since or now, alerted_at=now)
         await self._store.hold(hold, await self._about("channel.stopped", trouble, now), trouble)
         self._hold, self._trouble, self._stopped_by = hold, trouble, None
         self._failing.alert = False
         self._metrics.held(hold.kind)
         self._outbox.set()
-        logger.error(
-            "channel %r is stopped: %s; everything waits until `watcher channels resume %s`",
-            self._name,
-            error,
-            self._name,
-        )
+        logger.error("channel %r is %s: %s; everything waits until %s", self._name, hold.kind, reason, until)
+
+    async def _tend_hold(self) -> None:
+        """Hold or release the channel where what its receiver said or did calls for it."""
+        if self._stopped_by is not None:
+            await self._stop(HoldKind.STOPPED, str(self._stopped_by), f"`watcher channels resume {self._name}`")
+        elif self._hold is None and self._failing.since is not None:
+            if self._wall() - max(self._failing.since, self._off_from) >= OFF_AFTER:
+                reason = f"for {OFF_AFTER / 86400:g} days nothing but failures ({self._failing.reason})"
+                await self._stop(HoldKind.OFF, reason, "one that is tried now and then goes through")
+        elif self._hold is not None and self._hold.kind is HoldKind.OFF and self._failing.since is None:
+            await self.resume()
+
+    async def _bound_queue(self, hold: Hold) -> None:
+        if anyio.current_time() - self._bounded_at < _BOUND_EVERY:
+            return
+        self._bounded_at = anyio.current_time()
+        why = f"more than {self._held_most} waited while the channel was {hold.kind}"
+        if failed := await self._store.bound(self._name, self._held_most, why):
+            self._metrics.overflowed(failed)
+            logger.error("channel %r: the %d oldest deliveries have failed: %s", self._name, failed, why)
 
     # Claiming
 
@@ -203,20 +230,20 @@ class Dispatcher:
 
     async def _round(self) -> float:
         """Do what is due now; return the seconds until something else is, unless something stirs before."""
-        if self._stopped_by is not None:
-            await self._stop(self._stopped_by)
+        await self._tend_hold()
         if self._hold is not None:
-            return _NAP
+            await self._bound_queue(self._hold)
+            return await self._try_one() if self._hold.kind is HoldKind.OFF else _NAP
         await self._tend_trouble()
         await self._hasten()
         most = self._most_held
         room = most - len(self._held)
         if self._failing.broken:
             return await self._try_one()
-        paused_for = self._paused_until - anyio.current_time()
+        paused_for = self._paused_for()
         # While half of what may be held is, the senders have enough; each look reads again what is held.
         if paused_for > 0 or room < most / 2:
-            return max(paused_for, 0.0) or _NAP
+            return paused_for or _NAP
         now = self._wall()
         if await self._claim(room, now):
             return _NAP  # the next stir is when one of them is settled
@@ -227,13 +254,18 @@ class Dispatcher:
         return await self._until_next(now)
 
     async def _try_one(self) -> float:
-        """While the breaker is open: probe with one delivery when it is time; returns the seconds until it is."""
-        earliest = max(self._tried_at + self._failing.probe_interval(), self._paused_until)
-        if (wait := earliest - anyio.current_time()) > 0 and not self._closing:
+        """Probe with one delivery when it is time; returns the seconds until it is."""
+        off = self._hold is not None
+        interval = EARLY_EVERY if off else self._failing.probe_interval()
+        wait = max(self._tried_at + interval - anyio.current_time(), self._paused_for())
+        if wait > 0 and not self._closing:
             alert_due_at = self._alert_due_at()
             return wait if alert_due_at is None else min(wait, max(alert_due_at - self._wall(), 0.0))
-        if not self._held:
-            await self._claim(1, self._wall())
+        if not self._held and not (off and self._closing):
+            if off:
+                self._queue_up(await self._one_early())
+            else:
+                await self._claim(1, self._wall())
             self._probe = next(iter(self._held), None)
         return _NAP  # the next stir is when it is settled
 
@@ -247,11 +279,14 @@ class Dispatcher:
         fresh = [one for one in due if one.id not in held][:room]
         if not fresh and not self._closing and anyio.current_time() - self._tried_at >= EARLY_EVERY:
             fresh = await self._one_early()
-        for delivery in fresh:
+        self._queue_up(fresh)
+        return bool(fresh)
+
+    def _queue_up(self, claimed: Sequence[DueDelivery]) -> None:
+        for delivery in claimed:
             self._held.add(delivery.id)
             self._queue.append(delivery)
             self._queued.release()
-        return bool(fresh)
 
     async def _one_early(self) -> list[DueDelivery]:
         self._tried_at = anyio.current_time()
@@ -297,9 +332,11 @@ class Dispatcher:
 
     def _may_send(self, delivery: DueDelivery) -> bool:
         """Return whether what was claimed may still go, after all that has happened since."""
-        if self._hold is not None or self._stopped_by is not None or self._paused_until > anyio.current_time():
+        if self._stopped_by is not None or self._paused_for():
             return False
-        return not self._failing.broken or delivery.id == self._probe
+        if self._hold is None:
+            return not self._failing.broken or delivery.id == self._probe
+        return self._hold.kind is HoldKind.OFF and delivery.id == self._probe
 
     async def _pace(self, rate: float) -> None:
         begin = max(anyio.current_time(), self._free_at)
@@ -351,6 +388,7 @@ class Dispatcher:
     def _delivered(self, delivery: DueDelivery, receipt: Receipt, at: float, duration: float) -> Settlement:
         now = self._wall()
         self._metrics.delivered(duration=duration, latency=now - delivery.event_at, at=now)
+        self._pause.succeeded()
         if self._failing.since is not None:
             # One delivery that keeps failing among others that go through is no outage: it is hastened no more often
             # than it would be tried early.
@@ -373,15 +411,15 @@ class Dispatcher:
 
     def _failed(self, delivery: DueDelivery, error: DeliveryError, at: float, duration: float) -> Settlement:
         now = self._wall()
-        self._respect(error)
         gone = error.reason is DeliveryFailure.GONE
         if gone:
             self._stopped_by = error
             self._stir.set()
         # Tried before its time, to find out about the channel: its schedule goes on as if nothing had been. Likewise
-        # where the receiver is gone, or nothing left this machine, for that says nothing of this delivery.
+        # where the channel is off, the receiver is gone, or nothing left this machine: that says nothing of this one.
         early = delivery.scheduled_at is not None and delivery.scheduled_at > at
-        scheduled = delivery.scheduled if early or gone or error.ours else delivery.scheduled + 1
+        free = early or gone or error.ours or self._hold is not None
+        scheduled = delivery.scheduled if free else self._step_after(delivery.scheduled, error)
         last = scheduled >= len(self._settings.attempts)
         if last or not error.body_refused:
             self._note_failure(delivery, error, now)
@@ -393,12 +431,15 @@ class Dispatcher:
             self._metrics.retried(duration)
         not_before = None if error.retry_after is None else now + error.retry_after
         first_attempt_at = at if delivery.first_attempt_at is None else delivery.first_attempt_at
+        next_attempt_at = None if last else self._next_attempt(delivery, scheduled, early, now)
+        if error.busy:
+            self._pause.asked(error.retry_after, at_most=max((next_attempt_at or now) - now, 0.0))
         return Settlement(
             delivery_id=delivery.id,
             state=DeliveryState.FAILED if last else DeliveryState.PENDING,
             attempted_at=at,
             scheduled=scheduled,
-            next_attempt_at=None if last else max(self._next_attempt(delivery, scheduled, early, now), not_before or 0),
+            next_attempt_at=None if next_attempt_at is None else max(next_attempt_at, not_before or 0),
             not_before=not_before,
             passes_at=at if error.body_refused else first_attempt_at + self._settings.order_wait,
             last_error=str(error),
@@ -414,13 +455,13 @@ class Dispatcher:
         delay = self._settings.attempts[scheduled] if scheduled > delivery.scheduled else _FREE_RETRY
         return now + lengthened(delay, self._random)
 
-    def _respect(self, error: DeliveryError) -> None:
-        """A receiver that asks for patience asks it for all that goes there."""
-        if error.retry_after is not None and error.reason in (
-            DeliveryFailure.RATE_LIMITED,
-            DeliveryFailure.UNAVAILABLE,
-        ):
-            self._paused_until = max(self._paused_until, anyio.current_time() + error.retry_after)
+    def _paused_for(self) -> float:
+        # At the end there is no time for guesses.
+        return self._pause.remaining(guesses=not self._closing)
+
+    def _step_after(self, scheduled: int, error: DeliveryError) -> int:
+        """Return the step of the schedule that follows; what a little while does not change skips its first half."""
+        return max(scheduled + 1, len(self._settings.attempts) // 2 if error.lasting else 0)
 
     # Settling
 

@@ -92,9 +92,10 @@ class DeliveryError(WatcherError):
 
     `body_refused` says that the receiver refused this very body (a 4xx other than 401, 403, 404, 408, 410, 425 and
     429), so later events of the same task need not wait for it. A `reason` of `gone` stops the channel until somebody
-    resumes it. `ours` says that nothing left this machine, which costs the receiver no attempt. `retry_after` is in
-    seconds, as the receiver asked. `answer` is the beginning of what it said.
-    `status` is its HTTP status, None where there was no answer.
+    resumes it. `ours` says that nothing left this machine, which costs the receiver no attempt. `busy` says that the
+    receiver cannot keep up, so everything that goes there slows down. `lasting` says that a little while changes
+    nothing, so the attempts go on along the slow end of the schedule. `retry_after` is in seconds, as the receiver
+    asked. `answer` is the beginning of what it said. `status` is its HTTP status, None where there was no answer.
     """
 
     def __init__(
@@ -106,10 +107,14 @@ class DeliveryError(WatcherError):
         retry_after: float | None = None,
         body_refused: bool = False,
         ours: bool = False,
+        busy: bool = False,
+        lasting: bool = False,
         answer: str | None = None,
     ) -> None:
         super().__init__(text)
         self.ours = ours
+        self.busy = busy
+        self.lasting = lasting
         self.answer = answer
         self.reason = reason
         self.status = status

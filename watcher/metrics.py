@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from watcher.model import KNOWN_STATUSES, TERMINAL_STATUSES, HoldKind
+from watcher.model import KNOWN_STATUSES, TERMINAL_STATUSES, HoldKind, StoreSize
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each; the process knows when it began
 
@@ -177,6 +177,10 @@ class ChannelMetrics:
         self._outcomes["failed"].inc()
         self._duration.observe(max(duration, 0.0))
 
+    def overflowed(self, count: int) -> None:
+        """Count deliveries that ended `failed` without another attempt, because too many waited."""
+        self._outcomes["failed"].inc(count)
+
     def held(self, kind: HoldKind | None) -> None:
         """Show who keeps the channel from sending, None for nobody."""
         for one, gauge in self._held.items():
@@ -250,6 +254,8 @@ class Metrics:
         self.store_errors = Counter(
             "watcher_store_errors_total", "Operations that the store could not do.", registry=registry
         )
+        self._store_bytes = Gauge("watcher_store_bytes", "What the store holds.", registry=registry)
+        self._store_limit = Gauge("watcher_store_limit_bytes", "What the store may hold.", registry=registry)
         self.source_up = gauge("watcher_source_up", "1 while upstream answers.", "source")
         self.budget_remaining = gauge(
             "watcher_request_budget_remaining", "Requests that could be sent now.", "source", "route"
@@ -260,6 +266,11 @@ class Metrics:
         self.last_delivery = gauge(
             "watcher_last_delivery_timestamp_seconds", "When the channel last took an event.", "channel"
         )
+
+    def stored(self, size: StoreSize) -> None:
+        """Show how much the store holds."""
+        self._store_bytes.set(size.used)
+        self._store_limit.set(size.limit)
 
     def source(self, name: str) -> SourceMetrics:
         """Return the series of the source called `name`."""

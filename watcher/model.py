@@ -330,6 +330,20 @@ class HoldKind(StrEnum):
 
     PAUSED = "paused"  # a person
     STOPPED = "stopped"  # the receiver: it is gone, and said so
+    OFF = "off"  # nobody: for days nothing but failures came from it, and it is tried now and then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSize:
+    """Bytes that the store holds, and that it may hold."""
+
+    used: int
+    limit: int
+
+    @property
+    def used_share(self) -> float:
+        """How much of what it may hold it holds, from 0 to 1."""
+        return self.used / self.limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

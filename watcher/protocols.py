@@ -31,6 +31,7 @@ from watcher.model import (
     Receipt,
     Settlement,
     StoredEvent,
+    StoreSize,
     TaskKey,
     Trouble,
     UploadBucket,
@@ -341,6 +342,13 @@ class Store(Protocol):
         """
         ...
 
+    async def bound(self, channel: str, most: int, why: str) -> int:
+        """Where more than `most` of a channel's deliveries wait, end the oldest as failed, with the error `why`.
+
+        Returns how many.
+        """
+        ...
+
     async def replay(self, channel: str, chosen: EventFilter, now: float) -> int:
         """Queue the chosen events that were routed to `channel` once more, in order.
 
@@ -366,12 +374,16 @@ class Store(Protocol):
 
     # Upkeep
 
-    async def retire(self, before: float) -> int:
+    async def retire(self, before: float, *, failed_too: bool = False) -> int:
         """Remove, in bounded steps, what ended before then: done watches, delivered deliveries, events of neither.
 
-        Failed and pending deliveries and their events stay; a watch stays while a delivery of it is pending, and its
-        events stay with it. Returns how many rows went.
+        Pending deliveries and their events stay, and without `failed_too` failed ones; a watch stays while a delivery
+        of it is pending, and its events stay with it. Returns how many rows went.
         """
+        ...
+
+    async def size(self) -> StoreSize:
+        """Return how much is stored, and how much may be; beyond that, every write is a `StoreError`."""
         ...
 
     async def retire_lost(self, before: float) -> Sequence[TaskKey]:

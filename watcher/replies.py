@@ -9,6 +9,8 @@ ANSWER_LIMIT = 8192
 """Bytes read of a receiver's answer."""
 
 _NOT_ABOUT_THE_BODY = frozenset({401, 403, 404, 408, 410, 425, 429})
+_BUSY = frozenset({429, 502, 503, 504})
+_PASSING = frozenset({408, 425, 429})
 _SHOWN = 200
 _KEPT = 1024
 
@@ -18,12 +20,15 @@ def require_success(reply: Reply, wall: Clock) -> Receipt:
     status = reply.status
     if 200 <= status < 300:
         return Receipt(status=status, answer=kept(reply))
+    wait = retry_after(reply.headers, wall())
     raise DeliveryError(
         _reason(status),
         _text(reply),
         status=status,
-        retry_after=retry_after(reply.headers, wall()),
+        retry_after=wait,
         body_refused=400 <= status < 500 and status not in _NOT_ABOUT_THE_BODY,
+        busy=status in _BUSY or (status >= 500 and wait is not None),
+        lasting=400 <= status < 500 and status not in _PASSING,
         answer=kept(reply),
     )
 

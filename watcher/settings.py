@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     SecretStr,
@@ -196,11 +197,24 @@ class DiscoverySettings(Model):
         return self
 
 
+MAX_SIZE = 4 * 1024**3
+"""Bytes that a store may hold where nothing else is said."""
+
+_SIZE_SCHEMA = {
+    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)? ?([kKmMgGtT]i?)?[bB]?$"}],
+    "description": "bytes, or text such as 512MiB, 4GiB",
+}
+
+
 class StoreSettings(Model):
-    """Where the watchlist and the outbox live, and how long what is finished stays."""
+    """Where the watchlist and the outbox live, how long what is finished stays, and how large it all may grow.
+
+    Close to `max_size`, what is finished goes before its time; beyond it nothing more is stored.
+    """
 
     url: str
     retention: PositiveDuration = 7 * 86400.0
+    max_size: Annotated[ByteSize, Field(ge=16 * 1024**2), WithJsonSchema(_SIZE_SCHEMA)] = ByteSize(MAX_SIZE)
 
 
 DEFAULT_ATTEMPTS = (0.0, 5.0, 30.0, 120.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)

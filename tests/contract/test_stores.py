@@ -374,6 +374,42 @@ async def test_what_is_purged_is_gone_and_the_next_of_its_line_is_due(store: Sto
     assert [one.id for one in (await store.list_deliveries(None, "backend", 10, None))[0]] == [3]
 
 
+async def test_of_what_waits_beyond_a_bound_the_oldest_fail_and_each_line_goes_on(store: Store) -> None:
+    first = step(await watched(store), "QUEUED", at=100.0)
+    second = step(first.watch, "IN_PROGRESS", at=200.0)
+    await store.record([first, second, step(second.watch, "FAILED", at=300.0)])
+
+    assert await store.bound("backend", 3, "too many") == 0
+    assert await store.bound("backend", 1, "too many") == 2
+    found, _ = await store.list_deliveries(DeliveryState.FAILED, "backend", 10, None)
+    assert [(one.id, one.last_error) for one in found] == [(2, "too many"), (1, "too many")]
+    assert await all_due(store) == [3]
+    assert await store.bound("nobody", 0, "too many") == 0
+    await store.retry(1, NOW)
+    assert sorted(await all_due(store)) == [1, 3]
+
+
+async def test_failed_deliveries_retire_where_that_is_asked_for(store: Store) -> None:
+    await store.record([step(await watched(store), "COMPLETED", at=100.0)])
+    await store.settle([settled(1, DeliveryState.FAILED)])
+    await store.retire(before=FOREVER)
+    assert await store.delivery(1) is not None
+    await store.retire(before=50.0, failed_too=True)
+    assert await store.delivery(1) is not None
+    await store.retire(before=FOREVER, failed_too=True)
+    assert await store.delivery(1) is None
+    assert await store.find(KEY.task_id) == []
+
+
+async def test_the_store_says_how_much_it_holds(store: Store) -> None:
+    before = await store.size()
+    for number in range(5):
+        await store.record([step(await watched(store, f"task_{number}" * 1000), "QUEUED")])
+    after = await store.size()
+    assert before.used < after.used < after.limit == before.limit
+    assert 0 < after.used_share < 1
+
+
 async def test_what_is_old_and_finished_retires_and_nothing_else_does(store: Store) -> None:
     for task_id in ("delivered", "pending", "failed", "active"):
         watch = await watched(store, task_id)

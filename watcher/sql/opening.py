@@ -30,7 +30,9 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return StoreCorruptError(f"{path} is damaged ({error}): stop, keep a copy of the file, and restore a backup")
     if name.startswith("SQLITE_FULL"):
-        return StoreError(f"the disk that holds {path} is full: nothing was stored; free some space")
+        return StoreError(
+            f"{path} is as large as store.max_size allows, or its disk is full: nothing was stored; free some space"
+        )
     if name.startswith("SQLITE_READONLY"):
         return StoreError(f"{path} cannot be written ({error}): nothing was stored")
     if name.startswith("SQLITE_IOERR"):
@@ -101,7 +103,7 @@ def warn_of_network(path: Path) -> None:
         )
 
 
-async def connect(path: Path) -> aiosqlite.Connection:
+async def connect(path: Path, max_size: int) -> aiosqlite.Connection:
     """Open the writing connection and bring the schema up to date.
 
     Raises `StoreUnusableError` where the file is no watcher's, is damaged, or is newer than this program.
@@ -120,6 +122,7 @@ async def connect(path: Path) -> aiosqlite.Connection:
             "journal_size_limit = 16777216",
         ):
             await connection.execute(f"PRAGMA {pragma}")
+        await _limit_size(connection, max_size)
         await _migrate(connection, path)
     except sqlite3.Error as error:
         await connection.close()
@@ -130,12 +133,18 @@ async def connect(path: Path) -> aiosqlite.Connection:
     return connection
 
 
-async def connect_reader(path: Path) -> aiosqlite.Connection:
+async def connect_reader(path: Path, max_size: int) -> aiosqlite.Connection:
     """Open a second connection, for reading alone, so that no read waits for a commit."""
     connection = await aiosqlite.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     await connection.execute("PRAGMA query_only = ON")
     await connection.execute("PRAGMA cache_size = -2000")
+    await _limit_size(connection, max_size)  # each connection has its own idea of it
     return connection
+
+
+async def _limit_size(connection: aiosqlite.Connection, max_size: int) -> None:
+    pages = max_size // await _pragma(connection, "page_size")
+    await connection.execute_fetchall(f"PRAGMA max_page_count = {pages}")
 
 
 def migrations() -> list[str]:

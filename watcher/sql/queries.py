@@ -187,9 +187,27 @@ DELETE FROM deliveries WHERE id IN (
     SELECT id FROM deliveries WHERE channel = ? AND state = ? AND created_at < ? ORDER BY id LIMIT ?)
 """
 
+PENDING = "SELECT count(*) FROM deliveries WHERE channel = ? AND state = 'pending'"
+
+OLDEST_FAIL = """
+UPDATE deliveries SET state = 'failed', last_error = ?3 WHERE id IN (
+    SELECT id FROM deliveries WHERE channel = ?1 AND state = 'pending' ORDER BY id LIMIT ?2)
+RETURNING id
+"""
+
 RETIRE_DELIVERIES = """
 DELETE FROM deliveries WHERE id IN (
     SELECT id FROM deliveries WHERE state = 'delivered' AND delivered_at < ? LIMIT ?)
+"""
+
+RETIRE_FAILED = """
+DELETE FROM deliveries WHERE id IN (
+    SELECT id FROM deliveries WHERE state = 'failed' AND coalesce(last_attempt_at, created_at) < ? LIMIT ?)
+"""
+
+SIZE = """
+SELECT (pages.page_count - free.freelist_count) * page.page_size, most.max_page_count * page.page_size
+FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size AS page, pragma_max_page_count AS most
 """
 
 _NOTHING_PENDING = """

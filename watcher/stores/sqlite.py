@@ -34,6 +34,7 @@ from watcher.model import (
     OutboxDepth,
     Settlement,
     StoredEvent,
+    StoreSize,
     TaskKey,
     Trouble,
     UploadBucket,
@@ -42,6 +43,7 @@ from watcher.model import (
     WatchRequest,
     WatchState,
 )
+from watcher.settings import MAX_SIZE
 from watcher.sql import queries, rows
 from watcher.sql.group_commit import GroupCommit
 from watcher.sql.opening import connect, connect_reader, exclusive_lock, make_folder, store_error, warn_of_network
@@ -55,10 +57,11 @@ _VACUUM_PAGES = 1000
 
 @asynccontextmanager
 async def create(
-    url: str, *, wall: Clock = wall_clock, failed: Callable[[], None] = lambda: None
+    url: str, *, max_size: int = MAX_SIZE, wall: Clock = wall_clock, failed: Callable[[], None] = lambda: None
 ) -> AsyncIterator["SqliteStore"]:
     """Open the store at `sqlite:////absolute/path` or `sqlite:///relative/path`, made where it is not there.
 
+    It grows to `max_size` bytes, beyond which it refuses what would make it larger, like a disk that is full.
     `failed` is called for each operation that could not be done. Raises `StoreUnusableError` where this process cannot
     use the store at all.
     """
@@ -67,11 +70,11 @@ async def create(
     with exclusive_lock(path):
         warn_of_network(path)
         try:
-            writer = await connect(path)
+            writer = await connect(path, max_size)
         except OSError as error:
             raise StoreUnusableError(f"{path} cannot be opened: {error.strerror}") from None
         try:
-            reader = await _connected_reader(path)
+            reader = await _connected_reader(path, max_size)
             try:
                 yield SqliteStore(writer, reader, path, wall, failed)
             finally:
@@ -82,9 +85,9 @@ async def create(
                 await writer.close()
 
 
-async def _connected_reader(path: Path) -> aiosqlite.Connection:
+async def _connected_reader(path: Path, max_size: int) -> aiosqlite.Connection:
     try:
-        return await connect_reader(path)
+        return await connect_reader(path, max_size)
     except sqlite3.Error as error:
         raise StoreUnusableError(str(store_error(error, path))) from None
 
@@ -377,6 +380,18 @@ class SqliteStore:
             gone += removed
         return gone
 
+    async def bound(self, channel: str, most: int, why: str) -> int:
+        async def fail(connection: aiosqlite.Connection) -> int:
+            ended = await connection.execute_fetchall(queries.OLDEST_FAIL, (channel, min(left, _RETIRE_STEP), why))
+            ids = [row[0] for row in ended]
+            await connection.execute(queries.GIVE_TURN, (rows.as_json(ids),))
+            return len(ids)
+
+        left = too_many = max((await self._read(queries.PENDING, channel))[0][0] - most, 0)
+        while left > 0 and (failed := await self._commits.write(fail)):
+            left -= failed
+        return int(too_many - left)
+
     async def replay(self, channel: str, chosen: EventFilter, now: float) -> int:
         until = now if chosen.until is None else chosen.until
         statuses, tasks = (rows.as_json(names) if names else None for names in (chosen.statuses, chosen.task_ids))
@@ -400,9 +415,9 @@ class SqliteStore:
 
     # Upkeep
 
-    async def retire(self, before: float) -> int:
+    async def retire(self, before: float, *, failed_too: bool = False) -> int:
         gone = 0
-        for query in _RETIRING:
+        for query in (queries.RETIRE_FAILED, *_RETIRING) if failed_too else _RETIRING:
             while removed := await self._delete_some(query, before):
                 gone += removed
         await self._vacuum()
@@ -414,6 +429,10 @@ class SqliteStore:
             return [TaskKey(source, task_id) for source, task_id in found]
 
         return await self._commits.write(delete)
+
+    async def size(self) -> StoreSize:
+        used, limit = (await self._read(queries.SIZE))[0]
+        return StoreSize(used=used, limit=limit)
 
     async def ping(self) -> None:
         now = self._wall()

@@ -1,0 +1,96 @@
+"""The store's upkeep in virtual time, over a real store that may grow to sixteen megabytes."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.examples import request, settled, step
+from tests.stores import opened
+from tests.virtual_time import VirtualLoop, attentive, wall
+from watcher.errors import StoreError
+from watcher.model import DeliveryState, TaskKey, WatchFilter
+from watcher.protocols import Store
+from watcher.upkeep import FULL, keep_up
+
+pytestmark = pytest.mark.anyio
+
+LIMIT = 16 * 1024**2
+DAY = 86400.0
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+async def finish(store: Store, number: int, state: DeliveryState, size: int = 50_000) -> None:
+    """Store a task that is done, with an event of that many bytes."""
+    (watch,) = (await store.add([request(f"task_{number}")], wall())).watches
+    change = step(watch, "FAILED", at=wall())
+    assert change.event is not None
+    await store.record([replace(change, event=replace(change.event, body=b"x" * size))])
+    if state is not DeliveryState.PENDING:
+        (delivery, *_), _ = await store.list_deliveries(None, None, 1, None)
+        await store.settle([settled(delivery.id, state, at=wall())])
+
+
+async def count(store: Store, state: DeliveryState) -> int:
+    return len((await store.list_deliveries(state, None, 1000, None))[0])
+
+
+async def upkept(store: Store, seconds: float, retention: float = 7 * DAY) -> set[TaskKey]:
+    forgotten: set[TaskKey] = set()
+    with anyio.move_on_after(seconds):
+        await keep_up(store, retention, forgotten.add, wall)
+    return forgotten
+
+
+async def test_what_is_older_than_the_retention_goes(tmp_path: Path) -> None:
+    async with opened(tmp_path) as real:
+        store = attentive(real)
+        await finish(store, 1, DeliveryState.DELIVERED)
+        await upkept(store, 6.5 * DAY)
+        assert await count(store, DeliveryState.DELIVERED) == 1
+        await upkept(store, DAY)
+        assert await count(store, DeliveryState.DELIVERED) == 0
+        assert (await store.list_watches(WatchFilter(), 10, None))[0] == []
+
+
+async def test_a_store_that_is_nearly_full_gives_up_what_has_ended_the_oldest_first(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path, max_size=LIMIT) as real:
+        store = attentive(real)
+        for number in range(280):
+            state = (DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.PENDING)[number % 3]
+            await finish(store, number, state)
+            await anyio.sleep(600)
+        assert (await store.size()).used_share > FULL
+
+        await upkept(store, 60.0)
+        assert (await store.size()).used_share <= FULL
+        assert await count(store, DeliveryState.PENDING) == 93
+        assert await count(store, DeliveryState.FAILED) == 93
+        left, _ = await store.list_deliveries(DeliveryState.DELIVERED, None, 1000, None)
+        assert 0 < len(left) < 94
+        assert left[0].task_id == "task_279"
+    assert sum("come close to store.max_size" in record.message for record in caplog.records) == 1
+
+
+async def test_a_store_that_is_full_refuses_loses_nothing_and_has_room_again(tmp_path: Path) -> None:
+    async with opened(tmp_path, max_size=LIMIT) as real:
+        store = attentive(real)
+        with pytest.raises(StoreError, match=r"as large as store\.max_size allows"):
+            for number in range(400):
+                await finish(store, number, DeliveryState.FAILED)
+        stored = await count(store, DeliveryState.FAILED)
+        assert stored > 250
+        assert (tmp_path / "watcher.db").stat().st_size <= LIMIT
+
+        await anyio.sleep(DAY)
+        await upkept(store, 60.0)
+        assert (await store.size()).used_share <= FULL
+        await finish(store, 1000, DeliveryState.PENDING)
