@@ -232,9 +232,16 @@ _UNDELIVERED = [
     ),
     _graph(
         "Held channels",
-        "1 while nothing is sent: paused by a person, or stopped by the receiver.",
+        "1 while nothing is sent: paused by a person, stopped by the receiver, or off after days of failures.",
         "short",
         (f"max by (channel, kind) ({_metric('watcher_channel_held')})", "{{channel}} {{kind}}"),
+        width=8,
+    ),
+    _graph(
+        "Open breakers",
+        "1 while nothing goes through and one delivery at a time is tried.",
+        "short",
+        (f"max by (channel) ({_metric('watcher_channel_breaker_open')})", "{{channel}}"),
         width=8,
     ),
     _graph(
@@ -249,14 +256,12 @@ _UNDELIVERED = [
         "How long ago each channel last took an event. It grows where there is nothing to tell.",
         "s",
         (f"time() - ({_metric('watcher_last_delivery_timestamp_seconds')} > 0)", "{{channel}}"),
-        width=8,
     ),
     _graph(
         "How long an attempt takes",
         "Half of the attempts, and all but one in a hundred, take less.",
         "s",
         *_quantiles("watcher_delivery_duration_seconds", "channel"),
-        width=8,
     ),
 ]
 
@@ -312,28 +317,33 @@ _COST = [
         "Share of one core; the daemon uses one.",
         "percentunit",
         (_rate("process_cpu_seconds_total"), "{{instance}}"),
-        width=6,
+        width=8,
     ),
     _graph(
         "Memory",
         "What the process holds.",
         "bytes",
         (_metric("process_resident_memory_bytes"), "{{instance}}"),
-        width=6,
+        width=8,
     ),
     _graph(
         "Open files",
         "Connections and the store's files.",
         "short",
         (_metric("process_open_fds"), "{{instance}}"),
-        width=6,
+        width=8,
     ),
     _graph(
         "Store errors",
         "Operations a second that the store could not do.",
         "ops",
         (_rate("watcher_store_errors_total"), "{{instance}}"),
-        width=6,
+    ),
+    _graph(
+        "Store",
+        "What the store holds of what it may hold. From four fifths on, what has ended goes before its time.",
+        "percentunit",
+        (f"{_metric('watcher_store_bytes')} / {_metric('watcher_store_limit_bytes')}", "{{instance}}"),
     ),
 ]
 
