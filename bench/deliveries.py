@@ -1,15 +1,19 @@
-"""Deliveries: how many a second with everything stored, against the same client's bare POST loop; and how soon.
+"""Deliveries: how many a second with everything stored, to one receiver and to twenty, against the same client's bare
+POST loop; how soon; and what one receiver that hangs does to the nineteen others.
 
-The receiver runs on the other core. The bare loop sends the same bytes over the same transport with as many senders,
+The receivers run on the other core. The bare loop sends the same bytes over the same transport with as many senders,
 and does nothing else: no store, no signature.
 """
 
+import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any, Literal
 
 import anyio
 import httpx
@@ -17,7 +21,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from bench.processes import OURS, SECRET, percentile, pin, server
-from watcher.channels import webhook
+from watcher.channels import slack, webhook
 from watcher.clock import wall_clock
 from watcher.dispatcher import Dispatcher
 from watcher.exchange import exchange
@@ -27,10 +31,11 @@ from watcher.model import Change, Event, Observation, TaskKey, Watch, WatchReque
 from watcher.payload import new_event_id, task_event
 from watcher.protocols import Store
 from watcher.stores import sqlite
-from watcher.transport import create_transport
+from watcher.transport import channel_transport, create_transport
 from watcher.wakeup import Wakeup
 
-SENDERS = 16
+SENDERS = 8  # what a channel has by default
+MANY = 20
 EVENTS = 20_000
 RATE = 200
 SECONDS = 20
@@ -45,52 +50,70 @@ def no_notice(kind: str, *, at: float, data: Mapping[str, object], subject: str)
     raise AssertionError(f"unexpected {kind}: {data}")
 
 
-async def fill(store: Store, count: int) -> None:
-    """Store `count` events, each of a task of its own."""
+async def watched(store: Store, count: int) -> list[Watch]:
+    """Return `count` new watches."""
+    found: list[Watch] = []
     for start in range(0, count, 1000):
         requests = [WatchRequest(key=TaskKey("mixpeek", f"task_{start + n}")) for n in range(1000)]
-        added = await store.add(requests, wall_clock())
-        await store.record([change(watch, wall_clock()) for watch in added.watches])
+        found += (await store.add(requests, wall_clock())).watches
+    return found
 
 
-def change(watch: Watch, at: float) -> Change:
+def change(watch: Watch, at: float, channel: str = "channel_0") -> Change:
     """Return the first transition of `watch`, with a body of about 1 KB."""
-    told = task_event(watch, _SEEN, namespace=None, sequence=1, at=at, event_id=new_event_id(), channels=("backend",))
+    told = task_event(watch, _SEEN, namespace=None, sequence=1, at=at, event_id=new_event_id(), channels=(channel,))
     return Change(watch=replace(watch, status="IN_PROGRESS", sequence=1), expected_sequence=0, event=told)
 
 
-def dispatcher(store: Store, url: str, transport: httpx.AsyncBaseTransport, outbox: Wakeup) -> Dispatcher:
-    """Return the real dispatcher with the real webhook channel."""
-    settings = webhook.Settings.model_validate(
-        {"name": "backend", "url": url, "secrets": [SECRET], "concurrency": SENDERS}
-    )
-    return Dispatcher(
-        settings=settings,
-        channel=webhook.create(settings, transport=transport, wall=wall_clock),
-        store=store,
-        notice=no_notice,
-        metrics=Metrics(CollectorRegistry(), "bench").channel("backend"),
-        outbox=outbox,
-        wall=wall_clock,
-        random=Random(1),
-    )
+@asynccontextmanager
+async def delivering(
+    store: Store, outbox: Wakeup, *urls: str, kind: Literal["webhook", "slack"] = "webhook"
+) -> AsyncIterator[Callable[[], None]]:
+    """Run the real dispatcher with the real channel for each of `urls`, once what is yielded is called."""
+    module = webhook if kind == "webhook" else slack
+    given = {"secrets": [SECRET], "concurrency": SENDERS} if kind == "webhook" else {}
+    metrics = Metrics(CollectorRegistry(), "bench")
+    async with AsyncExitStack() as resources, anyio.create_task_group() as tasks:
+        dispatchers = []
+        for number, url in enumerate(urls):
+            settings: Any = module.Settings.model_validate({"name": f"channel_{number}", "url": url, **given})
+            transport = await resources.enter_async_context(channel_transport(settings))
+            dispatchers.append(
+                Dispatcher(
+                    settings=settings,
+                    channel=module.create(settings, transport=transport, wall=wall_clock),
+                    store=store,
+                    notice=no_notice,
+                    metrics=metrics.channel(settings.name),
+                    outbox=outbox,
+                    wall=wall_clock,
+                    random=Random(1),
+                )
+            )
+
+        def start() -> None:
+            for dispatcher in dispatchers:
+                tasks.start_soon(dispatcher.run)
+
+        yield start
+        tasks.cancel_scope.cancel()
 
 
-async def stored_rate(folder: Path, url: str) -> float:
-    """Return deliveries a second, attempts stored."""
+async def stored_rate(folder: Path, url: str, receivers: int) -> float:
+    """Return deliveries a second over all receivers, attempts stored."""
     async with (
-        sqlite.create(f"sqlite:///{folder}/rate.db") as store,
-        create_transport(connections=SENDERS) as transport,
+        sqlite.create(f"sqlite:///{folder}/rate_{receivers}.db") as store,
+        delivering(store, Wakeup(), *[url] * receivers) as start,
     ):
-        await fill(store, EVENTS)
-        async with anyio.create_task_group() as tasks:
-            began = time.perf_counter()
-            tasks.start_soon(dispatcher(store, url, transport, Wakeup()).run)
-            while any(depth.pending for depth in await store.outbox()):
-                await anyio.sleep(0.1)
-            seconds = time.perf_counter() - began
-            tasks.cancel_scope.cancel()
-    return EVENTS / seconds
+        watches = await watched(store, EVENTS)
+        for first in range(0, EVENTS, 1000):
+            told = [(watch, first + n) for n, watch in enumerate(watches[first : first + 1000])]
+            await store.record([change(watch, wall_clock(), f"channel_{n % receivers}") for watch, n in told])
+        began = time.perf_counter()
+        start()
+        while any(depth.pending for depth in await store.outbox()):
+            await anyio.sleep(0.1)
+        return EVENTS / (time.perf_counter() - began)
 
 
 async def bare_rate(url: str) -> float:
@@ -117,54 +140,58 @@ async def bare_rate(url: str) -> float:
         return EVENTS / (time.perf_counter() - began)
 
 
-async def paced(folder: Path, url: str) -> dict[str, float]:
-    """Store events at a steady rate while they are delivered; return when each was stored."""
+async def paced(folder: Path, urls: Sequence[str], left_out: str = "") -> dict[str, float]:
+    """Store events at a steady rate while they are delivered; return when each was stored.
+
+    Those to the channel `left_out` are not among them.
+    """
     stored: dict[str, float] = {}
     outbox = Wakeup()
-    async with (
-        sqlite.create(f"sqlite:///{folder}/paced.db") as store,
-        create_transport(connections=SENDERS) as transport,
-    ):
-        requests = [WatchRequest(key=TaskKey("mixpeek", f"task_{number}")) for number in range(RATE * SECONDS)]
-        watches = [
-            watch
-            for n in range(0, len(requests), 1000)
-            for watch in (await store.add(requests[n : n + 1000], 0.0)).watches
-        ]
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(dispatcher(store, url, transport, outbox).run)
+    async with sqlite.create(f"sqlite:///{folder}/paced_{time.time_ns()}.db") as store:
+        watches = await watched(store, RATE * SECONDS)
+        async with delivering(store, outbox, *urls) as start:
+            start()
             began = anyio.current_time()
             for number, watch in enumerate(watches):
                 await anyio.sleep_until(began + number / RATE)
-                one = change(watch, wall_clock())
+                channel = f"channel_{number % len(urls)}"
+                one = change(watch, wall_clock(), channel)
                 await store.record([one])
                 assert one.event is not None
-                stored[one.event.event_id] = wall_clock()
+                if channel != left_out:
+                    stored[one.event.event_id] = wall_clock()
                 outbox.set()
             await anyio.sleep(1)
-            tasks.cancel_scope.cancel()
     return stored
 
 
 def main() -> None:
     """Measure, and print a line for each figure."""
     pin(OURS)
-    with tempfile.TemporaryDirectory() as name:
+    options = {"use_uvloop": True}
+    with tempfile.TemporaryDirectory() as name, socket.create_server(("127.0.0.1", 0)) as silent:
         folder = Path(name)
+        hangs = f"http://127.0.0.1:{silent.getsockname()[1]}/"  # the kernel accepts, and nobody answers
         with server("bench.receiver", folder, str(folder / "times")) as (_, url):
-            options = {"use_uvloop": True}
             bare = [anyio.run(bare_rate, url, backend_options=options)]
-            durable = anyio.run(stored_rate, folder, url, backend_options=options)
+            durable = [anyio.run(stored_rate, folder, url, count, backend_options=options) for count in (1, MANY)]
             bare.append(anyio.run(bare_rate, url, backend_options=options))
-            stored = anyio.run(paced, folder, url, backend_options=options)
+            one = anyio.run(paced, folder, [url], backend_options=options)
+            healthy, hanging = {}, {}
+            for _ in range(2):
+                healthy |= anyio.run(paced, folder, [url] * MANY, "channel_0", backend_options=options)
+                hanging |= anyio.run(paced, folder, [hangs, *[url] * (MANY - 1)], "channel_0", backend_options=options)
         arrived = dict(line.split()[:2] for line in (folder / "times").read_text().splitlines())
-    delays = [(float(arrived[event_id]) - at) * 1000 for event_id, at in stored.items()]
-    share = durable / (sum(bare) / len(bare))
-    print(f"durable signed deliveries   {durable:7.0f} a second, {share:.0%} of the bare loop's {sum(bare) / 2:.0f}")
-    print(
-        f"stored -> at the receiver   p50 {percentile(delays, 0.5):.1f} ms, p99 {percentile(delays, 0.99):.1f} ms"
-        f" at {RATE} events a second ({len(delays)} events)"
-    )
+    loop = sum(bare) / len(bare)
+    for count, rate in zip((1, MANY), durable, strict=True):
+        share = f"{rate / loop:.0%} of the bare loop's {loop:.0f}"
+        print(f"durable signed deliveries   {rate:7.0f} a second to {count}, {share}")
+    for text, stored in (("to one", one), (f"to {MANY}", healthy), (f"to {MANY}, one of which hangs", hanging)):
+        delays = [(float(arrived[event_id]) - at) * 1000 for event_id, at in stored.items()]
+        print(
+            f"stored -> at the receiver   p50 {percentile(delays, 0.5):.1f} ms, p99 {percentile(delays, 0.99):.1f} ms"
+            f" at {RATE} events a second {text} ({len(delays)} events)"
+        )
 
 
 if __name__ == "__main__":

@@ -42,15 +42,21 @@ class Reply:
 
 
 async def exchange(
-    transport: httpx.AsyncBaseTransport, request: httpx.Request, *, deadline: float, body_limit: int
+    transport: httpx.AsyncBaseTransport,
+    request: httpx.Request,
+    *,
+    deadline: float,
+    body_limit: int,
+    decoded: bool = True,
 ) -> Reply:
     """Send `request` and return the answer with at most `body_limit` bytes of its body, within `deadline` seconds.
 
+    A body that came compressed is unpacked where `decoded`; a few KB of it may unpack to many MB.
     Raises `ExchangeError` where no answer came, or not all of it. An HTTP error status is an answer.
     """
     try:
         with anyio.fail_after(deadline):
-            return await _converse(transport, request, body_limit)
+            return await _converse(transport, request, body_limit, decoded)
     except TimeoutError:
         raise ExchangeError("timeout", f"no complete answer within {deadline:g} s") from None
     except httpx.ConnectError as error:
@@ -62,14 +68,16 @@ async def exchange(
         raise ExchangeError("protocol", str(error) or "the connection broke") from None
 
 
-async def _converse(transport: httpx.AsyncBaseTransport, request: httpx.Request, body_limit: int) -> Reply:
+async def _converse(
+    transport: httpx.AsyncBaseTransport, request: httpx.Request, body_limit: int, decoded: bool
+) -> Reply:
     response = await transport.handle_async_request(request)
     try:
         chunks: list[bytes] = []
         room = body_limit
         truncated = False
         # httpx's decoders cost as much as all the rest of a large answer; most come as they are.
-        encoded = "content-encoding" in response.headers
+        encoded = decoded and "content-encoding" in response.headers
         async for chunk in response.aiter_bytes() if encoded else cast(httpx.AsyncByteStream, response.stream):
             chunks.append(chunk[:room])
             truncated = len(chunk) > room

@@ -1,18 +1,29 @@
 """What a receiver's answer means for a delivery: one table for every channel that speaks HTTP."""
 
+import httpx
+
 from watcher.clock import Clock
 from watcher.errors import DeliveryError, DeliveryFailure
-from watcher.exchange import ExchangeError, Reply, retry_after
+from watcher.exchange import ExchangeError, Reply, exchange, retry_after
 from watcher.model import Receipt
 
-ANSWER_LIMIT = 8192
-"""Bytes read of a receiver's answer."""
-
+_ANSWER_LIMIT = 8192
 _NOT_ABOUT_THE_BODY = frozenset({401, 403, 404, 408, 410, 425, 429})
 _BUSY = frozenset({429, 502, 503, 504})
 _PASSING = frozenset({408, 425, 429})
 _SHOWN = 200
 _KEPT = 1024
+
+
+async def post(transport: httpx.AsyncBaseTransport, request: httpx.Request, deadline: float) -> Reply:
+    """Send `request` within `deadline` seconds and return the answer, whatever its status.
+
+    A compressed answer stays so, for nobody asked for it. Raises the `DeliveryError` that a missing answer means.
+    """
+    try:
+        return await exchange(transport, request, deadline=deadline, body_limit=_ANSWER_LIMIT, decoded=False)
+    except ExchangeError as error:
+        raise DeliveryError(DeliveryFailure(error.kind), str(error), ours=error.ours) from None
 
 
 def require_success(reply: Reply, wall: Clock) -> Receipt:
@@ -35,12 +46,12 @@ def require_success(reply: Reply, wall: Clock) -> Receipt:
 
 def kept(reply: Reply) -> str:
     """Return the first KiB of what the receiver said, as text."""
-    return reply.body[:_KEPT].decode("utf-8", "replace")
+    return _readable(reply)[:_KEPT].decode("utf-8", "replace")
 
 
-def no_answer(error: ExchangeError) -> DeliveryError:
-    """Return what a missing answer means."""
-    return DeliveryError(DeliveryFailure(error.kind), str(error), ours=error.ours)
+def _readable(reply: Reply) -> bytes:
+    compressed = reply.headers.get("content-encoding", "identity").lower() != "identity"
+    return b"(a compressed answer)" if compressed else reply.body
 
 
 def _reason(status: int) -> DeliveryFailure:
@@ -56,5 +67,5 @@ def _reason(status: int) -> DeliveryFailure:
 def _text(reply: Reply) -> str:
     if 300 <= reply.status < 400:
         return f"HTTP {reply.status}: a redirect, which is never followed; configure the final URL"
-    said = "".join(char if char.isprintable() else " " for char in reply.body[:_SHOWN].decode("utf-8", "replace"))
+    said = "".join(char if char.isprintable() else " " for char in _readable(reply)[:_SHOWN].decode("utf-8", "replace"))
     return f"HTTP {reply.status}: {' '.join(said.split())}".removesuffix(": ")

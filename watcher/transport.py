@@ -86,7 +86,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 for name, value in request.headers.raw
                 if name.lower() not in _SET_BY_AIOHTTP
             ],
-            data=request.content or None,
+            data=request.read() or None,
             allow_redirects=False,
             proxy=self._proxy,
             trace_request_ctx=reuse,

@@ -17,9 +17,8 @@ from pydantic import AfterValidator, Field
 from watcher import __version__
 from watcher.clock import Clock
 from watcher.errors import DeliveryError, DeliveryFailure
-from watcher.exchange import ExchangeError, exchange
 from watcher.model import Message, Receipt
-from watcher.replies import ANSWER_LIMIT, no_answer, require_success
+from watcher.replies import post, require_success
 from watcher.routing import matches
 from watcher.settings import ChannelSettings, ConnectionSettings, SecretUrl, http_url
 
@@ -123,10 +122,7 @@ class SlackChannel:
             "user-agent": f"mixpeek-watcher/{__version__}",
         }
         request = httpx.Request("POST", self._url, headers=headers, content=msgspec.json.encode(content))
-        try:
-            reply = await exchange(self._transport, request, deadline=self._settings.timeout, body_limit=ANSWER_LIMIT)
-        except ExchangeError as error:
-            raise no_answer(error) from None
+        reply = await post(self._transport, request, self._settings.timeout)
         if reply.status >= 400 and (said := reply.body.decode("utf-8", "replace").strip()) in _NEVER_AGAIN:
             text = f"HTTP {reply.status}: {said}"
             raise DeliveryError(DeliveryFailure.GONE, text, status=reply.status, answer=said)

@@ -8,9 +8,8 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from watcher import __version__
 from watcher.clock import Clock
-from watcher.exchange import ExchangeError, exchange
 from watcher.model import Message, Receipt
-from watcher.replies import ANSWER_LIMIT, no_answer, require_success
+from watcher.replies import post, require_success
 from watcher.settings import ChannelSettings, ConnectionSettings, SecretUrl
 from watcher.signing import Signer, parse_secret
 
@@ -66,26 +65,25 @@ class WebhookChannel:
     def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport, wall: Clock) -> None:
         self._url = httpx.URL(settings.url.get_secret_value())
         self._signer = Signer(secret.get_secret_value() for secret in settings.secrets)
-        self._headers = {
+        headers = {
             "user-agent": f"mixpeek-watcher/{__version__}",
             "accept-encoding": "identity",
             **{name: value.get_secret_value() for name, value in settings.headers.items()},
             "content-type": "application/json",
         }
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
         self._deadline = settings.timeout
         self._transport = transport
         self._wall = wall
 
     async def send(self, message: Message) -> Receipt:
         timestamp = int(self._wall())
-        headers = self._headers | {
-            "webhook-id": message.event_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": self._signer.sign(message.event_id, timestamp, message.body),
-        }
-        request = httpx.Request("POST", self._url, headers=headers, content=message.body)
-        try:
-            reply = await exchange(self._transport, request, deadline=self._deadline, body_limit=ANSWER_LIMIT)
-        except ExchangeError as error:
-            raise no_answer(error) from None
-        return require_success(reply, self._wall)
+        headers = [
+            *self._headers,
+            (b"webhook-id", message.event_id.encode()),
+            (b"webhook-timestamp", b"%d" % timestamp),
+            (b"webhook-signature", self._signer.sign(message.event_id, timestamp, message.body).encode()),
+        ]
+        # A stream and encoded headers spare httpx what costs a tenth of a delivery.
+        request = httpx.Request("POST", self._url, headers=headers, stream=httpx.ByteStream(message.body))
+        return require_success(await post(self._transport, request, self._deadline), self._wall)

@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -14,11 +14,14 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 Operation = Callable[[aiosqlite.Connection], Awaitable[Result]]
+Shared = Callable[[aiosqlite.Connection, Sequence[Any]], Awaitable[None]]
+"""An operation on items that may be several callers' at once, since each of its statements is a thread's hop."""
 
 
 class _Ticket:
-    def __init__(self, operation: Operation[Any]) -> None:
-        self.operation = operation
+    def __init__(self, operation: Operation[Any] | Shared, items: Sequence[Any] | None = None) -> None:
+        self.operation: Any = operation
+        self.items = items
         self.settled = False
         self.result: Any = None
         self.error: StoreError | None = None
@@ -43,7 +46,14 @@ class GroupCommit:
         Raises `StoreError` where it could not be stored, and then nothing of it was. A caller that is cancelled before
         its turn has stored nothing; afterwards the transaction is finished all the same.
         """
-        ticket = _Ticket(operation)
+        result: Result = await self._turn_of(_Ticket(operation))
+        return result
+
+    async def write_items(self, operation: Shared, items: Sequence[Any]) -> None:
+        """Run `operation` on `items` together with those of whoever else waits for the same operation; see `write`."""
+        await self._turn_of(_Ticket(operation, items))
+
+    async def _turn_of(self, ticket: _Ticket) -> Any:
         self._waiting.append(ticket)
         try:
             async with self._lock:
@@ -61,8 +71,7 @@ class GroupCommit:
             raise
         if ticket.error is not None:
             raise ticket.error
-        result: Result = ticket.result
-        return result
+        return ticket.result
 
     async def _commit(self, batch: list[_Ticket]) -> None:
         try:
@@ -79,8 +88,14 @@ class GroupCommit:
     async def _transact(self, batch: list[_Ticket]) -> None:
         try:
             await self._connection.execute("BEGIN IMMEDIATE")
+            shared: dict[Shared, list[Any]] = {}
             for ticket in batch:
-                ticket.result = await ticket.operation(self._connection)
+                if ticket.items is None:
+                    ticket.result = await ticket.operation(self._connection)
+                else:
+                    shared.setdefault(ticket.operation, []).extend(ticket.items)
+            for operation, items in shared.items():
+                await operation(self._connection, items)
             await self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:

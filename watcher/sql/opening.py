@@ -118,7 +118,7 @@ async def connect(path: Path, max_size: int) -> aiosqlite.Connection:
             "synchronous = FULL",
             "foreign_keys = ON",
             "temp_store = MEMORY",
-            "cache_size = -4000",
+            "cache_size = -8000",
             "journal_size_limit = 16777216",
         ):
             await connection.execute(f"PRAGMA {pragma}")
@@ -137,7 +137,7 @@ async def connect_reader(path: Path, max_size: int) -> aiosqlite.Connection:
     """Open a second connection, for reading alone, so that no read waits for a commit."""
     connection = await aiosqlite.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     await connection.execute("PRAGMA query_only = ON")
-    await connection.execute("PRAGMA cache_size = -2000")
+    await connection.execute("PRAGMA cache_size = -8000")
     await _limit_size(connection, max_size)  # each connection has its own idea of it
     return connection
 

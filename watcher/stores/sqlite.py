@@ -314,16 +314,7 @@ class SqliteStore:
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         now = self._wall()
-        found = [rows.settle_row(settlement, now) for settlement in settlements]
-        attempts = [rows.attempt_row(settlement) for settlement in settlements]
-        ids = rows.as_json([settlement.delivery_id for settlement in settlements])
-
-        async def update(connection: aiosqlite.Connection) -> None:
-            await connection.executemany(queries.SETTLE, found)
-            await connection.executemany(queries.ATTEMPT, attempts)
-            await connection.execute(queries.GIVE_TURN, (ids,))
-
-        await self._commits.write(update)
+        await self._commits.write_items(_settle, [(settlement, now) for settlement in settlements])
 
     async def let_pass(self, channel: str, now: float) -> int:
         if not await self._read(queries.PASSING, channel, now):
@@ -453,6 +444,13 @@ class SqliteStore:
             await connection.execute_fetchall(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
         await self._commits.write(shrink)
+
+
+async def _settle(connection: aiosqlite.Connection, settlements: Sequence[tuple[Settlement, float]]) -> None:
+    await connection.executemany(queries.SETTLE, [rows.settle_row(settled, now) for settled, now in settlements])
+    await connection.executemany(queries.ATTEMPT, [rows.attempt_row(settled) for settled, _ in settlements])
+    ids = [settled.delivery_id for settled, _ in settlements]
+    await connection.execute(queries.GIVE_TURN, (rows.as_json(ids),))
 
 
 async def _tell(connection: aiosqlite.Connection, event: Event | None, trouble: Trouble | None) -> None:
