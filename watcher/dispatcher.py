@@ -52,6 +52,8 @@ HELD_MOST = 100_000
 _PROBE_EVERY_AT_MOST = 30.0
 _BOUND_EVERY = 60.0
 _FREE_RETRY = 5.0
+_FREE_RETRY_AT_LEAST = 1.0
+_GUARD = 1.05  # the receiver's clock and ours, and the way to it, differ a little
 
 _NAP = 10.0  # no wait is longer, so that the loop beats its pulse
 _CLAIMED_AHEAD = 8  # deliveries claimed for each sender, so that none waits for the store
@@ -340,7 +342,7 @@ class Dispatcher:
 
     async def _pace(self, rate: float) -> None:
         begin = max(anyio.current_time(), self._free_at)
-        self._free_at = begin + 1 / rate
+        self._free_at = begin + _GUARD / rate
         await anyio.sleep_until(begin)
 
     async def _attempt(self, batch: Sequence[DueDelivery]) -> list[Settlement]:
@@ -416,9 +418,10 @@ class Dispatcher:
             self._stopped_by = error
             self._stir.set()
         # Tried before its time, to find out about the channel: its schedule goes on as if nothing had been. Likewise
-        # where the channel is off, the receiver is gone, or nothing left this machine: that says nothing of this one.
+        # where the channel is off, the receiver is gone or says when it has room again, or nothing left this machine.
         early = delivery.scheduled_at is not None and delivery.scheduled_at > at
-        free = early or gone or error.ours or self._hold is not None
+        no_room = error.reason is DeliveryFailure.RATE_LIMITED and error.retry_after is not None
+        free = early or gone or no_room or error.ours or self._hold is not None
         scheduled = delivery.scheduled if free else self._step_after(delivery.scheduled, error)
         last = scheduled >= len(self._settings.attempts)
         if last or not error.body_refused:
@@ -431,7 +434,10 @@ class Dispatcher:
             self._metrics.retried(duration)
         not_before = None if error.retry_after is None else now + error.retry_after
         first_attempt_at = at if delivery.first_attempt_at is None else delivery.first_attempt_at
-        next_attempt_at = None if last else self._next_attempt(delivery, scheduled, early, now)
+        next_attempt_at = None
+        if not last:
+            step = self._settings.attempts[scheduled] if scheduled > delivery.scheduled else None
+            next_attempt_at = self._next_attempt(delivery.scheduled_at if early else None, step, error, now)
         if error.busy:
             self._pause.asked(error.retry_after, at_most=max((next_attempt_at or now) - now, 0.0))
         return Settlement(
@@ -448,12 +454,13 @@ class Dispatcher:
             answer=error.answer,
         )
 
-    def _next_attempt(self, delivery: DueDelivery, scheduled: int, early: bool, now: float) -> float:
-        if early and delivery.scheduled_at is not None:
-            return delivery.scheduled_at
-        # An attempt that cost nothing is made again soon, but never at once.
-        delay = self._settings.attempts[scheduled] if scheduled > delivery.scheduled else _FREE_RETRY
-        return now + lengthened(delay, self._random)
+    def _next_attempt(self, kept: float | None, step: float | None, error: DeliveryError, now: float) -> float:
+        """Return when to try again: as `kept`, or after `step` seconds of the schedule, or soon where none is used up."""
+        if kept is not None:
+            return kept
+        if step is None:
+            step = _FREE_RETRY if error.retry_after is None else max(error.retry_after, _FREE_RETRY_AT_LEAST)
+        return now + lengthened(step, self._random)
 
     def _paused_for(self) -> float:
         # At the end there is no time for guesses.
