@@ -28,6 +28,7 @@ from watcher.exchange import exchange
 from watcher.metrics import Metrics
 from watcher.mixpeek.decoding import observation
 from watcher.model import Change, Event, Observation, TaskKey, Watch, WatchRequest
+from watcher.notes import PassingNotes
 from watcher.payload import new_event_id, task_event
 from watcher.protocols import Store
 from watcher.stores import sqlite
@@ -81,7 +82,7 @@ async def delivering(
             dispatchers.append(
                 Dispatcher(
                     settings=settings,
-                    channel=module.create(settings, transport=transport, wall=wall_clock),
+                    channel=module.create(settings, transport=transport, notes=PassingNotes(), wall=wall_clock),
                     store=store,
                     notice=no_notice,
                     metrics=metrics.channel(settings.name),

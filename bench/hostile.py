@@ -16,6 +16,7 @@ from watcher.channels import webhook
 from watcher.clock import wall_clock
 from watcher.errors import DeliveryError
 from watcher.model import Message
+from watcher.notes import PassingNotes
 from watcher.transport import channel_transport
 
 ROUNDS = 3
@@ -32,7 +33,7 @@ async def attack(url: str) -> tuple[str, float, float]:
     settings = webhook.Settings.model_validate({"name": "backend", "type": "webhook", "url": url, "secrets": [SECRET]})
     longest, outcome = 0.0, ""
     async with channel_transport(settings) as transport:
-        channel = webhook.create(settings, transport=transport, wall=wall_clock)
+        channel = webhook.create(settings, transport=transport, notes=PassingNotes(), wall=wall_clock)
 
         async def send(number: int) -> None:
             nonlocal longest, outcome

@@ -116,7 +116,11 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ("polling: {min_interval: 60s}", "polling.min_interval: is longer than polling.max_interval"),
         ("channels: {}", "watcher.yaml:1: channels: expected a list"),
         ("channels: [{name: x, type: pager}]", "watcher.yaml:1: channels[0].type: there is no channel of type 'pager'"),
-        ("channels: [{name: x, type: slack}]", "channels[0]: url is missing: give url, url_file"),
+        (
+            "channels: [{name: x, type: slack}]",
+            "channels[0]: give either the url (url_file) of a webhook, or a bot_token",
+        ),
+        ("channels: [{name: x, type: slack, bot_token: xoxb}]", "a bot_token and a slack_channel belong together"),
         (f"channels:{WEBHOOK}{WEBHOOK}", "channels: two of them are called 'backend'"),
         ("routes: [{channels: [nobody]}]", "routes[0].channels: there is no channel 'nobody'"),
         ("server: {host: 0.0.0.0}", "server.host: 0.0.0.0 is reached from outside; set server.api_token"),

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -25,6 +25,7 @@ from watcher.dispatcher import HELD_MOST, OFF_AFTER, Dispatcher
 from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.metrics import Metrics
 from watcher.model import Delivery, DeliveryState, Message, Receipt, Watch
+from watcher.notes import PassingNotes
 from watcher.routing import Routing
 from watcher.settings import ChannelSettings, RouteSettings
 from watcher.wakeup import Wakeup
@@ -79,7 +80,13 @@ class House:
         self.watches: dict[str, Watch] = {}
 
     def dispatcher(
-        self, channel: ScriptedChannel, name: str = "backend", *, held_most: int = HELD_MOST, **given: Any
+        self,
+        channel: Any,
+        name: str = "backend",
+        *,
+        held_most: int = HELD_MOST,
+        off_after: float = OFF_AFTER,
+        **given: Any,
     ) -> Dispatcher:
         routing = Routing([RouteSettings(channels=("backend", "alerts"))], ["backend", "alerts"])
         return Dispatcher(
@@ -92,13 +99,20 @@ class House:
             wall=wall,
             random=Random(7),
             held_most=held_most,
+            off_after=off_after,
         )
 
-    async def tell(self, task_id: str = "task_1", status: str = "IN_PROGRESS", *channels: str) -> str:
-        """Store one transition of a task and return its event's id."""
+    async def tell(
+        self, task_id: str = "task_1", status: str = "IN_PROGRESS", *channels: str, batch: str | None = None
+    ) -> str:
+        """Store one transition of a task, which belongs to a batch, and return its event's id."""
         if task_id not in self.watches:
             self.watches[task_id] = (await self.store.add([request(task_id)], wall())).watches[0]
         change = step(self.watches[task_id], status, at=wall(), channels=channels or ("backend",))
+        assert change.event is not None
+        if batch is not None:
+            about = {"task_id": task_id, "status": status, "additional_data": {"batch_id": batch}}
+            change = replace(change, event=replace(change.event, body=json.dumps({"data": about}).encode()))
         assert await self.store.record([change]) == [True]
         self.watches[task_id] = change.watch
         self.outbox.set()
@@ -594,22 +608,22 @@ async def test_what_a_little_while_does_not_change_goes_on_along_the_slow_end_of
 
 
 async def test_a_channel_that_fails_for_days_is_switched_off_and_comes_back_by_itself(house: House) -> None:
-    back_at = OFF_AFTER * 2
+    off_after, hour = 6 * 60 * MINUTE, 60 * MINUTE
+    back_at = off_after * 2
     channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None)
     alerts = ScriptedChannel()
-    day = 24 * 60 * MINUTE
-    async with running(house.dispatcher(channel), house.dispatcher(alerts, "alerts")):
+    async with running(house.dispatcher(channel, off_after=off_after), house.dispatcher(alerts, "alerts")):
         ids = [await house.tell("task_1", status) for status in ("QUEUED", "IN_PROGRESS", "FAILED")]
         others = [await house.tell(f"task_{number}") for number in range(2, 30)]
-        await anyio.sleep(OFF_AFTER + MINUTE)
+        await anyio.sleep(off_after + MINUTE)
         assert held(house) == {"paused": 0, "stopped": 0, "off": 1}
-    again = house.dispatcher(channel)
+    again = house.dispatcher(channel, off_after=off_after)
     async with running(again, house.dispatcher(alerts, "alerts")):
         await anyio.sleep(2 * MINUTE)
         assert again.state().state == "off"
         attempts = len(channel.attempts)
-        await anyio.sleep(day)
-        assert day / 60 <= len(channel.attempts) - attempts <= day / 45 + 1
+        await anyio.sleep(hour)
+        assert hour / 60 <= len(channel.attempts) - attempts <= hour / 45 + 1
         others.append(await house.tell("late"))
         await anyio.sleep_until(back_at + 2 * MINUTE)
         assert again.state().state == "running"
@@ -621,11 +635,12 @@ async def test_a_channel_that_fails_for_days_is_switched_off_and_comes_back_by_i
 
 
 async def test_a_poisoned_delivery_keeps_no_channel_off(house: House) -> None:
-    back_at = OFF_AFTER + 60 * MINUTE
+    off_after = 60 * MINUTE
+    back_at = 2 * off_after
     channel = ScriptedChannel(
         lambda message, now: DOWN if now < back_at else POISON if message.event_id == "msg_task_1_1" else None
     )
-    async with running(dispatcher := house.dispatcher(channel)):
+    async with running(dispatcher := house.dispatcher(channel, off_after=off_after)):
         for number in range(1, 6):
             await house.tell(f"task_{number}")
         await anyio.sleep_until(back_at + 10 * MINUTE)
@@ -702,9 +717,9 @@ class Slack:
         self.texts.append((now, json.dumps(json.loads(request.content), ensure_ascii=False)))
         return httpx.Response(200, text="ok")
 
-    def channel(self) -> slack.SlackChannel:
+    def channel(self) -> slack.WebhookSlack:
         settings = slack.Settings(name="backend", url="https://hooks.slack.example/x")
-        return slack.create(settings, transport=httpx.MockTransport(self), wall=wall)
+        return slack.create(settings, transport=httpx.MockTransport(self), notes=PassingNotes(), wall=wall)
 
     def told(self) -> list[str]:
         return [found for _, text in self.texts for found in re.findall(r"t_\d+_e", text)]
@@ -738,7 +753,7 @@ async def test_where_a_digest_is_refused_for_its_body_each_event_goes_alone(hous
         return httpx.Response(400 if b"events" in request.content else 200, text="invalid_blocks")
 
     settings = slack.Settings(name="backend", url="https://hooks.slack.example/x")
-    channel = slack.create(settings, transport=httpx.MockTransport(answer), wall=wall)
+    channel = slack.create(settings, transport=httpx.MockTransport(answer), notes=PassingNotes(), wall=wall)
     async with running(house.dispatcher(channel, attempts=(0.0, 1.0))):
         for number in range(8):
             await house.tell(f"t_{number}_e", "FAILED")

@@ -15,6 +15,8 @@ from tests.virtual_time import wall
 from watcher.channels import slack
 from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.model import Message
+from watcher.notes import PassingNotes
+from watcher.slack import rendering
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +59,7 @@ def message(kind: str, data: object, watched_for: float | None = 125.0) -> Messa
 
 
 def rendered(kind: str, **data: Any) -> dict[str, Any]:
-    return slack.render(message(kind, data), SETTINGS)
+    return rendering.render(message(kind, data), SETTINGS)
 
 
 def shown(rendering: dict[str, Any]) -> str:
@@ -75,8 +77,19 @@ def texts_of(value: Any) -> list[str]:
     return [text for item in value.values() for text in texts_of(item)]
 
 
+def every_text(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [text for item in value for text in every_text(item)]
+    if not isinstance(value, dict):
+        return []
+    own = [value["text"]] if isinstance(value.get("text"), str) else []
+    return own + [text for item in value.values() for text in every_text(item)]
+
+
 def assert_sound(rendering: dict[str, Any]) -> None:
     assert 0 < len(rendering["text"]) <= 4000
+    assert len(json.dumps(rendering, ensure_ascii=False, separators=(",", ":"))) <= 15_000
+    assert sum(map(len, [rendering["text"], *every_text(rendering["blocks"])])) <= 9_000
     assert len(rendering["blocks"]) <= 50
     for block in rendering["blocks"]:
         BLOCKS[block["type"]](**{name: value for name, value in block.items() if name != "type"}).to_dict()
@@ -93,12 +106,12 @@ def assert_sound(rendering: dict[str, Any]) -> None:
 
 @given(kind=st.sampled_from(["task.failed", "task.completed_with_errors", "source.unreachable"]) | texts, data=told)
 def test_whatever_the_event_holds_the_message_keeps_slacks_limits_and_pings_nobody(kind: str, data: object) -> None:
-    assert_sound(slack.render(message(kind, data), SETTINGS))
+    assert_sound(rendering.render(message(kind, data), SETTINGS))
 
 
 @given(body=st.binary(max_size=50))
 def test_a_body_that_is_no_event_is_still_a_message(body: bytes) -> None:
-    assert_sound(slack.render(Message(event_id="msg_1", type="task.failed", body=body), SETTINGS))
+    assert_sound(rendering.render(Message(event_id="msg_1", type="task.failed", body=body), SETTINGS))
 
 
 def test_a_failure_shows_what_a_person_wants_to_know() -> None:
@@ -177,7 +190,7 @@ def test_slack_gets_one_message_a_second() -> None:
 
 
 def test_durations_are_said_as_people_do() -> None:
-    said = [slack.humanised(seconds) for seconds in (0, 0.4, 42, 185, 3600, 7800, 350000)]
+    said = [rendering.humanised(seconds) for seconds in (0, 0.4, 42, 185, 3600, 7800, 350000)]
     assert said == ["0 s", "0.4 s", "42 s", "3 min 5 s", "1 h", "2 h 10 min", "4 d 1 h"]
 
 
@@ -194,7 +207,7 @@ def test_durations_are_said_as_people_do() -> None:
 )
 async def test_what_slack_means_for_ever_stops_the_channel(status: int, said: str, reason: DeliveryFailure) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(status, text=said))
-    channel = slack.create(SETTINGS, transport=transport, wall=wall)
+    channel = slack.create(SETTINGS, transport=transport, notes=PassingNotes(), wall=wall)
     with pytest.raises(DeliveryError) as caught:
         await channel.send(Message(event_id="msg_1", type="task.failed", body=b"{}"))
     assert caught.value.reason is reason
@@ -205,7 +218,7 @@ async def test_what_slack_means_for_ever_stops_the_channel(status: int, said: st
 )
 def test_any_digest_keeps_slacks_limits(told_of: list[tuple[str, dict[str, Any]]]) -> None:
     messages = [message(kind, content) for kind, content in told_of]
-    rendered = slack.render_digest(messages, SETTINGS)
+    rendered = rendering.render_digest(messages, SETTINGS)
     for block in rendered["blocks"]:
         BLOCKS[block["type"]].parse(block).to_dict()
     assert len(json.dumps(rendered, ensure_ascii=False)) <= 15_000
@@ -217,7 +230,7 @@ def test_a_digest_of_a_thousand_names_or_counts_every_task() -> None:
     messages = [
         message("task.failed", {"task_id": f"task_{number:04}_with_a_rather_long_name"}) for number in range(1000)
     ]
-    text = "".join(block["text"]["text"] for block in slack.render_digest(messages, SETTINGS)["blocks"])
+    text = "".join(block["text"]["text"] for block in rendering.render_digest(messages, SETTINGS)["blocks"])
     named = set(re.findall(r"task_\d{4}", text))
     (left,) = re.findall(r"and (\d+) more", text)
     assert len(named) + int(left) == 1000

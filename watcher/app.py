@@ -30,6 +30,7 @@ from watcher.health import Health
 from watcher.heartbeat import Heartbeat
 from watcher.metrics import Metrics
 from watcher.model import ChannelState, Event, TaskKey, Watch
+from watcher.notes import StoredNotes
 from watcher.payload import new_event_id, notice_event
 from watcher.poller import Poller
 from watcher.protocols import Calls, Notice, Source, Store
@@ -233,7 +234,12 @@ class Daemon:
         create = plugins.load("channels", channel.type).create
         return Dispatcher(
             settings=channel,
-            channel=create(channel, transport=transport, wall=wall_clock),
+            channel=create(
+                channel,
+                transport=transport,
+                notes=StoredNotes(self.store, channel.name, wall_clock),
+                wall=wall_clock,
+            ),
             store=self.store,
             notice=_notice(routing),
             metrics=self.metrics.channel(channel.name),

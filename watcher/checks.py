@@ -15,6 +15,7 @@ from watcher.clock import wall_clock
 from watcher.errors import ConfigurationError, DeliveryError, SourceError, SourceFailure
 from watcher.metrics import Metrics
 from watcher.model import Message, Missing
+from watcher.notes import PassingNotes
 from watcher.payload import new_event_id, notice_event
 from watcher.settings import ChannelSettings, Settings, SourceSettings, local_url
 from watcher.transport import channel_transport, create_transport
@@ -89,7 +90,8 @@ async def _test_channel(settings: ChannelSettings) -> Verdict:
         "watcher.test", at=wall_clock(), event_id=new_event_id(), data=told, order_key="test", channels=()
     )
     async with channel_transport(settings) as transport:
-        channel = plugins.load("channels", settings.type).create(settings, transport=transport, wall=wall_clock)
+        create = plugins.load("channels", settings.type).create
+        channel = create(settings, transport=transport, notes=PassingNotes(), wall=wall_clock)
         try:
             receipt = await channel.send(Message(event_id=event.event_id, type=event.type, body=event.body))
         except DeliveryError as error:

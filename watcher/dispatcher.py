@@ -77,6 +77,7 @@ class Dispatcher:
         wall: Clock,
         random: Random,
         held_most: int = HELD_MOST,
+        off_after: float = OFF_AFTER,
     ) -> None:
         self._settings = settings
         self._name = settings.name
@@ -99,7 +100,7 @@ class Dispatcher:
         self._free_at = 0.0
         self._probe: int | None = None
         self._most_held = settings.concurrency * _CLAIMED_AHEAD
-        if self._digesting is not None and self._digesting.digest_above is not None:
+        if self._digesting is not None:
             self._most_held = max(self._most_held, 2 * self._digesting.digest_most)
         self._tried_at = anyio.current_time()
         self._slip = wall() - anyio.current_time()
@@ -111,6 +112,7 @@ class Dispatcher:
         self._stopped_by: DeliveryError | None = None
         self._off_from = 0.0
         self._held_most = held_most
+        self._off_after = off_after
         self._bounded_at = -_BOUND_EVERY
         self._hasten_before: float | None = None
         self._broken_said = False
@@ -192,8 +194,8 @@ class Dispatcher:
         if self._stopped_by is not None:
             await self._stop(HoldKind.STOPPED, str(self._stopped_by), f"`watcher channels resume {self._name}`")
         elif self._hold is None and self._failing.since is not None:
-            if self._wall() - max(self._failing.since, self._off_from) >= OFF_AFTER:
-                reason = f"for {OFF_AFTER / 86400:g} days nothing but failures ({self._failing.reason})"
+            if self._wall() - max(self._failing.since, self._off_from) >= self._off_after:
+                reason = f"for {self._off_after / 86400:g} days nothing but failures ({self._failing.reason})"
                 await self._stop(HoldKind.OFF, reason, "one that is tried now and then goes through")
         elif self._hold is not None and self._hold.kind is HoldKind.OFF and self._failing.since is None:
             await self.resume()
@@ -319,18 +321,21 @@ class Dispatcher:
                 self._stir.set()
 
     def _next_batch(self) -> list[DueDelivery]:
-        """Take one delivery from the queue, or as many as make a digest where more wait than the channel likes."""
-        batch = [self._queue.popleft()]
-        above = None if self._digesting is None else self._digesting.digest_above
-        if self._digesting is None or above is None or len(self._queue) < above or batch[0].id in self._alone:
-            return batch
-        while self._queue and len(batch) < self._digesting.digest_most and self._queue[0].id not in self._alone:
+        """Take one delivery from the queue, or those that the channel wants to tell in one message."""
+        if self._digesting is None or self._queue[0].id in self._alone:
+            return [self._queue.popleft()]
+        together = [one for one in self._queue if one.id not in self._alone]
+        chosen = [together[number] for number in self._digesting.choose([_message(one) for one in together])]
+        taken = chosen[:1]
+        for delivery in chosen[1:]:
             try:
                 self._queued.acquire_nowait()
             except anyio.WouldBlock:
                 break  # another sender has its word on what is left
-            batch.append(self._queue.popleft())
-        return batch
+            taken.append(delivery)
+        ids = {delivery.id for delivery in taken}
+        self._queue = deque(delivery for delivery in self._queue if delivery.id not in ids)
+        return taken
 
     def _may_send(self, delivery: DueDelivery) -> bool:
         """Return whether what was claimed may still go, after all that has happened since."""
@@ -375,9 +380,7 @@ class Dispatcher:
         return settlements
 
     async def _send(self, batch: Sequence[DueDelivery]) -> Receipt:
-        messages = [
-            Message(event_id=one.event_id, type=one.type, body=one.body, watched_for=one.watched_for) for one in batch
-        ]
+        messages = [_message(delivery) for delivery in batch]
         if len(messages) > 1 and self._digesting is not None:
             return await self._digesting.send_digest(messages)
         return await self._channel.send(messages[0])
@@ -455,7 +458,7 @@ class Dispatcher:
         )
 
     def _next_attempt(self, kept: float | None, step: float | None, error: DeliveryError, now: float) -> float:
-        """Return when to try again: as `kept`, or after `step` seconds of the schedule, or soon where none is used up."""
+        """Return when to try again: as `kept`, after `step` seconds of the schedule, or soon where no step is used."""
         if kept is not None:
             return kept
         if step is None:
@@ -569,6 +572,10 @@ class Dispatcher:
             "pending": pending,
         }
         return self._notice(kind, at=now, data=told, subject=self._subject)
+
+
+def _message(delivery: DueDelivery) -> Message:
+    return Message(event_id=delivery.event_id, type=delivery.type, body=delivery.body, watched_for=delivery.watched_for)
 
 
 class _Failing:

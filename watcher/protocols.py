@@ -152,17 +152,34 @@ class Channel(Protocol):
 
 @runtime_checkable
 class Digesting(Protocol):
-    """A channel that can also tell many events in one message, so that a storm is not a queue of a thousand.
+    """A channel that can also tell several events in one message, so that a storm is not a queue of a thousand.
 
-    `digest_above`: more messages than these, waiting at once, become one; None: never. `digest_most` is how many one
-    may tell.
+    `digest_most` is how many one may tell.
     """
 
-    digest_above: int | None
     digest_most: int
+
+    def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
+        """Return which of the `waiting` messages go next in one, by their positions in growing order, 0 among them.
+
+        One alone goes by `send`.
+        """
+        ...
 
     async def send_digest(self, messages: Sequence[Message]) -> Receipt:
         """Send one message that tells all of `messages`, each by its name or counted; otherwise like `Channel.send`."""
+        ...
+
+
+class Notes(Protocol):
+    """What a channel has to remember over restarts, by names of its own."""
+
+    async def read(self, name: str) -> bytes | None:
+        """Return what was written last, None where nothing was. Raises `StoreError`."""
+        ...
+
+    async def write(self, name: str, value: bytes) -> None:
+        """Keep `value` in the place of what there was, for as long as the retention. Raises `StoreError`."""
         ...
 
 
@@ -368,6 +385,14 @@ class Store(Protocol):
         """Store that a channel is not held any more."""
         ...
 
+    async def note(self, channel: str, name: str) -> bytes | None:
+        """Return what a channel has noted by this name; None where there is nothing."""
+        ...
+
+    async def keep_note(self, channel: str, name: str, value: bytes, now: float) -> None:
+        """Keep a channel's note in the place of what it had by this name."""
+        ...
+
     async def outbox(self) -> Sequence[OutboxDepth]:
         """Return what waits, for every channel that has any delivery pending or failed, configured or not."""
         ...
@@ -375,7 +400,8 @@ class Store(Protocol):
     # Upkeep
 
     async def retire(self, before: float, *, failed_too: bool = False) -> int:
-        """Remove, in bounded steps, what ended before then: done watches, delivered deliveries, events of neither.
+        """Remove, in bounded steps, what ended before then: done watches, delivered deliveries, events of neither, and
+        notes.
 
         Pending deliveries and their events stay, and without `failed_too` failed ones; a watch stays while a delivery
         of it is pending, and its events stay with it. Returns how many rows went.

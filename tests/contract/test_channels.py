@@ -14,6 +14,7 @@ from tests.virtual_time import VirtualLoop, wall
 from watcher import plugins
 from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.model import Message, Receipt
+from watcher.notes import PassingNotes
 from watcher.protocols import Channel
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +51,9 @@ def settings_of(kind: str, **given: Any) -> Any:
 
 
 def built(kind: str, transport: httpx.AsyncBaseTransport, **given: Any) -> Channel:
-    channel: Channel = plugins.load("channels", kind).create(settings_of(kind, **given), transport=transport, wall=wall)
+    channel: Channel = plugins.load("channels", kind).create(
+        settings_of(kind, **given), transport=transport, notes=PassingNotes(), wall=wall
+    )
     return channel
 
 

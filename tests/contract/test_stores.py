@@ -401,6 +401,17 @@ async def test_failed_deliveries_retire_where_that_is_asked_for(store: Store) ->
     assert await store.find(KEY.task_id) == []
 
 
+async def test_notes_are_each_channels_own_and_go_with_the_retention(store: Store) -> None:
+    await store.keep_note("backend", "batch_1", b"old", NOW)
+    await store.keep_note("backend", "batch_1", b"new", NOW + 1)
+    await store.keep_note("alerts", "batch_1", b"theirs", NOW + 500)
+    assert await store.note("backend", "batch_1") == b"new"
+    assert await store.note("backend", "batch_2") is None
+    await store.retire(NOW + 100)
+    assert await store.note("backend", "batch_1") is None
+    assert await store.note("alerts", "batch_1") == b"theirs"
+
+
 async def test_the_store_says_how_much_it_holds(store: Store) -> None:
     before = await store.size()
     for number in range(5):

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from watcher import __version__
 from watcher.clock import Clock
 from watcher.model import Message, Receipt
+from watcher.protocols import Notes
 from watcher.replies import post, require_success
 from watcher.settings import ChannelSettings, ConnectionSettings, SecretUrl
 from watcher.signing import Signer, parse_secret
@@ -54,7 +55,13 @@ class Settings(ConnectionSettings, ChannelSettings):
     headers: Annotated[dict[str, SecretStr], AfterValidator(_own_headers_only)] = Field(default_factory=dict)
 
 
-def create(settings: Settings, *, transport: httpx.AsyncBaseTransport, wall: Clock) -> "WebhookChannel":
+def create(
+    settings: Settings,
+    *,
+    transport: httpx.AsyncBaseTransport,
+    notes: Notes,
+    wall: Clock,
+) -> "WebhookChannel":
     """Return the channel that posts to `settings.url` over `transport`."""
     return WebhookChannel(settings, transport, wall)
 

@@ -205,6 +205,10 @@ DELETE FROM deliveries WHERE id IN (
     SELECT id FROM deliveries WHERE state = 'failed' AND coalesce(last_attempt_at, created_at) < ? LIMIT ?)
 """
 
+RETIRE_NOTES = """
+DELETE FROM notes WHERE (channel, name) IN (SELECT channel, name FROM notes WHERE at < ? LIMIT ?)
+"""
+
 SIZE = """
 SELECT (pages.page_count - free.freelist_count) * page.page_size, most.max_page_count * page.page_size
 FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size AS page, pragma_max_page_count AS most

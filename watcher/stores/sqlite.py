@@ -51,7 +51,13 @@ from watcher.sql.opening import connect, connect_reader, exclusive_lock, make_fo
 _BATCH = 5000
 _UNCHANGED_BATCH = 500
 _RETIRE_STEP = 1000
-_RETIRING = (queries.RETIRE_DELIVERIES, queries.RETIRE_DONE, queries.RETIRE_EVENTS, queries.RETIRE_UPLOADS)
+_RETIRING = (
+    queries.RETIRE_DELIVERIES,
+    queries.RETIRE_DONE,
+    queries.RETIRE_EVENTS,
+    queries.RETIRE_UPLOADS,
+    queries.RETIRE_NOTES,
+)
 _VACUUM_PAGES = 1000
 
 
@@ -397,6 +403,16 @@ class SqliteStore:
             return len(queued)
 
         return await self._commits.write(queue)
+
+    async def note(self, channel: str, name: str) -> bytes | None:
+        found = await self._read("SELECT value FROM notes WHERE channel = ? AND name = ?", channel, name)
+        return found[0][0] if found else None
+
+    async def keep_note(self, channel: str, name: str, value: bytes, now: float) -> None:
+        async def keep(connection: aiosqlite.Connection) -> None:
+            await connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", (channel, name, value, now))
+
+        await self._commits.write(keep)
 
     async def outbox(self) -> Sequence[OutboxDepth]:
         return [

@@ -8,3 +8,13 @@ CREATE TABLE holds (
 );
 INSERT INTO holds SELECT channel, kind, reason, since FROM holds_before;
 DROP TABLE holds_before;
+
+-- What a channel has to remember, such as where its message about a batch is.
+CREATE TABLE notes (
+    channel TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value BLOB NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (channel, name)
+) WITHOUT ROWID;
+CREATE INDEX notes_at ON notes (at);

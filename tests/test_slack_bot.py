@@ -1,0 +1,220 @@
+"""A Slack bot in virtual time: one message for each batch, changed in place, with the failures in its thread."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from tests.test_dispatcher import House, house_at, running
+from tests.virtual_time import VirtualLoop, wall
+from watcher.channels import slack
+from watcher.errors import DeliveryError, DeliveryFailure
+from watcher.model import DeliveryState, Message
+from watcher.notes import PassingNotes, StoredNotes
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "xoxb-made-up-0123456789"
+MINUTE = 60.0
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+class SlackApi:
+    """What a workspace's channel holds: messages by timestamp, each with its thread. `errors` are said, one each."""
+
+    def __init__(self, *errors: str) -> None:
+        self.errors = list(errors)
+        self.asked: list[tuple[float, str, dict[str, Any]]] = []
+        self.messages: dict[str, dict[str, Any]] = {}
+        self.threads: dict[str, list[dict[str, Any]]] = {}
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        assert request.headers["authorization"] == f"Bearer {TOKEN}"
+        method = request.url.path.rsplit("/", 1)[-1]
+        told = json.loads(request.content)
+        self.asked.append((anyio.current_time(), method, told))
+        if self.errors and (error := self.errors.pop(0)):
+            return httpx.Response(200, json={"ok": False, "error": error})
+        if method == "chat.update":
+            if told["ts"] not in self.messages:
+                return httpx.Response(200, json={"ok": False, "error": "message_not_found"})
+            assert told["channel"] == "C0123"
+            self.messages[told["ts"]] = told
+            return httpx.Response(200, json={"ok": True, "channel": "C0123", "ts": told["ts"]})
+        ts = f"{len(self.asked)}.0001"
+        if "thread_ts" in told:
+            self.threads.setdefault(told["thread_ts"], []).append(told)
+        else:
+            assert told["channel"] == "#alerts"
+            self.messages[ts] = told
+        return httpx.Response(200, json={"ok": True, "channel": "C0123", "ts": ts})
+
+    def shown(self) -> list[str]:
+        return [json.dumps(message["blocks"], ensure_ascii=False) for message in self.messages.values()]
+
+    def times(self, method: str) -> list[float]:
+        return [at for at, asked, _ in self.asked if asked == method]
+
+
+def settings(**given: Any) -> slack.Settings:
+    return slack.Settings(name="backend", bot_token=TOKEN, slack_channel="#alerts", **given)
+
+
+def channel(api: SlackApi, house: House | None = None) -> slack.BotSlack:
+    notes = PassingNotes() if house is None else StoredNotes(house.store, "backend", wall)
+    made = slack.create(settings(), transport=httpx.MockTransport(api), notes=notes, wall=wall)
+    assert isinstance(made, slack.BotSlack)
+    return made
+
+
+def message(number: int = 1, *, kind: str = "task.failed", batch: str | None = None) -> Message:
+    data = {"task_id": f"task_{number}", "status": "FAILED", "additional_data": {"batch_id": batch}}
+    return Message(event_id=f"msg_{number}", type=kind, body=json.dumps({"type": kind, "data": data}).encode())
+
+
+async def refusal(api: SlackApi, told: Message) -> DeliveryError:
+    with pytest.raises(DeliveryError) as caught:
+        await channel(api).send(told)
+    assert TOKEN not in str(caught.value)
+    return caught.value
+
+
+async def test_a_batch_is_one_message_that_is_changed_in_place_with_failures_in_its_thread(tmp_path: Path) -> None:
+    api = SlackApi()
+    async with house_at(tmp_path) as house, running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
+        for number in range(40):
+            await house.tell(f"task_{number}", "IN_PROGRESS", batch="batch_1")
+        await anyio.sleep(10)
+        for number in range(40):
+            await house.tell(f"task_{number}", "FAILED" if number in (7, 8) else "COMPLETED", batch="batch_1")
+            await anyio.sleep(1)
+        await anyio.sleep(20)
+        states = {one.state for one in await house.deliveries()}
+
+    assert states == {DeliveryState.DELIVERED}
+    ((ts, _),) = api.messages.items()
+    (text,) = api.shown()
+    assert "Batch batch_1: 40 of 40 tasks done" in text
+    assert "❌ 2 failed" in text
+    assert "task_7" in text
+    assert "✅ 38 completed" in text
+    assert ["task_7" in one["text"] or "task_8" in one["text"] for one in api.threads[ts]] == [True, True]
+    assert all(second - first >= 5 for first, second in pairwise(api.times("chat.update")))
+    assert len(api.asked) <= 20
+
+
+async def test_a_restart_goes_on_with_the_same_message_and_repeats_nothing_in_its_thread(tmp_path: Path) -> None:
+    api = SlackApi()
+    async with house_at(tmp_path) as house:
+        async with running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
+            await house.tell("task_1", "FAILED", batch="batch_1")
+            await anyio.sleep(30)
+        async with running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
+            await house.tell("task_2", "FAILED", batch="batch_1")
+            await anyio.sleep(30)
+            for one in await house.deliveries():
+                await house.store.retry(one.id, wall())
+            house.outbox.set()
+            await anyio.sleep(30)
+
+    assert len(api.messages) == 1
+    assert "2 of 2 tasks done" in api.shown()[0]
+    assert [len(thread) for thread in api.threads.values()] == [2]
+
+
+async def test_two_batches_and_what_belongs_to_none_are_told_apart(tmp_path: Path) -> None:
+    api = SlackApi()
+    async with house_at(tmp_path) as house, running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
+        for number in range(12):
+            await house.tell(f"task_{number}", "COMPLETED", batch=(None, "batch_1", "batch_2")[number % 3])
+        await anyio.sleep(MINUTE)
+    heads = sorted(message["blocks"][0]["text"]["text"] for message in api.messages.values())
+    assert heads == [
+        *(f"✅ Task completed: task_{number}" for number in (0, 3, 6, 9)),
+        "📦 Batch batch_1: 4 of 4 tasks done",
+        "📦 Batch batch_2: 4 of 4 tasks done",
+    ]
+
+
+async def test_a_batch_of_a_thousand_failures_is_a_few_messages(tmp_path: Path) -> None:
+    api = SlackApi()
+    async with house_at(tmp_path) as house, running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
+        for number in range(1000):
+            await house.tell(f"task_{number}", "FAILED", batch="batch_1")
+            await anyio.sleep(0.01)
+        await anyio.sleep(50)
+        states = [one.state for one in await house.deliveries()]
+    assert states == [DeliveryState.DELIVERED] * 1000
+    assert len(api.messages) == 1
+    assert "1000 of 1000 tasks done" in api.shown()[0]
+    assert len(api.asked) <= 20
+
+
+async def test_a_message_that_somebody_removed_is_posted_anew() -> None:
+    api = SlackApi()
+    bot = channel(api)
+    await bot.send(message(1, batch="batch_1"))
+    api.messages.clear()
+    await bot.send(message(2, batch="batch_1"))
+    assert "2 of 2 tasks done" in api.shown()[0]
+
+
+async def test_blocks_that_slack_refuses_are_sent_once_more_as_plain_text() -> None:
+    api = SlackApi("invalid_blocks")
+    await channel(api).send(message(1))
+    (told,) = api.messages.values()
+    assert told["blocks"] == []
+    assert "Task failed: task_1" in told["text"]
+
+    texts: list[dict[str, Any]] = []
+
+    def webhook(request: httpx.Request) -> httpx.Response:
+        texts.append(json.loads(request.content))
+        return httpx.Response(400, text="invalid_blocks") if "blocks" in texts[-1] else httpx.Response(200, text="ok")
+
+    given = slack.Settings(name="backend", url="https://hooks.slack.example/x")
+    made = slack.create(given, transport=httpx.MockTransport(webhook), notes=PassingNotes(), wall=wall)
+    await made.send_digest([message(number) for number in range(8)])
+    assert len(texts) == 2
+    assert all(f"task_{number}" in texts[1]["text"] for number in range(8))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "body_refused"),
+    [
+        ("is_archived", DeliveryFailure.GONE, False),
+        ("invalid_auth", DeliveryFailure.GONE, False),
+        ("not_in_channel", DeliveryFailure.GONE, False),
+        ("internal_error", DeliveryFailure.UNAVAILABLE, False),
+        ("msg_too_long", DeliveryFailure.REFUSED, True),
+    ],
+)
+async def test_what_slack_says_of_a_message_decides_what_follows(
+    said: str, reason: DeliveryFailure, body_refused: bool
+) -> None:
+    error = await refusal(SlackApi(said), message())
+    assert (error.reason, error.body_refused, error.answer) == (
+        reason,
+        body_refused,
+        json.dumps({"ok": False, "error": said}, separators=(",", ":")),
+    )
+
+
+async def test_an_answer_that_is_not_slacks_is_tried_again() -> None:
+    made = slack.create(
+        settings(),
+        transport=httpx.MockTransport(lambda request: httpx.Response(200, text="<html>")),
+        notes=PassingNotes(),
+        wall=wall,
+    )
+    with pytest.raises(DeliveryError) as caught:
+        await made.send(message())
+    assert (caught.value.reason, caught.value.body_refused) == (DeliveryFailure.PROTOCOL, False)

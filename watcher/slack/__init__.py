@@ -1,0 +1,1 @@
+"""What Slack shows and says: messages within its limits, its refusals, and one message for each batch."""
