@@ -17,6 +17,7 @@ from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.model import Message
 from watcher.notes import PassingNotes
 from watcher.slack import rendering
+from watcher.wording import humanised
 
 pytestmark = pytest.mark.anyio
 
@@ -190,7 +191,7 @@ def test_slack_gets_one_message_a_second() -> None:
 
 
 def test_durations_are_said_as_people_do() -> None:
-    said = [rendering.humanised(seconds) for seconds in (0, 0.4, 42, 185, 3600, 7800, 350000)]
+    said = [humanised(seconds) for seconds in (0, 0.4, 42, 185, 3600, 7800, 350000)]
     assert said == ["0 s", "0.4 s", "42 s", "3 min 5 s", "1 h", "2 h 10 min", "4 d 1 h"]
 
 

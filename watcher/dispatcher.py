@@ -97,6 +97,7 @@ class Dispatcher:
         self._finished = Wakeup()
         self._stir = Wakeup()
         self._pause = Pause(anyio.current_time)
+        self._turn = anyio.Lock()
         self._free_at = 0.0
         self._probe: int | None = None
         self._most_held = settings.concurrency * _CLAIMED_AHEAD
@@ -309,16 +310,22 @@ class Dispatcher:
 
     async def _send_queued(self) -> None:
         while True:
-            await self._queued.acquire()
-            if self._settings.rate is not None:
-                await self._pace(self._settings.rate)
-            batch = self._next_batch()
+            batch = await self._take()
             if sent := [delivery for delivery in batch if self._may_send(delivery)]:
                 self._results += await self._attempt(sent)
                 self._finished.set()
             if len(sent) < len(batch):
                 self._held.difference_update(one.id for one in batch if one not in sent)
                 self._stir.set()
+
+    async def _take(self) -> list[DueDelivery]:
+        if self._settings.rate is None:
+            await self._queued.acquire()
+            return self._next_batch()
+        async with self._turn:  # who waits for its time has claimed nothing that another could tell along
+            await self._queued.acquire()
+            await self._pace(self._settings.rate)
+            return self._next_batch()
 
     def _next_batch(self) -> list[DueDelivery]:
         """Take one delivery from the queue, or those that the channel wants to tell in one message."""

@@ -14,8 +14,9 @@ from watcher.model import Message, Receipt
 from watcher.protocols import Notes
 from watcher.settings import ChannelSettings, ConnectionSettings, http_url
 from watcher.slack.batches import Batches
-from watcher.slack.rendering import MOST_LINKS, PLACEHOLDERS, batch_of, render, render_digest
+from watcher.slack.rendering import MOST_LINKS, PLACEHOLDERS, render, render_digest
 from watcher.slack.web import Bot, Webhook
+from watcher.wording import batch_of
 
 DEFAULT_EVENTS = (
     "task.failed",

@@ -13,8 +13,9 @@ import msgspec
 from watcher.model import Message, Receipt
 from watcher.protocols import Notes
 from watcher.routing import matches
-from watcher.slack.rendering import Style, render, render_batch, render_digest, status_of
+from watcher.slack.rendering import Style, render, render_batch, render_digest
 from watcher.slack.web import Bot, MessageGoneError, Posted
+from watcher.wording import status_of
 
 UPDATE_EVERY = 5.0
 """Seconds between two changes of a message."""
