@@ -1,4 +1,4 @@
-"""What `watcher.protocols.Channel` promises, for every channel found in the folder."""
+"""What `watcher.protocols.Channel` promises, for every channel found in the folder that makes its requests itself."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +16,7 @@ from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.model import Message, Receipt
 from watcher.notes import PassingNotes
 from watcher.protocols import Channel
+from watcher.settings import ConnectionSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +41,15 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": VirtualLoop}
 
 
-@pytest.fixture(params=plugins.names("channels"))
+def over_http() -> list[str]:
+    return [
+        name
+        for name in plugins.names("channels")
+        if issubclass(plugins.load("channels", name).Settings, ConnectionSettings)
+    ]
+
+
+@pytest.fixture(params=over_http())
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -9,6 +9,7 @@ import httpx
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from watcher.clock import Clock
+from watcher.digests import DIGEST_MOST, FOR_PEOPLE, storm
 from watcher.errors import DeliveryError, DeliveryFailure, StoreError
 from watcher.model import Message, Receipt
 from watcher.protocols import Notes
@@ -18,17 +19,7 @@ from watcher.slack.rendering import MOST_LINKS, PLACEHOLDERS, render, render_dig
 from watcher.slack.web import Bot, Webhook
 from watcher.wording import batch_of
 
-DEFAULT_EVENTS = (
-    "task.failed",
-    "task.completed_with_errors",
-    "task.lost",
-    "task.stalled",
-    "source.*",
-    "channel.*",
-)
-
-DIGEST_MOST = 1000
-"""So many events one message may tell."""
+DEFAULT_EVENTS = FOR_PEOPLE
 
 _MENTION = re.compile(r"<(?:!here|!channel|!everyone|@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+)>")
 
@@ -115,7 +106,7 @@ class WebhookSlack:
         self.digest_most = DIGEST_MOST
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
-        return _storm(range(len(waiting)), self._settings.digest_above)
+        return storm(range(len(waiting)), self._settings.digest_above)
 
     async def send(self, message: Message) -> Receipt:
         return await self._webhook.post(render(message, self._settings))
@@ -136,7 +127,7 @@ class BotSlack:
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
         batches = [batch_of(message) for message in waiting]
         alike = [number for number, batch in enumerate(batches) if batch == batches[0]]
-        return alike[:DIGEST_MOST] if batches[0] is not None else _storm(alike, self._settings.digest_above)
+        return alike[:DIGEST_MOST] if batches[0] is not None else storm(alike, self._settings.digest_above)
 
     async def send(self, message: Message) -> Receipt:
         return await self._tell([message])
@@ -155,8 +146,3 @@ class BotSlack:
             return await self._batches.tell(batch, messages)
         except StoreError as error:
             raise DeliveryError(DeliveryFailure.CONNECT, str(error), ours=True) from None
-
-
-def _storm(numbers: Sequence[int], above: int | None) -> Sequence[int]:
-    """Return all of `numbers` where they are more than a person likes to read one by one, else the first."""
-    return numbers[:DIGEST_MOST] if above is not None and len(numbers) > above else numbers[:1]
