@@ -132,7 +132,7 @@ async def test_what_is_wrong_with_a_call_is_a_problem_with_upstreams_words(house
     bad = await house.api.post(f"{SOURCE}/tasks/list", json={}, params={"cursor": "x"})
     assert "cursor" in problem(bad, 422)["detail"]
     refused = await house.api.post(f"{SOURCE}/tasks/list", json={"status": "BOILING"})
-    assert problem(refused, 422)["detail"] == "upstream: HTTP 422 status: 'BOILING' is not a status"
+    assert problem(refused, 409)["detail"] == "upstream: HTTP 422 status: 'BOILING' is not a status"
     gone = await house.api.post(f"{SOURCE}/buckets/b/batches/nope/cancel")
     assert problem(gone, 404)["detail"] == "upstream: HTTP 404 Batch nope not found"
 

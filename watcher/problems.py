@@ -1,5 +1,6 @@
 """Errors of the HTTP API as `application/problem+json` (RFC 9457)."""
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -73,8 +74,10 @@ def install(api: FastAPI) -> None:
         return response(problem)
 
     @api.exception_handler(HTTPException)
-    async def unrouted(_: Request, error: HTTPException) -> JSONResponse:
+    async def unrouted(request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = {"allow": ", ".join(_allowed(api, request.url.path))}
         return response(Problem(error.status_code, str(error.detail), headers=headers))
 
     @api.exception_handler(RequestValidationError)
@@ -89,6 +92,14 @@ def install(api: FastAPI) -> None:
     @api.exception_handler(Exception)
     async def unexpected(_: Request, __: Exception) -> JSONResponse:
         return response(Problem(500, "an unexpected error; the daemon's log tells more"))
+
+
+def _allowed(api: FastAPI, path: str) -> list[str]:
+    """Return every method that `path` takes; the router knows those of its first route alone."""
+    for template, operations in api.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\\\{[^}]+\}", "[^/]+", re.escape(template)), path):
+            return [method.upper() for method in operations]
+    return []
 
 
 def field_error(place: Sequence[str | int], message: str) -> FieldError:

@@ -70,7 +70,7 @@ async def running(request: Request) -> Daemon:
 
 Running = Annotated[Daemon, Depends(running)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items a page holds.")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+Cursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of the page before.")]
 
 
 def json_response(content: object, status: int = 200) -> Response:

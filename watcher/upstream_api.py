@@ -14,32 +14,39 @@ from watcher.errors import SourceError, SourceFailure
 from watcher.model import Added, TaskKey, UploadBucket, WatchRequest
 from watcher.problems import Problem, documented
 from watcher.protocols import Calls
-from watcher.running import Cursor, Daemon, Limit, Running, bad_query, json_response
+from watcher.running import Daemon, Limit, Running, bad_query, json_response
 from watcher.uploads import ConfirmationError, Confirmed, confirm
 from watcher.views import (
+    SHOWN,
     BatchListRequestView,
     ConfirmedView,
     ConfirmRequestView,
     ItemPageView,
+    TaskIdInPath,
     TaskListRequestView,
-    check_task_id,
 )
 
 upstream = APIRouter(prefix="/v1/sources/{source}", tags=["upstream"])
 
 Result = TypeVar("Result")
-Namespace = Annotated[str | None, Query(description="Sent as X-Namespace; default the source's own.")]
+Cursor = Annotated[
+    str | None,
+    Query(pattern=r"^(offset:[0-9]{1,4}|cursor:.{1,4096})$", description="`next_cursor` of the page before."),
+]
+Namespace = Annotated[
+    str | None, Query(pattern=r"^[!-~]{1,256}$", description="Sent as X-Namespace; default the source's own.")
+]
 
 _STATUSES = {
     SourceFailure.NOT_FOUND: 404,
-    SourceFailure.REFUSED: 422,
+    SourceFailure.REFUSED: 409,
     SourceFailure.RATE_LIMITED: 503,
     SourceFailure.TIMEOUT: 504,
 }
 
 
 @upstream.post(
-    "/tasks/list", response_model=ItemPageView, responses=documented(400, 401, 403, 404, 413, 422, 502, 503, 504)
+    "/tasks/list", response_model=ItemPageView, responses=documented(400, 401, 403, 404, 409, 413, 422, 502, 503, 504)
 )
 async def list_tasks(
     source: str, wanted: TaskListRequestView, daemon: Running, limit: Limit = 100, cursor: Cursor = None
@@ -52,7 +59,7 @@ async def list_tasks(
 @upstream.post(
     "/buckets/{bucket}/batches/list",
     response_model=ItemPageView,
-    responses=documented(400, 401, 403, 404, 413, 422, 502, 503, 504),
+    responses=documented(400, 401, 403, 404, 409, 413, 422, 502, 503, 504),
 )
 async def list_batches(
     source: str,
@@ -71,14 +78,14 @@ async def list_batches(
 @upstream.post(
     "/buckets/{bucket}/batches/{batch}/cancel",
     response_model=dict[str, Any],
-    responses=documented(401, 403, 404, 422, 502, 503, 504),
+    responses=documented(401, 403, 404, 409, 422, 502, 503, 504),
 )
 async def cancel_batch(
     source: str,
     bucket: str,
     batch: str,
     daemon: Running,
-    reason: Annotated[str | None, Query(max_length=500)] = None,
+    reason: Annotated[str | None, Query(max_length=500, pattern=SHOWN)] = None,
     namespace: Namespace = None,
 ) -> Response:
     """Cancel a batch: upstream's answer, in which `cancellation` says what was reached. Its task is watched."""
@@ -91,16 +98,12 @@ async def cancel_batch(
 
 
 @upstream.delete(
-    "/tasks/{task_id}", response_model=dict[str, Any], responses=documented(401, 403, 404, 422, 502, 503, 504)
+    "/tasks/{task_id}", response_model=dict[str, Any], responses=documented(401, 403, 404, 409, 422, 502, 503, 504)
 )
-async def kill_task(source: str, task_id: str, daemon: Running) -> Response:
+async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running) -> Response:
     """Kill a task: upstream's answer. The task is watched, so that its end is told."""
     calls = _calls(daemon, source)
     _require_token(daemon)
-    try:
-        check_task_id(task_id)
-    except ValueError as error:
-        raise bad_query("task_id", str(error)) from None
     answer = await _answered(calls.kill_task(task_id))
     await _watch(daemon, WatchRequest(key=TaskKey(source, task_id)))
     return json_response(answer)
@@ -109,7 +112,7 @@ async def kill_task(source: str, task_id: str, daemon: Running) -> Response:
 @upstream.post(
     "/buckets/{bucket}/uploads/confirm",
     response_model=ConfirmedView,
-    responses=documented(400, 401, 403, 404, 413, 422, 502, 503, 504),
+    responses=documented(400, 401, 403, 404, 409, 413, 422, 502, 503, 504),
 )
 async def confirm_uploads(
     source: str, bucket: str, wanted: ConfirmRequestView, daemon: Running, namespace: Namespace = None

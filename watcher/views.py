@@ -1,8 +1,10 @@
 """What goes in and out of the HTTP API: the shapes that `/openapi.json` shows."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
 from watcher.clock import rfc3339
 from watcher.model import (
@@ -23,10 +25,9 @@ Time = str
 _LABELS = 20
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("holds characters that cannot be printed")
-    return text
+SHOWN = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
+"""What a terminal or a log shows as it stands: no control characters, and none that turn the direction of writing."""
+_TASK_ID = SHOWN.replace("[^", "[^/").replace("*", "+")
 
 
 def check_task_id(text: str) -> str:
@@ -35,12 +36,34 @@ def check_task_id(text: str) -> str:
         raise ValueError("a task ID has 1 to 256 characters")
     if "/" in text or text in (".", ".."):
         raise ValueError("a task ID holds no slash, and is neither . nor ..")
-    return _printable(text)
+    if not re.search(SHOWN, text):
+        raise ValueError("holds characters that cannot be printed")
+    return text
 
 
-Printable = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]
-LabelName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^:=]+$"), AfterValidator(_printable)]
-LabelValue = Annotated[str, Field(max_length=256), AfterValidator(_printable)]
+TaskId = Annotated[
+    str,
+    AfterValidator(check_task_id),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256, "pattern": _TASK_ID}),
+]
+TaskIdInPath = Annotated[TaskId, Path()]
+Printable = Annotated[str, Field(min_length=1, max_length=256, pattern=SHOWN)]
+LabelName = Annotated[str, Field(min_length=1, max_length=64, pattern=SHOWN.replace("[^", "[^:=").replace("*", "+"))]
+LabelValue = Annotated[str, Field(max_length=256, pattern=SHOWN)]
+Labels = Annotated[
+    dict[LabelName, LabelValue],
+    Field(max_length=_LABELS),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": _LABELS,
+            "propertyNames": TypeAdapter(LabelName).json_schema(),
+            "additionalProperties": TypeAdapter(LabelValue).json_schema(),
+        }
+    ),
+]
+Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+"""RFC 3339."""
 
 
 class WatchRequestView(BaseModel):
@@ -48,10 +71,10 @@ class WatchRequestView(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    task_id: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(check_task_id)]
+    task_id: TaskId
     source: str | None = None
     namespace: Printable | None = None
-    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=_LABELS)] = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=dict)
 
 
 class WatchView(BaseModel):
@@ -152,7 +175,7 @@ class ChannelView(BaseModel):
 
     name: str
     type: str
-    state: Literal["running", "failing", "paused", "stopped"]
+    state: Literal["running", "failing", "paused", "stopped", "off"]
     reason: str | None
     since: Time | None
     pending: int
@@ -182,8 +205,8 @@ class ReplayRequestView(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    since: str
-    until: str | None = None
+    since: Moment
+    until: Moment | None = None
     statuses: Annotated[list[str], Field(max_length=100)] = []
     task_ids: Annotated[list[str], Field(max_length=1000)] = []
 
@@ -194,7 +217,7 @@ class PurgeRequestView(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     state: DeliveryState
-    before: str | None = None
+    before: Moment | None = None
 
 
 class PurgedView(BaseModel):
@@ -209,6 +232,15 @@ class ReplayView(BaseModel):
     queued: int
 
 
+class SortView(BaseModel):
+    """By which field to sort."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    field: Annotated[str, Field(min_length=1)]
+    direction: Literal["asc", "desc"]
+
+
 class TaskListRequestView(BaseModel):
     """Which of upstream's tasks to list; handed on as it is."""
 
@@ -217,7 +249,7 @@ class TaskListRequestView(BaseModel):
     status: str | None = None
     task_type: str | None = None
     filters: dict[str, Any] | None = None
-    sort: dict[str, Any] | None = None
+    sort: SortView | None = None
     search: str | None = None
 
 
@@ -237,6 +269,11 @@ class ItemPageView(BaseModel):
     next_cursor: str | None
 
 
+def _whole(value: object) -> object:
+    """Return a whole number as such, however it is written: in JSON, 7 and 7.0 are the same."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class ConfirmationView(BaseModel):
     """An upload that has been made."""
 
@@ -244,7 +281,7 @@ class ConfirmationView(BaseModel):
 
     upload_id: Annotated[str, Field(min_length=1, max_length=256)]
     etag: str | None = None
-    file_size_bytes: Annotated[int, Field(ge=1)] | None = None
+    file_size_bytes: Annotated[int, Field(ge=1), BeforeValidator(_whole)] | None = None
 
 
 class ConfirmRequestView(BaseModel):
