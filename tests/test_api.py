@@ -335,6 +335,43 @@ async def test_a_page_of_another_origin_is_refused(api: httpx.AsyncClient) -> No
     problem(await api.post("/v1/watches", json={"task_id": "t"}, headers=origin), 403)
 
 
+async def test_no_page_may_use_the_api_but_those_that_are_configured(tmp_path: Path) -> None:
+    asks = {"origin": "https://console.example", "access-control-request-method": "POST"}
+    environ = {"WATCHER_SERVER__API_TOKEN": "hidden"}
+    async with opened(tmp_path / "none", **environ) as (_, api):
+        answer = await api.options("/v1/watches", headers=asks)
+        assert answer.status_code == 401
+        assert not any(name.startswith("access-control") for name in answer.headers)
+    environ["WATCHER_SERVER__CORS_ORIGINS"] = "https://console.example, https://other.example"
+    async with opened(tmp_path / "one", **environ) as (_, api):
+        answer = await api.options("/v1/watches", headers=asks)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, asks["origin"])
+        stranger = await api.options("/v1/watches", headers={**asks, "origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in stranger.headers
+        assert (await api.get("/v1/watches", headers={"origin": asks["origin"]})).status_code == 401
+        bearer = {"origin": asks["origin"], "authorization": "Bearer hidden"}
+        answer = await api.get("/v1/watches", headers=bearer)
+        assert answer.headers["access-control-allow-origin"] == asks["origin"]
+
+
+async def test_every_answer_tells_browsers_to_make_no_more_of_it(api: httpx.AsyncClient) -> None:
+    for path in ("/v1/watches", "/v1/nothing", "/metrics", "/openapi.json"):
+        headers = (await api.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert headers["cache-control"] == "no-store"
+
+
+async def test_headers_and_bodies_have_a_limit(api: httpx.AsyncClient) -> None:
+    problem(await api.get("/v1/watches", headers={"x-long": "x" * 20_000}), 431)
+    problem(await api.post("/v1/watches", content=b" " * (1024 * 1024 + 1)), 413)
+
+
+async def test_a_405_names_every_method_of_the_path(api: httpx.AsyncClient) -> None:
+    assert (await api.put("/v1/watches/task_1")).headers["allow"] == "GET, DELETE"
+    assert (await api.put("/v1/sources/mixpeek/tasks/list")).headers["allow"] == "POST"
+
+
 async def test_health_follows_the_loops(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
     assert (await api.get("/healthz")).json() == {"status": "ok"}
     daemon.now = 61.0

@@ -123,6 +123,8 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ("channels: [{name: x, type: slack, bot_token: xoxb}]", "a bot_token and a slack_channel belong together"),
         (f"channels:{WEBHOOK}{WEBHOOK}", "channels: two of them are called 'backend'"),
         ("routes: [{channels: [nobody]}]", "routes[0].channels: there is no channel 'nobody'"),
+        ("server: {cors_origins: ['https://x.example']}", "watcher.yaml:1: server: cors_origins need an api_token"),
+        ("server: {api_token: x, cors_origins: ['*']}", "server.cors_origins[0]: is no origin such as https://"),
         ("server: {host: 0.0.0.0}", "server.host: 0.0.0.0 is reached from outside; set server.api_token"),
         ("server: {api_token: a, api_token_file: b}", "give either api_token or api_token_file, not both"),
         ("server: {api_token_file: /does/not/exist}", "/does/not/exist cannot be read: No such file or directory"),

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client.exposition import choose_encoder
@@ -65,6 +66,14 @@ def create_api(daemon: Daemon) -> FastAPI:
     for router in (watchlist, outbox, probes, upstream):
         api.include_router(router)
     api.add_middleware(Guard, token=lambda: daemon.settings.server.api_token)
+    if origins := daemon.settings.server.cors_origins:
+        # Around the guard, for a browser asks whether it may ask without the token.
+        api.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["authorization", "content-type", "last-event-id"],
+        )
     api.openapi = lambda: _openapi(api, [one.name for one in daemon.settings.sources])  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return api
 

@@ -11,7 +11,15 @@ from watcher.settings import is_loopback
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body."""
+HEADER_LIMIT = 16 * 1024
+"""Bytes of a request's headers."""
 
+_SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
 _OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 
 
@@ -29,11 +37,11 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        problem = self._refusal(scope["path"], headers) or _oversized(headers)
+        problem = _oversized(headers) or self._refusal(scope["path"], headers)
         if problem is not None:
-            await response(problem)(scope, receive, send)
+            await response(problem)(scope, receive, _hardened(send))
         else:
-            await self._app(scope, _limited(receive), send)
+            await self._app(scope, _limited(receive), _hardened(send))
 
     def _refusal(self, path: str, headers: dict[bytes, str]) -> Problem | None:
         token = self._token()
@@ -51,6 +59,19 @@ class Guard:
         return None
 
 
+def _hardened(send: Send) -> Send:
+    """Add to each answer what keeps a browser from making more of it than it is."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            named = {name for name, _ in message["headers"]}
+            added = [(name, value) for name, value in _SECURITY_HEADERS if name not in named]
+            message = {**message, "headers": [*message["headers"], *added]}
+        await send(message)
+
+    return send_with_headers
+
+
 def _is_here(authority: str) -> bool:
     """Return whether a host, with or without a port, is this machine itself."""
     return is_loopback(authority[1:].partition("]")[0] if authority.startswith("[") else authority.partition(":")[0])
@@ -62,6 +83,8 @@ def _bears(header: str, token: str) -> bool:
 
 
 def _oversized(headers: dict[bytes, str]) -> Problem | None:
+    if sum(len(name) + len(value) for name, value in headers.items()) > HEADER_LIMIT:
+        return Problem(431, f"headers have at most {HEADER_LIMIT} bytes")
     length = headers.get(b"content-length", "0")
     if length.isdigit() and int(length) > BODY_LIMIT:
         return Problem(413, f"a body has at most {BODY_LIMIT} bytes")

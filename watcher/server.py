@@ -12,11 +12,13 @@ from starlette.types import ASGIApp
 
 from watcher.errors import ConfigurationError
 from watcher.settings import local_url
+from watcher.slow_clients import READ_WITHIN, REQUEST_WITHIN, protocol
 
 logger = logging.getLogger(__name__)
 
 _CLOSE_STREAMS_WITHIN = 1
 _BACKLOG = 1024
+_HEADER_LIMIT = 16384  # bytes of a request's line and headers
 
 
 def bind(section: str, host: str, port: int) -> socket.socket:
@@ -58,17 +60,24 @@ async def serve(
     listener: socket.socket,
     stopping: anyio.Event,
     *,
+    request_within: float = REQUEST_WITHIN,
+    read_within: float = READ_WITHIN,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` until `stopping`; reports once requests are answered."""
+    """Serve `app` until `stopping`; reports once requests are answered.
+
+    Who takes longer than these seconds to send a request, or to go on reading an answer, is cut off.
+    """
     config = uvicorn.Config(
         app,
+        http=protocol(request_within, read_within),
+        ws="none",
         log_config=None,
         access_log=False,
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=_CLOSE_STREAMS_WITHIN,
-        h11_max_incomplete_event_size=65536,
+        h11_max_incomplete_event_size=_HEADER_LIMIT,
     )
     server = _Server(config)
 

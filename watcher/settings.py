@@ -262,12 +262,31 @@ class RouteSettings(Model):
     initial: bool = False
 
 
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or text != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("is no origin such as https://console.example")
+    return text
+
+
+def _words(value: Any) -> Any:
+    """Return the parts of a text, as which the environment gives a list."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
 class ServerSettings(Model):
-    """Where the HTTP API listens."""
+    """Where the HTTP API listens. Pages of `cors_origins` alone may use it from a browser, with the token."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     api_token: SecretStr | None = None
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_words)] = ()
+
+    @model_validator(mode="after")
+    def _pages_need_a_token(self) -> Self:
+        if self.cors_origins and self.api_token is None:
+            raise ValueError("cors_origins need an api_token")
+        return self
 
 
 class TelemetrySettings(Model):
