@@ -1,0 +1,145 @@
+"""Transitions stored and delivered by a process that is killed again and again; run by test_crashes.py.
+
+    python -m tests.acceptance.crashing DATABASE RECEIVER_URL ROUNDS SEED
+
+Each round forks a process that works on the store as the daemon does. Every other one is killed with SIGKILL right
+before a statement of the writing connection (a fail point), the others after a random time. The last is left alone
+until everything is delivered. Prints `stored EVENT_ID` for each event whose transaction has returned.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import anyio
+from prometheus_client import CollectorRegistry
+
+from tests.examples import SECRET, observed
+from tests.stores import notices
+from watcher.channels import webhook
+from watcher.clock import wall_clock
+from watcher.dispatcher import Dispatcher
+from watcher.metrics import Metrics
+from watcher.model import Change, TaskKey, Watch, WatchFilter, WatchRequest, WatchState
+from watcher.notes import PassingNotes
+from watcher.payload import new_event_id, task_event
+from watcher.routing import Routing
+from watcher.settings import RouteSettings
+from watcher.stores import sqlite
+from watcher.transport import channel_transport
+from watcher.wakeup import Wakeup
+
+TASKS = 400
+SENDERS = 4
+_STATUSES = ("QUEUED", "IN_PROGRESS", "PROCESSING", "PENDING")
+
+
+def change(watch: Watch, status: str) -> Change:
+    """The change by which `watch` comes to `status`, told to the one channel."""
+    sequence, now = watch.sequence + 1, wall_clock()
+    raw = b'{"task_id":"%s","status":"%s"}' % (watch.key.task_id.encode(), status.encode())
+    told = task_event(
+        watch,
+        observed(watch.key.task_id, status, raw),
+        namespace=None,
+        sequence=sequence,
+        at=now,
+        event_id=new_event_id(),
+        channels=("backend",),
+    )
+    after = replace(watch, status=status, sequence=sequence, state=WatchState.ACTIVE, changed_at=now)
+    return Change(watch=after, expected_sequence=watch.sequence, event=told)
+
+
+async def work(database: Path, url: str, random: Random, *, dies_at: int | None, last: bool) -> None:
+    """Store transitions and deliver them until killed; the last one delivers what waits, and ends."""
+    async with sqlite.create(f"sqlite:///{database}") as store:
+        if dies_at is not None:
+            await fail_point(store, dies_at)
+        settings = webhook.Settings.model_validate(
+            {"name": "backend", "url": url, "secrets": [SECRET], "concurrency": SENDERS, "attempts": [0] + [0.05] * 99}
+        )
+        outbox = Wakeup()
+        async with channel_transport(settings) as transport, anyio.create_task_group() as tasks:
+            dispatcher = Dispatcher(
+                settings=settings,
+                channel=webhook.create(settings, transport=transport, notes=PassingNotes(), wall=wall_clock),
+                store=store,
+                notice=notices(Routing([RouteSettings(channels=("backend",))], ["backend"])),
+                metrics=Metrics(CollectorRegistry(), "test").channel("backend"),
+                outbox=outbox,
+                wall=wall_clock,
+                random=random,
+            )
+            tasks.start_soon(dispatcher.run)
+            await store.add([WatchRequest(key=TaskKey("mixpeek", f"task_{n}")) for n in range(TASKS)], wall_clock())
+            watches = {watch.key: watch for watch in (await store.list_watches(WatchFilter(), TASKS, None))[0]}
+            while not last:
+                chosen = random.sample(sorted(watches), random.randint(1, 40))
+                await record(store, [change(watches[key], random.choice(_STATUSES)) for key in chosen], watches)
+                outbox.set()
+                await anyio.sleep(random.random() * 0.01)
+            while any(depth.pending for depth in await store.outbox()):
+                await anyio.sleep(0.05)
+            tasks.cancel_scope.cancel()
+
+
+async def record(store: sqlite.SqliteStore, changes: Sequence[Change], watches: dict[TaskKey, Watch]) -> None:
+    """Store `changes`, and say so once it has returned."""
+    applied = await store.record(changes)
+    assert all(applied)
+    for one in changes:
+        assert one.event is not None
+        watches[one.watch.key] = one.watch
+        os.write(1, f"stored {one.event.event_id}\n".encode())
+
+
+async def fail_point(store: sqlite.SqliteStore, dies_at: int) -> None:
+    """Let this process die right before the statement of that number."""
+    left = dies_at
+
+    def count(_: str) -> None:
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    await store._commits._connection.set_trace_callback(count)
+
+
+def forked(database: Path, url: str, seed: int, *, dies_at: int | None, last: bool = False) -> int:
+    """Start `work` in a process of its own, which shares what was imported."""
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            anyio.run(lambda: work(database, url, Random(seed), dies_at=dies_at, last=last))
+            os._exit(0)
+        os._exit(1)
+    return child
+
+
+def main() -> None:
+    """Kill one process after the other."""
+    database, url = Path(sys.argv[1]), sys.argv[2]
+    rounds, seed = map(int, sys.argv[3:5])
+    random = Random(seed)
+    for number in range(rounds):
+        dies_at = random.randint(1, 400) if number % 2 else None
+        child = forked(database, url, random.getrandbits(32), dies_at=dies_at)
+        if dies_at is None:
+            time.sleep(0.05 + random.random() * 0.35)
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), f"round {number} ended by itself: {status}"
+    _, status = os.waitpid(forked(database, url, seed, dies_at=None, last=True), 0)
+    sys.exit(os.waitstatus_to_exitcode(status))
+
+
+if __name__ == "__main__":
+    main()
