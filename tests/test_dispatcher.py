@@ -447,6 +447,24 @@ async def test_a_clock_set_back_holds_nothing_up(house: House) -> None:
     assert len(channel.delivered) == 1
 
 
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+async def test_a_clock_that_jumps_while_a_channel_fails_alarms_nobody_early_and_loses_nothing(
+    house: House, jump: float
+) -> None:
+    channel = ScriptedChannel(lambda message, now: DOWN if now < 120 else None)
+    slip = 0.0
+    dispatcher = house.dispatcher(channel, alert_after=240.0)
+    dispatcher._wall = lambda: wall() + slip
+    async with running(dispatcher):
+        for number in range(30):
+            await house.tell(f"task_{number}")
+        await anyio.sleep(60)
+        slip = jump
+        await anyio.sleep(130)
+    assert len(channel.delivered) == 30
+    assert "channel.failing" not in await house.types()
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(outcomes=st.lists(st.sampled_from(["ok", "down", "poison"]), max_size=40), seed=st.integers(0, 1000))
 async def test_every_delivery_ends_and_none_is_sent_after_it_did(

@@ -81,6 +81,7 @@ class House:
         self.outbox = Wakeup()
         self.metrics = Metrics(CollectorRegistry(), "test")
         self.polling = PollingSettings(**polling)
+        self.slip = 0.0
         self.poller = self.new_poller()
 
     def new_poller(self) -> Poller:
@@ -95,7 +96,7 @@ class House:
             unreachable_after=60.0,
             metrics=self.metrics.source("mixpeek"),
             outbox=self.outbox,
-            wall=wall,
+            wall=lambda: wall() + self.slip,
             random=Random(11),
         )
 
@@ -311,6 +312,29 @@ async def test_a_task_missing_for_too_long_is_told_lost_once_and_asked_every_ten
     assert (lost.status, lost.sequence) == ("IN_PROGRESS", 1)
     assert b'"reason":"upstream has answered 404' in lost.body
     assert b'"team":"search"' in lost.body
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+async def test_a_clock_that_jumps_makes_no_task_lost_or_stalled_and_delays_neither_for_long(
+    tmp_path: Path, jump: float
+) -> None:
+    async with opened(tmp_path) as store:
+        house = House(store, lost_after="10m", stalled_after={"*": "30m"})
+        house.source.shown = {"task_1": "PENDING", **dict.fromkeys(names(9)[1:], "IN_PROGRESS")}
+        await house.watch(*names(9))
+        async with running(house.poller):
+            await anyio.sleep(30)
+            del house.source.shown["task_1"]
+            await anyio.sleep(120)
+            house.slip = jump
+            await anyio.sleep(360)
+            types = await house.types()
+            assert "task.lost" not in types
+            assert "task.stalled" not in types
+            await anyio.sleep(7 * 60)
+            assert (await house.types()).count("task.lost") == 1
+            await anyio.sleep(90 * 60)
+            assert (await house.types()).count("task.stalled") == 8
 
 
 async def test_a_lost_task_that_reappears_is_told_even_with_the_status_it_had(house: House) -> None:

@@ -13,6 +13,8 @@ Clock = Callable[[], float]
 
 wall_clock: Clock = time.time
 
+_JUMP = 60.0
+
 
 def rfc3339(seconds: float) -> str:
     """Return Unix `seconds` as RFC 3339 in UTC with microseconds, such as `2026-11-23T07:00:00.123456Z`."""
@@ -28,3 +30,24 @@ def parse_rfc3339(text: str) -> float:
     if moment.tzinfo is None:
         raise ValueError("a time needs its offset, such as a final Z")
     return moment.timestamp()
+
+
+class Steadiness:
+    """Since when the wall clock has run as evenly as the one that never jumps: durations across a jump mean nothing.
+
+    `now` is the monotonic clock, in seconds.
+    """
+
+    def __init__(self, wall: Clock, now: Clock) -> None:
+        self._wall = wall
+        self._now = now
+        self._offset = wall() - now()
+        self._since = float("-inf")
+
+    def since(self) -> float:
+        """Return the monotonic time at which the last jump was noticed, minus infinity where there was none."""
+        offset = self._wall() - self._now()
+        if abs(offset - self._offset) > _JUMP:
+            self._since = self._now()
+        self._offset = offset
+        return self._since

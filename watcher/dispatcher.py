@@ -235,6 +235,7 @@ class Dispatcher:
 
     async def _round(self) -> float:
         """Do what is due now; return the seconds until something else is, unless something stirs before."""
+        self._note_clock()
         await self._tend_hold()
         if self._hold is not None:
             await self._bound_queue(self._hold)
@@ -518,15 +519,18 @@ class Dispatcher:
 
     # The channel's health
 
-    async def _hasten(self) -> None:
-        """Make due what waits although the channel answers, or because the wall clock was set back."""
-        now = self._wall()
-        slip = now - anyio.current_time()
+    def _note_clock(self) -> None:
+        slip = self._wall() - anyio.current_time()
         if slip < self._slip - _CLOCK_SLIP:
             self._hasten_before = float("inf")
+        if self._failing.since is not None and abs(slip - self._slip) > _CLOCK_SLIP:
+            self._failing.since += slip - self._slip  # it has failed for as long as before
         self._slip = slip
+
+    async def _hasten(self) -> None:
+        """Make due what waits although the channel answers, or because the wall clock was set back."""
         if self._hasten_before is not None:
-            await self._store.hasten(self._name, self._hasten_before, now)
+            await self._store.hasten(self._name, self._hasten_before, self._wall())
             self._hasten_before = None
 
     def _note_failure(self, delivery: DueDelivery, error: DeliveryError, now: float) -> None:

@@ -18,7 +18,7 @@ from random import Random
 import anyio
 import anyio.abc
 
-from watcher.clock import Clock
+from watcher.clock import Clock, Steadiness
 from watcher.diff import Step, step
 from watcher.errors import SourceError, SourceFailure, StoreError
 from watcher.metrics import SourceMetrics
@@ -107,6 +107,7 @@ class Poller:
             active_watches=lambda: len(self._tasks),
         )
         self._missing_counts_from = float("-inf")
+        self._steadiness = Steadiness(wall, anyio.current_time)
         self._admitted: set[str] = set()
         self._unsettled: Counter[str] = Counter()
         self._stirred = Wakeup()
@@ -326,6 +327,7 @@ class Poller:
     def _step(self, entry: Tracked, answer: Observation | Missing) -> Step:
         if isinstance(answer, Missing) and not entry.lost:
             self._tasks.missing.add(entry.task_id)
+            self._steadiness.since()  # so that a jump is noticed when it happens, and not when it matters
         else:
             self._tasks.missing.discard(entry.task_id)
         taken = step(entry, answer, now=self._wall(), lost_after=self._polling.lost_after)
@@ -338,7 +340,8 @@ class Poller:
         if self._trouble.misdirected:
             self._trouble.blamed()
             return False
-        return anyio.current_time() > self._missing_counts_from + self._polling.lost_after
+        counts_from = max(self._missing_counts_from, self._steadiness.since())
+        return anyio.current_time() > counts_from + self._polling.lost_after
 
     def _judge_absences(self) -> None:
         """Note whether most tasks are missing; once that is over, each missing one gets its full time again."""

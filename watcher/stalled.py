@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 import anyio
 
-from watcher.clock import Clock
+from watcher.clock import Clock, Steadiness
 from watcher.errors import StoreError
 from watcher.model import Change, TaskKey, Watch
 from watcher.payload import new_event_id, trouble_event
@@ -59,6 +59,7 @@ class StalledTasks:
         self._answered_at = answered_at
         self._outbox = outbox
         self._wall = wall
+        self._steadiness = Steadiness(wall, anyio.current_time)
 
     async def run(self) -> None:
         """Look every now and then; returns at once where no task may ever be called stalled."""
@@ -83,6 +84,8 @@ class StalledTasks:
         limit = allowed(self._stalled_after, watch.task_type)
         answered_at = self._answered_at(watch.key)
         if limit is None or answered_at is None or watch.changed_at is None:
+            return None
+        if anyio.current_time() < self._steadiness.since() + limit:
             return None
         return limit if answered_at > watch.changed_at + limit else None
 
