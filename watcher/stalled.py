@@ -66,6 +66,7 @@ class StalledTasks:
         limits = [limit for limit in self._stalled_after.values() if limit is not None]
         while limits:
             await anyio.sleep(min(max(min(limits) * _SHARE, _SOONEST), _LATEST))
+            self._steadiness.since()  # so that a jump is noticed when it happens, and not when it matters
             try:
                 async for watches in self._store.unchanged_watches(self._source, self._wall() - min(limits)):
                     await self._tell(watches)
