@@ -4,14 +4,13 @@ One that trickles a byte a second, one that answers with 10 GB, and one with a g
 sender of a channel with the default settings, one after the other in one process.
 """
 
-import os
 import tempfile
 import time
 from pathlib import Path
 
 import anyio
 
-from bench.processes import OURS, SECRET, pin, server
+from bench.processes import OURS, SECRET, pin, resident_mebibytes, server
 from watcher.channels import webhook
 from watcher.clock import wall_clock
 from watcher.errors import DeliveryError
@@ -20,12 +19,6 @@ from watcher.notes import PassingNotes
 from watcher.transport import channel_transport
 
 ROUNDS = 3
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-def rss() -> float:
-    """Return the MiB of memory that this process holds."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / 1024**2
 
 
 async def attack(url: str) -> tuple[str, float, float]:
@@ -45,16 +38,16 @@ async def attack(url: str) -> tuple[str, float, float]:
                 outcome = str(error)
             longest = max(longest, time.perf_counter() - began)
 
-        most = before = rss()
+        most = before = resident_mebibytes()
         for _ in range(ROUNDS):
             async with anyio.create_task_group() as tasks:
                 for number in range(settings.concurrency):
                     tasks.start_soon(send, number)
                 with anyio.move_on_after(2):
                     while True:
-                        most = max(most, rss())
+                        most = max(most, resident_mebibytes())
                         await anyio.sleep(0.01)
-            most = max(most, rss())
+            most = max(most, resident_mebibytes())
     return outcome, longest, most - before
 
 

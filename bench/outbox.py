@@ -1,14 +1,17 @@
-"""What a claim costs with a million deliveries pending: to one channel, of as many tasks, over the store as it is."""
+"""What a million pending deliveries cost: to one channel, of as many tasks, over the store as it is."""
 
+import gc
 import statistics
 import tempfile
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 
 import anyio
 
+from bench.processes import resident_mebibytes
 from watcher.clock import wall_clock
-from watcher.model import Change, Event, TaskKey, Watch, WatchRequest
+from watcher.model import Change, DeliveryState, Event, Settlement, TaskKey, Watch, WatchRequest
 from watcher.payload import new_event_id, task_order_key
 from watcher.stores import sqlite
 
@@ -42,26 +45,51 @@ async def fill(store: sqlite.SqliteStore) -> None:
         await store.record([change(watch, now) for watch in added.watches])
 
 
-async def claims() -> list[float]:
-    """Return the seconds of twenty claims, the first of them over a store that was just opened."""
+async def measured() -> None:
+    """Measure, and print a line for each figure."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'watcher.db'}"
         async with sqlite.create(url) as store:
             await fill(store)
-        taken = []
+        gc.collect()
+        before = resident_mebibytes()
+        began = time.perf_counter()
         async with sqlite.create(url) as store:
+            opened_in = time.perf_counter() - began
+            claims = [await timed(store.due("backend", wall_clock(), CLAIMED)) for _ in range(20)]
+            settles = []
             for _ in range(20):
-                began = time.perf_counter()
                 due = await store.due("backend", wall_clock(), CLAIMED)
-                taken.append(time.perf_counter() - began)
-                if len(due) != CLAIMED:
-                    raise AssertionError(f"{len(due)} were due")
-        return taken
+                settles.append(await timed(store.settle([delivered(one.id) for one in due])))
+            counted_in = await timed(store.outbox())
+            grown = resident_mebibytes() - before
+    print(
+        f"claim of {CLAIMED} with {PENDING} pending: median {statistics.median(claims) * 1000:.1f} ms, "
+        f"slowest {max(claims) * 1000:.1f} ms, the first {claims[0] * 1000:.1f} ms\n"
+        f"settling {CLAIMED} of them: median {statistics.median(settles) * 1000:.1f} ms\n"
+        f"opening the store: {opened_in * 1000:.0f} ms; counting what waits: {counted_in * 1000:.0f} ms;"
+        f" memory grows by {grown:.1f} MiB"
+    )
+
+
+async def timed(call: Awaitable[object]) -> float:
+    """Return the seconds that `call` takes."""
+    began = time.perf_counter()
+    await call
+    return time.perf_counter() - began
+
+
+def delivered(delivery_id: int) -> Settlement:
+    """Return that a delivery was taken."""
+    return Settlement(
+        delivery_id=delivery_id,
+        state=DeliveryState.DELIVERED,
+        attempted_at=wall_clock(),
+        scheduled=1,
+        last_status=204,
+        duration=0.001,
+    )
 
 
 if __name__ == "__main__":
-    taken = anyio.run(claims)
-    print(
-        f"claim of {CLAIMED} with {PENDING} pending: median {statistics.median(taken) * 1000:.1f} ms, "
-        f"slowest {max(taken) * 1000:.1f} ms, the first {taken[0] * 1000:.1f} ms"
-    )
+    anyio.run(measured)

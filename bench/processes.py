@@ -76,8 +76,8 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def resident_mebibytes(pid: int) -> float:
-    """Return the memory a process holds now."""
+def resident_mebibytes(pid: int | str = "self") -> float:
+    """Return the memory that a process, or this one, holds now."""
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 
