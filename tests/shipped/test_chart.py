@@ -272,8 +272,8 @@ def test_the_daemon_takes_the_configuration_as_it_is_rendered(tmp_path: Path) ->
     config = kind(found, "ConfigMap")["data"]["watcher.yaml"]
     for name in set(re.findall(r"/run/secrets/([\w./-]+)", config)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        value = "whsec_" + "QUJD" * 11 if name.endswith("backend") else f"https://x.example/{name}"
-        (tmp_path / name).write_text(value)
+        given = {"backend": "whsec_" + "QUJD" * 11, "mail": "mailtos://me:made-up@example.com"}
+        (tmp_path / name).write_text(given.get(Path(name).name, f"https://x.example/{name}"))
     (tmp_path / "watcher.yaml").write_text(config.replace("/run/secrets", str(tmp_path)))
     settings = configuration.load(tmp_path / "watcher.yaml", {"HOME": str(tmp_path)})
     assert [one.name for one in settings.channels] == ["backend", "alerts"]
