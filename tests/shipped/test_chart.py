@@ -276,7 +276,7 @@ def test_the_daemon_takes_the_configuration_as_it_is_rendered(tmp_path: Path) ->
         (tmp_path / name).write_text(given.get(Path(name).name, f"https://x.example/{name}"))
     (tmp_path / "watcher.yaml").write_text(config.replace("/run/secrets", str(tmp_path)))
     settings = configuration.load(tmp_path / "watcher.yaml", {"HOME": str(tmp_path)})
-    assert [one.name for one in settings.channels] == ["backend", "alerts"]
+    assert [one.name for one in settings.channels] == ["backend", "alerts", "batches", "mail"]
     assert settings.sources[0].requests_per_minute == 30
 
 
