@@ -358,36 +358,64 @@ async def test_ten_thousand_tasks_make_no_more_series_than_ten(site: Site) -> No
 async def test_no_secret_is_logged_shown_or_handed_over_as_an_argument(site: Site, tmp_path: Path) -> None:
     canary = "canary-7f3a9c"
     secret = "whsec_" + base64.b64encode(canary.encode() * 3).decode()
-    for name, text in {"key": canary, "token": canary, "secret": secret, "url": f"{site.hook}?{canary}"}.items():
+    given = {"wrong-key": canary, "token": canary, "secret": secret, "url": f"{site.hook}?{canary}"}
+    for name, text in given.items():
         (tmp_path / name).write_text(text)
-    backend = {
-        "name": "backend",
-        "type": "webhook",
-        "url_file": f"{tmp_path}/url",
-        "secrets_file": f"{tmp_path}/secret",
-    }
-    slack = {"name": "alerts", "type": "slack", "url": f"http://127.0.0.1:1/{canary}"}
+    nobody = f"http://127.0.0.1:1/services/T0/B0/{canary}"
+    channels: list[dict[str, object]] = [
+        {
+            "name": "backend",
+            "type": "webhook",
+            "url_file": f"{tmp_path}/url",
+            "secrets_file": f"{tmp_path}/secret",
+            "headers": {"authorization": f"Bearer {canary}"},
+        },
+        {"name": "slack", "type": "slack", "url": nobody},
+        {"name": "proxied", "type": "slack", "url": nobody, "proxy": f"http://me:{canary}@127.0.0.1:1"},
+        {
+            "name": "bot",
+            "type": "slack",
+            "bot_token": f"xoxb-{canary}",
+            "slack_channel": "C1",
+            "api_url": "http://127.0.0.1:1/",
+        },
+        {"name": "mail", "type": "apprise", "url": f"json://me:{canary}@127.0.0.1:1/{canary}"},
+    ]
+    upstream = site.environ["MIXPEEK_BASE_URL"]
     settings = {
-        "MIXPEEK_API_KEY": "",
         "WATCHER_SOURCES": json.dumps(
-            [{"api_key_file": f"{tmp_path}/key", "base_url": site.environ["MIXPEEK_BASE_URL"]}]
+            [
+                {"base_url": upstream},
+                {"name": "locked", "api_key_file": f"{tmp_path}/wrong-key", "base_url": upstream},
+            ]
         ),
-        "WATCHER_CHANNELS": json.dumps([backend, slack]),
-        "WATCHER_ROUTES": json.dumps([{"channels": ["backend", "alerts"]}]),
+        "WATCHER_CHANNELS": json.dumps(channels),
+        "WATCHER_ROUTES": json.dumps([{"channels": [one["name"] for one in channels]}]),
         "WATCHER_SERVER__API_TOKEN_FILE": f"{tmp_path}/token",
         "WATCHER_LOG__LEVEL": "debug",
     }
-    site.upstream.set("task_1", "FAILED")
+    site.upstream.set("task_1", "FAILED", error="boom")
     async with site.daemon(**settings) as daemon:
         token = {"authorization": f"Bearer {canary}"}
-        await add(daemon, "task_1", headers=token)  # a wrong key: upstream answers 401
+        await add(daemon, "task_1", headers=token)
         async with httpx.AsyncClient(base_url=daemon.url, trust_env=False, headers=token) as client:
-            await site.until(lambda: any("401" in line for line in daemon.log))
-            exposed = [
-                (await client.get(path)).text for path in ("/metrics", "/healthz", "/v1/watches", "/v1/deliveries")
-            ]
+            await client.post("/v1/watches", json={"task_id": "task_2", "source": "locked"})
+            with anyio.fail_after(60):  # each channel has been tried, and the key that is wrong refused
+                while True:
+                    deliveries = (await client.get("/v1/deliveries")).json()["items"]
+                    tried = {one["channel"] for one in deliveries if one["last_error"]}
+                    if len(tried) == len(channels) and any("locked" in line for line in daemon.log):
+                        break
+                    await anyio.sleep(0.05)
+            paths = ["/metrics", "/healthz", "/v1/watches", "/v1/deliveries", "/v1/channels", "/openapi.json"]
+            paths += [f"/v1/deliveries/{one['id']}" for one in deliveries]
+            exposed = [(await client.get(path)).text for path in paths]
         exposed.append(await anyio.Path(f"/proc/{daemon.process.pid}/cmdline").read_text())
         assert await daemon.stop() == 0
+    tested = await site.command(None, "channels", "test", **settings)
+    assert tested.returncode == 1
+    shown = await site.command(None, "config", "show", **settings)
+    exposed += [text.decode() for one in (tested, shown) for text in (one.stdout, one.stderr)]
     for form in (canary, secret, secret.removeprefix("whsec_")):
         assert form not in "\n".join([*exposed, *daemon.log])
 
