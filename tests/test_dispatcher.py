@@ -20,8 +20,10 @@ from prometheus_client import CollectorRegistry
 from tests.examples import request, step
 from tests.stores import FullDisk, notices, opened
 from tests.virtual_time import VirtualLoop, attentive, wall
+from watcher.channel_health import HELD_MOST, OFF_AFTER
 from watcher.channels import slack
-from watcher.dispatcher import HELD_MOST, OFF_AFTER, Dispatcher
+from watcher.clock import Clock
+from watcher.dispatcher import Dispatcher
 from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.metrics import Metrics
 from watcher.model import Delivery, DeliveryState, Message, Receipt, Watch
@@ -86,6 +88,7 @@ class House:
         *,
         held_most: int = HELD_MOST,
         off_after: float = OFF_AFTER,
+        wall: Clock = wall,
         **given: Any,
     ) -> Dispatcher:
         routing = Routing([RouteSettings(channels=("backend", "alerts"))], ["backend", "alerts"])
@@ -436,8 +439,7 @@ async def test_an_unexpected_error_is_tried_again(house: House) -> None:
 async def test_a_clock_set_back_holds_nothing_up(house: House) -> None:
     channel = ScriptedChannel()
     slip = 0.0
-    dispatcher = house.dispatcher(channel)
-    dispatcher._wall = lambda: wall() + slip
+    dispatcher = house.dispatcher(channel, wall=lambda: wall() + slip)
     async with running(dispatcher):
         await anyio.sleep(5)
         slip = -7200.0
@@ -453,8 +455,7 @@ async def test_a_clock_that_jumps_while_a_channel_fails_alarms_nobody_early_and_
 ) -> None:
     channel = ScriptedChannel(lambda message, now: DOWN if now < 120 else None)
     slip = 0.0
-    dispatcher = house.dispatcher(channel, alert_after=240.0)
-    dispatcher._wall = lambda: wall() + slip
+    dispatcher = house.dispatcher(channel, wall=lambda: wall() + slip, alert_after=240.0)
     async with running(dispatcher):
         for number in range(30):
             await house.tell(f"task_{number}")

@@ -7,27 +7,22 @@ after `kill -9` whatever was in flight is simply due again.
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from random import Random
 
 import anyio
 
 from watcher.backoff import lengthened
-from watcher.clock import Clock, rfc3339
+from watcher.channel_health import EARLY_EVERY, HELD_MOST, OFF_AFTER, ChannelHealth
+from watcher.clock import Clock
 from watcher.errors import DeliveryError, DeliveryFailure, StoreError
 from watcher.metrics import ChannelMetrics
 from watcher.model import (
     ChannelState,
     DeliveryState,
     DueDelivery,
-    Event,
-    Hold,
-    HoldKind,
     Message,
     Receipt,
     Settlement,
-    Trouble,
 )
 from watcher.pause import Pause
 from watcher.protocols import Channel, Digesting, Notice, Store
@@ -37,20 +32,6 @@ from watcher.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
-EARLY_EVERY = 45.0
-"""Seconds without any attempt after which something that waits is tried early, to find out about the channel."""
-OUTAGE_AT_LEAST = 10.0
-"""Seconds of nothing but failures after which a success means that the channel is back."""
-
-BREAKER_AFTER = 10
-"""Failures in a row, of several deliveries, after which only one at a time is tried, less and less often."""
-OFF_AFTER = 3 * 86400.0
-"""Seconds of nothing but failures after which a channel is switched off."""
-HELD_MOST = 100_000
-"""So many deliveries wait for a channel to which nothing is sent; beyond them the oldest end as failed."""
-
-_PROBE_EVERY_AT_MOST = 30.0
-_BOUND_EVERY = 60.0
 _FREE_RETRY = 5.0
 _FREE_RETRY_AT_LEAST = 1.0
 _GUARD = 1.05  # the receiver's clock and ours, and the way to it, differ a little
@@ -59,7 +40,6 @@ _NAP = 10.0  # no wait is longer, so that the loop beats its pulse
 _CLAIMED_AHEAD = 8  # deliveries claimed for each sender, so that none waits for the store
 _CLOCK_SLIP = 60.0
 _LAST_SETTLEMENT = 1.0
-_REPEAT_WARNING = 600.0
 
 
 class Dispatcher:
@@ -85,7 +65,6 @@ class Dispatcher:
         self._digesting = channel if isinstance(channel, Digesting) else None
         self._alone: set[int] = set()
         self._store = store
-        self._notice = notice
         self._metrics = metrics
         self._outbox = outbox
         self._wall = wall
@@ -96,6 +75,17 @@ class Dispatcher:
         self._results: list[Settlement] = []
         self._finished = Wakeup()
         self._stir = Wakeup()
+        self._health = ChannelHealth(
+            settings=settings,
+            store=store,
+            notice=notice,
+            metrics=metrics,
+            stir=self._stir.set,
+            tell=outbox.set,
+            wall=wall,
+            held_most=held_most,
+            off_after=off_after,
+        )
         self._pause = Pause(anyio.current_time)
         self._turn = anyio.Lock()
         self._free_at = 0.0
@@ -105,18 +95,7 @@ class Dispatcher:
             self._most_held = max(self._most_held, 2 * self._digesting.digest_most)
         self._tried_at = anyio.current_time()
         self._slip = wall() - anyio.current_time()
-        self._failing = _Failing()
-        self._warned_at = -_REPEAT_WARNING
-        self._subject = f"channel {self._name}"
-        self._trouble: Trouble | None = None
-        self._hold: Hold | None = None
-        self._stopped_by: DeliveryError | None = None
-        self._off_from = 0.0
-        self._held_most = held_most
-        self._off_after = off_after
-        self._bounded_at = -_BOUND_EVERY
         self._hasten_before: float | None = None
-        self._broken_said = False
         self._settles = True
         self._closing = False
         self._done = anyio.Event()
@@ -124,11 +103,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Deliver until `close`, or until cancelled; what finished by then is stored."""
-        self._trouble = await self._store.trouble(self._subject)
-        if self._trouble is not None:
-            self._failing.since = self._trouble.since
-        self._hold = next((one for one in await self._store.holds() if one.channel == self._name), None)
-        self._metrics.held(None if self._hold is None else self._hold.kind)
+        await self._health.load()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._listen, name=f"outbox to {self._name}")
@@ -152,63 +127,17 @@ class Dispatcher:
 
     def state(self) -> ChannelState:
         """Return how the channel does."""
-        about = partial(ChannelState, name=self._name, type=self._settings.type)
-        if self._hold is not None:
-            return about(state=self._hold.kind, reason=self._hold.reason, since=self._hold.since)
-        if self._failing.since is not None:
-            return about(state="failing", reason=self._failing.reason, since=self._failing.since)
-        return about(state="running")
+        return self._health.state()
 
     async def pause(self, reason: str) -> None:
         """Send nothing until `resume`, over restarts too; what is in flight is finished. Raises `StoreError`."""
-        hold = Hold(channel=self._name, kind=HoldKind.PAUSED, reason=reason, since=self._wall())
-        await self._store.hold(hold, None, None)
-        self._hold = hold
-        self._metrics.held(hold.kind)
-        logger.info("channel %r is paused: %s", self._name, reason)
+        await self._health.pause(reason)
 
     async def resume(self) -> None:
         """Send again, and at once what has waited. Raises `StoreError`."""
-        await self._store.release(self._name)
-        if self._hold is not None:
-            logger.info("channel %r is resumed", self._name)
-        self._hold = self._stopped_by = None
-        self._off_from = self._wall()
-        self._metrics.held(None)
+        await self._health.release()
         self._hasten_before = float("inf")
         self._stir.set()
-
-    async def _stop(self, kind: HoldKind, reason: str, until: str) -> None:
-        """Store that the channel is held, and tell the other channels, in one transaction."""
-        now = self._wall()
-        hold = Hold(channel=self._name, kind=kind, reason=reason, since=now)
-        trouble = Trouble(subject=self._subject, since=self._failing.since or now, alerted_at=now)
-        await self._store.hold(hold, await self._about("channel.stopped", trouble, now), trouble)
-        self._hold, self._trouble, self._stopped_by = hold, trouble, None
-        self._failing.alert = False
-        self._metrics.held(hold.kind)
-        self._outbox.set()
-        logger.error("channel %r is %s: %s; everything waits until %s", self._name, hold.kind, reason, until)
-
-    async def _tend_hold(self) -> None:
-        """Hold or release the channel where what its receiver said or did calls for it."""
-        if self._stopped_by is not None:
-            await self._stop(HoldKind.STOPPED, str(self._stopped_by), f"`watcher channels resume {self._name}`")
-        elif self._hold is None and self._failing.since is not None:
-            if self._wall() - max(self._failing.since, self._off_from) >= self._off_after:
-                reason = f"for {self._off_after / 86400:g} days nothing but failures ({self._failing.reason})"
-                await self._stop(HoldKind.OFF, reason, "one that is tried now and then goes through")
-        elif self._hold is not None and self._hold.kind is HoldKind.OFF and self._failing.since is None:
-            await self.resume()
-
-    async def _bound_queue(self, hold: Hold) -> None:
-        if anyio.current_time() - self._bounded_at < _BOUND_EVERY:
-            return
-        self._bounded_at = anyio.current_time()
-        why = f"more than {self._held_most} waited while the channel was {hold.kind}"
-        if failed := await self._store.bound(self._name, self._held_most, why):
-            self._metrics.overflowed(failed)
-            logger.error("channel %r: the %d oldest deliveries have failed: %s", self._name, failed, why)
 
     # Claiming
 
@@ -236,15 +165,16 @@ class Dispatcher:
     async def _round(self) -> float:
         """Do what is due now; return the seconds until something else is, unless something stirs before."""
         self._note_clock()
-        await self._tend_hold()
-        if self._hold is not None:
-            await self._bound_queue(self._hold)
-            return await self._try_one() if self._hold.kind is HoldKind.OFF else _NAP
-        await self._tend_trouble()
+        if await self._health.tend_hold():
+            self._hasten_before = float("inf")
+        if self._health.held:
+            await self._health.bound_queue()
+            return await self._try_one() if self._health.off else _NAP
+        await self._health.tend_trouble()
         await self._hasten()
         most = self._most_held
         room = most - len(self._held)
-        if self._failing.broken:
+        if self._health.probing:
             return await self._try_one()
         paused_for = self._paused_for()
         # While half of what may be held is, the senders have enough; each look reads again what is held.
@@ -261,11 +191,10 @@ class Dispatcher:
 
     async def _try_one(self) -> float:
         """Probe with one delivery when it is time; returns the seconds until it is."""
-        off = self._hold is not None
-        interval = EARLY_EVERY if off else self._failing.probe_interval()
-        wait = max(self._tried_at + interval - anyio.current_time(), self._paused_for())
+        off = self._health.off
+        wait = max(self._tried_at + self._health.probe_interval() - anyio.current_time(), self._paused_for())
         if wait > 0 and not self._closing:
-            alert_due_at = self._alert_due_at()
+            alert_due_at = self._health.alert_due_at()
             return wait if alert_due_at is None else min(wait, max(alert_due_at - self._wall(), 0.0))
         if not self._held and not (off and self._closing):
             if off:
@@ -303,7 +232,7 @@ class Dispatcher:
 
     async def _until_next(self, looked_at: float) -> float:
         # What was due when we looked is held: a stir tells when that ends.
-        moments = [await self._store.next_due_at(self._name, looked_at), self._alert_due_at()]
+        moments = [await self._store.next_due_at(self._name, looked_at), self._health.alert_due_at()]
         to_come = [moment for moment in moments if moment is not None]
         return max(min(to_come) - self._wall(), 0.0) if to_come else _NAP
 
@@ -347,11 +276,9 @@ class Dispatcher:
 
     def _may_send(self, delivery: DueDelivery) -> bool:
         """Return whether what was claimed may still go, after all that has happened since."""
-        if self._stopped_by is not None or self._paused_for():
+        if self._health.silent or self._paused_for():
             return False
-        if self._hold is None:
-            return not self._failing.broken or delivery.id == self._probe
-        return self._hold.kind is HoldKind.OFF and delivery.id == self._probe
+        return not self._health.probing or delivery.id == self._probe
 
     async def _pace(self, rate: float) -> None:
         begin = max(anyio.current_time(), self._free_at)
@@ -368,7 +295,7 @@ class Dispatcher:
                 error = self._one_by_one(batch, error)
             return self._all_failed(batch, error, at, anyio.current_time() - began)
         except Exception as error:
-            if self._failing.since is None:
+            if not self._health.failing:
                 logger.exception("an unexpected error while sending to channel %r; it is tried again", self._name)
             unexpected = DeliveryError(DeliveryFailure.PROTOCOL, f"unexpected {type(error).__name__}")
             return self._all_failed(batch, unexpected, at, anyio.current_time() - began)
@@ -379,12 +306,7 @@ class Dispatcher:
         self, batch: Sequence[DueDelivery], error: DeliveryError, at: float, duration: float
     ) -> list[Settlement]:
         settlements = [self._failed(delivery, error, at, duration) for delivery in batch]
-        if self._failing.since is not None and not error.body_refused:
-            self._failing.streak += 1
-        if self._failing.broken and not self._broken_said:
-            self._broken_said = True
-            logger.warning("channel %r: nothing goes through; one delivery at a time is tried now", self._name)
-        self._metrics.breaker(self._failing.broken)
+        self._health.request_failed(error)
         return settlements
 
     async def _send(self, batch: Sequence[DueDelivery]) -> Receipt:
@@ -402,16 +324,8 @@ class Dispatcher:
         now = self._wall()
         self._metrics.delivered(duration=duration, latency=now - delivery.event_at, at=now)
         self._pause.succeeded()
-        if self._failing.since is not None:
-            # One delivery that keeps failing among others that go through is no outage: it is hastened no more often
-            # than it would be tried early.
-            outage = len(self._failing.deliveries) > 1 and at - self._failing.since >= OUTAGE_AT_LEAST
-            restarted = not self._failing.deliveries
-            self._hasten_before = at if outage or restarted else at - EARLY_EVERY
-            self._failing.over()
-            self._probe, self._broken_said = None, False
-            self._metrics.breaker(False)
-            self._stir.set()
+        if (back := self._health.delivered(at)) is not None:
+            self._hasten_before, self._probe = back, None
         return Settlement(
             delivery_id=delivery.id,
             state=DeliveryState.DELIVERED,
@@ -426,20 +340,19 @@ class Dispatcher:
         now = self._wall()
         gone = error.reason is DeliveryFailure.GONE
         if gone:
-            self._stopped_by = error
-            self._stir.set()
+            self._health.gone(error)
         # Tried before its time, to find out about the channel: its schedule goes on as if nothing had been. Likewise
         # where the channel is off, the receiver is gone or says when it has room again, or nothing left this machine.
         early = delivery.scheduled_at is not None and delivery.scheduled_at > at
         no_room = error.reason is DeliveryFailure.RATE_LIMITED and error.retry_after is not None
-        free = early or gone or no_room or error.ours or self._hold is not None
+        free = early or gone or no_room or error.ours or self._health.held
         scheduled = delivery.scheduled if free else self._step_after(delivery.scheduled, error)
         last = scheduled >= len(self._settings.attempts)
         if last or not error.body_refused:
-            self._note_failure(delivery, error, now)
+            self._health.refused(delivery.id, error, now)
         if last:
             self._metrics.failed(duration)
-            self._failing.alert = True
+            self._health.failed_for_good()
             logger.error("channel %r: delivery %d has failed for good (%s)", self._name, delivery.id, error)
         else:
             self._metrics.retried(duration)
@@ -517,14 +430,14 @@ class Dispatcher:
             logger.error("channel %r: %s; going on when the store works again", self._name, error)
         self._settles = False
 
-    # The channel's health
+    # Making due
 
     def _note_clock(self) -> None:
         slip = self._wall() - anyio.current_time()
         if slip < self._slip - _CLOCK_SLIP:
             self._hasten_before = float("inf")
-        if self._failing.since is not None and abs(slip - self._slip) > _CLOCK_SLIP:
-            self._failing.since += slip - self._slip  # it has failed for as long as before
+        if abs(slip - self._slip) > _CLOCK_SLIP:
+            self._health.clock_jumped(slip - self._slip)
         self._slip = slip
 
     async def _hasten(self) -> None:
@@ -533,82 +446,6 @@ class Dispatcher:
             await self._store.hasten(self._name, self._hasten_before, self._wall())
             self._hasten_before = None
 
-    def _note_failure(self, delivery: DueDelivery, error: DeliveryError, now: float) -> None:
-        if self._failing.since is None:
-            self._failing.since = now
-            self._stir.set()
-            if now - self._warned_at >= _REPEAT_WARNING:
-                self._warned_at = now
-                logger.warning("channel %r refuses (%s); deliveries wait and are tried again", self._name, error)
-        self._failing.reason = error.reason
-        self._failing.deliveries.add(delivery.id)
-
-    def _alert_due_at(self) -> float | None:
-        if self._failing.since is None or (self._trouble is not None and self._trouble.alerted_at is not None):
-            return None
-        return self._failing.since + self._settings.alert_after
-
-    async def _tend_trouble(self) -> None:
-        """Store and tell, once each, that the channel refuses and that it takes events again."""
-        now = self._wall()
-        if self._failing.since is not None or self._failing.alert:
-            await self._tend_failing(now)
-        elif self._trouble is not None:
-            event = None
-            if self._trouble.alerted_at is not None:
-                event = await self._about("channel.recovered", self._trouble, now)
-                logger.info("channel %r takes events again", self._name)
-            await self._store.announce(event, None, recovered=self._subject)
-            self._trouble = None
-            self._outbox.set()
-
-    async def _tend_failing(self, now: float) -> None:
-        since = now if self._failing.since is None else self._failing.since
-        known = self._trouble or Trouble(subject=self._subject, since=since)
-        if known.alerted_at is None and (self._failing.alert or now >= since + self._settings.alert_after):
-            known = replace(known, alerted_at=now)
-            await self._store.announce(await self._about("channel.failing", known, now), known)
-            self._outbox.set()
-        elif self._trouble is None:
-            await self._store.announce(None, known)
-        self._trouble = known
-        self._failing.alert = False
-
-    async def _about(self, kind: str, trouble: Trouble, now: float) -> Event:
-        pending = next((one.pending for one in await self._store.outbox() if one.channel == self._name), 0)
-        told: dict[str, object] = {
-            "channel": self._name,
-            "reason": self._failing.reason,
-            "since": rfc3339(trouble.since),
-            "pending": pending,
-        }
-        return self._notice(kind, at=now, data=told, subject=self._subject)
-
 
 def _message(delivery: DueDelivery) -> Message:
     return Message(event_id=delivery.event_id, type=delivery.type, body=delivery.body, watched_for=delivery.watched_for)
-
-
-class _Failing:
-    """Since when nothing but failures came from the channel (Unix seconds), and of which deliveries."""
-
-    def __init__(self) -> None:
-        self.since: float | None = None
-        self.reason: DeliveryFailure | None = None
-        self.deliveries: set[int] = set()
-        self.streak = 0
-        self.alert = False
-
-    @property
-    def broken(self) -> bool:
-        """Whether the breaker is open. One delivery alone opens none: it keeps its schedule."""
-        return self.streak >= BREAKER_AFTER and len(self.deliveries) > 1
-
-    def probe_interval(self) -> float:
-        """Return the seconds between two probes: 1 s, doubling."""
-        return min(2.0 ** min(self.streak - BREAKER_AFTER, 16), _PROBE_EVERY_AT_MOST)
-
-    def over(self) -> None:
-        self.since = None
-        self.streak = 0
-        self.deliveries.clear()
