@@ -114,7 +114,8 @@ class House:
         change = step(self.watches[task_id], status, at=wall(), channels=channels or ("backend",))
         assert change.event is not None
         if batch is not None:
-            about = {"task_id": task_id, "status": status, "additional_data": {"batch_id": batch}}
+            about: dict[str, Any] = {"task_id": task_id, "status": status, "sequence": change.event.sequence}
+            about["additional_data"] = {"batch_id": batch}
             change = replace(change, event=replace(change.event, body=json.dumps({"data": about}).encode()))
         assert await self.store.record([change]) == [True]
         self.watches[task_id] = change.watch

@@ -158,6 +158,18 @@ async def test_a_batch_of_a_thousand_failures_is_a_few_messages(tmp_path: Path) 
     assert len(api.asked) <= 20
 
 
+async def test_an_old_event_that_is_sent_again_changes_nothing_that_is_shown(tmp_path: Path) -> None:
+    api = SlackApi()
+    async with house_at(tmp_path) as house, running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
+        for status in ("QUEUED", "IN_PROGRESS", "COMPLETED"):
+            await house.tell("task_1", status, batch="batch_1")
+            await anyio.sleep(10)
+        await house.store.retry((await house.deliveries())[0].id, wall())
+        house.outbox.set()
+        await anyio.sleep(10)
+    assert "1 of 1 tasks done" in api.shown()[0]
+
+
 async def test_a_message_that_somebody_removed_is_posted_anew() -> None:
     api = SlackApi()
     bot = channel(api)

@@ -119,12 +119,13 @@ def batch_of(message: Message) -> str | None:
     return named if message.type.startswith("task.") and isinstance(named, str) and named else None
 
 
-def status_of(message: Message) -> tuple[str, str]:
-    """Return the task that an event is about, and what it has come to."""
+def status_of(message: Message) -> tuple[str, str, int]:
+    """Return the task that an event is about, what it has come to, and its sequence."""
     told = told_of(message)
     kind = message.type.removeprefix("task.").upper()
     status = kind if kind in ("LOST", "STALLED") else text_of(told.get("status")) or kind
-    return text_of(told.get("task_id")) or "unknown", status
+    sequence = told.get("sequence")
+    return text_of(told.get("task_id")) or "unknown", status, sequence if isinstance(sequence, int) else 0
 
 
 def by_kind(messages: Sequence[Message]) -> dict[str, list[str]]:

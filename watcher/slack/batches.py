@@ -27,11 +27,14 @@ _IN_THREAD = ("task.failed", "task.completed_with_errors", "task.lost", "task.st
 
 
 class _Shown(msgspec.Struct):
-    """What is kept of a batch: where its message is, its tasks' statuses, and the events its thread was told."""
+    """What is kept of a batch: where its message is, its tasks' statuses, and the events its thread was told.
+
+    A task's sequence stands before its status, for an event that is sent again may be older than what is shown.
+    """
 
     channel: str = ""
     ts: str = ""
-    statuses: dict[str, str] = {}
+    statuses: dict[str, tuple[int, str]] = {}
     told: list[str] = []
 
 
@@ -63,7 +66,9 @@ class Batches:
     async def tell(self, name: str, messages: Sequence[Message]) -> Receipt:
         """Show what `messages` tell of the batch; returns once Slack has it. Raises `DeliveryError`, `StoreError`."""
         batch = await self._batch(name)
-        batch.shown.statuses |= dict(status_of(message) for message in messages)
+        for task_id, status, sequence in map(status_of, messages):
+            if sequence >= batch.shown.statuses.get(task_id, (0, ""))[0]:
+                batch.shown.statuses[task_id] = (sequence, status)
         batch.version += 1
         mine = batch.version
         async with batch.lock:
@@ -80,7 +85,7 @@ class Batches:
     async def _show(self, name: str, batch: _Batch) -> None:
         """Post the batch's message, or change it."""
         version = batch.version
-        content = render_batch(name, batch.shown.statuses)
+        content = render_batch(name, {task_id: status for task_id, (_, status) in batch.shown.statuses.items()})
         batch.changed_at = anyio.current_time()
         if batch.posted is not None:
             try:
