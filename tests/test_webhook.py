@@ -21,7 +21,9 @@ async def sent(**given: Any) -> httpx.Request:
         return httpx.Response(204)
 
     settings = webhook.Settings(name="x", url="https://receiver.example/a?b=c", secrets=[SECRET], **given)
-    channel = webhook.create(settings, transport=httpx.MockTransport(handler), wall=lambda: 1614265330.9)
+    channel = webhook.create(
+        settings, transport=httpx.MockTransport(handler), notes=PassingNotes(), wall=lambda: 1614265330.9
+    )
     body = b'{"test": 2432232314}'
     assert await channel.send(Message(event_id="msg_p5jXN8AQM9LWM0D4loKWxJek", type="t", body=body)) == Receipt(
         status=204
