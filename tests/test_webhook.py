@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from tests.examples import SECRET
 from watcher.channels import webhook
 from watcher.model import Message, Receipt
+from watcher.notes import PassingNotes
 
 pytestmark = pytest.mark.anyio
 
