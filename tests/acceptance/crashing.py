@@ -3,16 +3,18 @@
     python -m tests.acceptance.crashing DATABASE RECEIVER_URL ROUNDS SEED
 
 Each round forks a process that works on the store as the daemon does. Every other one is killed with SIGKILL right
-before a statement of the writing connection (a fail point), the others after a random time. The last is left alone
-until everything is delivered. Prints `stored EVENT_ID` for each event whose transaction has returned.
+before a statement of the writing connection (a fail point), the others after a random time; on a slow machine there are
+more rounds, until enough is stored. The last process is left alone until everything is delivered. Prints
+`stored EVENT_ID` for each event whose transaction has returned.
 """
 
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -36,6 +38,7 @@ from watcher.transport import channel_transport
 from watcher.wakeup import Wakeup
 
 TASKS = 400
+TRANSITIONS = 10_000
 SENDERS = 4
 _STATUSES = ("QUEUED", "IN_PROGRESS", "PROCESSING", "PENDING")
 
@@ -124,12 +127,19 @@ def forked(database: Path, url: str, seed: int, *, dies_at: int | None, last: bo
     return child
 
 
+def stored(database: Path) -> int:
+    """Return how many events are stored."""
+    with closing(sqlite3.connect(database)) as connection:
+        return int(connection.execute("SELECT count(*) FROM events").fetchone()[0])
+
+
 def main() -> None:
     """Kill one process after the other."""
     database, url = Path(sys.argv[1]), sys.argv[2]
     rounds, seed = map(int, sys.argv[3:5])
     random = Random(seed)
-    for number in range(rounds):
+    number = 0
+    while number < rounds or stored(database) < TRANSITIONS:
         dies_at = random.randint(1, 400) if number % 2 else None
         child = forked(database, url, random.getrandbits(32), dies_at=dies_at)
         if dies_at is None:
@@ -137,6 +147,7 @@ def main() -> None:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), f"round {number} ended by itself: {status}"
+        number += 1
     _, status = os.waitpid(forked(database, url, seed, dies_at=None, last=True), 0)
     sys.exit(os.waitstatus_to_exitcode(status))
 
