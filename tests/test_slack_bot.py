@@ -48,14 +48,16 @@ class SlackApi:
                 return httpx.Response(200, json={"ok": False, "error": "message_not_found"})
             assert told["channel"] == "C0123"
             self.messages[told["ts"]] = told
-            return httpx.Response(200, json={"ok": True, "channel": "C0123", "ts": told["ts"]})
+            return httpx.Response(200, json={"ok": True, "channel": "C0123", "ts": told["ts"], "message": told})
         ts = f"{len(self.asked)}.0001"
         if "thread_ts" in told:
             self.threads.setdefault(told["thread_ts"], []).append(told)
         else:
             assert told["channel"] == "#alerts"
             self.messages[ts] = told
-        return httpx.Response(200, json={"ok": True, "channel": "C0123", "ts": ts})
+        # Slack repeats the message, as it understood it, which takes more than what was sent.
+        repeated = {**told, "markup": "x" * 50_000}
+        return httpx.Response(200, json={"ok": True, "channel": "C0123", "message": repeated, "ts": ts})
 
     def shown(self) -> list[str]:
         return [json.dumps(message["blocks"], ensure_ascii=False) for message in self.messages.values()]

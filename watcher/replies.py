@@ -7,7 +7,9 @@ from watcher.errors import DeliveryError, DeliveryFailure
 from watcher.exchange import ExchangeError, Reply, exchange, retry_after
 from watcher.model import Receipt
 
-_ANSWER_LIMIT = 8192
+ANSWER_LIMIT = 8192
+"""Bytes read of a receiver's answer."""
+
 _NOT_ABOUT_THE_BODY = frozenset({401, 403, 404, 408, 410, 425, 429})
 _BUSY = frozenset({429, 502, 503, 504})
 _PASSING = frozenset({408, 425, 429})
@@ -15,13 +17,15 @@ _SHOWN = 200
 _KEPT = 1024
 
 
-async def post(transport: httpx.AsyncBaseTransport, request: httpx.Request, deadline: float) -> Reply:
-    """Send `request` within `deadline` seconds and return the answer, whatever its status.
+async def post(
+    transport: httpx.AsyncBaseTransport, request: httpx.Request, deadline: float, answer_limit: int = ANSWER_LIMIT
+) -> Reply:
+    """Send `request` within `deadline` seconds and return the answer, whatever its status, cut to `answer_limit` bytes.
 
     A compressed answer stays so, for nobody asked for it. Raises the `DeliveryError` that a missing answer means.
     """
     try:
-        return await exchange(transport, request, deadline=deadline, body_limit=_ANSWER_LIMIT, decoded=False)
+        return await exchange(transport, request, deadline=deadline, body_limit=answer_limit, decoded=False)
     except ExchangeError as error:
         raise DeliveryError(DeliveryFailure(error.kind), str(error), ours=error.ours) from None
 

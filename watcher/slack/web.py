@@ -32,6 +32,8 @@ _SLACK_FAILS = frozenset({"fatal_error", "internal_error", "request_timeout", "r
 _NO_SUCH_MESSAGE = frozenset({"cant_update_message", "edit_window_closed", "message_not_found"})
 _BOT_EVERY = 1.05
 """Seconds between two requests of a bot: Slack takes about one message a second for each channel."""
+_ECHO_LIMIT = 256 * 1024
+"""Bytes read of an answer to a bot, in which Slack repeats the whole message."""
 
 
 class MessageGoneError(DeliveryError):
@@ -128,7 +130,7 @@ class Bot:
         self._free_at = begin + _BOT_EVERY
         await anyio.sleep_until(begin)
         request = _request(httpx.URL(self._api_url + method), content, authorization=self._authorization)
-        reply = await post(self._transport, request, self._deadline)
+        reply = await post(self._transport, request, self._deadline, _ECHO_LIMIT)
         receipt = require_success(reply, self._wall)
         try:
             answer = _decode_answer(reply.body)
