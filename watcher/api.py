@@ -74,7 +74,7 @@ def create_api(daemon: Daemon) -> FastAPI:
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["authorization", "content-type", "last-event-id"],
         )
-    api.openapi = lambda: _openapi(api, [one.name for one in daemon.settings.sources])  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    api.openapi = lambda: _openapi(api, tuple(one.name for one in daemon.settings.sources))  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return api
 
 
@@ -89,12 +89,21 @@ def _application(title: str, daemon: Daemon) -> FastAPI:
     api = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None)
     api.state.daemon = daemon
     api.state.streams = 0
+    api.state.documents = {}
     problems.install(api)
     return api
 
 
-def _openapi(api: FastAPI, sources: Sequence[str]) -> dict[str, Any]:
+def _openapi(api: FastAPI, sources: tuple[str, ...]) -> dict[str, Any]:
     """Return the document as it is now: an entry to watch may name a configured source alone."""
+    documents: dict[tuple[str, ...], dict[str, Any]] = api.state.documents
+    if sources not in documents:
+        documents.clear()
+        documents[sources] = _document(api, sources)
+    return documents[sources]
+
+
+def _document(api: FastAPI, sources: Sequence[str]) -> dict[str, Any]:
     shown = get_openapi(title=api.title, version=api.version, routes=api.routes)
     schemas = shown.setdefault("components", {}).setdefault("schemas", {})
     reference = "#/components/schemas/{model}"
