@@ -105,7 +105,7 @@ async def longest_hold() -> float:
     async def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=chunks())
 
-    listing: Listing = source("http://upstream", httpx.MockTransport(answer)).shared
+    listing: Listing = source("https://upstream", httpx.MockTransport(answer)).shared
     beat = asyncio.create_task(ticking())
     await listing.admit()
     seen = 0

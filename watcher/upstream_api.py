@@ -31,7 +31,8 @@ upstream = APIRouter(prefix="/v1/sources/{source}", tags=["upstream"])
 Result = TypeVar("Result")
 Cursor = Annotated[
     str | None,
-    Query(pattern=r"^(offset:[0-9]{1,4}|cursor:.{1,4096})$", description="`next_cursor` of the page before."),
+    # The length apart from the pattern, for counting it there would take ten MiB.
+    Query(max_length=4096, pattern=r"^(offset:[0-9]{1,4}|cursor:.+)$", description="`next_cursor` of the page before."),
 ]
 Namespace = Annotated[
     str | None, Query(pattern=r"^[!-~]{1,256}$", description="Sent as X-Namespace; default the source's own.")
