@@ -181,6 +181,14 @@ async def test_a_message_that_somebody_removed_is_posted_anew() -> None:
     assert "2 of 2 tasks done" in api.shown()[0]
 
 
+async def test_a_note_that_cannot_be_read_means_a_new_message() -> None:
+    api, notes = SlackApi(), PassingNotes()
+    await notes.write("batch_1", b'{"statuses": 5}')
+    made = slack.create(settings(), transport=httpx.MockTransport(api), notes=notes, wall=wall)
+    await made.send(message(1, batch="batch_1"))
+    assert "1 of 1 tasks done" in api.shown()[0]
+
+
 async def test_blocks_that_slack_refuses_are_sent_once_more_as_plain_text() -> None:
     api = SlackApi("invalid_blocks")
     await channel(api).send(message(1))

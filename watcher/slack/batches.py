@@ -110,8 +110,7 @@ class Batches:
 
     async def _batch(self, name: str) -> _Batch:
         if name not in self._batches:
-            kept = await self._notes.read(name)
-            self._batches.setdefault(name, _Batch(_Shown() if kept is None else _decode(kept)))
+            self._batches.setdefault(name, _Batch(_read(await self._notes.read(name))))
         self._batches.move_to_end(name)
         if len(self._batches) > _IN_MEMORY:
             oldest = next(iter(self._batches))
@@ -121,3 +120,10 @@ class Batches:
 
     async def _keep(self, name: str, batch: _Batch) -> None:
         await self._notes.write(name, msgspec.json.encode(batch.shown))
+
+
+def _read(note: bytes | None) -> _Shown:
+    try:
+        return _Shown() if note is None else _decode(note)
+    except msgspec.MsgspecError:
+        return _Shown()  # written by another version: the batch gets a new message
