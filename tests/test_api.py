@@ -364,6 +364,7 @@ async def test_every_answer_tells_browsers_to_make_no_more_of_it(api: httpx.Asyn
 
 async def test_headers_and_bodies_have_a_limit(api: httpx.AsyncClient) -> None:
     problem(await api.get("/v1/watches", headers={"x-long": "x" * 20_000}), 431)
+    problem(await api.get("/v1/watches", headers=[("x-many", "x" * 90)] * 200), 431)
     problem(await api.post("/v1/watches", content=b" " * (1024 * 1024 + 1)), 413)
 
 

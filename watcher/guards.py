@@ -1,7 +1,7 @@
 """Who may use the HTTP API, and with how large a body: pure ASGI, before any route is looked at."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,7 +37,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        problem = _oversized(headers) or self._refusal(scope["path"], headers)
+        problem = _oversized(scope["headers"]) or self._refusal(scope["path"], headers)
         if problem is not None:
             await response(problem)(scope, receive, _hardened(send))
         else:
@@ -82,10 +82,11 @@ def _bears(header: str, token: str) -> bool:
     return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
 
 
-def _oversized(headers: dict[bytes, str]) -> Problem | None:
-    if sum(len(name) + len(value) for name, value in headers.items()) > HEADER_LIMIT:
+def _oversized(headers: Sequence[tuple[bytes, bytes]]) -> Problem | None:
+    # As they came: a name may stand there a thousand times.
+    if sum(len(name) + len(value) for name, value in headers) > HEADER_LIMIT:
         return Problem(431, f"headers have at most {HEADER_LIMIT} bytes")
-    length = headers.get(b"content-length", "0")
+    length = dict(headers).get(b"content-length", b"0")
     if length.isdigit() and int(length) > BODY_LIMIT:
         return Problem(413, f"a body has at most {BODY_LIMIT} bytes")
     return None

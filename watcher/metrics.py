@@ -240,7 +240,7 @@ class Metrics:
         )
         self.channel_held = gauge(
             "watcher_channel_held",
-            "1 while nothing is sent, for a person or the receiver said so.",
+            "1 while it is paused by a person, stopped by the receiver, or off after days of failures.",
             "channel",
             "kind",
         )

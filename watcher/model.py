@@ -348,7 +348,7 @@ class StoreSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Nothing is sent to `channel` from `since` (Unix seconds) until it is resumed; `reason` is meant for people."""
+    """`channel` is held from `since` (Unix seconds) until it is released; `reason` is meant for people."""
 
     channel: str
     kind: HoldKind
@@ -358,7 +358,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelState:
-    """How a channel does: `running`, `failing`, `paused` or `stopped`, why, and since when (Unix seconds)."""
+    """How a channel does: `running`, `failing`, `paused`, `stopped` or `off`, why, and since when (Unix seconds)."""
 
     name: str
     type: str

@@ -377,7 +377,7 @@ class SqliteStore:
 
     async def bound(self, channel: str, most: int, why: str) -> int:
         async def fail(connection: aiosqlite.Connection) -> int:
-            ended = await connection.execute_fetchall(queries.OLDEST_FAIL, (channel, min(left, _RETIRE_STEP), why))
+            ended = await connection.execute_fetchall(queries.OLDEST_FAIL, (channel, min(left, _BATCH), why))
             ids = [row[0] for row in ended]
             await connection.execute(queries.GIVE_TURN, (rows.as_json(ids),))
             return len(ids)
