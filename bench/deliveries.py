@@ -21,19 +21,20 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from bench.processes import OURS, SECRET, percentile, pin, server
-from watcher.channels import slack, webhook
-from watcher.clock import wall_clock
-from watcher.dispatcher import Dispatcher
-from watcher.exchange import exchange
-from watcher.metrics import Metrics
-from watcher.mixpeek.decoding import observation
-from watcher.model import Change, Event, Observation, TaskKey, Watch, WatchRequest
-from watcher.notes import PassingNotes
-from watcher.payload import new_event_id, task_event
-from watcher.protocols import Store
-from watcher.stores import sqlite
-from watcher.transport import channel_transport, create_transport
-from watcher.wakeup import Wakeup
+from watcher.channels import webhook
+from watcher.channels.slack import channel as slack
+from watcher.core.clock import wall_clock
+from watcher.core.events import new_event_id, task_event
+from watcher.core.models import Change, Event, Observation, TaskKey, Watch, WatchRequest
+from watcher.core.protocols import Store
+from watcher.core.wakeup import Wakeup
+from watcher.delivery.dispatcher import Dispatcher
+from watcher.delivery.notes import PassingNotes
+from watcher.net.exchange import exchange
+from watcher.net.transport import channel_transport, create_transport
+from watcher.sources.mixpeek.decoding import observation
+from watcher.stores.sqlite import store as sqlite
+from watcher.telemetry.metrics import Metrics
 
 SENDERS = 8  # what a channel has by default
 MANY = 20

@@ -12,11 +12,11 @@ import anyio
 
 from bench.processes import OURS, SECRET, pin, resident_mebibytes, server
 from watcher.channels import webhook
-from watcher.clock import wall_clock
-from watcher.errors import DeliveryError
-from watcher.model import Message
-from watcher.notes import PassingNotes
-from watcher.transport import channel_transport
+from watcher.core.clock import wall_clock
+from watcher.core.errors import DeliveryError
+from watcher.core.models import Message
+from watcher.delivery.notes import PassingNotes
+from watcher.net.transport import channel_transport
 
 ROUNDS = 3
 

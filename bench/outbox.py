@@ -10,10 +10,10 @@ from pathlib import Path
 import anyio
 
 from bench.processes import resident_mebibytes
-from watcher.clock import wall_clock
-from watcher.model import Change, DeliveryState, Event, Settlement, TaskKey, Watch, WatchRequest
-from watcher.payload import new_event_id, task_order_key
-from watcher.stores import sqlite
+from watcher.core.clock import wall_clock
+from watcher.core.events import new_event_id, task_order_key
+from watcher.core.models import Change, DeliveryState, Event, Settlement, TaskKey, Watch, WatchRequest
+from watcher.stores.sqlite import store as sqlite
 
 PENDING = 1_000_000
 CLAIMED = 100

@@ -14,18 +14,18 @@ from prometheus_client import CollectorRegistry
 
 from bench.deliveries import no_notice
 from bench.processes import OURS, pin, server
-from watcher.clock import wall_clock
-from watcher.metrics import Metrics
-from watcher.mixpeek.listing import Listing
-from watcher.model import ActiveWatch
-from watcher.poller import Poller
-from watcher.protocols import Source
-from watcher.routing import Routing
-from watcher.settings import PollingSettings
-from watcher.sources import mixpeek
-from watcher.stores import sqlite
-from watcher.transport import create_transport
-from watcher.wakeup import Wakeup
+from watcher.core.clock import wall_clock
+from watcher.core.models import ActiveWatch
+from watcher.core.protocols import Source
+from watcher.core.routing import Routing
+from watcher.core.settings import PollingSettings
+from watcher.core.wakeup import Wakeup
+from watcher.net.transport import create_transport
+from watcher.polling.poller import Poller
+from watcher.sources.mixpeek import source as mixpeek
+from watcher.sources.mixpeek.list_endpoint import Listing
+from watcher.stores.sqlite import store as sqlite
+from watcher.telemetry.metrics import Metrics
 
 TASKS = 50_000
 SECONDS = 20.0

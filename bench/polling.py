@@ -17,7 +17,7 @@ import anyio
 import httpx
 
 from bench.processes import SECRET, cpu_seconds, daemon, free_port, percentile, resident_mebibytes, server, until_ready
-from watcher.stores import sqlite
+from watcher.stores.sqlite import store as sqlite
 
 LATENCY = 0.05
 LIMIT = 60

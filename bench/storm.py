@@ -13,9 +13,9 @@ from pathlib import Path
 import anyio
 
 from bench.deliveries import change, delivering, watched
-from watcher.clock import wall_clock
-from watcher.stores import sqlite
-from watcher.wakeup import Wakeup
+from watcher.core.clock import wall_clock
+from watcher.core.wakeup import Wakeup
+from watcher.stores.sqlite import store as sqlite
 
 EVENTS, SECONDS = 1000, 10
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)

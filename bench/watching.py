@@ -10,9 +10,9 @@ import anyio
 import httpx
 
 from bench.processes import cpu_seconds, daemon, free_port, resident_mebibytes, server, until_ready
-from watcher.clock import wall_clock
-from watcher.model import TaskKey, WatchRequest
-from watcher.stores import sqlite
+from watcher.core.clock import wall_clock
+from watcher.core.models import TaskKey, WatchRequest
+from watcher.stores.sqlite import store as sqlite
 
 SETTLED_AFTER = 75.0
 """Seconds until every task is asked at the longest interval."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from watcher import configuration
+from watcher.configuration import loader as configuration
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts/watcher"

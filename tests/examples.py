@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from msgspec import Raw
 
-from watcher.model import (
+from watcher.core.models import (
     Change,
     DeliveryState,
     Detail,

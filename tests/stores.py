@@ -8,12 +8,12 @@ from typing import Any
 import anyio
 
 from tests.virtual_time import outside, wall
-from watcher.errors import StoreError
-from watcher.model import Event
-from watcher.payload import new_event_id, notice_event
-from watcher.protocols import Notice
-from watcher.routing import Routing
-from watcher.stores import sqlite
+from watcher.core.errors import StoreError
+from watcher.core.events import new_event_id, notice_event
+from watcher.core.models import Event
+from watcher.core.protocols import Notice
+from watcher.core.routing import Routing
+from watcher.stores.sqlite import store as sqlite
 
 
 @asynccontextmanager

@@ -16,15 +16,16 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 from tests.examples import KEY, SECRET, event, settled, step
-from watcher import configuration, server
-from watcher.api import create_api, create_telemetry
-from watcher.health import Health
-from watcher.metrics import Metrics
-from watcher.model import ChannelState, DeliveryState, TaskKey, Watch
-from watcher.pulse import Pulse
-from watcher.settings import Settings
-from watcher.stores import sqlite
-from watcher.wakeup import Wakeup
+from watcher.api import server
+from watcher.api.app import create_api, create_telemetry
+from watcher.configuration import loader as configuration
+from watcher.core.models import ChannelState, DeliveryState, TaskKey, Watch
+from watcher.core.settings import Settings
+from watcher.core.wakeup import Wakeup
+from watcher.stores.sqlite import store as sqlite
+from watcher.telemetry.health import Health
+from watcher.telemetry.liveness import Pulse
+from watcher.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 

@@ -17,11 +17,11 @@ import pytest
 from pydantic import ValidationError
 
 from tests.virtual_time import wall
-from watcher import configuration
 from watcher.channels import apprise
-from watcher.errors import DeliveryError, DeliveryFailure
-from watcher.model import Message, Receipt
-from watcher.notes import PassingNotes
+from watcher.configuration import loader as configuration
+from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.models import Message, Receipt
+from watcher.delivery.notes import PassingNotes
 
 pytestmark = pytest.mark.anyio
 

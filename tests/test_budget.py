@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.virtual_time import VirtualLoop
-from watcher.budget import Pause, RouteBudget
+from watcher.net.rate_limit import Pause, RouteBudget
 
 pytestmark = pytest.mark.anyio
 

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from watcher.concurrency import Concurrency
+from watcher.net.concurrency_limit import Concurrency
 
 pytestmark = pytest.mark.anyio
 

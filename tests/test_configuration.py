@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.examples import SECRET
-from watcher import configuration
-from watcher.errors import ConfigurationError
-from watcher.settings import Settings, parse_duration
+from watcher.configuration import loader as configuration
+from watcher.core.errors import ConfigurationError
+from watcher.core.settings import Settings, parse_duration
 
 EXAMPLE = Path(__file__).parent.parent / "config" / "watcher.example.yaml"
 ENVIRON = {"MIXPEEK_API_KEY": "sk_hidden_0123"}

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import observation
-from watcher.diff import Step, step
-from watcher.model import KNOWN_STATUSES, TERMINAL_STATUSES, Answer, Missing
+from watcher.core.models import KNOWN_STATUSES, TERMINAL_STATUSES, Answer, Missing
+from watcher.polling.transitions import Step, step
 
 LOST_AFTER = 100.0
 

@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry
 from tests.stores import opened
 from tests.upstream import transport
 from tests.virtual_time import VirtualLoop, attentive, wall
-from watcher.demo.api import Asked
-from watcher.demo.upstream import FakeUpstream
-from watcher.discovery import READ_ALL_EVERY, Discovery, rule_key, rule_label
-from watcher.metrics import Metrics
-from watcher.model import TaskKey, Watch, WatchFilter, WatchState
-from watcher.settings import DiscoverySettings
-from watcher.sources import mixpeek
+from watcher.core.models import TaskKey, Watch, WatchFilter, WatchState
+from watcher.core.settings import DiscoverySettings
+from watcher.polling.discovery import READ_ALL_EVERY, Discovery, rule_key, rule_label
+from watcher.sources.mixpeek import source as mixpeek
+from watcher.telemetry.metrics import Metrics
+from watcher.testing.mixpeek_api import Asked
+from watcher.testing.mixpeek_server import FakeUpstream
 
 pytestmark = pytest.mark.anyio
 

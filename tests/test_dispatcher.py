@@ -20,17 +20,17 @@ from prometheus_client import CollectorRegistry
 from tests.examples import request, step
 from tests.stores import FullDisk, notices, opened
 from tests.virtual_time import VirtualLoop, attentive, wall
-from watcher.channel_health import HELD_MOST, OFF_AFTER
-from watcher.channels import slack
-from watcher.clock import Clock
-from watcher.dispatcher import Dispatcher
-from watcher.errors import DeliveryError, DeliveryFailure
-from watcher.metrics import Metrics
-from watcher.model import Delivery, DeliveryState, Message, Receipt, Watch
-from watcher.notes import PassingNotes
-from watcher.routing import Routing
-from watcher.settings import ChannelSettings, RouteSettings
-from watcher.wakeup import Wakeup
+from watcher.channels.slack import channel as slack
+from watcher.core.clock import Clock
+from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.models import Delivery, DeliveryState, Message, Receipt, Watch
+from watcher.core.routing import Routing
+from watcher.core.settings import ChannelSettings, RouteSettings
+from watcher.core.wakeup import Wakeup
+from watcher.delivery.channel_state import HELD_MOST, OFF_AFTER
+from watcher.delivery.dispatcher import Dispatcher
+from watcher.delivery.notes import PassingNotes
+from watcher.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 

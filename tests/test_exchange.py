@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.exchange import MAX_RETRY_AFTER, retry_after
+from watcher.net.exchange import MAX_RETRY_AFTER, retry_after
 
 NOW = 1_700_000_000.0
 

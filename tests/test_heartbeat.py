@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from tests.virtual_time import VirtualLoop, wall
-from watcher.errors import StoreError
-from watcher.health import Health
-from watcher.heartbeat import Heartbeat
-from watcher.pulse import Pulse
-from watcher.settings import HeartbeatSettings
+from watcher.core.errors import StoreError
+from watcher.core.settings import HeartbeatSettings
+from watcher.daemon.heartbeat import Heartbeat
+from watcher.telemetry.health import Health
+from watcher.telemetry.liveness import Pulse
 
 pytestmark = pytest.mark.anyio
 

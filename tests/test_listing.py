@@ -15,16 +15,17 @@ from tests.examples import request
 from tests.stores import notices, opened
 from tests.upstream import transport
 from tests.virtual_time import VirtualLoop, attentive, wall
-from watcher.demo.api import Asked
-from watcher.demo.upstream import FakeUpstream
-from watcher.metrics import Metrics
-from watcher.mixpeek import listing, paging
-from watcher.model import TaskKey
-from watcher.poller import Poller
-from watcher.routing import Routing
-from watcher.settings import PollingSettings, RouteSettings
-from watcher.sources import mixpeek
-from watcher.wakeup import Wakeup
+from watcher.core.models import TaskKey
+from watcher.core.routing import Routing
+from watcher.core.settings import PollingSettings, RouteSettings
+from watcher.core.wakeup import Wakeup
+from watcher.polling.poller import Poller
+from watcher.sources.mixpeek import list_endpoint as listing
+from watcher.sources.mixpeek import pagination as paging
+from watcher.sources.mixpeek import source as mixpeek
+from watcher.telemetry.metrics import Metrics
+from watcher.testing.mixpeek_api import Asked
+from watcher.testing.mixpeek_server import FakeUpstream
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from watcher import logs
-from watcher.settings import LogSettings
+from watcher.core.settings import LogSettings
+from watcher.telemetry import logs
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families as families
 
-from watcher.metrics import TASK_TYPES_SHOWN, Metrics
-from watcher.model import KNOWN_STATUSES
+from watcher.core.models import KNOWN_STATUSES
+from watcher.telemetry.metrics import TASK_TYPES_SHOWN, Metrics
 
 README = Path(__file__).parents[1] / "README.md"
 

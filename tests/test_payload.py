@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import observed
-from watcher.model import Observation, TaskKey, Watch, event_type
-from watcher.payload import namespace_of, new_event_id, task_event, trouble_event
+from watcher.core.events import namespace_of, new_event_id, task_event, trouble_event
+from watcher.core.models import Observation, TaskKey, Watch, event_type
 
 WATCH = Watch(
     key=TaskKey("mixpeek", "task_1"), labels={"team": "search"}, status="IN_PROGRESS", sequence=2, added_at=1000.0

@@ -18,15 +18,15 @@ from prometheus_client import CollectorRegistry
 from tests.examples import observation, request
 from tests.stores import FullDisk, SlowDisk, notices, opened
 from tests.virtual_time import VirtualLoop, attentive, wall
-from watcher.clock import parse_rfc3339
-from watcher.errors import SourceError, SourceFailure
-from watcher.metrics import Metrics
-from watcher.model import Answer, Missing, StoredEvent, TaskKey, WatchState, event_type
-from watcher.poller import IN_FLIGHT, Poller
-from watcher.routing import Routing
-from watcher.settings import PollingSettings, RouteSettings
-from watcher.stalled import allowed
-from watcher.wakeup import Wakeup
+from watcher.core.clock import parse_rfc3339
+from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.models import Answer, Missing, StoredEvent, TaskKey, WatchState, event_type
+from watcher.core.routing import Routing
+from watcher.core.settings import PollingSettings, RouteSettings
+from watcher.core.wakeup import Wakeup
+from watcher.polling.poller import IN_FLIGHT, Poller
+from watcher.polling.stalled import allowed
+from watcher.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from watcher.model import TaskKey, Watch
-from watcher.routing import Routing
-from watcher.settings import RouteSettings
+from watcher.core.models import TaskKey, Watch
+from watcher.core.routing import Routing
+from watcher.core.settings import RouteSettings
 
 
 def watch(status: str | None = "IN_PROGRESS", **labels: str) -> Watch:

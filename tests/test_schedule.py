@@ -6,11 +6,11 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watcher.backoff import equal_jitter, lengthened, next_interval, slight_jitter
-from watcher.model import ActiveWatch
-from watcher.schedule import Entry, Schedule
-from watcher.settings import PollingSettings
-from watcher.tracked import Tracked, TrackedTasks
+from watcher.core.backoff import equal_jitter, lengthened, next_interval, slight_jitter
+from watcher.core.models import ActiveWatch
+from watcher.core.settings import PollingSettings
+from watcher.polling.schedule import Entry, Schedule
+from watcher.polling.watchlist import Tracked, TrackedTasks
 
 
 @given(st.floats(0, 1e6), st.integers())

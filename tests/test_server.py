@@ -8,7 +8,7 @@ import anyio.abc
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from watcher import server
+from watcher.api import server
 
 pytestmark = pytest.mark.anyio
 

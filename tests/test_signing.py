@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import SECRET
-from watcher.signing import Signer, VerificationError, parse_secret, split_secrets, verify
+from watcher.core.signing import Signer, VerificationError, parse_secret, split_secrets, verify
 
 # The vector of an asymmetric key that the public libraries are tested with.
 PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="

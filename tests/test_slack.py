@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from slack_sdk.models.blocks import ActionsBlock, HeaderBlock, SectionBlock
 
 from tests.virtual_time import wall
-from watcher.channels import slack
-from watcher.errors import DeliveryError, DeliveryFailure
-from watcher.model import Message
-from watcher.notes import PassingNotes
-from watcher.slack import rendering
-from watcher.wording import humanised
+from watcher.channels._text import humanised
+from watcher.channels.slack import blocks as rendering
+from watcher.channels.slack import channel as slack
+from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.models import Message
+from watcher.delivery.notes import PassingNotes
 
 pytestmark = pytest.mark.anyio
 

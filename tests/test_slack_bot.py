@@ -11,10 +11,10 @@ import pytest
 
 from tests.test_dispatcher import House, house_at, running
 from tests.virtual_time import VirtualLoop, wall
-from watcher.channels import slack
-from watcher.errors import DeliveryError, DeliveryFailure
-from watcher.model import DeliveryState, Message
-from watcher.notes import PassingNotes, StoredNotes
+from watcher.channels.slack import channel as slack
+from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.models import DeliveryState, Message
+from watcher.delivery.notes import PassingNotes, StoredNotes
 
 pytestmark = pytest.mark.anyio
 

@@ -12,12 +12,12 @@ import anyio
 import pytest
 
 from tests.examples import request, step
-from watcher.errors import StoreCorruptError, StoreError, StoreUnusableError
-from watcher.model import WatchFilter
-from watcher.sql import queries
-from watcher.sql.opening import migrations, network_file_system
-from watcher.stores import sqlite
-from watcher.stores.sqlite import SqliteStore
+from watcher.core.errors import StoreCorruptError, StoreError, StoreUnusableError
+from watcher.core.models import WatchFilter
+from watcher.stores.sqlite import queries
+from watcher.stores.sqlite import store as sqlite
+from watcher.stores.sqlite.connection import migrations, network_file_system
+from watcher.stores.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio
 

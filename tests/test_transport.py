@@ -14,9 +14,9 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from watcher.exchange import ExchangeError, exchange
-from watcher.settings import ConnectionSettings
-from watcher.transport import SENT_ONCE, AiohttpTransport, create_transport
+from watcher.core.settings import ConnectionSettings
+from watcher.net.exchange import ExchangeError, exchange
+from watcher.net.transport import SENT_ONCE, AiohttpTransport, create_transport
 
 pytestmark = pytest.mark.anyio
 

@@ -10,10 +10,10 @@ import pytest
 from tests.examples import request, settled, step
 from tests.stores import opened
 from tests.virtual_time import VirtualLoop, attentive, wall
-from watcher.errors import StoreError
-from watcher.model import DeliveryState, TaskKey, WatchFilter
-from watcher.protocols import Store
-from watcher.upkeep import FULL, keep_up
+from watcher.core.errors import StoreError
+from watcher.core.models import DeliveryState, TaskKey, WatchFilter
+from watcher.core.protocols import Store
+from watcher.daemon.maintenance import FULL, keep_up
 
 pytestmark = pytest.mark.anyio
 

@@ -12,11 +12,11 @@ import pytest
 
 from tests.test_api import FakeDaemon, opened, problem
 from tests.upstream import transport
-from watcher.clock import wall_clock
-from watcher.demo.api import Asked
-from watcher.demo.upstream import FakeUpstream
-from watcher.model import WatchFilter
-from watcher.sources import mixpeek
+from watcher.core.clock import wall_clock
+from watcher.core.models import WatchFilter
+from watcher.sources.mixpeek import source as mixpeek
+from watcher.testing.mixpeek_api import Asked
+from watcher.testing.mixpeek_server import FakeUpstream
 
 pytestmark = pytest.mark.anyio
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.virtual_time import VirtualLoop
-from watcher.client import Client
-from watcher.errors import DaemonError
-from watcher.wait import Tally, Waiting, frames
+from watcher.cli.client import Client
+from watcher.cli.wait import Tally, Waiting, frames
+from watcher.core.errors import DaemonError
 
 pytestmark = pytest.mark.anyio
 

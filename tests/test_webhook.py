@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from tests.examples import SECRET
 from watcher.channels import webhook
-from watcher.model import Message, Receipt
-from watcher.notes import PassingNotes
+from watcher.core.models import Message, Receipt
+from watcher.delivery.notes import PassingNotes
 
 pytestmark = pytest.mark.anyio
 

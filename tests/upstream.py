@@ -2,8 +2,8 @@
 
 import httpx
 
-from watcher.demo.api import Asked
-from watcher.demo.upstream import FakeUpstream
+from watcher.testing.mixpeek_api import Asked
+from watcher.testing.mixpeek_server import FakeUpstream
 
 
 def transport(upstream: FakeUpstream) -> httpx.MockTransport:

@@ -25,17 +25,17 @@ from prometheus_client import CollectorRegistry
 from tests.examples import SECRET, observed
 from tests.stores import notices
 from watcher.channels import webhook
-from watcher.clock import wall_clock
-from watcher.dispatcher import Dispatcher
-from watcher.metrics import Metrics
-from watcher.model import Change, TaskKey, Watch, WatchFilter, WatchRequest, WatchState
-from watcher.notes import PassingNotes
-from watcher.payload import new_event_id, task_event
-from watcher.routing import Routing
-from watcher.settings import RouteSettings
-from watcher.stores import sqlite
-from watcher.transport import channel_transport
-from watcher.wakeup import Wakeup
+from watcher.core.clock import wall_clock
+from watcher.core.events import new_event_id, task_event
+from watcher.core.models import Change, TaskKey, Watch, WatchFilter, WatchRequest, WatchState
+from watcher.core.routing import Routing
+from watcher.core.settings import RouteSettings
+from watcher.core.wakeup import Wakeup
+from watcher.delivery.dispatcher import Dispatcher
+from watcher.delivery.notes import PassingNotes
+from watcher.net.transport import channel_transport
+from watcher.stores.sqlite import store as sqlite
+from watcher.telemetry.metrics import Metrics
 
 TASKS = 400
 TRANSITIONS = 10_000

@@ -17,8 +17,8 @@ import httpx
 from anyio.abc import Process
 
 from tests.examples import SECRET
-from watcher.demo.receiver import Receiver
-from watcher.demo.upstream import FakeUpstream
+from watcher.testing.mixpeek_server import FakeUpstream
+from watcher.testing.receiver import Receiver
 
 COMMAND = str(Path(sys.executable).with_name("watcher"))
 API_KEY = "sk_made_up"

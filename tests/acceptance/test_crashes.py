@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.crashing import SENDERS, TRANSITIONS
 from tests.examples import SECRET
-from watcher.demo.receiver import Receiver
+from watcher.testing.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -3,7 +3,7 @@
 import subprocess
 
 from tests.acceptance.daemon import COMMAND
-from watcher.demo.script import TASK_IDS, scenes
+from watcher.cli.demo.script import TASK_IDS, scenes
 
 
 def test_the_demo_shows_everything_and_ends_well() -> None:

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from tests.acceptance.daemon import PATIENCE, Daemon, Site, add, site_in
 from tests.examples import SECRET
-from watcher.demo.upstream import answers, cut_off, hangs, resets
+from watcher.testing.mixpeek_server import answers, cut_off, hangs, resets
 
 pytestmark = pytest.mark.anyio
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from tests.examples import SECRET
 from tests.virtual_time import VirtualLoop, wall
-from watcher import plugins
-from watcher.errors import DeliveryError, DeliveryFailure
-from watcher.model import Message, Receipt
-from watcher.notes import PassingNotes
-from watcher.protocols import Channel
-from watcher.settings import ConnectionSettings
+from watcher.configuration import plugins
+from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.models import Message, Receipt
+from watcher.core.protocols import Channel
+from watcher.core.settings import ConnectionSettings
+from watcher.delivery.notes import PassingNotes
 
 pytestmark = pytest.mark.anyio
 

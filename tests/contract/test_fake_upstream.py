@@ -19,7 +19,7 @@ from mixpeek.api.bucket_uploads_api import BucketUploadsApi
 from mixpeek.api.tasks_api import TasksApi
 from mixpeek.exceptions import ApiException
 
-from watcher.demo.upstream import FakeUpstream
+from watcher.testing.mixpeek_server import FakeUpstream
 
 pytestmark = pytest.mark.anyio
 

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from watcher import plugins
-from watcher.clock import wall_clock
-from watcher.demo.upstream import FakeUpstream, answers, cut_off, failure, hangs, resets
-from watcher.errors import SourceError, SourceFailure
-from watcher.metrics import Metrics
-from watcher.model import Answer, Missing, Observation, Unlisted
-from watcher.protocols import Source
-from watcher.transport import create_transport
+from watcher.configuration import plugins
+from watcher.core.clock import wall_clock
+from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.models import Answer, Missing, Observation, Unlisted
+from watcher.core.protocols import Source
+from watcher.net.transport import create_transport
+from watcher.telemetry.metrics import Metrics
+from watcher.testing.mixpeek_server import FakeUpstream, answers, cut_off, failure, hangs, resets
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.examples import KEY, event, request, settled, step
-from watcher import plugins
-from watcher.model import (
+from watcher.configuration import plugins
+from watcher.core.models import (
     Attempt,
     Change,
     DeliveryState,
@@ -27,7 +27,7 @@ from watcher.model import (
     WatchFilter,
     WatchState,
 )
-from watcher.protocols import Store
+from watcher.core.protocols import Store
 
 pytestmark = pytest.mark.anyio
 

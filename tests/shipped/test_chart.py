@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from tests.shipped.tools import ROOT, TOOLS, run, tool
-from watcher import __version__, configuration
+from watcher import __version__
+from watcher.configuration import loader as configuration
 
 CHART = ROOT / "charts/watcher"
 VARIANTS = sorted((CHART / "ci").glob("*-values.yaml"))

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from tests.shipped.tools import ROOT, run, tool
-from watcher import __version__, configuration
+from watcher import __version__
+from watcher.configuration import loader as configuration
 
 EXAMPLES = ROOT / "config/examples"
 KUBERNETES = sorted(EXAMPLES.glob("kubernetes-*.yaml"))

@@ -18,13 +18,8 @@ import anyio.to_thread
 import httpx
 from pydantic import Field, SecretStr, model_validator
 
-from watcher.clock import Clock
-from watcher.digests import DIGEST_MOST, FOR_PEOPLE, storm
-from watcher.errors import DeliveryError, DeliveryFailure
-from watcher.model import Message, Receipt
-from watcher.protocols import Notes
-from watcher.settings import ChannelSettings, is_loopback
-from watcher.wording import (
+from watcher.channels._digest import DIGEST_MOST, FOR_PEOPLE, storm
+from watcher.channels._text import (
     by_kind,
     counted,
     cut,
@@ -36,6 +31,11 @@ from watcher.wording import (
     text_of,
     told_of,
 )
+from watcher.core.clock import Clock
+from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.models import Message, Receipt
+from watcher.core.protocols import Notes
+from watcher.core.settings import ChannelSettings, is_loopback
 
 DEFAULT_EVENTS = FOR_PEOPLE
 

@@ -7,12 +7,12 @@ import httpx
 from pydantic import AfterValidator, Field, SecretStr
 
 from watcher import __version__
-from watcher.clock import Clock
-from watcher.model import Message, Receipt
-from watcher.protocols import Notes
-from watcher.replies import post, require_success
-from watcher.settings import ChannelSettings, ConnectionSettings, SecretUrl
-from watcher.signing import Signer, parse_secret
+from watcher.channels._http import post, require_success
+from watcher.core.clock import Clock
+from watcher.core.models import Message, Receipt
+from watcher.core.protocols import Notes
+from watcher.core.settings import ChannelSettings, ConnectionSettings, SecretUrl
+from watcher.core.signing import Signer, parse_secret
 
 DEFAULT_EVENTS = ("*",)
 

@@ -1,0 +1,107 @@
+"""Who may use the HTTP API, and with how large a body: pure ASGI, before any route is looked at."""
+
+import hmac
+from collections.abc import Callable, Sequence
+
+from pydantic import SecretStr
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from watcher.api.problems import Problem, response
+from watcher.core.settings import is_loopback
+
+BODY_LIMIT = 1024 * 1024
+"""Bytes of a request's body."""
+HEADER_LIMIT = 16 * 1024
+"""Bytes of a request's headers."""
+
+_SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+_OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
+
+
+class Guard:
+    """Asks for the token where one is set. Where none is, the API is for this machine alone: a `Host` that is not
+    loopback is what a browser sends for a page that was rebound to us (DNS rebinding), and is refused.
+    """
+
+    def __init__(self, app: ASGIApp, token: Callable[[], SecretStr | None]) -> None:
+        self._app = app
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        problem = _oversized(scope["headers"]) or self._refusal(scope["path"], headers)
+        if problem is not None:
+            await response(problem)(scope, receive, _hardened(send))
+        else:
+            await self._app(scope, _limited(receive), _hardened(send))
+
+    def _refusal(self, path: str, headers: dict[bytes, str]) -> Problem | None:
+        token = self._token()
+        if token is not None:
+            if path in _OPEN or _bears(headers.get(b"authorization", ""), token.get_secret_value()):
+                return None
+            return Problem(
+                401, "send the API token as `Authorization: Bearer …`", headers={"www-authenticate": "Bearer"}
+            )
+        if not _is_here(headers.get(b"host", "")):
+            return Problem(403, "without a token the API answers to localhost alone; set server.api_token")
+        origin = headers.get(b"origin")
+        if origin is not None and not _is_here(origin.partition("://")[2]):
+            return Problem(403, "without a token the API answers no page of another origin")
+        return None
+
+
+def _hardened(send: Send) -> Send:
+    """Add to each answer what keeps a browser from making more of it than it is."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            named = {name for name, _ in message["headers"]}
+            added = [(name, value) for name, value in _SECURITY_HEADERS if name not in named]
+            message = {**message, "headers": [*message["headers"], *added]}
+        await send(message)
+
+    return send_with_headers
+
+
+def _is_here(authority: str) -> bool:
+    """Return whether a host, with or without a port, is this machine itself."""
+    return is_loopback(authority[1:].partition("]")[0] if authority.startswith("[") else authority.partition(":")[0])
+
+
+def _bears(header: str, token: str) -> bool:
+    scheme, _, given = header.partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+
+
+def _oversized(headers: Sequence[tuple[bytes, bytes]]) -> Problem | None:
+    # As they came: a name may stand there a thousand times.
+    if sum(len(name) + len(value) for name, value in headers) > HEADER_LIMIT:
+        return Problem(431, f"headers have at most {HEADER_LIMIT} bytes")
+    length = dict(headers).get(b"content-length", b"0")
+    if length.isdigit() and int(length) > BODY_LIMIT:
+        return Problem(413, f"a body has at most {BODY_LIMIT} bytes")
+    return None
+
+
+def _limited(receive: Receive) -> Receive:
+    """Count what comes without a length, too."""
+    received = 0
+
+    async def receive_some() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > BODY_LIMIT:
+            raise Problem(413, f"a body has at most {BODY_LIMIT} bytes")
+        return message
+
+    return receive_some

@@ -1,0 +1,109 @@
+"""Errors of the HTTP API as `application/problem+json` (RFC 9457)."""
+
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from watcher.core.errors import StoreError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with a request: of which entry (None: of the request itself), and which field."""
+
+    index: int | None
+    field: str
+    message: str
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = Field(default_factory=list)
+
+
+class Problem(Exception):  # noqa: N818  # RFC 9457's own word
+    """A request that is refused, with the HTTP status and what is wrong in words."""
+
+    def __init__(
+        self, status: int, detail: str, *, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+
+
+def response(problem: Problem) -> JSONResponse:
+    """Return `problem` as an HTTP response."""
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    if problem.errors:
+        content["errors"] = [error.model_dump() for error in problem.errors]
+    return JSONResponse(content, status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of these problem statuses."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def install(api: FastAPI) -> None:
+    """Make every error of `api` a problem."""
+
+    @api.exception_handler(Problem)
+    async def refused(_: Request, problem: Problem) -> JSONResponse:
+        return response(problem)
+
+    @api.exception_handler(HTTPException)
+    async def unrouted(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = {"allow": ", ".join(_allowed(api, request.url.path))}
+        return response(Problem(error.status_code, str(error.detail), headers=headers))
+
+    @api.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [field_error(one["loc"][1:], one["msg"]) for one in error.errors()]
+        return response(Problem(422, "; ".join(f"{one.field}: {one.message}" for one in errors), errors=errors))
+
+    @api.exception_handler(StoreError)
+    async def unstored(_: Request, error: StoreError) -> JSONResponse:
+        return response(Problem(503, str(error), headers={"retry-after": "5"}))
+
+    @api.exception_handler(Exception)
+    async def unexpected(_: Request, __: Exception) -> JSONResponse:
+        return response(Problem(500, "an unexpected error; the daemon's log tells more"))
+
+
+def _allowed(api: FastAPI, path: str) -> list[str]:
+    """Return every method that `path` takes; the router knows those of its first route alone."""
+    for template, operations in api.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\\\{[^}]+\}", "[^/]+", re.escape(template)), path):
+            return [method.upper() for method in operations]
+    return []
+
+
+def field_error(place: Sequence[str | int], message: str) -> FieldError:
+    """Return what is wrong at `place`, whose first item is the entry's position where the body is a list."""
+    index = next((part for part in place if isinstance(part, int)), None)
+    names = [str(part) for part in place if not isinstance(part, int)]
+    return FieldError(index=index, field=".".join(names), message=message.removeprefix("Value error, "))

@@ -1,0 +1,104 @@
+"""Confirming any number of uploads, a hundred a request, none of them twice.
+
+Before a request goes out, its uploads are noted; after it, the task it started is stored with them. What was noted and
+never stored was interrupted in between, and nobody can tell whether upstream took it: such uploads are `doubtful`, and
+are sent again only where somebody says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from watcher.core.clock import Clock
+from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.models import Added, TaskKey, UploadBucket, WatchRequest
+from watcher.core.protocols import Calls, Store
+
+AT_ONCE = 100
+"""Uploads a request."""
+
+_NOT_TAKEN = frozenset(
+    {
+        SourceFailure.CONNECT,
+        SourceFailure.REDIRECT,
+        SourceFailure.UNAUTHORIZED,
+        SourceFailure.FORBIDDEN,
+        SourceFailure.NOT_FOUND,
+        SourceFailure.REFUSED,
+        SourceFailure.RATE_LIMITED,
+    }
+)
+"""Failures that prove that upstream did not do it."""
+
+
+class UploadState(StrEnum):
+    """What became of one upload."""
+
+    CONFIRMED = "confirmed"
+    ALREADY = "already"
+    DOUBTFUL = "doubtful"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadResult:
+    """One upload, and the task that confirmed it."""
+
+    upload_id: str
+    state: UploadState
+    task_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """What became of a request; `added` are the watches of the tasks it started."""
+
+    results: Sequence[UploadResult]
+    added: Sequence[Added]
+
+
+class ConfirmationError(SourceError):
+    """A request failed on the way; `done` is what had been confirmed by then, and need not be sent again."""
+
+    def __init__(self, error: SourceError, done: Confirmed) -> None:
+        super().__init__(error.reason, str(error), retry_after=error.retry_after)
+        self.done = done
+
+
+async def confirm(
+    calls: Calls,
+    store: Store,
+    bucket: UploadBucket,
+    confirmations: Sequence[Mapping[str, object]],
+    *,
+    namespace: str | None,
+    resend_doubtful: bool,
+    wall: Clock,
+) -> Confirmed:
+    """Confirm uploads, each a mapping with an `upload_id`, and watch the tasks that this starts.
+
+    Raises `ConfirmationError` where upstream failed on the way, and `StoreError`.
+    """
+    results: list[UploadResult] = []
+    added: list[Added] = []
+    for start in range(0, len(confirmations), AT_ONCE):
+        part = {str(one["upload_id"]): one for one in confirmations[start : start + AT_ONCE]}
+        known = await store.claim_uploads(bucket, list(part), wall())
+        fresh = [one for one in part if one not in known or (resend_doubtful and known[one] is None)]
+        results += [_known(one, known[one]) for one in part if one not in fresh]
+        if not fresh:
+            continue
+        try:
+            task_id = await calls.confirm_uploads(bucket.bucket, [part[one] for one in fresh], namespace)
+        except SourceError as error:
+            if error.reason in _NOT_TAKEN:
+                await store.release_uploads(bucket, [one for one in fresh if one not in known])
+            raise ConfirmationError(error, Confirmed(results=results, added=added)) from None
+        request = WatchRequest(key=TaskKey(bucket.source, task_id), namespace=namespace)
+        added.append(await store.confirm_uploads(bucket, fresh, request, wall()))
+        results += [UploadResult(upload_id=one, state=UploadState.CONFIRMED, task_id=task_id) for one in fresh]
+    return Confirmed(results=results, added=added)
+
+
+def _known(upload_id: str, task_id: str | None) -> UploadResult:
+    state = UploadState.DOUBTFUL if task_id is None else UploadState.ALREADY
+    return UploadResult(upload_id=upload_id, state=state, task_id=task_id)

@@ -1,0 +1,100 @@
+"""What the commands try for real: a source's key, a channel's receiver, the health of a daemon beside them."""
+
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import anyio
+import httpx
+from prometheus_client import CollectorRegistry
+
+from watcher import __version__
+from watcher.configuration import plugins
+from watcher.core.clock import wall_clock
+from watcher.core.errors import ConfigurationError, DeliveryError, SourceError, SourceFailure
+from watcher.core.events import new_event_id, notice_event
+from watcher.core.models import Message, Missing
+from watcher.core.settings import ChannelSettings, Settings, SourceSettings, local_url
+from watcher.delivery.notes import PassingNotes
+from watcher.net.transport import channel_transport, create_transport
+from watcher.telemetry.metrics import Metrics
+
+_HEALTH_DEADLINE = 4.0
+
+_BACKEND = {"use_uvloop": os.name != "nt"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What came of one try."""
+
+    name: str
+    good: bool
+    text: str
+
+
+def check_sources(sources: Sequence[SourceSettings]) -> list[Verdict]:
+    """Ask each source for a task that cannot exist: that it does not know it is good, 401 is a bad key."""
+    return [anyio.run(_check_source, source, backend_options=_BACKEND) for source in sources]
+
+
+def test_channels(channels: Sequence[ChannelSettings]) -> list[Verdict]:
+    """Send one marked message to each channel."""
+    return [anyio.run(_test_channel, channel, backend_options=_BACKEND) for channel in channels]
+
+
+def health_url(settings: Settings) -> str:
+    """Return where a daemon with these settings answers probes. Raises `ConfigurationError` where nobody can tell."""
+    listener = settings.telemetry or settings.server
+    if listener.port == 0:
+        raise ConfigurationError(["the port is 0, so any free one was taken: name the daemon with --url"])
+    return local_url(listener.host, listener.port)
+
+
+def check_health(url: str) -> Verdict:
+    """Ask the daemon at `url` whether it is alive."""
+    try:
+        # A proxy of the environment has nothing to do with a daemon beside us.
+        answer = httpx.get(f"{url}/healthz", timeout=_HEALTH_DEADLINE, trust_env=False)
+        text = str(answer.json()["status"])
+    except httpx.HTTPError:
+        return Verdict(name=url, good=False, text="no watcher answers there")
+    except (httpx.InvalidURL, ValueError, KeyError, TypeError):
+        return Verdict(name=url, good=False, text="what answers there is no watcher")
+    return Verdict(name=url, good=answer.is_success, text=text)
+
+
+async def _check_source(settings: SourceSettings) -> Verdict:
+    metrics = Metrics(CollectorRegistry(), __version__).source(settings.name)
+    # One request needs no budget, and a person waits for it.
+    alone = settings.model_copy(update={"requests_per_minute": None})
+    async with create_transport(connections=1, reached=settings) as transport:
+        create = plugins.load("sources", settings.type).create
+        source = create(alone, transport=transport, metrics=metrics, wall=wall_clock)
+        try:
+            await source.single.admit()
+            async with aclosing(source.single.fetch([f"watcher-check-{secrets.token_hex(8)}"])) as parts:
+                answers = [answer async for part in parts for answer in part]
+        except SourceError as error:
+            hint = ": check the key" if error.reason is SourceFailure.UNAUTHORIZED else ""
+            return Verdict(name=settings.name, good=False, text=f"{error}{hint}")
+    known = not isinstance(answers[0], Missing)
+    text = "it knows a task that cannot exist" if known else "it answers, and takes the key"
+    return Verdict(name=settings.name, good=not known, text=text)
+
+
+async def _test_channel(settings: ChannelSettings) -> Verdict:
+    told = {"channel": settings.name, "reason": "a test, sent by `watcher channels test`"}
+    event = notice_event(
+        "watcher.test", at=wall_clock(), event_id=new_event_id(), data=told, order_key="test", channels=()
+    )
+    async with channel_transport(settings) as transport:
+        create = plugins.load("channels", settings.type).create
+        channel = create(settings, transport=transport, notes=PassingNotes(), wall=wall_clock)
+        try:
+            receipt = await channel.send(Message(event_id=event.event_id, type=event.type, body=event.body))
+        except DeliveryError as error:
+            return Verdict(name=settings.name, good=False, text=str(error))
+    return Verdict(name=settings.name, good=True, text=f"HTTP {receipt.status}")

@@ -1,0 +1,75 @@
+"""How the demo looks: a line for each transition and each delivery as it happens, and a summary."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from watcher.cli.terminal import style_of
+from watcher.testing.receiver import Received
+
+
+class View:
+    """Prints to `console`; colours are rich's affair, which leaves them out where there is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def opening(self, tasks: int, api: str) -> None:
+        """Say what is to be seen."""
+        self._console.print(
+            Text.assemble(
+                ("watcher demo", "bold"),
+                f"  {tasks} made-up tasks, about twenty seconds. The daemon polls a made-up upstream and\n",
+                f"sends signed webhooks to a receiver, all on loopback; its API is at {api}.\n",
+            )
+        )
+
+    def transition(self, seconds: float, told: Mapping[str, Any]) -> None:
+        """Show a status change that was stored."""
+        before, now = told["previous_status"] or "·", told["status"]
+        self._line(
+            seconds, "changed", "cyan", Text.assemble(f"{told['task_id']:<20} {before} → ", (now, style_of(now)))
+        )
+
+    def delivery(self, seconds: float, received: Received) -> None:
+        """Show a webhook that came."""
+        verdict = ("signature verified", "green") if received.verified else ("WRONG SIGNATURE", "bold red")
+        data = received.event["data"]
+        text = Text.assemble(f"{data['task_id']:<20} {received.event['type']}  ", verdict)
+        self._line(seconds, "webhook", "blue", text)
+
+    def slack(self, message: Mapping[str, Any]) -> None:
+        """Show a Slack message about as Slack would."""
+        lines = [line for block in message["blocks"] for line in _block_lines(block)]
+        body = Text("\n".join(html.unescape(line).replace("*", "") for line in lines))
+        self._console.print(Panel(body, title="Slack", title_align="left", border_style="magenta", width=96))
+
+    def summary(self, rows: Sequence[tuple[str, str]], statuses: Mapping[str, int]) -> None:
+        """Show what came of it."""
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column()
+        for name, value in rows:
+            table.add_row(name, value)
+        parts = [(f"{count} {status}  ", style_of(status)) for status, count in sorted(statuses.items())]
+        table.add_row("ended as", Text.assemble(*parts))
+        self._console.print()
+        self._console.print(table)
+
+    def _line(self, seconds: float, what: str, colour: str, text: Text) -> None:
+        self._console.print(
+            Text.assemble((f"{seconds:5.1f} s  ", "dim"), (f"{what:<8} ", colour), text), soft_wrap=True
+        )
+
+
+def _block_lines(block: Mapping[str, Any]) -> list[str]:
+    if block["type"] == "actions":
+        return ["  ".join(f"[ {button['text']['text']} ]" for button in block["elements"])]
+    if "fields" in block:
+        return ["  |  ".join(field["text"].replace("\n", ": ") for field in block["fields"])]
+    return [str(block["text"]["text"]).replace("```", "")]

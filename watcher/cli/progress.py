@@ -1,0 +1,50 @@
+"""How a wait shows its progress: a bar on a terminal, a line for each change elsewhere."""
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from watcher.cli.terminal import plain
+from watcher.core.models import TERMINAL_STATUSES
+
+
+class Progress:
+    """Shows how many of `total` tasks are finished, on standard error."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._finished = 0
+        self._on_terminal = sys.stderr.isatty()
+
+    def __enter__(self) -> Self:
+        if self._on_terminal:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._row = self._bar.add_task("waiting", total=self._total)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._on_terminal:
+            self._bar.stop()
+
+    def told(self, task_id: str, status: str | None) -> None:
+        """Show that `task_id` now has `status`."""
+        text = f"{plain(task_id)} {plain(status or 'not seen yet')}"
+        self._finished += status in TERMINAL_STATUSES or status == "LOST"
+        if self._on_terminal:
+            self._bar.update(self._row, completed=self._finished, description=text)
+        else:
+            print(text, file=sys.stderr, flush=True)

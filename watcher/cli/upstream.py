@@ -1,0 +1,189 @@
+"""The verbs for the upstream's own calls, made by a running daemon."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from watcher.cli.options import ask_first, client_at, json_option, url_option, yes_option
+
+_TASK_COLUMNS = ("task_id", "status", "task_type", "error")
+_BATCH_COLUMNS = ("batch_id", "status", "done", "task_id", "error")
+
+upstream_option = click.option("--source", default="mixpeek", show_default=True, help="The source whose API is called.")
+namespace_option = click.option("--namespace", help="Sent as X-Namespace; default the source's own.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="The most to list; 0 lists all."
+)
+
+
+@click.command()
+@click.option("--status", metavar="S", help="Only those in this status.")
+@click.option("--type", "task_type", metavar="T", help="Only those of this type.")
+@click.option(
+    "--filters", metavar="JSON", help='Such as \'{"additional_data.bucket_id": "bkt_1"}\'; AND, OR and NOT nest.'
+)
+@click.option("--search", metavar="TEXT", help="Only those with this text in ID, type or status.")
+@click.option("--sort", metavar="FIELD[:desc]", help="In this order.")
+@limit_option
+@upstream_option
+@url_option
+@json_option
+def tasks(
+    status: str | None,
+    task_type: str | None,
+    filters: str | None,
+    search: str | None,
+    sort: str | None,
+    limit: int | None,
+    source: str,
+    url: str,
+    as_json: bool,
+) -> None:
+    """List upstream's tasks, watched or not."""
+    from watcher.cli.terminal import print_json, print_table
+
+    field, _, direction = (sort or "").partition(":")
+    wanted = {
+        "status": status,
+        "task_type": task_type,
+        "filters": None if filters is None else _json_object("--filters", filters),
+        "search": search,
+        "sort": {"field": field, "direction": direction or "asc"} if sort else None,
+    }
+    items = list(client_at(url).upstream_tasks(source, _present(wanted), limit or None))
+    if as_json:
+        print_json(items)
+    else:
+        print_table(
+            _TASK_COLUMNS, [{**item, "error": item.get("error_message") or item.get("error")} for item in items]
+        )
+
+
+@click.command()
+@click.argument("bucket")
+@click.option("--status", metavar="S", help="Only those in this status.")
+@namespace_option
+@limit_option
+@upstream_option
+@url_option
+@json_option
+def batches(
+    bucket: str, status: str | None, namespace: str | None, limit: int | None, source: str, url: str, as_json: bool
+) -> None:
+    """List a bucket's batches."""
+    from watcher.cli.terminal import print_json, print_table
+
+    items = list(client_at(url).batches(source, bucket, _present({"status": status}), namespace, limit or None))
+    if as_json:
+        print_json(items)
+        return
+    rows = [{**item, "done": _share(item.get("progress")), "error": item.get("failure_reason")} for item in items]
+    print_table(_BATCH_COLUMNS, rows)
+
+
+@click.command("cancel-batch")
+@click.argument("bucket")
+@click.argument("batch")
+@click.option("--reason", metavar="TEXT", help="Handed on to upstream.")
+@namespace_option
+@yes_option
+@upstream_option
+@url_option
+@json_option
+def cancel_batch(
+    bucket: str, batch: str, reason: str | None, namespace: str | None, yes: bool, source: str, url: str, as_json: bool
+) -> None:
+    """Cancel a batch; its end is then told like any other."""
+    from watcher.cli.terminal import cancellation, plain, print_json
+
+    ask_first(f"Cancel batch {batch} of bucket {bucket}?", yes)
+    answer = client_at(url).cancel_batch(source, bucket, batch, reason, namespace)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{plain(answer.get('task_id'))} {plain(answer.get('status'))}: {cancellation(answer)}")
+
+
+@click.command()
+@click.argument("task_id", metavar="ID")
+@yes_option
+@upstream_option
+@url_option
+@json_option
+def kill(task_id: str, yes: bool, source: str, url: str, as_json: bool) -> None:
+    """Kill a task; its end is then told like any other."""
+    from watcher.cli.terminal import plain, print_json
+
+    ask_first(f"Kill task {task_id}?", yes)
+    answer = client_at(url).kill(source, task_id)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(plain(answer.get("message") or f"{task_id} killed"))
+
+
+@click.command("confirm-uploads")
+@click.argument("bucket")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--resend-doubtful", is_flag=True, help="Send those again that may or may not have been confirmed.")
+@namespace_option
+@upstream_option
+@url_option
+@json_option
+def confirm_uploads(
+    bucket: str, file: Path, resend_doubtful: bool, namespace: str | None, source: str, url: str, as_json: bool
+) -> None:
+    """Confirm the uploads of a JSON or CSV file of upload_id, etag, file_size_bytes; run again after an interruption.
+
+    Exit 1 where it cannot be told whether some were confirmed.
+    """
+    from watcher.cli.terminal import Counting, print_json
+    from watcher.cli.upload_files import read
+
+    confirmations = read(file)
+    items: list[dict[str, Any]] = []
+    parts = client_at(url).confirm_uploads(
+        source, bucket, confirmations, namespace=namespace, resend_doubtful=resend_doubtful
+    )
+    with Counting(len(confirmations), "uploads") as counting:
+        for part in parts:
+            items += part
+            counting.reached(len(items))
+    if as_json:
+        print_json(items)
+    states = [item["state"] for item in items]
+    if not as_json:
+        started = len({item["task_id"] for item in items if item["state"] == "confirmed"})
+        already = states.count("already")
+        click.echo(f"{states.count('confirmed')} confirmed by {started} tasks, {already} confirmed before")
+    if doubtful := states.count("doubtful"):
+        text = f"{doubtful} were interrupted and may be confirmed or not; --resend-doubtful sends them again"
+        click.echo(f"watcher: {text}", err=True)
+        sys.exit(1)
+
+
+VERBS = (tasks, batches, cancel_batch, kill, confirm_uploads)
+
+
+def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _json_object(option: str, text: str) -> dict[str, Any]:
+    import json
+
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"{option} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise click.UsageError(f"{option} is not a JSON object")
+    return value
+
+
+def _share(progress: Any) -> str | None:
+    percent = progress.get("percent") if isinstance(progress, Mapping) else None
+    return f"{percent:.0f} %" if isinstance(percent, int | float) else None

@@ -1,0 +1,143 @@
+"""`watcher wait`: until every task is finished, across restarts of the daemon.
+
+The event stream is opened before the tasks are added, and again after every break, so that no end falls in between: one
+that came before is in the answer to adding, one that comes after is in the stream.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+import anyio
+import httpx
+
+from watcher.cli.client import ADD_LIMIT, headers, refusal, unreachable
+from watcher.core.errors import DaemonError
+from watcher.core.models import TERMINAL_STATUSES
+
+_SILENCE = 45.0  # three times the daemon's keep-alive
+_RECONNECT = 0.5
+
+FAILED, PARTIAL, TIMED_OUT, DONE = 1, 3, 124, 0
+_BAD = frozenset({"FAILED", "CANCELED", "LOST"})
+
+
+class Tally:
+    """What is known of the tasks waited for. `statuses` are by task ID, None before it is known."""
+
+    def __init__(self, task_ids: Sequence[str]) -> None:
+        self.statuses: dict[str, str | None] = dict.fromkeys(task_ids)
+        self._finished: set[str] = set()
+
+    def seen(self, task_id: str, status: str | None, *, lost: bool) -> bool:
+        """Note a task's status; returns whether that is news."""
+        if task_id not in self.statuses or task_id in self._finished:
+            return False
+        shown = "LOST" if lost else status
+        news = self.statuses[task_id] != shown
+        self.statuses[task_id] = shown
+        if lost or status in TERMINAL_STATUSES:
+            self._finished.add(task_id)
+        return news
+
+    @property
+    def waiting(self) -> list[str]:
+        """Return the tasks that are not finished."""
+        return [task_id for task_id in self.statuses if task_id not in self._finished]
+
+    def exit_code(self) -> int:
+        """Return the exit code, worst first."""
+        found = set(self.statuses.values())
+        if found & _BAD:
+            return FAILED
+        if self.waiting:
+            return TIMED_OUT
+        return PARTIAL if "COMPLETED_WITH_ERRORS" in found else DONE
+
+
+class Waiting:
+    """One wait. `told` is called with each task's ID and new status."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        token: str | None,
+        entries: Sequence[Mapping[str, Any]],
+        told: Callable[[str, str | None], None],
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.tally = Tally([entry["task_id"] for entry in entries])
+        self._url = url
+        self._entries = entries
+        self._told = told
+        self._last_event_id: str | None = None
+        self._met = False
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers=headers(token),
+            timeout=httpx.Timeout(10, read=_SILENCE),
+            trust_env=False,
+            transport=transport,
+        )
+
+    async def run(self, limit: float | None) -> None:
+        """Wait until all are finished or `limit` seconds passed.
+
+        Raises `DaemonError` where no daemon answers at first, or one refuses.
+        """
+        with anyio.move_on_after(limit):
+            async with self._http:
+                while self.tally.waiting:
+                    try:
+                        await self._follow()
+                    except httpx.TransportError:
+                        if not self._met:
+                            raise unreachable(self._url) from None
+                    except DaemonError as error:
+                        if not self._met or error.status != 503:
+                            raise
+                    if self.tally.waiting:
+                        await anyio.sleep(_RECONNECT)
+
+    async def _follow(self) -> None:
+        resume = {"last-event-id": self._last_event_id} if self._last_event_id else {}
+        async with self._http.stream("GET", "/v1/events", headers=resume) as stream:
+            if stream.status_code != 200:
+                await stream.aread()
+                raise refusal(stream)
+            await self._add()
+            self._met = True
+            if not self.tally.waiting:
+                return
+            async for number, event in frames(stream.aiter_lines()):
+                self._last_event_id = number
+                told = event["data"]
+                if "task_id" in told:
+                    self._note(told["task_id"], told["status"], lost=event["type"] == "task.lost")
+                if not self.tally.waiting:
+                    return
+
+    async def _add(self) -> None:
+        for start in range(0, len(self._entries), ADD_LIMIT):
+            response = await self._http.post("/v1/watches", json=list(self._entries[start : start + ADD_LIMIT]))
+            if not response.is_success:
+                raise refusal(response)
+            for watch in response.json()["items"]:
+                self._note(watch["task_id"], watch["status"], lost=watch["lost_at"] is not None)
+
+    def _note(self, task_id: str, status: str | None, *, lost: bool) -> None:
+        if self.tally.seen(task_id, status, lost=lost):
+            self._told(task_id, self.tally.statuses[task_id])
+
+
+async def frames(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Yield the id and the decoded data of each Server-Sent Event."""
+    fields: dict[str, str] = {}
+    async for line in lines:
+        if not line and "data" in fields:
+            yield fields.get("id", ""), json.loads(fields["data"])
+            fields = {}
+        elif not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            fields[name] = fields[name] + value if name == "data" and name in fields else value

@@ -1,0 +1,32 @@
+"""What channels remember: one channel's part of the store, or a process's memory where there is no store."""
+
+from watcher.core.clock import Clock
+from watcher.core.protocols import Store
+
+
+class StoredNotes:
+    """Implements `watcher.protocols.Notes`."""
+
+    def __init__(self, store: Store, channel: str, wall: Clock) -> None:
+        self._store = store
+        self._channel = channel
+        self._wall = wall
+
+    async def read(self, name: str) -> bytes | None:
+        return await self._store.note(self._channel, name)
+
+    async def write(self, name: str, value: bytes) -> None:
+        await self._store.keep_note(self._channel, name, value, self._wall())
+
+
+class PassingNotes:
+    """Implements `watcher.protocols.Notes`, for as long as it is there."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, bytes] = {}
+
+    async def read(self, name: str) -> bytes | None:
+        return self._notes.get(name)
+
+    async def write(self, name: str, value: bytes) -> None:
+        self._notes[name] = value

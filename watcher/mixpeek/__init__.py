@@ -1,1 +1,0 @@
-"""The Mixpeek API: one connection with a budget for each route, and what its answers mean."""

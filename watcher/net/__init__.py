@@ -1,0 +1,1 @@
+"""Outgoing HTTP: one exchange that always ends."""

@@ -1,0 +1,51 @@
+"""(what is known of a task, an answer about it) -> what follows. Pure: nothing is stored or told here."""
+
+from enum import Enum
+from typing import Protocol
+
+from watcher.core.models import TERMINAL_STATUSES, Missing, Observation
+
+
+class Known(Protocol):
+    """What is known of a task so far. `missing_since` is in Unix seconds."""
+
+    status: str | None
+    missing_since: float | None
+    lost: bool
+
+
+class Step(Enum):
+    """What an answer means."""
+
+    UNCHANGED = "unchanged"
+    TRANSITION = "transition"
+    FOUND = "found"  # known again with the status it had, before it was given up for lost
+    MISSING = "missing"  # not known, for the first time
+    STILL_MISSING = "still missing"
+    LOST = "lost"  # not known for too long
+
+
+def step(known: Known, answer: Observation | Missing, *, now: float, lost_after: float) -> Step:
+    """Return what `answer`, received at `now`, means for a task that is `known` so far.
+
+    A task that comes back after it was told lost is a transition even with the status it had: whoever heard that it was
+    lost has to hear that it is not.
+    """
+    if known.status in TERMINAL_STATUSES:
+        return Step.UNCHANGED
+    if isinstance(answer, Missing):
+        return _absence(known, now, lost_after)
+    if answer.status != known.status or known.lost:
+        return Step.TRANSITION
+    return Step.UNCHANGED if known.missing_since is None else Step.FOUND
+
+
+def _absence(known: Known, now: float, lost_after: float) -> Step:
+    if known.lost:
+        return Step.STILL_MISSING
+    if known.missing_since is None:
+        return Step.MISSING
+    # A clock set back would otherwise keep a task from ever being told lost; it starts anew then.
+    if now < known.missing_since:
+        return Step.MISSING
+    return Step.LOST if now - known.missing_since > lost_after else Step.STILL_MISSING

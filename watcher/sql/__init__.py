@@ -1,1 +1,0 @@
-"""What a store over SQL needs besides its own module: the schema, the queries, opening, and group commit."""
