@@ -22,8 +22,8 @@ from random import Random
 import anyio
 from prometheus_client import CollectorRegistry
 
-from tests.examples import SECRET, observed
-from tests.stores import notices
+from tests.support.records import SECRET, observed
+from tests.support.stores import notices
 from watcher.channels import webhook
 from watcher.core.clock import wall_clock
 from watcher.core.events import new_event_id, task_event

@@ -16,7 +16,7 @@ import anyio
 import httpx
 from anyio.abc import Process
 
-from tests.examples import SECRET
+from tests.support.records import SECRET
 from watcher.testing.mixpeek_server import FakeUpstream
 from watcher.testing.receiver import Receiver
 

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from tests.acceptance.crashing import SENDERS, TRANSITIONS
-from tests.examples import SECRET
+from tests.support.records import SECRET
 from watcher.testing.receiver import Receiver
 
 pytestmark = pytest.mark.anyio

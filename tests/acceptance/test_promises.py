@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.acceptance.daemon import PATIENCE, Daemon, Site, add, site_in
-from tests.examples import SECRET
+from tests.support.records import SECRET
 from watcher.testing.mixpeek_server import answers, cut_off, hangs, resets
 
 pytestmark = pytest.mark.anyio

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.examples import SECRET
-from tests.virtual_time import VirtualLoop, wall
+from tests.support.records import SECRET
+from tests.support.virtual_time import VirtualLoop, wall
 from watcher.configuration import plugins
 from watcher.core.errors import DeliveryError, DeliveryFailure
 from watcher.core.models import Message, Receipt

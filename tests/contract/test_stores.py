@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.examples import KEY, event, request, settled, step
+from tests.support.records import KEY, event, request, settled, step
 from watcher.configuration import plugins
 from watcher.core.models import (
     Attempt,

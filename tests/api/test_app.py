@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from tests.examples import KEY, SECRET, event, settled, step
+from tests.support.records import KEY, SECRET, event, settled, step
 from watcher.api import server
 from watcher.api.app import create_api, create_telemetry
 from watcher.configuration import loader as configuration

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.examples import request, step
+from tests.support.records import request, step
 from watcher.core.errors import StoreCorruptError, StoreError, StoreUnusableError
 from watcher.core.models import WatchFilter
 from watcher.stores.sqlite import queries
@@ -74,7 +74,7 @@ async def test_a_second_opening_is_refused_while_the_first_is_open(url: str) -> 
 
 _CHILD = """
 import os, signal, sys, anyio
-from tests.examples import request
+from tests.support.records import request
 from watcher.stores import sqlite
 
 async def main():

@@ -7,9 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.examples import request, settled, step
-from tests.stores import opened
-from tests.virtual_time import VirtualLoop, attentive, wall
+from tests.support.records import request, settled, step
+from tests.support.stores import opened
+from tests.support.virtual_time import VirtualLoop, attentive, wall
 from watcher.core.errors import StoreError
 from watcher.core.models import DeliveryState, TaskKey, WatchFilter
 from watcher.core.protocols import Store

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from tests.virtual_time import outside, wall
+from tests.support.virtual_time import outside, wall
 from watcher.core.errors import StoreError
 from watcher.core.events import new_event_id, notice_event
 from watcher.core.models import Event

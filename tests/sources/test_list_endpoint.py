@@ -11,10 +11,10 @@ import anyio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.examples import request
-from tests.stores import notices, opened
-from tests.upstream import transport
-from tests.virtual_time import VirtualLoop, attentive, wall
+from tests.support.fake_upstream import transport
+from tests.support.records import request
+from tests.support.stores import notices, opened
+from tests.support.virtual_time import VirtualLoop, attentive, wall
 from watcher.core.models import TaskKey
 from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings, RouteSettings

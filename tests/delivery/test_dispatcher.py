@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from tests.examples import request, step
-from tests.stores import FullDisk, notices, opened
-from tests.virtual_time import VirtualLoop, attentive, wall
+from tests.support.records import request, step
+from tests.support.stores import FullDisk, notices, opened
+from tests.support.virtual_time import VirtualLoop, attentive, wall
 from watcher.channels.slack import channel as slack
 from watcher.core.clock import Clock
 from watcher.core.errors import DeliveryError, DeliveryFailure

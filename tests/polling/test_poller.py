@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from tests.examples import observation, request
-from tests.stores import FullDisk, SlowDisk, notices, opened
-from tests.virtual_time import VirtualLoop, attentive, wall
+from tests.support.records import observation, request
+from tests.support.stores import FullDisk, SlowDisk, notices, opened
+from tests.support.virtual_time import VirtualLoop, attentive, wall
 from watcher.core.clock import parse_rfc3339
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.core.models import Answer, Missing, StoredEvent, TaskKey, WatchState, event_type

@@ -10,12 +10,12 @@ import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.examples import SECRET
+from tests.support.records import SECRET
 from watcher.configuration import loader as configuration
 from watcher.core.errors import ConfigurationError
 from watcher.core.settings import Settings, parse_duration
 
-EXAMPLE = Path(__file__).parent.parent / "config" / "watcher.example.yaml"
+EXAMPLE = Path(__file__).parents[2] / "config" / "watcher.example.yaml"
 ENVIRON = {"MIXPEEK_API_KEY": "sk_hidden_0123"}
 WEBHOOK = f"""
   - name: backend

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from tests.virtual_time import wall
+from tests.support.virtual_time import wall
 from watcher.channels import apprise
 from watcher.configuration import loader as configuration
 from watcher.core.errors import DeliveryError, DeliveryFailure

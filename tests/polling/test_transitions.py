@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.examples import observation
+from tests.support.records import observation
 from watcher.core.models import KNOWN_STATUSES, TERMINAL_STATUSES, Answer, Missing
 from watcher.polling.transitions import Step, step
 

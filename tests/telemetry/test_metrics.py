@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families as families
 from watcher.core.models import KNOWN_STATUSES
 from watcher.telemetry.metrics import TASK_TYPES_SHOWN, Metrics
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def filled() -> Metrics:

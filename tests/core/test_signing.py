@@ -13,7 +13,7 @@ import svix
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.examples import SECRET
+from tests.support.records import SECRET
 from watcher.core.signing import Signer, VerificationError, parse_secret, split_secrets, verify
 
 # The vector of an asymmetric key that the public libraries are tested with.

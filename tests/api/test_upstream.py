@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.test_api import FakeDaemon, opened, problem
-from tests.upstream import transport
+from tests.api.test_app import FakeDaemon, opened, problem
+from tests.support.fake_upstream import transport
 from watcher.core.clock import wall_clock
 from watcher.core.models import WatchFilter
 from watcher.sources.mixpeek import source as mixpeek

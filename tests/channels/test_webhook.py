@@ -6,7 +6,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from tests.examples import SECRET
+from tests.support.records import SECRET
 from watcher.channels import webhook
 from watcher.core.models import Message, Receipt
 from watcher.delivery.notes import PassingNotes

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.examples import observed
+from tests.support.records import observed
 from watcher.core.events import namespace_of, new_event_id, task_event, trouble_event
 from watcher.core.models import Observation, TaskKey, Watch, event_type
 

@@ -9,8 +9,8 @@ import anyio
 import httpx
 import pytest
 
-from tests.test_dispatcher import House, house_at, running
-from tests.virtual_time import VirtualLoop, wall
+from tests.delivery.test_dispatcher import House, house_at, running
+from tests.support.virtual_time import VirtualLoop, wall
 from watcher.channels.slack import channel as slack
 from watcher.core.errors import DeliveryError, DeliveryFailure
 from watcher.core.models import DeliveryState, Message

@@ -11,9 +11,9 @@ import anyio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.stores import opened
-from tests.upstream import transport
-from tests.virtual_time import VirtualLoop, attentive, wall
+from tests.support.fake_upstream import transport
+from tests.support.stores import opened
+from tests.support.virtual_time import VirtualLoop, attentive, wall
 from watcher.core.models import TaskKey, Watch, WatchFilter, WatchState
 from watcher.core.settings import DiscoverySettings
 from watcher.polling.discovery import READ_ALL_EVERY, Discovery, rule_key, rule_label

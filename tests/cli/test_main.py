@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples import SECRET
+from tests.support.records import SECRET
 
 COMMAND = str(Path(sys.executable).with_name("watcher"))
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHER", "MIXPEEK"))}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.virtual_time import VirtualLoop
+from tests.support.virtual_time import VirtualLoop
 from watcher.cli.client import Client
 from watcher.cli.wait import Tally, Waiting, frames
 from watcher.core.errors import DaemonError

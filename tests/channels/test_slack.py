@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from slack_sdk.models.blocks import ActionsBlock, HeaderBlock, SectionBlock
 
-from tests.virtual_time import wall
+from tests.support.virtual_time import wall
 from watcher.channels._text import humanised
 from watcher.channels.slack import blocks as rendering
 from watcher.channels.slack import channel as slack

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.virtual_time import VirtualLoop
+from tests.support.virtual_time import VirtualLoop
 from watcher.net.rate_limit import Pause, RouteBudget
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.virtual_time import VirtualLoop, wall
+from tests.support.virtual_time import VirtualLoop, wall
 from watcher.core.errors import StoreError
 from watcher.core.settings import HeartbeatSettings
 from watcher.daemon.heartbeat import Heartbeat
