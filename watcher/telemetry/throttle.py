@@ -1,0 +1,23 @@
+"""Logging the same fault once in a while instead of once per occurrence."""
+
+from collections.abc import Callable, Hashable
+
+REPEAT_INTERVAL = 600.0
+"""Seconds after which the same fault is logged again."""
+
+
+class LogThrottle:
+    """Lets one log record per topic pass in each interval; `now` is a monotonic clock in seconds."""
+
+    def __init__(self, now: Callable[[], float], interval: float = REPEAT_INTERVAL) -> None:
+        self._now = now
+        self._interval = interval
+        self._next_at: dict[Hashable, float] = {}
+
+    def ready(self, topic: Hashable) -> bool:
+        """Return whether `topic` may be logged now; True starts its interval."""
+        now = self._now()
+        if now < self._next_at.get(topic, now):
+            return False
+        self._next_at[topic] = now + self._interval
+        return True
