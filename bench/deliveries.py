@@ -24,9 +24,9 @@ from bench.processes import OURS, SECRET, percentile, pin, server
 from watcher.channels import webhook
 from watcher.channels.slack import channel as slack
 from watcher.core.clock import wall_clock
-from watcher.core.events import new_event_id, task_event
-from watcher.core.models import Change, Event, Observation, TaskKey, Watch, WatchRequest
-from watcher.core.protocols import Store
+from watcher.core.events import Change, Event, new_event_id, task_event
+from watcher.core.interfaces.store import Store
+from watcher.core.tasks import Observation, TaskKey, Watch, WatchRequest
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import PassingNotes
@@ -41,7 +41,10 @@ MANY = 20
 EVENTS = 20_000
 RATE = 200
 SECONDS = 20
-_RAW = b'{"task_id":"x","status":"IN_PROGRESS","inputs":["%s"],"outputs":null,"additional_data":null}' % (b"x" * 700)
+_RAW = (
+    b'{"task_id":"x","status":"IN_PROGRESS","inputs":["%s"],"outputs":null,"additional_data":null}'
+    % (b"x" * 700)
+)
 _READ = observation(msgspec.Raw(_RAW))
 assert isinstance(_READ, Observation)
 _SEEN = _READ
@@ -63,8 +66,18 @@ async def watched(store: Store, count: int) -> list[Watch]:
 
 def change(watch: Watch, at: float, channel: str = "channel_0") -> Change:
     """Return the first transition of `watch`, with a body of about 1 KB."""
-    told = task_event(watch, _SEEN, namespace=None, sequence=1, at=at, event_id=new_event_id(), channels=(channel,))
-    return Change(watch=replace(watch, status="IN_PROGRESS", sequence=1), expected_sequence=0, event=told)
+    told = task_event(
+        watch,
+        _SEEN,
+        namespace=None,
+        sequence=1,
+        at=at,
+        event_id=new_event_id(),
+        channels=(channel,),
+    )
+    return Change(
+        watch=replace(watch, status="IN_PROGRESS", sequence=1), expected_sequence=0, event=told
+    )
 
 
 @asynccontextmanager
@@ -78,12 +91,16 @@ async def delivering(
     async with AsyncExitStack() as resources, anyio.create_task_group() as tasks:
         dispatchers = []
         for number, url in enumerate(urls):
-            settings: Any = module.Settings.model_validate({"name": f"channel_{number}", "url": url, **given})
+            settings: Any = module.Settings.model_validate(
+                {"name": f"channel_{number}", "url": url, **given}
+            )
             transport = await resources.enter_async_context(channel_transport(settings))
             dispatchers.append(
                 Dispatcher(
                     settings=settings,
-                    channel=module.create(settings, transport=transport, notes=PassingNotes(), wall=wall_clock),
+                    channel=module.create(
+                        settings, transport=transport, notes=PassingNotes(), wall=wall_clock
+                    ),
                     store=store,
                     notice=no_notice,
                     metrics=metrics.channel(settings.name),
@@ -110,7 +127,9 @@ async def stored_rate(folder: Path, url: str, receivers: int) -> float:
         watches = await watched(store, EVENTS)
         for first in range(0, EVENTS, 1000):
             told = [(watch, first + n) for n, watch in enumerate(watches[first : first + 1000])]
-            await store.record([change(watch, wall_clock(), f"channel_{n % receivers}") for watch, n in told])
+            await store.record(
+                [change(watch, wall_clock(), f"channel_{n % receivers}") for watch, n in told]
+            )
         began = time.perf_counter()
         start()
         while any(depth.pending for depth in await store.outbox()):
@@ -123,7 +142,11 @@ async def bare_rate(url: str) -> float:
     watch = Watch(key=TaskKey("mixpeek", "task_1"), added_at=0.0)
     event = change(watch, 0.0).event
     assert event is not None
-    headers = {"content-type": "application/json", "webhook-id": event.event_id, "webhook-timestamp": "1614265330"}
+    headers = {
+        "content-type": "application/json",
+        "webhook-id": event.event_id,
+        "webhook-timestamp": "1614265330",
+    }
     remaining = EVENTS
 
     async with create_transport(connections=SENDERS) as transport:
@@ -173,22 +196,40 @@ def main() -> None:
     options = {"use_uvloop": True}
     with tempfile.TemporaryDirectory() as name, socket.create_server(("127.0.0.1", 0)) as silent:
         folder = Path(name)
-        hangs = f"http://127.0.0.1:{silent.getsockname()[1]}/"  # the kernel accepts, and nobody answers
+        hangs = (
+            f"http://127.0.0.1:{silent.getsockname()[1]}/"  # the kernel accepts, and nobody answers
+        )
         with server("bench.receiver", folder, str(folder / "times")) as (_, url):
             bare = [anyio.run(bare_rate, url, backend_options=options)]
-            durable = [anyio.run(stored_rate, folder, url, count, backend_options=options) for count in (1, MANY)]
+            durable = [
+                anyio.run(stored_rate, folder, url, count, backend_options=options)
+                for count in (1, MANY)
+            ]
             bare.append(anyio.run(bare_rate, url, backend_options=options))
             one = anyio.run(paced, folder, [url], backend_options=options)
-            healthy, hanging = {}, {}
+            healthy: dict[str, float] = {}
+            hanging: dict[str, float] = {}
             for _ in range(2):
-                healthy |= anyio.run(paced, folder, [url] * MANY, "channel_0", backend_options=options)
-                hanging |= anyio.run(paced, folder, [hangs, *[url] * (MANY - 1)], "channel_0", backend_options=options)
+                healthy |= anyio.run(
+                    paced, folder, [url] * MANY, "channel_0", backend_options=options
+                )
+                hanging |= anyio.run(
+                    paced,
+                    folder,
+                    [hangs, *[url] * (MANY - 1)],
+                    "channel_0",
+                    backend_options=options,
+                )
         arrived = dict(line.split()[:2] for line in (folder / "times").read_text().splitlines())
     loop = sum(bare) / len(bare)
     for count, rate in zip((1, MANY), durable, strict=True):
         share = f"{rate / loop:.0%} of the bare loop's {loop:.0f}"
         print(f"durable signed deliveries   {rate:7.0f} a second to {count}, {share}")
-    for text, stored in (("to one", one), (f"to {MANY}", healthy), (f"to {MANY}, one of which hangs", hanging)):
+    for text, stored in (
+        ("to one", one),
+        (f"to {MANY}", healthy),
+        (f"to {MANY}, one of which hangs", hanging),
+    ):
         delays = [(float(arrived[event_id]) - at) * 1000 for event_id, at in stored.items()]
         print(
             f"stored -> at the receiver   p50 {percentile(delays, 0.5):.1f} ms, p99 {percentile(delays, 0.99):.1f} ms"

@@ -13,8 +13,8 @@ import anyio
 from bench.processes import OURS, SECRET, pin, resident_mebibytes, server
 from watcher.channels import webhook
 from watcher.core.clock import wall_clock
+from watcher.core.deliveries import Message
 from watcher.core.errors import DeliveryError
-from watcher.core.models import Message
 from watcher.delivery.notes import PassingNotes
 from watcher.net.transport import channel_transport
 
@@ -23,16 +23,22 @@ ROUNDS = 3
 
 async def attack(url: str) -> tuple[str, float, float]:
     """Return what became of the last delivery, the longest time that one took, and the MiB by which memory grew."""
-    settings = webhook.Settings.model_validate({"name": "backend", "type": "webhook", "url": url, "secrets": [SECRET]})
+    settings = webhook.Settings.model_validate(
+        {"name": "backend", "type": "webhook", "url": url, "secrets": [SECRET]}
+    )
     longest, outcome = 0.0, ""
     async with channel_transport(settings) as transport:
-        channel = webhook.create(settings, transport=transport, notes=PassingNotes(), wall=wall_clock)
+        channel = webhook.create(
+            settings, transport=transport, notes=PassingNotes(), wall=wall_clock
+        )
 
         async def send(number: int) -> None:
             nonlocal longest, outcome
             began = time.perf_counter()
             try:
-                receipt = await channel.send(Message(event_id=f"msg_{number}", type="task.failed", body=b"{}"))
+                receipt = await channel.send(
+                    Message(event_id=f"msg_{number}", type="task.failed", body=b"{}")
+                )
                 outcome = f"HTTP {receipt.status}"
             except DeliveryError as error:
                 outcome = str(error)
@@ -56,13 +62,18 @@ async def main_async(url: str) -> None:
     await attack(f"{url}/flood")
     for path in ("flood", "bomb", "trickle"):
         outcome, longest, grown = await attack(f"{url}/{path}")
-        print(f"{path:8} a sender is free after {longest:5.1f} s at most, memory grows by {grown:.1f} MiB ({outcome})")
+        print(
+            f"{path:8} a sender is free after {longest:5.1f} s at most, memory grows by {grown:.1f} MiB ({outcome})"
+        )
 
 
 def main() -> None:
     """Measure."""
     pin(OURS)
-    with tempfile.TemporaryDirectory() as name, server("bench.hostile_receiver", Path(name)) as (_, url):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        server("bench.hostile_receiver", Path(name)) as (_, url),
+    ):
         anyio.run(main_async, url, backend_options={"use_uvloop": True})
 
 

@@ -11,8 +11,9 @@ import anyio
 
 from bench.processes import resident_mebibytes
 from watcher.core.clock import wall_clock
-from watcher.core.events import new_event_id, task_order_key
-from watcher.core.models import Change, DeliveryState, Event, Settlement, TaskKey, Watch, WatchRequest
+from watcher.core.deliveries import AttemptResult, DeliveryState
+from watcher.core.events import Change, Event, new_event_id, task_order_key
+from watcher.core.tasks import TaskKey, Watch, WatchRequest
 from watcher.stores.sqlite import store as sqlite
 
 PENDING = 1_000_000
@@ -40,7 +41,10 @@ async def fill(store: sqlite.SqliteStore) -> None:
     """Store as many events as are to be pending."""
     for start in range(0, PENDING, BATCH):
         now = wall_clock()
-        requests = [WatchRequest(key=TaskKey("mixpeek", f"task_{start + number}")) for number in range(BATCH)]
+        requests = [
+            WatchRequest(key=TaskKey("mixpeek", f"task_{start + number}"))
+            for number in range(BATCH)
+        ]
         added = await store.add(requests, now)
         await store.record([change(watch, now) for watch in added.watches])
 
@@ -79,9 +83,9 @@ async def timed(call: Awaitable[object]) -> float:
     return time.perf_counter() - began
 
 
-def delivered(delivery_id: int) -> Settlement:
+def delivered(delivery_id: int) -> AttemptResult:
     """Return that a delivery was taken."""
-    return Settlement(
+    return AttemptResult(
         delivery_id=delivery_id,
         state=DeliveryState.DELIVERED,
         attempted_at=wall_clock(),

@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry
 from bench.deliveries import no_notice
 from bench.processes import OURS, pin, server
 from watcher.core.clock import wall_clock
-from watcher.core.models import ActiveWatch
-from watcher.core.protocols import Source
+from watcher.core.interfaces.source import Source
 from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings
+from watcher.core.tasks import ActiveWatch
 from watcher.core.wakeup import Wakeup
 from watcher.net.transport import create_transport
 from watcher.polling.poller import Poller
@@ -58,10 +58,15 @@ def poller(polled: Source, store: Any) -> Poller:
 
 async def page_cost(folder: Path, url: str) -> float:
     """Return the CPU seconds of one page: fetched over HTTP, decoded, diffed, rescheduled."""
-    async with sqlite.create(f"sqlite:///{folder}/pages.db") as store, create_transport() as transport:
+    async with (
+        sqlite.create(f"sqlite:///{folder}/pages.db") as store,
+        create_transport() as transport,
+    ):
         polled = source(url, transport)
         asked = poller(polled, store)
-        asked.restore(ActiveWatch("mixpeek", f"task_{n}", "IN_PROGRESS", None, None) for n in range(TASKS))
+        asked.restore(
+            ActiveWatch("mixpeek", f"task_{n}", "IN_PROGRESS", None, None) for n in range(TASKS)
+        )
         pages = 0
         fetch = polled.shared.fetch
 
@@ -84,8 +89,14 @@ async def page_cost(folder: Path, url: str) -> float:
 async def longest_hold() -> float:
     """Return the longest time, in seconds, that nothing else ran while a page of 40 MB was read."""
     ids = [f"task_{number}" for number in range(1000)]
-    outputs = [{"object_id": f"obj_{n}", "score": 0.12345, "tags": ["a", "b"]} for n in range(LARGE // 1000 // 56)]
-    tasks = [{"task_id": one, "status": "IN_PROGRESS", "task_type": "api_x", "outputs": outputs} for one in ids]
+    outputs = [
+        {"object_id": f"obj_{n}", "score": 0.12345, "tags": ["a", "b"]}
+        for n in range(LARGE // 1000 // 56)
+    ]
+    tasks = [
+        {"task_id": one, "status": "IN_PROGRESS", "task_type": "api_x", "outputs": outputs}
+        for one in ids
+    ]
     body = msgspec.json.encode({"results": tasks})
     gaps: list[float] = []
 
@@ -122,8 +133,12 @@ def main() -> None:
     holds = [anyio.run(longest_hold) for _ in range(3)]
     with tempfile.TemporaryDirectory() as name, server("bench.upstream", Path(name)) as (_, url):
         cost = anyio.run(page_cost, Path(name), url, backend_options={"use_uvloop": True})
-    print(f"a page of 1,000 unchanged tasks  {cost * 1000:.2f} ms of CPU: fetched, decoded, diffed, rescheduled")
-    print(f"a page of 40 MB                  holds the event loop for {max(holds) * 1000:.0f} ms at most")
+    print(
+        f"a page of 1,000 unchanged tasks  {cost * 1000:.2f} ms of CPU: fetched, decoded, diffed, rescheduled"
+    )
+    print(
+        f"a page of 40 MB                  holds the event loop for {max(holds) * 1000:.0f} ms at most"
+    )
 
 
 if __name__ == "__main__":

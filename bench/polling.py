@@ -16,7 +16,16 @@ from typing import Any
 import anyio
 import httpx
 
-from bench.processes import SECRET, cpu_seconds, daemon, free_port, percentile, resident_mebibytes, server, until_ready
+from bench.processes import (
+    SECRET,
+    cpu_seconds,
+    daemon,
+    free_port,
+    percentile,
+    resident_mebibytes,
+    server,
+    until_ready,
+)
 from watcher.stores.sqlite import store as sqlite
 
 LATENCY = 0.05
@@ -46,7 +55,9 @@ def prefill(folder: Path, count: int) -> None:
 
 
 @contextmanager
-def site(folder: Path, limit: int | None, tasks: int, changes: float, **environ: str) -> Iterator[tuple[Any, str]]:
+def site(
+    folder: Path, limit: int | None, tasks: int, changes: float, **environ: str
+) -> Iterator[tuple[Any, str]]:
     """Run upstream, receiver and daemon; gives the daemon's process and its URL."""
     told = str(folder / "report"), str(limit or 0), str(LATENCY), str(changes), str(tasks)
     with (
@@ -68,7 +79,11 @@ def metric(url: str, name: str) -> float:
     """Return the sum of a metric's series."""
     with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         lines = client.get("/metrics").text.splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if line.startswith((f"{name}{{", f"{name} "))
+    )
 
 
 def delays(folder: Path, report: dict[str, Any]) -> list[float]:
@@ -85,7 +100,12 @@ def delays(folder: Path, report: dict[str, Any]) -> list[float]:
         again = task_id in last and at - last[task_id][1] < 60
         last[task_id] = (status, at)
         if not again and at < ends:
-            found.append(min((one - at for one in arrived.get((task_id, status), []) if one >= at), default=1e9))
+            found.append(
+                min(
+                    (one - at for one in arrived.get((task_id, status), []) if one >= at),
+                    default=1e9,
+                )
+            )
     return found
 
 

@@ -25,7 +25,9 @@ def pin(core: int) -> None:
 
 
 @contextmanager
-def server(module: str, folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def server(
+    module: str, folder: Path, *arguments: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run `module` on the other core, and give its base URL."""
     port_file = folder / f"{module}.port"
     command = [sys.executable, "-m", module, str(port_file), *arguments]
@@ -40,7 +42,9 @@ def server(module: str, folder: Path, *arguments: str) -> Iterator[tuple[subproc
 
 
 @contextmanager
-def daemon(folder: Path, upstream: str, port: int, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(
+    folder: Path, upstream: str, port: int, **environ: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run the installed daemon on its own core."""
     variables = {
         **os.environ,
@@ -78,7 +82,11 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_mebibytes(pid: int | str = "self") -> float:
     """Return the memory that a process, or this one, holds now."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    line = next(
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmRSS")
+    )
     return int(line.split()[1]) / 1024
 
 

@@ -38,7 +38,9 @@ class Slack:
                 self.requests += 1
                 now = time.perf_counter()
                 if self.taken and now - self.taken[-1][0] < 1:
-                    writer.write(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n")
+                    writer.write(
+                        b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
+                    )
                 else:
                     self.taken.append((now, json.dumps(json.loads(body), ensure_ascii=False)))
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")

@@ -66,7 +66,10 @@ class Upstream:
         self.first_request_at = self.first_request_at or now
         self.requests[route] += 1
         if not self._allowed(route, now):
-            return b"429 Too Many Requests", b'{"success":false,"status":429,"error":{"message":"over the limit"}}'
+            return (
+                b"429 Too Many Requests",
+                b'{"success":false,"status":429,"error":{"message":"over the limit"}}',
+            )
         self._note(task_ids, now)
         tasks = [_TASK % (one.encode(), self.changed.get(one, b"IN_PROGRESS")) for one in task_ids]
         if route == "GET":
@@ -89,14 +92,20 @@ class Upstream:
         # The first minute is the one in which everybody is asked for the first time.
         settled = self.first_request_at is not None and now - self.first_request_at > 60
         for task_id in task_ids:
-            if settled and (before := last.get(task_id)) is not None and now - before > self.longest_gap:
+            if (
+                settled
+                and (before := last.get(task_id)) is not None
+                and now - before > self.longest_gap
+            ):
                 self.longest_gap = now - before
             last[task_id] = now
 
     async def change(self, a_second: float, tasks: int) -> None:
         """Change a task now and then, at random."""
         random = Random(7)
-        while self.first_request_at is None or time.time() - self.first_request_at < _QUIET_AT_FIRST:
+        while (
+            self.first_request_at is None or time.time() - self.first_request_at < _QUIET_AT_FIRST
+        ):
             await asyncio.sleep(0.1)
         while True:
             await asyncio.sleep(random.expovariate(a_second))
@@ -140,7 +149,9 @@ class Connection(asyncio.Protocol):
             body = bytes(self._buffer[end + 4 : size])
             del self._buffer[:size]
             if self._upstream.latency:
-                asyncio.get_running_loop().call_later(self._upstream.latency, self._answer, head, body)
+                asyncio.get_running_loop().call_later(
+                    self._upstream.latency, self._answer, head, body
+                )
             else:
                 self._answer(head, body)
 
@@ -152,11 +163,18 @@ class Connection(asyncio.Protocol):
             status, content = self._upstream.answer("GET", [task_id])
         if self._transport.is_closing():
             return
-        self._transport.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(content), content))
+        self._transport.write(
+            b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(content), content)
+        )
 
 
 async def main(
-    port_file: Path, report: Path | None = None, limit: int = 0, latency: float = 0, changes: float = 0, tasks: int = 0
+    port_file: Path,
+    report: Path | None = None,
+    limit: int = 0,
+    latency: float = 0,
+    changes: float = 0,
+    tasks: int = 0,
 ) -> None:
     """Serve until SIGTERM."""
     loop = asyncio.get_running_loop()
@@ -178,4 +196,6 @@ if __name__ == "__main__":
 
     arguments = sys.argv[2:]
     kinds = (Path, int, float, float, int)
-    uvloop.run(main(Path(sys.argv[1]), *(kind(one) for kind, one in zip(kinds, arguments, strict=False))))  # type: ignore[arg-type]
+    uvloop.run(
+        main(Path(sys.argv[1]), *(kind(one) for kind, one in zip(kinds, arguments, strict=False)))
+    )

@@ -11,7 +11,7 @@ import httpx
 
 from bench.processes import cpu_seconds, daemon, free_port, resident_mebibytes, server, until_ready
 from watcher.core.clock import wall_clock
-from watcher.core.models import TaskKey, WatchRequest
+from watcher.core.tasks import TaskKey, WatchRequest
 from watcher.stores.sqlite import store as sqlite
 
 SETTLED_AFTER = 75.0
@@ -41,14 +41,19 @@ def plain_inserts(folder: Path, count: int) -> float:
         for start in range(0, count, 1000):
             connection.execute("BEGIN")
             rows = [("mixpeek", f"task_{start + number}", 0.0) for number in range(1000)]
-            connection.executemany("INSERT INTO watches (source, task_id, added_at) VALUES (?, ?, ?)", rows)
+            connection.executemany(
+                "INSERT INTO watches (source, task_id, added_at) VALUES (?, ?, ?)", rows
+            )
             connection.execute("COMMIT")
         return time.perf_counter() - began
 
 
 def unchanged(count: int) -> None:
     """Watch `count` tasks that stay as they are."""
-    with tempfile.TemporaryDirectory() as name, server("bench.upstream", Path(name)) as (_, upstream):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        server("bench.upstream", Path(name)) as (_, upstream),
+    ):
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         with daemon(Path(name), upstream, port, WATCHER_POLLING__MODE="get") as process:
@@ -72,13 +77,18 @@ async def prefill(folder: Path) -> None:
     """Store watches as a daemon that ran before has left them."""
     async with sqlite.create(f"sqlite:///{folder}/watcher.db") as store:
         for start in range(0, STORED, 1000):
-            requests = [WatchRequest(key=TaskKey("mixpeek", f"task_{start + n}")) for n in range(1000)]
+            requests = [
+                WatchRequest(key=TaskKey("mixpeek", f"task_{start + n}")) for n in range(1000)
+            ]
             await store.add(requests, wall_clock())
 
 
 def start() -> None:
     """Start with many stored watches."""
-    with tempfile.TemporaryDirectory() as name, server("bench.upstream", Path(name)) as (_, upstream):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        server("bench.upstream", Path(name)) as (_, upstream),
+    ):
         anyio.run(prefill, Path(name))
         port = free_port()
         began = time.perf_counter()
@@ -89,13 +99,17 @@ def start() -> None:
                 while _watches(client) < STORED:
                     time.sleep(0.05)
             restored = time.perf_counter() - began
-    print(f"{STORED:6} stored watches        ready after {ready:.1f} s, all on the schedule after {restored:.1f} s")
+    print(
+        f"{STORED:6} stored watches        ready after {ready:.1f} s, all on the schedule after {restored:.1f} s"
+    )
 
 
 def _watches(client: httpx.Client) -> float:
     """Return how many watches the daemon has on its schedule, whatever their status."""
     lines = client.get("/metrics").text.splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("watcher_watches{"))
+    return sum(
+        float(line.rpartition(" ")[2]) for line in lines if line.startswith("watcher_watches{")
+    )
 
 
 if __name__ == "__main__":

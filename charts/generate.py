@@ -39,10 +39,16 @@ def _without_secrets(shape: Any, kind: str | None = None) -> Any:
         return shape
     properties = shape.get("properties", {})
     kind = properties.get("type", {}).get("const", kind)
-    lean = {name: _without_secrets(one) for name, one in shape.items() if name not in {*_NOISE, "properties"}}
+    lean = {
+        name: _without_secrets(one)
+        for name, one in shape.items()
+        if name not in {*_NOISE, "properties"}
+    }
     if properties:
         lean["properties"] = {
-            name: {"type": "string"} if name == "url" and kind == "webhook" else _without_secrets(one)
+            name: {"type": "string"}
+            if name == "url" and kind == "webhook"
+            else _without_secrets(one)
             for name, one in properties.items()
             if not _secret(one) or (name == "url" and kind == "webhook")
         }
@@ -83,9 +89,13 @@ def values_schema() -> Json:
 
 def write_table(readme: Path) -> None:
     """Write the table of values into `readme`."""
-    generator = shutil.which("readme-generator", path=str(ROOT / ".tools/bin")) or "readme-generator"
+    generator = (
+        shutil.which("readme-generator", path=str(ROOT / ".tools/bin")) or "readme-generator"
+    )
     subprocess.run(  # noqa: S603  # our own files
-        [generator, "--values", CHART / "values.yaml", "--readme", readme], check=True, stdout=subprocess.DEVNULL
+        [generator, "--values", CHART / "values.yaml", "--readme", readme],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
 
 

@@ -47,41 +47,72 @@ def _rate(name: str, *conditions: str) -> str:
 
 def _quantiles(histogram: str, by: str) -> list[tuple[str, str]]:
     return [
-        (f"histogram_quantile({share}, sum by (le, {by}) ({_rate(f'{histogram}_bucket')}))", f"p{name} {{{{{by}}}}}")
+        (
+            f"histogram_quantile({share}, sum by (le, {by}) ({_rate(f'{histogram}_bucket')}))",
+            f"p{name} {{{{{by}}}}}",
+        )
         for share, name in ((0.5, 50), (0.99, 99))
     ]
 
 
-def _panel(kind: str, title: str, description: str, unit: str, width: int, queries: list[tuple[str, str]]) -> Json:
+def _panel(
+    kind: str, title: str, description: str, unit: str, width: int, queries: list[tuple[str, str]]
+) -> Json:
     return {
         "type": kind,
         "title": title,
         "description": description,
         "datasource": _SOURCE,
         "gridPos": {"w": width, "h": 4 if kind == "stat" else 8},
-        "fieldConfig": {"defaults": {"unit": unit, "color": {"mode": "palette-classic"}}, "overrides": []},
+        "fieldConfig": {
+            "defaults": {"unit": unit, "color": {"mode": "palette-classic"}},
+            "overrides": [],
+        },
         "targets": [
-            {"refId": chr(ord("A") + number), "datasource": _SOURCE, "expr": query, "legendFormat": legend}
+            {
+                "refId": chr(ord("A") + number),
+                "datasource": _SOURCE,
+                "expr": query,
+                "legendFormat": legend,
+            }
             for number, (query, legend) in enumerate(queries)
         ],
     }
 
 
 def _stat(
-    title: str, description: str, unit: str, query: str, legend: str = "", *, steps: list[tuple[float | None, str]]
+    title: str,
+    description: str,
+    unit: str,
+    query: str,
+    legend: str = "",
+    *,
+    steps: list[tuple[float | None, str]],
 ) -> Json:
     """One number, coloured from each of `steps` (a least value, a colour) on."""
     panel = _panel("stat", title, description, unit, 4, [(query, legend)])
     panel["targets"][0]["instant"] = True
     defaults = panel["fieldConfig"]["defaults"]
     defaults["color"] = {"mode": "thresholds"}
-    defaults["thresholds"] = {"mode": "absolute", "steps": [{"value": value, "color": one} for value, one in steps]}
-    panel["options"] = {"colorMode": "value", "graphMode": "none", "reduceOptions": {"calcs": ["lastNotNull"]}}
+    defaults["thresholds"] = {
+        "mode": "absolute",
+        "steps": [{"value": value, "color": one} for value, one in steps],
+    }
+    panel["options"] = {
+        "colorMode": "value",
+        "graphMode": "none",
+        "reduceOptions": {"calcs": ["lastNotNull"]},
+    }
     return panel
 
 
 def _graph(
-    title: str, description: str, unit: str, *queries: tuple[str, str], width: int = 12, stacked: bool = False
+    title: str,
+    description: str,
+    unit: str,
+    *queries: tuple[str, str],
+    width: int = 12,
+    stacked: bool = False,
 ) -> Json:
     panel = _panel("timeseries", title, description, unit, width, [*queries])
     custom: Json = {"lineWidth": 1, "fillOpacity": 60 if stacked else 5, "showPoints": "never"}
@@ -115,7 +146,13 @@ def _rising(warning: float, critical: float) -> list[tuple[float | None, str]]:
 
 
 _POLLING = [
-    _stat("Reached", "Daemons that Prometheus reaches.", "short", f"sum(up{{{_CHOSEN}}})", steps=_GOOD_IS_ONE),
+    _stat(
+        "Reached",
+        "Daemons that Prometheus reaches.",
+        "short",
+        f"sum(up{{{_CHOSEN}}})",
+        steps=_GOOD_IS_ONE,
+    ),
     _stat(
         "Sources up",
         "1 while upstream answers, 0 while it does not.",
@@ -132,7 +169,13 @@ _POLLING = [
         "{{source}}",
         steps=_rising(120, 900),
     ),
-    _stat("Active watches", "Tasks that are asked for.", "short", f"sum({_metric('watcher_watches')})", steps=_NEUTRAL),
+    _stat(
+        "Active watches",
+        "Tasks that are asked for.",
+        "short",
+        f"sum({_metric('watcher_watches')})",
+        steps=_NEUTRAL,
+    ),
     _stat(
         "Waiting in the outbox",
         "Events that are stored and not delivered yet, over all channels.",
@@ -140,7 +183,14 @@ _POLLING = [
         f"sum({_metric('watcher_outbox_pending')})",
         steps=_rising(100, 10_000),
     ),
-    _stat("Version", "The version that runs.", "short", _metric("watcher_build_info"), "{{version}}", steps=_NEUTRAL),
+    _stat(
+        "Version",
+        "The version that runs.",
+        "short",
+        _metric("watcher_build_info"),
+        "{{version}}",
+        steps=_NEUTRAL,
+    ),
     _by_status(
         _graph(
             "Active watches by status",
@@ -227,7 +277,10 @@ _UNDELIVERED = [
         "Attempts by outcome",
         "Attempts a second. `retried` will be made again, `failed` ended for good and is kept.",
         "ops",
-        (f"sum by (channel, outcome) ({_rate('watcher_deliveries_total')})", "{{channel}} {{outcome}}"),
+        (
+            f"sum by (channel, outcome) ({_rate('watcher_deliveries_total')})",
+            "{{channel}} {{outcome}}",
+        ),
         width=8,
     ),
     _graph(
@@ -277,7 +330,10 @@ _BUDGET = [
         "Requests a minute, by answer",
         "429 is upstream's limit, `timeout`, `connect` and `protocol` are no answer at all.",
         "short",
-        (f"sum by (source, code) ({_rate('watcher_upstream_requests_total')}) * 60 > 0", "{{source}} {{code}}"),
+        (
+            f"sum by (source, code) ({_rate('watcher_upstream_requests_total')}) * 60 > 0",
+            "{{source}} {{code}}",
+        ),
         width=8,
         stacked=True,
     ),
@@ -292,14 +348,20 @@ _BUDGET = [
         "Found by discovery rules",
         "Tasks a minute that joined the watchlist by themselves.",
         "short",
-        (f"sum by (source, rule) ({_rate('watcher_discovery_tasks_total')}) * 60", "{{source}} {{rule}}"),
+        (
+            f"sum by (source, rule) ({_rate('watcher_discovery_tasks_total')}) * 60",
+            "{{source}} {{rule}}",
+        ),
         width=8,
     ),
     _graph(
         "Requests of discovery rules",
         "List pages a minute that each rule reads; they come from the same budget.",
         "short",
-        (f"sum by (source, rule) ({_rate('watcher_discovery_requests_total')}) * 60", "{{source}} {{rule}}"),
+        (
+            f"sum by (source, rule) ({_rate('watcher_discovery_requests_total')}) * 60",
+            "{{source}} {{rule}}",
+        ),
         width=8,
     ),
     _graph(
@@ -343,7 +405,10 @@ _COST = [
         "Store",
         "What the store holds of what it may hold. From four fifths on, what has ended goes before its time.",
         "percentunit",
-        (f"{_metric('watcher_store_bytes')} / {_metric('watcher_store_limit_bytes')}", "{{instance}}"),
+        (
+            f"{_metric('watcher_store_bytes')} / {_metric('watcher_store_limit_bytes')}",
+            "{{instance}}",
+        ),
     ),
 ]
 
@@ -362,7 +427,14 @@ def _laid_out() -> list[Json]:
     panels: list[Json] = []
     y = 0
     for title, row in _ROWS.items():
-        panels.append({"type": "row", "title": title, "gridPos": {"x": 0, "y": y, "w": _WIDTH, "h": 1}, "panels": []})
+        panels.append(
+            {
+                "type": "row",
+                "title": title,
+                "gridPos": {"x": 0, "y": y, "w": _WIDTH, "h": 1},
+                "panels": [],
+            }
+        )
         y += 1
         x = height = 0
         for panel in row:
@@ -417,7 +489,10 @@ def dashboard() -> Json:
                 },
                 _variable("job", "Job", "label_values(watcher_build_info, job)", several=False),
                 _variable(
-                    "instance", "Instance", 'label_values(watcher_build_info{job=~"$job"}, instance)', several=True
+                    "instance",
+                    "Instance",
+                    'label_values(watcher_build_info{job=~"$job"}, instance)',
+                    several=True,
                 ),
             ]
         },

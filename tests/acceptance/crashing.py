@@ -26,10 +26,10 @@ from tests.support.records import SECRET, observed
 from tests.support.stores import notices
 from watcher.channels import webhook
 from watcher.core.clock import wall_clock
-from watcher.core.events import new_event_id, task_event
-from watcher.core.models import Change, TaskKey, Watch, WatchFilter, WatchRequest, WatchState
+from watcher.core.events import Change, new_event_id, task_event
 from watcher.core.routing import Routing
 from watcher.core.settings import RouteSettings
+from watcher.core.tasks import TaskKey, Watch, WatchFilter, WatchRequest, WatchState
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import PassingNotes
@@ -56,23 +56,35 @@ def change(watch: Watch, status: str) -> Change:
         event_id=new_event_id(),
         channels=("backend",),
     )
-    after = replace(watch, status=status, sequence=sequence, state=WatchState.ACTIVE, changed_at=now)
+    after = replace(
+        watch, status=status, sequence=sequence, state=WatchState.ACTIVE, changed_at=now
+    )
     return Change(watch=after, expected_sequence=watch.sequence, event=told)
 
 
-async def work(database: Path, url: str, random: Random, *, dies_at: int | None, last: bool) -> None:
+async def work(
+    database: Path, url: str, random: Random, *, dies_at: int | None, last: bool
+) -> None:
     """Store transitions and deliver them until killed; the last one delivers what waits, and ends."""
     async with sqlite.create(f"sqlite:///{database}") as store:
         if dies_at is not None:
             await fail_point(store, dies_at)
         settings = webhook.Settings.model_validate(
-            {"name": "backend", "url": url, "secrets": [SECRET], "concurrency": SENDERS, "attempts": [0] + [0.05] * 99}
+            {
+                "name": "backend",
+                "url": url,
+                "secrets": [SECRET],
+                "concurrency": SENDERS,
+                "attempts": [0] + [0.05] * 99,
+            }
         )
         outbox = Wakeup()
         async with channel_transport(settings) as transport, anyio.create_task_group() as tasks:
             dispatcher = Dispatcher(
                 settings=settings,
-                channel=webhook.create(settings, transport=transport, notes=PassingNotes(), wall=wall_clock),
+                channel=webhook.create(
+                    settings, transport=transport, notes=PassingNotes(), wall=wall_clock
+                ),
                 store=store,
                 notice=notices(Routing([RouteSettings(channels=("backend",))], ["backend"])),
                 metrics=Metrics(CollectorRegistry(), "test").channel("backend"),
@@ -81,11 +93,21 @@ async def work(database: Path, url: str, random: Random, *, dies_at: int | None,
                 random=random,
             )
             tasks.start_soon(dispatcher.run)
-            await store.add([WatchRequest(key=TaskKey("mixpeek", f"task_{n}")) for n in range(TASKS)], wall_clock())
-            watches = {watch.key: watch for watch in (await store.list_watches(WatchFilter(), TASKS, None))[0]}
+            await store.add(
+                [WatchRequest(key=TaskKey("mixpeek", f"task_{n}")) for n in range(TASKS)],
+                wall_clock(),
+            )
+            watches = {
+                watch.key: watch
+                for watch in (await store.list_watches(WatchFilter(), TASKS, None))[0]
+            }
             while not last:
                 chosen = random.sample(sorted(watches), random.randint(1, 40))
-                await record(store, [change(watches[key], random.choice(_STATUSES)) for key in chosen], watches)
+                await record(
+                    store,
+                    [change(watches[key], random.choice(_STATUSES)) for key in chosen],
+                    watches,
+                )
                 outbox.set()
                 await anyio.sleep(random.random() * 0.01)
             while any(depth.pending for depth in await store.outbox()):
@@ -93,7 +115,9 @@ async def work(database: Path, url: str, random: Random, *, dies_at: int | None,
             tasks.cancel_scope.cancel()
 
 
-async def record(store: sqlite.SqliteStore, changes: Sequence[Change], watches: dict[TaskKey, Watch]) -> None:
+async def record(
+    store: sqlite.SqliteStore, changes: Sequence[Change], watches: dict[TaskKey, Watch]
+) -> None:
     """Store `changes`, and say so once it has returned."""
     applied = await store.record(changes)
     assert all(applied)

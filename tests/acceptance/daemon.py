@@ -50,12 +50,18 @@ class Daemon:
 class Site:
     """A folder for the store, an upstream, a receiver, and the daemons started between them."""
 
-    def __init__(self, folder: Path, upstream: FakeUpstream, upstream_url: str, receiver: Receiver, hook: str) -> None:
+    def __init__(
+        self, folder: Path, upstream: FakeUpstream, upstream_url: str, receiver: Receiver, hook: str
+    ) -> None:
         self.upstream = upstream
         self.receiver = receiver
         self.hook = hook
         self.environ: dict[str, str] = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("WATCHER", "MIXPEEK"))},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("WATCHER", "MIXPEEK"))
+            },
             "MIXPEEK_API_KEY": API_KEY,
             "MIXPEEK_BASE_URL": upstream_url,
             "WATCHER_SOURCES": json.dumps([{"requests_per_minute": None, "timeout": "2s"}]),
@@ -82,7 +88,11 @@ class Site:
         """Start a daemon, and kill it at the end where it still runs."""
         variables = {**self.environ, **environ}
         process = await anyio.open_process(
-            [COMMAND, "run"], env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            [COMMAND, "run"],
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
         async with anyio.create_task_group() as tasks:
             daemon = Daemon(process, "", variables)
@@ -141,5 +151,7 @@ async def site_in(folder: Path) -> AsyncIterator[Site]:
 async def add(daemon: Daemon, *task_ids: str, headers: Mapping[str, str] | None = None) -> None:
     """Add tasks through the API, as quickly as that goes."""
     async with httpx.AsyncClient(base_url=daemon.url, trust_env=False, headers=headers) as client:
-        response = await client.post("/v1/watches", json=[{"task_id": task_id} for task_id in task_ids])
+        response = await client.post(
+            "/v1/watches", json=[{"task_id": task_id} for task_id in task_ids]
+        )
         response.raise_for_status()

@@ -52,12 +52,16 @@ async def test_forty_tasks_are_followed_to_their_ends(site: Site) -> None:
         for status in ("PENDING", "IN_PROGRESS"):
             for name in names:
                 site.upstream.set(name, status)
-            await site.until(lambda status=status: types(site).count(f"task.{status.lower()}") == 40)
+            await site.until(
+                lambda status=status: types(site).count(f"task.{status.lower()}") == 40
+            )
         for number, name in enumerate(names):
             site.upstream.set(name, ends[number % 5])
         waited = await site.command(daemon, "wait", *names, "--timeout", "30s")
         await site.until(lambda: len(site.receiver.accepted()) == 120)
-        listed = json.loads((await site.command(daemon, "ls", "--json", "--label", "team=search")).stdout)
+        listed = json.loads(
+            (await site.command(daemon, "ls", "--json", "--label", "team=search")).stdout
+        )
         assert await daemon.stop() == 0
 
     assert waited.returncode == 1
@@ -66,7 +70,9 @@ async def test_forty_tasks_are_followed_to_their_ends(site: Site) -> None:
     assert len({one.event_id for one in site.receiver.received}) == 120
 
 
-async def test_sigterm_finishes_what_is_in_flight_and_tries_what_was_never_tried(site: Site) -> None:
+async def test_sigterm_finishes_what_is_in_flight_and_tries_what_was_never_tried(
+    site: Site,
+) -> None:
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(_: web.Request) -> None:
@@ -157,7 +163,9 @@ class Turmoil:
 async def stored_sequences(daemon: Daemon, names: list[str]) -> dict[str, list[int]]:
     async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
         watches = {name: (await client.get(f"/v1/watches/{name}")).json() for name in names}
-    return {name: [one["sequence"] for one in watch["transitions"]] for name, watch in watches.items()}
+    return {
+        name: [one["sequence"] for one in watch["transitions"]] for name, watch in watches.items()
+    }
 
 
 async def test_kill_9_twenty_times_loses_nothing_and_keeps_the_order(site: Site) -> None:
@@ -171,7 +179,9 @@ async def test_kill_9_twenty_times_loses_nothing_and_keeps_the_order(site: Site)
     async with site.daemon() as daemon:
         await site.until(lambda: len(set(ended(site))) == len(turmoil.names))
         stored = await stored_sequences(daemon, turmoil.names)
-        await site.until(lambda: sum(map(len, sequences(site).values())) >= sum(map(len, stored.values())))
+        await site.until(
+            lambda: sum(map(len, sequences(site).values())) >= sum(map(len, stored.values()))
+        )
         assert await daemon.stop() == 0
 
     assert sequences(site) == stored
@@ -185,7 +195,11 @@ async def test_kill_9_twenty_times_loses_nothing_and_keeps_the_order(site: Site)
 
 
 def ended(site: Site) -> list[str]:
-    return [one.event["data"]["task_id"] for one in site.receiver.accepted() if one.event["data"]["terminal"]]
+    return [
+        one.event["data"]["task_id"]
+        for one in site.receiver.accepted()
+        if one.event["data"]["terminal"]
+    ]
 
 
 FAULTS = {
@@ -203,7 +217,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_upstreams_failures_are_survived_said_rarely_and_caught_up_with(site: Site, fault: str) -> None:
+async def test_upstreams_failures_are_survived_said_rarely_and_caught_up_with(
+    site: Site, fault: str
+) -> None:
     names = [f"task_{number}" for number in range(8)]
     for name in names:
         site.upstream.set(name, "IN_PROGRESS")
@@ -256,7 +272,9 @@ async def test_wait_survives_a_restart_of_the_daemon(site: Site) -> None:
             port = daemon.url.rpartition(":")[2]
 
             async def wait() -> None:
-                results.append(await site.command(daemon, "wait", "task_1", "--timeout", "40s", "--json"))
+                results.append(
+                    await site.command(daemon, "wait", "task_1", "--timeout", "40s", "--json")
+                )
 
             tasks.start_soon(wait)
             await site.until(lambda: types(site) == ["task.in_progress"])
@@ -267,7 +285,9 @@ async def test_wait_survives_a_restart_of_the_daemon(site: Site) -> None:
             await site.until(lambda: results)
 
     assert results[0].returncode == 3
-    assert json.loads(results[0].stdout) == [{"task_id": "task_1", "status": "COMPLETED_WITH_ERRORS"}]
+    assert json.loads(results[0].stdout) == [
+        {"task_id": "task_1", "status": "COMPLETED_WITH_ERRORS"}
+    ]
 
 
 async def test_exit_codes_of_wait(site: Site) -> None:
@@ -276,14 +296,18 @@ async def test_exit_codes_of_wait(site: Site) -> None:
     async with site.daemon() as daemon:
         codes = {
             "good": (await site.command(daemon, "wait", "good")).returncode,
-            "timed out": (await site.command(daemon, "wait", "good", "slow", "--timeout", "300ms")).returncode,
+            "timed out": (
+                await site.command(daemon, "wait", "good", "slow", "--timeout", "300ms")
+            ).returncode,
             "refused": (await site.command(daemon, "wait", "a/b")).returncode,
         }
     codes["no daemon"] = (await site.command(daemon, "wait", "good")).returncode
     assert codes == {"good": 0, "timed out": 124, "refused": 4, "no daemon": 4}
 
 
-async def test_sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing(site: Site, tmp_path: Path) -> None:
+async def test_sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing(
+    site: Site, tmp_path: Path
+) -> None:
     path = tmp_path / "watcher.yaml"
     path.write_text("log: {level: info}\n")
     site.upstream.set("task_1", "IN_PROGRESS")
@@ -292,10 +316,14 @@ async def test_sighup_reads_the_configuration_again_and_a_bad_one_changes_nothin
         await site.until(lambda: types(site) == ["task.in_progress"])
         path.write_text("log: {levell: info}\n")
         daemon.process.send_signal(signal.SIGHUP)
-        await site.until(lambda: any("nothing was changed" in line for line in daemon.messages("error")))
+        await site.until(
+            lambda: any("nothing was changed" in line for line in daemon.messages("error"))
+        )
         path.write_text("telemetry: {host: 127.0.0.1, port: 0}\n")
         daemon.process.send_signal(signal.SIGHUP)
-        await site.until(lambda: "a change to telemetry needs a restart; it stays as it was" in daemon.messages())
+        await site.until(
+            lambda: "a change to telemetry needs a restart; it stays as it was" in daemon.messages()
+        )
         await site.until(lambda: "the configuration was read again" in daemon.messages())
         site.upstream.set("task_1", "COMPLETED")
         await site.until(lambda: types(site) == ["task.in_progress", "task.completed"])
@@ -334,15 +362,26 @@ async def test_ten_thousand_tasks_make_no_more_series_than_ten(site: Site) -> No
             status = "FAILED" if number % 2 else "IN_PROGRESS"
             site.upstream.set(f"task_{number}", status, error_message=f"text {number % 50}")
         for start in range(0, count, 1000):
-            await add(daemon, *(f"task_{number}" for number in range(start, min(start + 1000, count))))
-        async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client, asyncio.timeout(PATIENCE):
+            await add(
+                daemon, *(f"task_{number}" for number in range(start, min(start + 1000, count)))
+            )
+        async with (
+            httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client,
+            asyncio.timeout(PATIENCE),
+        ):
             while True:
                 lines = (await client.get("/metrics")).text.splitlines()
                 series = {
-                    name: float(value) for name, _, value in (one.rpartition(" ") for one in lines) if name[:1] != "#"
+                    name: float(value)
+                    for name, _, value in (one.rpartition(" ") for one in lines)
+                    if name[:1] != "#"
                 }
                 if (
-                    sum(value for name, value in series.items() if name.startswith("watcher_transitions_total"))
+                    sum(
+                        value
+                        for name, value in series.items()
+                        if name.startswith("watcher_transitions_total")
+                    )
                     == count
                 ):
                     return series
@@ -355,7 +394,9 @@ async def test_ten_thousand_tasks_make_no_more_series_than_ten(site: Site) -> No
     assert many.keys() == few.keys()
 
 
-async def test_no_secret_is_logged_shown_or_handed_over_as_an_argument(site: Site, tmp_path: Path) -> None:
+async def test_no_secret_is_logged_shown_or_handed_over_as_an_argument(
+    site: Site, tmp_path: Path
+) -> None:
     canary = "canary-7f3a9c"
     secret = "whsec_" + base64.b64encode(canary.encode() * 3).decode()
     given = {"wrong-key": canary, "token": canary, "secret": secret, "url": f"{site.hook}?{canary}"}
@@ -371,7 +412,12 @@ async def test_no_secret_is_logged_shown_or_handed_over_as_an_argument(site: Sit
             "headers": {"authorization": f"Bearer {canary}"},
         },
         {"name": "slack", "type": "slack", "url": nobody},
-        {"name": "proxied", "type": "slack", "url": nobody, "proxy": f"http://me:{canary}@127.0.0.1:1"},
+        {
+            "name": "proxied",
+            "type": "slack",
+            "url": nobody,
+            "proxy": f"http://me:{canary}@127.0.0.1:1",
+        },
         {
             "name": "bot",
             "type": "slack",
@@ -400,14 +446,23 @@ async def test_no_secret_is_logged_shown_or_handed_over_as_an_argument(site: Sit
         await add(daemon, "task_1", headers=token)
         async with httpx.AsyncClient(base_url=daemon.url, trust_env=False, headers=token) as client:
             await client.post("/v1/watches", json={"task_id": "task_2", "source": "locked"})
-            with anyio.fail_after(60):  # each channel has been tried, and the key that is wrong refused
+            with anyio.fail_after(
+                60
+            ):  # each channel has been tried, and the key that is wrong refused
                 while True:
                     deliveries = (await client.get("/v1/deliveries")).json()["items"]
                     tried = {one["channel"] for one in deliveries if one["last_error"]}
                     if len(tried) == len(channels) and any("locked" in line for line in daemon.log):
                         break
                     await anyio.sleep(0.05)
-            paths = ["/metrics", "/healthz", "/v1/watches", "/v1/deliveries", "/v1/channels", "/openapi.json"]
+            paths = [
+                "/metrics",
+                "/healthz",
+                "/v1/watches",
+                "/v1/deliveries",
+                "/v1/channels",
+                "/openapi.json",
+            ]
             paths += [f"/v1/deliveries/{one['id']}" for one in deliveries]
             exposed = [(await client.get(path)).text for path in paths]
         exposed.append(await anyio.Path(f"/proc/{daemon.process.pid}/cmdline").read_text())
@@ -420,7 +475,9 @@ async def test_no_secret_is_logged_shown_or_handed_over_as_an_argument(site: Sit
         assert form not in "\n".join([*exposed, *daemon.log])
 
 
-async def test_a_secret_that_changes_in_its_file_signs_without_a_restart(site: Site, tmp_path: Path) -> None:
+async def test_a_secret_that_changes_in_its_file_signs_without_a_restart(
+    site: Site, tmp_path: Path
+) -> None:
     file = tmp_path / "secrets"
     file.write_text("whsec_" + base64.b64encode(bytes(32)).decode())
     backend = {"name": "backend", "type": "webhook", "url": site.hook, "secrets_file": str(file)}
@@ -441,7 +498,9 @@ async def test_a_secret_that_changes_in_its_file_signs_without_a_restart(site: S
     assert not site.receiver.received[0].verified
 
 
-async def test_a_channel_is_paused_and_resumed_from_the_command_line_over_a_restart(site: Site) -> None:
+async def test_a_channel_is_paused_and_resumed_from_the_command_line_over_a_restart(
+    site: Site,
+) -> None:
     site.upstream.set("task_1", "FAILED")
     async with site.daemon() as daemon:
         paused = await site.command(daemon, "channels", "pause", "backend", "--reason", "it moves")
@@ -477,6 +536,8 @@ async def test_a_receiver_that_says_410_hears_nothing_more_until_it_is_resumed(s
             for one in json.loads((await site.command(daemon, "deliveries", "--json")).stdout)
             if one["task_id"] == "task_1"
         ]
-        history = json.loads((await site.command(daemon, "attempts", str(delivery["id"]), "--json")).stdout)
+        history = json.loads(
+            (await site.command(daemon, "attempts", str(delivery["id"]), "--json")).stdout
+        )
         assert [(one["status"], one["answer"]) for one in history] == [(410, "gone"), (204, None)]
         assert await daemon.stop() == 0

@@ -19,12 +19,31 @@ async def test_schemathesis_finds_no_fault(tmp_path: Path) -> None:
         for number in range(20):
             site.upstream.set(f"task_{number}", "FAILED" if number % 2 else "IN_PROGRESS")
         source = [{"requests_per_minute": None, "namespace": "ns_1"}]
-        async with site.daemon(WATCHER_SERVER__API_TOKEN=TOKEN, WATCHER_SOURCES=json.dumps(source)) as daemon:
-            await add(daemon, *(f"task_{number}" for number in range(20)), headers={"authorization": f"Bearer {TOKEN}"})
+        async with site.daemon(
+            WATCHER_SERVER__API_TOKEN=TOKEN, WATCHER_SOURCES=json.dumps(source)
+        ) as daemon:
+            await add(
+                daemon,
+                *(f"task_{number}" for number in range(20)),
+                headers={"authorization": f"Bearer {TOKEN}"},
+            )
             command = [
                 str(Path(sys.executable).with_name("schemathesis")),
-                *("run", f"{daemon.url}/openapi.json", "--header", f"Authorization: Bearer {TOKEN}"),
-                *("--max-examples", "20", "--seed", "7", "--generation-database", "none", "--no-color"),
+                *(
+                    "run",
+                    f"{daemon.url}/openapi.json",
+                    "--header",
+                    f"Authorization: Bearer {TOKEN}",
+                ),
+                *(
+                    "--max-examples",
+                    "20",
+                    "--seed",
+                    "7",
+                    "--generation-database",
+                    "none",
+                    "--no-color",
+                ),
                 *("--exclude-path", "/v1/events"),  # a stream without an end
                 *("--request-timeout", "30", "--workers", "1"),
             ]

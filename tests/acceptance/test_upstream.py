@@ -20,7 +20,9 @@ LIST = "POST /v1/tasks/list"
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with site_in(tmp_path) as site:
-        site.environ["WATCHER_SOURCES"] = json.dumps([{"requests_per_minute": None, "namespace": "ns_1"}])
+        site.environ["WATCHER_SOURCES"] = json.dumps(
+            [{"requests_per_minute": None, "namespace": "ns_1"}]
+        )
         site.environ["WATCHER_SERVER__API_TOKEN"] = TOKEN["WATCHER_API_TOKEN"]
         yield site
 
@@ -61,7 +63,9 @@ async def test_tasks_and_batches_as_tables_and_as_json(site: Site) -> None:
         assert [item["task_id"] for item in listed] == ["task_9"]
         filters = '{"task_id": "task_1"}'
         listed = json.loads(
-            await output(site, daemon, "tasks", "--filters", filters, "--sort", "task_id:desc", "--json")
+            await output(
+                site, daemon, "tasks", "--filters", filters, "--sort", "task_id:desc", "--json"
+            )
         )
         assert [item["task_id"] for item in listed] == ["task_1"]
         assert len(json.loads(await output(site, daemon, "tasks", "--limit", "2", "--json"))) == 2
@@ -102,7 +106,9 @@ async def test_a_thousand_uploads_killed_in_the_middle_and_run_again_are_confirm
     confirmed = site.upstream.api.confirmed
     async with site.daemon() as daemon:
         variables = {**site.environ, **TOKEN, "WATCHER_URL": daemon.url}
-        async with await anyio.open_process([COMMAND, "confirm-uploads", "bkt", file], env=variables) as process:
+        async with await anyio.open_process(
+            [COMMAND, "confirm-uploads", "bkt", file], env=variables
+        ) as process:
             await site.until(lambda: len(confirmed) >= 300)
             process.kill()
         said = await output(site, daemon, "confirm-uploads", "bkt", file)
@@ -123,7 +129,9 @@ async def test_uploads_whose_daemon_was_killed_are_in_doubt_and_not_sent_twice_u
     async with site.daemon() as daemon:
         variables = {**site.environ, **TOKEN, "WATCHER_URL": daemon.url}
         site.upstream.latency = 0.5
-        async with await anyio.open_process([COMMAND, "confirm-uploads", "bkt", file], env=variables) as process:
+        async with await anyio.open_process(
+            [COMMAND, "confirm-uploads", "bkt", file], env=variables
+        ) as process:
             await site.until(lambda: len(confirmed) >= 100)
             await anyio.sleep(0.2)  # the second hundred is on its way
             daemon.process.kill()
@@ -133,7 +141,10 @@ async def test_uploads_whose_daemon_was_killed_are_in_doubt_and_not_sent_twice_u
     async with site.daemon() as daemon:
         done = await site.command(daemon, "confirm-uploads", "bkt", file, **TOKEN)
         assert done.returncode == 1
-        assert b"were interrupted and may be confirmed or not; --resend-doubtful sends them again" in done.stderr
+        assert (
+            b"were interrupted and may be confirmed or not; --resend-doubtful sends them again"
+            in done.stderr
+        )
         assert max(Counter(confirmed).values()) == 1
         await output(site, daemon, "confirm-uploads", "bkt", file, "--resend-doubtful")
     assert set(confirmed) == {f"upl_{number}" for number in range(300)}
@@ -164,7 +175,12 @@ async def test_a_rule_finds_tasks_by_itself_over_a_restart(site: Site) -> None:
         assert len(json.loads(text)) == 42
         assert await daemon.stop() == 0
     assert (
-        max(Counter((one.event["type"], one.event["data"]["task_id"]) for one in site.receiver.accepted()).values())
+        max(
+            Counter(
+                (one.event["type"], one.event["data"]["task_id"])
+                for one in site.receiver.accepted()
+            ).values()
+        )
         == 1
     )
 

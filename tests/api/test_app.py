@@ -19,12 +19,14 @@ from tests.support.records import KEY, SECRET, event, settled, step
 from watcher.api import server
 from watcher.api.app import create_api, create_telemetry
 from watcher.configuration import loader as configuration
-from watcher.core.models import ChannelState, DeliveryState, TaskKey, Watch
+from watcher.core.channels import ChannelState
+from watcher.core.deliveries import DeliveryState
 from watcher.core.settings import Settings
+from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.stores.sqlite import store as sqlite
 from watcher.telemetry.health import Health
-from watcher.telemetry.liveness import Pulse
+from watcher.telemetry.liveness import LivenessMonitor
 from watcher.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +42,7 @@ class FakeDaemon:
         self.metrics = Metrics(CollectorRegistry(), "test")
         self.outbox = Wakeup()
         self.now = 0.0
-        self.pulse = Pulse(lambda: self.now)
+        self.pulse = LivenessMonitor(lambda: self.now)
         self.health = Health(store.ping, lambda: {"poller mixpeek": self.pulse})
         self.stopping = anyio.Event()
         self.tracked: list[str] = []
@@ -48,7 +50,9 @@ class FakeDaemon:
         self.upstream: Any = None
         self.held: dict[str, str] = {}
         sources = json.dumps([{"name": name, "api_key": "sk"} for name in ("mixpeek", "other")])
-        channels = json.dumps([{"name": "backend", "type": "webhook", "url": "https://x/", "secrets": [SECRET]}])
+        channels = json.dumps(
+            [{"name": "backend", "type": "webhook", "url": "https://x/", "secrets": [SECRET]}]
+        )
         variables = {"WATCHER_SOURCES": sources, "WATCHER_CHANNELS": channels, "HOME": "/nowhere"}
         self.settings: Settings = configuration.load(None, {**variables, **environ})
 
@@ -66,7 +70,11 @@ class FakeDaemon:
 
     def channels(self) -> list[ChannelState]:
         hold = self.held.get("backend")
-        return [ChannelState(name="backend", type="webhook", state="paused" if hold else "running", reason=hold)]
+        return [
+            ChannelState(
+                name="backend", type="webhook", state="paused" if hold else "running", reason=hold
+            )
+        ]
 
     async def pause(self, channel: str, reason: str) -> None:
         self.held[channel] = reason
@@ -79,7 +87,9 @@ class FakeDaemon:
 
 
 @asynccontextmanager
-async def opened(folder: Path, **environ: str) -> AsyncIterator[tuple[FakeDaemon, httpx.AsyncClient]]:
+async def opened(
+    folder: Path, **environ: str
+) -> AsyncIterator[tuple[FakeDaemon, httpx.AsyncClient]]:
     async with sqlite.create(f"sqlite:///{folder}/watcher.db") as store:
         daemon = FakeDaemon(store, environ)
         transport = httpx.ASGITransport(create_api(daemon), raise_app_exceptions=False)
@@ -142,7 +152,12 @@ async def test_a_watch_has_the_fields_of_the_contract(api: httpx.AsyncClient) ->
         "next_poll_at",
         "lost_at",
     ]
-    assert (watch["state"], watch["status"], watch["terminal"], watch["sequence"]) == ("active", None, False, 0)
+    assert (watch["state"], watch["status"], watch["terminal"], watch["sequence"]) == (
+        "active",
+        None,
+        False,
+        0,
+    )
     assert watch["next_poll_at"] == "2023-11-14T22:13:50.500000Z"
 
 
@@ -164,7 +179,9 @@ async def test_a_watch_has_the_fields_of_the_contract(api: httpx.AsyncClient) ->
         ("task_1", ""),
     ],
 )
-async def test_one_bad_entry_refuses_all_and_says_which(api: httpx.AsyncClient, entry: Any, field: str) -> None:
+async def test_one_bad_entry_refuses_all_and_says_which(
+    api: httpx.AsyncClient, entry: Any, field: str
+) -> None:
     body = problem(await api.post("/v1/watches", json=[{"task_id": "good"}, entry]), 422)
 
     assert [(error["index"], error["field"]) for error in body["errors"]] == [(1, field)]
@@ -179,7 +196,9 @@ async def test_at_most_a_thousand_at_once(api: httpx.AsyncClient) -> None:
     assert (await api.post("/v1/watches", json=entries[:1000])).json()["added"] == 1000
 
 
-async def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(api: httpx.AsyncClient) -> None:
+async def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(
+    api: httpx.AsyncClient,
+) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield b" " * 65536
@@ -188,13 +207,17 @@ async def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(api
     problem(await api.post("/v1/watches", content=chunks()), 413)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     content=st.binary(max_size=60)
-    | st.sampled_from([b'{"task_id":"\\ud800"}', b"NaN", b"[" * 5000, b'{"task_id":"a","task_id":"b"}'])
-    | st.recursive(st.none() | st.text(max_size=5) | st.integers(), lambda inner: st.lists(inner, max_size=3)).map(
-        lambda value: json.dumps(value).encode()
+    | st.sampled_from(
+        [b'{"task_id":"\\ud800"}', b"NaN", b"[" * 5000, b'{"task_id":"a","task_id":"b"}']
     )
+    | st.recursive(
+        st.none() | st.text(max_size=5) | st.integers(), lambda inner: st.lists(inner, max_size=3)
+    ).map(lambda value: json.dumps(value).encode())
 )
 async def test_whatever_is_posted_is_taken_or_refused_and_never_an_error_of_ours(
     api: httpx.AsyncClient, content: bytes
@@ -203,29 +226,43 @@ async def test_whatever_is_posted_is_taken_or_refused_and_never_an_error_of_ours
 
 
 async def test_lists_come_in_pages_with_filters(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
-    entries = [{"task_id": f"task_{number}", "labels": {"team": "a" if number % 2 else "b"}} for number in range(5)]
+    entries = [
+        {"task_id": f"task_{number}", "labels": {"team": "a" if number % 2 else "b"}}
+        for number in range(5)
+    ]
     await api.post("/v1/watches", json=entries)
     watch = (await daemon.store.find("task_3"))[0]
     await daemon.store.record([step(watch, "COMPLETED")])
 
     first = (await api.get("/v1/watches", params={"limit": 3})).json()
-    second = (await api.get("/v1/watches", params={"limit": 3, "cursor": first["next_cursor"]})).json()
-    assert [item["task_id"] for item in first["items"] + second["items"]] == [f"task_{n}" for n in (4, 3, 2, 1, 0)]
+    second = (
+        await api.get("/v1/watches", params={"limit": 3, "cursor": first["next_cursor"]})
+    ).json()
+    assert [item["task_id"] for item in first["items"] + second["items"]] == [
+        f"task_{n}" for n in (4, 3, 2, 1, 0)
+    ]
     assert second["next_cursor"] is None
 
     async def found(**params: Any) -> list[str]:
-        return [item["task_id"] for item in (await api.get("/v1/watches", params=params)).json()["items"]]
+        return [
+            item["task_id"]
+            for item in (await api.get("/v1/watches", params=params)).json()["items"]
+        ]
 
     assert await found(label="team:a", state="active") == ["task_1"]
     assert await found(status=["completed", "FAILED"]) == ["task_3"]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "state=asleep", "label=x", "cursor=nonsense"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "state=asleep", "label=x", "cursor=nonsense"]
+)
 async def test_a_query_that_makes_no_sense_is_refused(api: httpx.AsyncClient, query: str) -> None:
     assert problem(await api.get(f"/v1/watches?{query}"), 422)["errors"]
 
 
-async def test_one_watch_is_shown_with_its_transitions_and_removed(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+async def test_one_watch_is_shown_with_its_transitions_and_removed(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
     await api.post("/v1/watches", json={"task_id": "tâsk 1"})
     watch = (await daemon.store.find("tâsk 1"))[0]
     await daemon.store.record([step(watch, "IN_PROGRESS", at=4_000_000_000.0)])
@@ -246,7 +283,9 @@ async def test_one_watch_is_shown_with_its_transitions_and_removed(api: httpx.As
     problem(await api.delete("/v1/watches/t%C3%A2sk%201"), 404)
 
 
-async def test_a_task_added_again_begins_its_history_anew(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+async def test_a_task_added_again_begins_its_history_anew(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
     await api.post("/v1/watches", json={"task_id": "task_1"})
     watch = (await daemon.store.find("task_1"))[0]
     await daemon.store.record([step(watch, "IN_PROGRESS", at=watch.added_at)])
@@ -303,9 +342,13 @@ async def test_a_channel_is_replayed(api: httpx.AsyncClient, daemon: FakeDaemon)
     queued = await api.post("/v1/channels/backend/replay", json={"since": "1970-01-01T00:00:00Z"})
     assert (queued.status_code, queued.json()) == (202, {"queued": 1})
     for chosen in ({"statuses": ["completed"]}, {"task_ids": ["another"]}):
-        none = await api.post("/v1/channels/backend/replay", json={"since": "1970-01-01T00:00:00Z", **chosen})
+        none = await api.post(
+            "/v1/channels/backend/replay", json={"since": "1970-01-01T00:00:00Z", **chosen}
+        )
         assert none.json() == {"queued": 0}
-    problem(await api.post("/v1/channels/nobody/replay", json={"since": "1970-01-01T00:00:00Z"}), 404)
+    problem(
+        await api.post("/v1/channels/nobody/replay", json={"since": "1970-01-01T00:00:00Z"}), 404
+    )
     for since in ("yesterday", "2026-01-01T00:00:00", ""):
         problem(await api.post("/v1/channels/backend/replay", json={"since": since}), 422)
 
@@ -318,15 +361,23 @@ async def test_with_a_token_all_but_the_probes_need_it(tmp_path: Path) -> None:
             response = await api.get("/v1/watches", headers={"authorization": header})
             assert problem(response, 401)
             assert response.headers["www-authenticate"] == "Bearer"
-        assert (await api.get("/v1/watches", headers={"authorization": "bearer hidden"})).status_code == 200
+        assert (
+            await api.get("/v1/watches", headers={"authorization": "bearer hidden"})
+        ).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:8080", "", "[::2]:80"])
-async def test_without_a_token_a_host_that_is_not_loopback_is_refused(api: httpx.AsyncClient, host: str) -> None:
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:8080", "", "[::2]:80"]
+)
+async def test_without_a_token_a_host_that_is_not_loopback_is_refused(
+    api: httpx.AsyncClient, host: str
+) -> None:
     problem(await api.get("/v1/watches", headers={"host": host}), 403)
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080"]
+)
 async def test_loopback_in_every_spelling_is_taken(api: httpx.AsyncClient, host: str) -> None:
     assert (await api.get("/v1/watches", headers={"host": host})).status_code == 200
 
@@ -346,8 +397,13 @@ async def test_no_page_may_use_the_api_but_those_that_are_configured(tmp_path: P
     environ["WATCHER_SERVER__CORS_ORIGINS"] = "https://console.example, https://other.example"
     async with opened(tmp_path / "one", **environ) as (_, api):
         answer = await api.options("/v1/watches", headers=asks)
-        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, asks["origin"])
-        stranger = await api.options("/v1/watches", headers={**asks, "origin": "https://evil.example"})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (
+            200,
+            asks["origin"],
+        )
+        stranger = await api.options(
+            "/v1/watches", headers={**asks, "origin": "https://evil.example"}
+        )
         assert "access-control-allow-origin" not in stranger.headers
         assert (await api.get("/v1/watches", headers={"origin": asks["origin"]})).status_code == 401
         bearer = {"origin": asks["origin"], "authorization": "Bearer hidden"}
@@ -388,9 +444,11 @@ async def test_readiness_is_that_the_store_can_be_written(api: httpx.AsyncClient
 async def test_metrics_come_in_both_formats(api: httpx.AsyncClient) -> None:
     plain = await api.get("/metrics")
     assert "watcher_outbox_pending" in {family.name for family in prometheus(plain.text)}
-    asked = await api.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    asked = await api.get(
+        "/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"}
+    )
     assert asked.headers["content-type"].startswith("application/openmetrics-text")
-    assert "watcher_build" in " ".join(family.name for family in openmetrics(asked.text))
+    assert "watcher_build" in " ".join(family.name for family in openmetrics(asked.text))  # type: ignore[no-untyped-call]
 
 
 async def test_the_second_listener_has_probes_and_metrics_alone(tmp_path: Path) -> None:
@@ -449,7 +507,7 @@ async def served(daemon: FakeDaemon) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def tell(daemon: FakeDaemon, number: int) -> None:
-    await daemon.store.announce(event(number, key=None, order_key="x"), None)
+    await daemon.store.record_outage(event(number, key=None, order_key="x"), None)
     daemon.outbox.set()
 
 
@@ -463,7 +521,9 @@ async def read_ids(stream: httpx.Response, count: int) -> list[int]:
     return found
 
 
-async def test_the_stream_begins_with_the_next_event_and_resumes_without_a_gap(daemon: FakeDaemon) -> None:
+async def test_the_stream_begins_with_the_next_event_and_resumes_without_a_gap(
+    daemon: FakeDaemon,
+) -> None:
     async with served(daemon) as client:
         await tell(daemon, 1)
         async with client.stream("GET", "/v1/events") as stream:
@@ -486,7 +546,9 @@ async def test_stopping_ends_open_streams_at_once(daemon: FakeDaemon) -> None:
             daemon.outbox.set()
 
 
-async def test_channels_are_listed_paused_and_resumed(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+async def test_channels_are_listed_paused_and_resumed(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
     (shown,) = (await api.get("/v1/channels")).json()["items"]
     assert shown == {
         "name": "backend",
@@ -498,7 +560,11 @@ async def test_channels_are_listed_paused_and_resumed(api: httpx.AsyncClient, da
         "failed": 0,
     }
     paused = await api.post("/v1/channels/backend/pause", json={"reason": "we move"})
-    assert (paused.status_code, paused.json()["state"], paused.json()["reason"]) == (200, "paused", "we move")
+    assert (paused.status_code, paused.json()["state"], paused.json()["reason"]) == (
+        200,
+        "paused",
+        "we move",
+    )
     assert (await api.post("/v1/channels/backend/resume")).json()["state"] == "running"
     assert (await api.post("/v1/channels/backend/pause")).json()["reason"] == "no reason was given"
     problem(await api.post("/v1/channels/nobody/pause"), 404)
@@ -509,7 +575,9 @@ async def test_channels_are_listed_paused_and_resumed(api: httpx.AsyncClient, da
 async def test_failed_deliveries_are_purged(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
     await outbox_of_two(daemon, api)
     purge = "/v1/channels/backend/purge"
-    assert (await api.post(purge, json={"state": "failed", "before": "1970-01-01T00:00:00Z"})).json() == {"purged": 0}
+    assert (
+        await api.post(purge, json={"state": "failed", "before": "1970-01-01T00:00:00Z"})
+    ).json() == {"purged": 0}
     assert (await api.post(purge, json={"state": "failed"})).json() == {"purged": 1}
     (left,) = (await api.get("/v1/deliveries")).json()["items"]
     assert left["state"] == "pending"
@@ -517,7 +585,9 @@ async def test_failed_deliveries_are_purged(api: httpx.AsyncClient, daemon: Fake
     problem(await api.post(purge, json={"state": "failed", "before": "soon"}), 422)
 
 
-async def test_a_delivery_is_shown_with_its_attempts(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+async def test_a_delivery_is_shown_with_its_attempts(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
     await outbox_of_two(daemon, api)
     shown = (await api.get("/v1/deliveries/1")).json()
     assert shown["state"] == "failed"

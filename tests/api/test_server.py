@@ -42,7 +42,9 @@ async def client() -> AsyncIterator[anyio.abc.SocketStream]:
         stopping.set()
 
 
-async def serve(listener: object, stopping: anyio.Event, task_status: anyio.abc.TaskStatus[None]) -> None:
+async def serve(
+    listener: object, stopping: anyio.Event, task_status: anyio.abc.TaskStatus[None]
+) -> None:
     await server.serve(
         app,
         listener,  # type: ignore[arg-type]
@@ -65,7 +67,12 @@ async def rest(stream: anyio.abc.SocketStream) -> bytes:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"GET / HT", b"POST / HTTP/1.1\r\nhost: x\r\n", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nab"],
+    [
+        b"",
+        b"GET / HT",
+        b"POST / HTTP/1.1\r\nhost: x\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nab",
+    ],
 )
 async def test_a_request_that_does_not_come_is_cut_off(sent: bytes) -> None:
     async with client() as stream:

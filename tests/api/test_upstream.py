@@ -13,9 +13,9 @@ import pytest
 from tests.api.test_app import FakeDaemon, opened, problem
 from tests.support.fake_upstream import transport
 from watcher.core.clock import wall_clock
-from watcher.core.models import WatchFilter
+from watcher.core.tasks import WatchFilter
 from watcher.sources.mixpeek import source as mixpeek
-from watcher.testing.mixpeek_api import Asked
+from watcher.testing.mixpeek_api import Request
 from watcher.testing.mixpeek_server import FakeUpstream
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ TOKEN = {"authorization": "Bearer secret"}
 SOURCE = "/v1/sources/mixpeek"
 
 
-class House:
+class Harness:
     def __init__(self, daemon: FakeDaemon, client: httpx.AsyncClient) -> None:
         self.daemon = daemon
         self.api = client
@@ -34,10 +34,15 @@ class House:
     def aim(self, transport: httpx.AsyncBaseTransport) -> None:
         """Reach the upstream over `transport` from now on."""
         settings = mixpeek.Settings(
-            base_url="https://upstream", api_key="sk_made_up", requests_per_minute=None, namespace="ns_1"
+            base_url="https://upstream",
+            api_key="sk_made_up",
+            requests_per_minute=None,
+            namespace="ns_1",
         )
         metrics = self.daemon.metrics.source("mixpeek")
-        self.daemon.upstream = mixpeek.create(settings, transport=transport, metrics=metrics, wall=wall_clock).calls
+        self.daemon.upstream = mixpeek.create(
+            settings, transport=transport, metrics=metrics, wall=wall_clock
+        ).calls
 
     async def watched(self) -> set[str]:
         watches, _ = await self.daemon.store.list_watches(WatchFilter(), 1000, None)
@@ -47,7 +52,7 @@ class House:
         """Answer paths that hold `part` with `status` from now on."""
         answer = self.upstream.answer
 
-        async def broken(asked: Asked) -> Any:
+        async def broken(asked: Request) -> Any:
             if part in asked.path:
                 return status, headers, body
             return await answer(asked)
@@ -56,30 +61,37 @@ class House:
 
 
 @asynccontextmanager
-async def house_in(folder: Path, **environ: str) -> AsyncIterator[House]:
+async def house_in(folder: Path, **environ: str) -> AsyncIterator[Harness]:
     async with opened(folder, **environ) as (daemon, client):
-        yield House(daemon, client)
+        yield Harness(daemon, client)
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(tmp_path: Path) -> AsyncIterator[Harness]:
     async with house_in(tmp_path, WATCHER_SERVER__API_TOKEN="secret") as house:
         house.api.headers.update(TOKEN)
         yield house
 
 
 def uploads(count: int) -> list[dict[str, Any]]:
-    return [{"upload_id": f"upl_{number}", "etag": '"x"', "file_size_bytes": 7} for number in range(count)]
+    return [
+        {"upload_id": f"upl_{number}", "etag": '"x"', "file_size_bytes": 7}
+        for number in range(count)
+    ]
 
 
-async def test_tasks_are_listed_as_upstream_shows_them_page_by_page(house: House) -> None:
+async def test_tasks_are_listed_as_upstream_shows_them_page_by_page(house: Harness) -> None:
     for number in range(25):
-        house.upstream.set(f"task_{number}", "FAILED" if number % 2 else "PENDING", error="boom", task_type="api_x")
+        house.upstream.set(
+            f"task_{number}", "FAILED" if number % 2 else "PENDING", error="boom", task_type="api_x"
+        )
     found: list[str] = []
     cursor = None
     while True:
         query = {"limit": 5, **({"cursor": cursor} if cursor else {})}
-        page = (await house.api.post(f"{SOURCE}/tasks/list", json={"status": "FAILED"}, params=query)).json()
+        page = (
+            await house.api.post(f"{SOURCE}/tasks/list", json={"status": "FAILED"}, params=query)
+        ).json()
         found += [item["task_id"] for item in page["items"]]
         assert all(item["error"] == "boom" for item in page["items"])
         if (cursor := page["next_cursor"]) is None:
@@ -89,7 +101,7 @@ async def test_tasks_are_listed_as_upstream_shows_them_page_by_page(house: House
     assert await house.watched() == set()
 
 
-async def test_pages_go_on_by_offset_where_there_is_no_cursor(house: House) -> None:
+async def test_pages_go_on_by_offset_where_there_is_no_cursor(house: Harness) -> None:
     house.upstream.api.paging = "offset"
     for number in range(12):
         house.upstream.set(f"task_{number}", "PENDING")
@@ -104,14 +116,23 @@ async def test_pages_go_on_by_offset_where_there_is_no_cursor(house: House) -> N
     [
         ({"filters": {"AND": [{"field": "status", "operator": "eq", "value": "failed"}]}}, 1),
         ({"filters": {"OR": [{"additional_data.bucket_id": "b1"}, {"status": "FAILED"}]}}, 2),
-        ({"filters": {"NOT": [{"field": "task_id", "operator": "in", "value": ["task_1", "task_2"]}]}}, 1),
+        (
+            {
+                "filters": {
+                    "NOT": [{"field": "task_id", "operator": "in", "value": ["task_1", "task_2"]}]
+                }
+            },
+            1,
+        ),
         ({"filters": {"additional_data.bucket_id": "b1"}}, 1),
         ({"search": "task_3"}, 1),
         ({"task_type": "API_X"}, 3),
         ({"sort": {"field": "task_id", "direction": "desc"}}, 3),
     ],
 )
-async def test_every_filter_of_the_list_is_handed_on(house: House, wanted: dict[str, Any], count: int) -> None:
+async def test_every_filter_of_the_list_is_handed_on(
+    house: Harness, wanted: dict[str, Any], count: int
+) -> None:
     house.upstream.set("task_1", "FAILED", task_type="api_x")
     house.upstream.set("task_2", "PENDING", task_type="api_x", additional_data={"bucket_id": "b1"})
     house.upstream.set("task_3", "PENDING", task_type="api_x")
@@ -120,14 +141,17 @@ async def test_every_filter_of_the_list_is_handed_on(house: House, wanted: dict[
 
 
 @pytest.mark.parametrize("body", [{"color": "red"}, {"status": 7}, [], {"filters": []}])
-async def test_a_body_that_the_api_does_not_know_is_refused_before_it_is_sent(house: House, body: Any) -> None:
+async def test_a_body_that_the_api_does_not_know_is_refused_before_it_is_sent(
+    house: Harness, body: Any
+) -> None:
     problem(await house.api.post(f"{SOURCE}/tasks/list", json=body), 422)
     assert not house.upstream.requests
 
 
-async def test_what_is_wrong_with_a_call_is_a_problem_with_upstreams_words(house: House) -> None:
+async def test_what_is_wrong_with_a_call_is_a_problem_with_upstreams_words(house: Harness) -> None:
     assert (
-        "no source 'other2'" in problem(await house.api.post("/v1/sources/other2/tasks/list", json={}), 404)["detail"]
+        "no source 'other2'"
+        in problem(await house.api.post("/v1/sources/other2/tasks/list", json={}), 404)["detail"]
     )
     bad = await house.api.post(f"{SOURCE}/tasks/list", json={}, params={"cursor": "x"})
     assert "cursor" in problem(bad, 422)["detail"]
@@ -138,39 +162,57 @@ async def test_what_is_wrong_with_a_call_is_a_problem_with_upstreams_words(house
 
 
 @pytest.mark.parametrize(("status", "becomes"), [(401, 502), (500, 502), (429, 503), (302, 502)])
-async def test_upstreams_failures_keep_their_meaning(house: House, status: int, becomes: int) -> None:
+async def test_upstreams_failures_keep_their_meaning(
+    house: Harness, status: int, becomes: int
+) -> None:
     house.break_route("/tasks/list", status, b"{}", **{"retry-after": "9"})
     answer = await house.api.post(f"{SOURCE}/tasks/list", json={})
     problem(answer, becomes)
     assert answer.headers["retry-after"] == "9"
 
 
-async def test_batches_are_listed_with_the_namespace_that_the_api_wants(house: House) -> None:
+async def test_batches_are_listed_with_the_namespace_that_the_api_wants(house: Harness) -> None:
     house.upstream.api.batches["b1"] = {
         "batch_id": "b1",
         "bucket_id": "bkt",
         "status": "COMPLETED",
         "namespace_id": "n",
     }
-    house.upstream.api.batches["b2"] = {"batch_id": "b2", "bucket_id": "bkt", "status": "FAILED", "namespace_id": "n"}
+    house.upstream.api.batches["b2"] = {
+        "batch_id": "b2",
+        "bucket_id": "bkt",
+        "status": "FAILED",
+        "namespace_id": "n",
+    }
     answer = await house.api.post(f"{SOURCE}/buckets/bkt/batches/list", json={"status": "FAILED"})
     assert [item["batch_id"] for item in answer.json()["items"]] == ["b2"]
 
 
-async def test_a_cancelled_batch_is_watched_and_says_what_was_reached(house: House) -> None:
+async def test_a_cancelled_batch_is_watched_and_says_what_was_reached(house: Harness) -> None:
     house.upstream.set("task_1", "IN_PROGRESS")
     house.upstream.set("tier_1", "IN_PROGRESS")
     tiers = [{"task_id": "tier_1"}]
-    house.upstream.api.batches["b1"] = {"batch_id": "b1", "bucket_id": "bkt", "task_id": "task_1", "tier_tasks": tiers}
+    house.upstream.api.batches["b1"] = {
+        "batch_id": "b1",
+        "bucket_id": "bkt",
+        "task_id": "task_1",
+        "tier_tasks": tiers,
+    }
     house.upstream.api.refused_jobs = 1
-    answer = await house.api.post(f"{SOURCE}/buckets/bkt/batches/b1/cancel", params={"reason": "wrong files"})
+    answer = await house.api.post(
+        f"{SOURCE}/buckets/bkt/batches/b1/cancel", params={"reason": "wrong files"}
+    )
 
-    assert answer.json()["cancellation"] == {"ray_jobs_requested": 2, "ray_jobs_accepted": 1, "ray_jobs_refused": 1}
+    assert answer.json()["cancellation"] == {
+        "ray_jobs_requested": 2,
+        "ray_jobs_accepted": 1,
+        "ray_jobs_refused": 1,
+    }
     assert await house.watched() == {"task_1"}
     assert house.daemon.tracked == ["task_1"]
 
 
-async def test_a_killed_task_is_watched(house: House) -> None:
+async def test_a_killed_task_is_watched(house: Harness) -> None:
     house.upstream.set("task 1-ä", "IN_PROGRESS")
     answer = await house.api.delete(f"{SOURCE}/tasks/task%201-%C3%A4")
 
@@ -181,18 +223,21 @@ async def test_a_killed_task_is_watched(house: House) -> None:
 async def test_without_a_token_no_work_is_ended(tmp_path: Path) -> None:
     async with house_in(tmp_path) as house:
         house.upstream.set("task_1", "IN_PROGRESS")
-        assert "server.api_token" in problem(await house.api.delete(f"{SOURCE}/tasks/task_1"), 403)["detail"]
+        assert (
+            "server.api_token"
+            in problem(await house.api.delete(f"{SOURCE}/tasks/task_1"), 403)["detail"]
+        )
         problem(await house.api.post(f"{SOURCE}/buckets/bkt/batches/b1/cancel"), 403)
         assert not house.upstream.requests
         assert (await house.api.post(f"{SOURCE}/tasks/list", json={})).status_code == 200
 
 
-async def confirm(house: House, count: int, **more: Any) -> httpx.Response:
+async def confirm(house: Harness, count: int, **more: Any) -> httpx.Response:
     body = {"confirmations": uploads(count), **more}
     return await house.api.post(f"{SOURCE}/buckets/bkt/uploads/confirm", json=body)
 
 
-async def test_uploads_are_confirmed_a_hundred_a_request_and_never_twice(house: House) -> None:
+async def test_uploads_are_confirmed_a_hundred_a_request_and_never_twice(house: Harness) -> None:
     first = (await confirm(house, 250)).json()["items"]
     again = (await confirm(house, 260)).json()["items"]
 
@@ -203,7 +248,9 @@ async def test_uploads_are_confirmed_a_hundred_a_request_and_never_twice(house: 
     assert len({item["task_id"] for item in again}) == 4
 
 
-async def test_a_refusal_on_the_way_says_how_far_it_came_and_the_rest_follows(house: House) -> None:
+async def test_a_refusal_on_the_way_says_how_far_it_came_and_the_rest_follows(
+    house: Harness,
+) -> None:
     calls = house.daemon.upstream.confirm_uploads
     sent = 0
 
@@ -212,7 +259,8 @@ async def test_a_refusal_on_the_way_says_how_far_it_came_and_the_rest_follows(ho
         sent += 1
         if sent == 2:
             house.break_route("/confirm", 503, b"{}")
-        return await calls(*arguments)
+        answer: str = await calls(*arguments)
+        return answer
 
     house.daemon.upstream.confirm_uploads = fails_at_second
     answer = house.upstream.answer
@@ -222,13 +270,19 @@ async def test_a_refusal_on_the_way_says_how_far_it_came_and_the_rest_follows(ho
     house.upstream.answer = answer  # type: ignore[method-assign]
     # A 503 may come from a gateway that gave up waiting: nobody knows whether upstream took them.
     states = [item["state"] for item in (await confirm(house, 300)).json()["items"]]
-    assert (states.count("already"), states.count("doubtful"), states.count("confirmed")) == (100, 100, 100)
-    states = [item["state"] for item in (await confirm(house, 300, resend_doubtful=True)).json()["items"]]
+    assert (states.count("already"), states.count("doubtful"), states.count("confirmed")) == (
+        100,
+        100,
+        100,
+    )
+    states = [
+        item["state"] for item in (await confirm(house, 300, resend_doubtful=True)).json()["items"]
+    ]
     assert (states.count("already"), states.count("confirmed")) == (200, 100)
 
 
 @pytest.mark.parametrize("status", [400, 404, 422, 429])
-async def test_what_upstream_refused_is_simply_sent_again(house: House, status: int) -> None:
+async def test_what_upstream_refused_is_simply_sent_again(house: Harness, status: int) -> None:
     answer = house.upstream.answer
     house.break_route("/confirm", status, b"{}", **{"retry-after": "0"})
     assert (await confirm(house, 10)).status_code >= 400
@@ -236,7 +290,7 @@ async def test_what_upstream_refused_is_simply_sent_again(house: House, status: 
     assert {item["state"] for item in (await confirm(house, 10)).json()["items"]} == {"confirmed"}
 
 
-async def test_an_answer_that_names_no_task_leaves_doubt(house: House) -> None:
+async def test_an_answer_that_names_no_task_leaves_doubt(house: Harness) -> None:
     answer = house.upstream.answer
     house.break_route("/confirm", 200, b"<html>")
     problem(await confirm(house, 3), 502)
@@ -246,9 +300,17 @@ async def test_an_answer_that_names_no_task_leaves_doubt(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "confirmations", [[], [{"etag": "x"}], [{"upload_id": "u", "color": 1}], [{"upload_id": "u", "file_size_bytes": 0}]]
+    "confirmations",
+    [
+        [],
+        [{"etag": "x"}],
+        [{"upload_id": "u", "color": 1}],
+        [{"upload_id": "u", "file_size_bytes": 0}],
+    ],
 )
-async def test_confirmations_that_upstream_would_refuse_are_not_sent(house: House, confirmations: Any) -> None:
+async def test_confirmations_that_upstream_would_refuse_are_not_sent(
+    house: Harness, confirmations: Any
+) -> None:
     content = json.dumps({"confirmations": confirmations})
     problem(await house.api.post(f"{SOURCE}/buckets/bkt/uploads/confirm", content=content), 422)
     assert not house.upstream.requests
@@ -274,7 +336,7 @@ async def test_confirmations_that_upstream_would_refuse_are_not_sent(house: Hous
         "localhost@evil",
     ],
 )
-async def test_no_caller_can_aim_the_watcher_anywhere(house: House, name: str) -> None:
+async def test_no_caller_can_aim_the_watcher_anywhere(house: Harness, name: str) -> None:
     asked: list[httpx.URL] = []
 
     def note(request: httpx.Request) -> httpx.Response:
@@ -284,7 +346,12 @@ async def test_no_caller_can_aim_the_watcher_anywhere(house: House, name: str) -
 
     house.aim(httpx.MockTransport(note))
     quoted = urllib.parse.quote(name, safe="")
-    told = {"url": "http://evil.example/", "base_url": "http://evil.example/", "reason": name, "namespace": name}
+    told = {
+        "url": "http://evil.example/",
+        "base_url": "http://evil.example/",
+        "reason": name,
+        "namespace": name,
+    }
     upload = {"upload_id": name, "url": "http://evil.example/"}
     for method, path, body in (
         ("POST", f"{SOURCE}/buckets/{quoted}/batches/list", told),
@@ -296,14 +363,18 @@ async def test_no_caller_can_aim_the_watcher_anywhere(house: House, name: str) -
         ("POST", "/v1/watches", {**told, "task_id": name, "source": "http://evil.example"}),
         ("POST", f"/v1/channels/{quoted}/replay", {**told, "since": "2026-01-01T00:00:00Z"}),
     ):
-        for sent in (body, None if body is None else {key: body[key] for key in body.keys() - {"url", "base_url"}}):
+        for sent in (
+            body,
+            None if body is None else {key: body[key] for key in body.keys() - {"url", "base_url"}},
+        ):
             answer = await house.api.request(method, path, json=sent)
             assert answer.status_code in (404, 405, 422, 502), (path, answer.text)
 
     for url in asked:
-        path = url.raw_path.partition(b"?")[0]
+        raw_path = url.raw_path.partition(b"?")[0]
+        parts = raw_path.split(b"/")
         assert (url.scheme, url.host, url.port) == ("https", "upstream", None)
-        assert path.startswith(b"/v1/")
-        assert path.split(b"/")[-1] in (b"list", b"cancel", b"batch") or len(path.split(b"/")) == 4
-        assert not {b"..", b"."} & set(path.split(b"/")), path
+        assert raw_path.startswith(b"/v1/")
+        assert parts[-1] in (b"list", b"cancel", b"batch") or len(parts) == 4
+        assert not {b"..", b"."} & set(parts), raw_path
     assert asked

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from tests.support.virtual_time import wall
 from watcher.channels import apprise
 from watcher.configuration import loader as configuration
+from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure
-from watcher.core.models import Message, Receipt
 from watcher.delivery.notes import PassingNotes
 
 pytestmark = pytest.mark.anyio
@@ -41,12 +41,17 @@ async def receiver(status: int | None) -> AsyncIterator[tuple[str, list[dict[str
             told.append(json.loads(received.partition(b"\r\n\r\n")[2]))
             if status is None:
                 await anyio.sleep_forever()
-            await stream.send(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
+            await stream.send(
+                f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
+            )
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, handle)
-        yield f"json://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}/{HIDDEN}?rto=1", told
+        yield (
+            f"json://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}/{HIDDEN}?rto=1",
+            told,
+        )
         tasks.cancel_scope.cancel()
     await listener.aclose()
 
@@ -65,17 +70,31 @@ def root_log() -> Iterator[io.StringIO]:
 
 def channel(url: str, **given: Any) -> apprise.AppriseChannel:
     settings = apprise.Settings(name="mail", url=url, **given)
-    return apprise.create(settings, transport=httpx.MockTransport(lambda _: None), notes=PassingNotes(), wall=wall)
+    return apprise.create(
+        settings,
+        transport=httpx.MockTransport(lambda _: httpx.Response(500)),
+        notes=PassingNotes(),
+        wall=wall,
+    )
 
 
 def message(number: int = 1, kind: str = "task.failed", **data: Any) -> Message:
-    told = {"task_id": f"task_{number}", "status": "FAILED", "previous_status": "IN_PROGRESS", **data}
-    return Message(event_id=f"msg_{number}", type=kind, body=json.dumps({"type": kind, "data": told}).encode())
+    told = {
+        "task_id": f"task_{number}",
+        "status": "FAILED",
+        "previous_status": "IN_PROGRESS",
+        **data,
+    }
+    return Message(
+        event_id=f"msg_{number}", type=kind, body=json.dumps({"type": kind, "data": told}).encode()
+    )
 
 
 async def test_an_event_is_told_with_its_title_its_text_and_its_kind() -> None:
     async with receiver(200) as (url, told):
-        receipt = await channel(url).send(message(error_message="Object not found", labels={"team": "search"}))
+        receipt = await channel(url).send(
+            message(error_message="Object not found", labels={"team": "search"})
+        )
     assert receipt == Receipt(status=200)
     assert (told[0]["title"], told[0]["type"]) == ("❌ Task failed: task_1", "failure")
     assert told[0]["message"].splitlines() == [
@@ -99,12 +118,18 @@ async def test_a_storm_is_one_message_that_names_every_task() -> None:
 
 
 @pytest.mark.parametrize("status", [403, 500])
-async def test_a_refusal_is_tried_again_and_shows_its_status_and_no_secret(status: int, root_log: io.StringIO) -> None:
+async def test_a_refusal_is_tried_again_and_shows_its_status_and_no_secret(
+    status: int, root_log: io.StringIO
+) -> None:
     async with receiver(status) as (url, _):
         with pytest.raises(DeliveryError) as caught:
             await channel(url).send(message())
     error = caught.value
-    assert (error.reason, error.status, error.body_refused) == (DeliveryFailure.UNAVAILABLE, status, False)
+    assert (error.reason, error.status, error.body_refused) == (
+        DeliveryFailure.UNAVAILABLE,
+        status,
+        False,
+    )
     assert str(error) == f"Apprise could not deliver: HTTP {status}"
     assert HIDDEN not in root_log.getvalue()
 
@@ -132,16 +157,20 @@ def test_a_url_that_would_not_do_is_refused_without_showing_it(url: str, problem
     assert "hidden" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["jsons://receiver.example/x", "discord://1234567890/abcdefghij", "json://127.0.0.1/x"])
+@pytest.mark.parametrize(
+    "url", ["jsons://receiver.example/x", "discord://1234567890/abcdefghij", "json://127.0.0.1/x"]
+)
 def test_encrypted_services_and_this_machine_are_taken(url: str) -> None:
     settings = apprise.Settings(name="mail", url=url)
     assert url not in f"{settings!r} {settings.model_dump()} {settings.model_dump_json()}"
-    assert apprise.Settings(name="mail", url="json://receiver.example/x", allow_http=True)
+    apprise.Settings(name="mail", url="json://receiver.example/x", allow_http=True)
 
 
 def test_its_url_is_masked_in_the_log(tmp_path: Path) -> None:
     file = tmp_path / "watcher.yaml"
-    file.write_text(f"channels: [{{name: mail, type: apprise, url: 'jsons://receiver.example/{HIDDEN}'}}]")
+    file.write_text(
+        f"channels: [{{name: mail, type: apprise, url: 'jsons://receiver.example/{HIDDEN}'}}]"
+    )
     loaded = configuration.load(file, {"MIXPEEK_API_KEY": "sk_made_up", "HOME": str(tmp_path)})
     assert f"jsons://receiver.example/{HIDDEN}" in configuration.secret_values(loaded)
 
@@ -152,7 +181,11 @@ def test_without_the_extra_the_configuration_says_how_to_get_it(tmp_path: Path) 
     code = "import sys; sys.modules['apprise'] = None; from watcher.__main__ import main; main()"
     command = [sys.executable, "-c", code, "config", "check", str(file)]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env={"MIXPEEK_API_KEY": "x", "HOME": str(tmp_path)}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"MIXPEEK_API_KEY": "x", "HOME": str(tmp_path)},
     )
     assert done.returncode == 2
     assert "needs an extra: pip install 'mixpeek-watcher[apprise]'" in done.stderr

@@ -12,31 +12,53 @@ from pydantic import ValidationError
 from slack_sdk.models.blocks import ActionsBlock, HeaderBlock, SectionBlock
 
 from tests.support.virtual_time import wall
-from watcher.channels._text import humanised
+from watcher.channels._text import format_duration
 from watcher.channels.slack import blocks as rendering
 from watcher.channels.slack import channel as slack
+from watcher.core.deliveries import Message
 from watcher.core.errors import DeliveryError, DeliveryFailure
-from watcher.core.models import Message
 from watcher.delivery.notes import PassingNotes
 
 pytestmark = pytest.mark.anyio
 
 MENTION = "<!here>"
-LINKS = {"Task": "https://console.example/tasks/{task_id}", "Runbook": "https://wiki.example/batches"}
-SETTINGS = slack.Settings(name="alerts", url="https://hooks.slack.example/x", mention=MENTION, links=LINKS)
+LINKS = {
+    "Task": "https://console.example/tasks/{task_id}",
+    "Runbook": "https://wiki.example/batches",
+}
+SETTINGS = slack.Settings(
+    name="alerts", url="https://hooks.slack.example/x", mention=MENTION, links=LINKS
+)
 BLOCKS: dict[str, Any] = {"header": HeaderBlock, "section": SectionBlock, "actions": ActionsBlock}
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4)
+    ),
     max_leaves=12,
 )
-texts = st.text() | st.sampled_from(["<!channel>", "&<>" * 2000, "word " * 3000, "`" * 5000, "<@U1>", "x" * 9000])
+texts = st.text() | st.sampled_from(
+    ["<!channel>", "&<>" * 2000, "word " * 3000, "`" * 5000, "<@U1>", "x" * 9000]
+)
 told = st.fixed_dictionaries(
     {},
     optional={
         **dict.fromkeys(
-            ("task_id", "task_type", "namespace", "previous_status", "error_message", "reason", "since", "source"),
+            (
+                "task_id",
+                "task_type",
+                "namespace",
+                "previous_status",
+                "error_message",
+                "reason",
+                "since",
+                "source",
+            ),
             texts | json_values,
         ),
         "status": st.sampled_from(["FAILED", "COMPLETED_WITH_ERRORS"]) | texts,
@@ -55,7 +77,9 @@ told = st.fixed_dictionaries(
 
 
 def message(kind: str, data: object, watched_for: float | None = 125.0) -> Message:
-    body = json.dumps({"type": kind, "timestamp": "2026-11-23T07:00:00.123456Z", "data": data}).encode()
+    body = json.dumps(
+        {"type": kind, "timestamp": "2026-11-23T07:00:00.123456Z", "data": data}
+    ).encode()
     return Message(event_id="msg_1", type=kind, body=body, watched_for=watched_for)
 
 
@@ -93,7 +117,9 @@ def assert_sound(rendering: dict[str, Any]) -> None:
     assert sum(map(len, [rendering["text"], *every_text(rendering["blocks"])])) <= 9_000
     assert len(rendering["blocks"]) <= 50
     for block in rendering["blocks"]:
-        BLOCKS[block["type"]](**{name: value for name, value in block.items() if name != "type"}).to_dict()
+        BLOCKS[block["type"]](
+            **{name: value for name, value in block.items() if name != "type"}
+        ).to_dict()
         for field in block.get("fields", ()):
             assert 0 < len(field["text"]) <= 2000
         if block["type"] == "section" and "text" in block:
@@ -105,14 +131,22 @@ def assert_sound(rendering: dict[str, Any]) -> None:
         assert not re.search(r"&(?!amp;|lt;|gt;)", text)
 
 
-@given(kind=st.sampled_from(["task.failed", "task.completed_with_errors", "source.unreachable"]) | texts, data=told)
-def test_whatever_the_event_holds_the_message_keeps_slacks_limits_and_pings_nobody(kind: str, data: object) -> None:
+@given(
+    kind=st.sampled_from(["task.failed", "task.completed_with_errors", "source.unreachable"])
+    | texts,
+    data=told,
+)
+def test_whatever_the_event_holds_the_message_keeps_slacks_limits_and_pings_nobody(
+    kind: str, data: object
+) -> None:
     assert_sound(rendering.render(message(kind, data), SETTINGS))
 
 
 @given(body=st.binary(max_size=50))
 def test_a_body_that_is_no_event_is_still_a_message(body: bytes) -> None:
-    assert_sound(rendering.render(Message(event_id="msg_1", type="task.failed", body=body), SETTINGS))
+    assert_sound(
+        rendering.render(Message(event_id="msg_1", type="task.failed", body=body), SETTINGS)
+    )
 
 
 def test_a_failure_shows_what_a_person_wants_to_know() -> None:
@@ -129,7 +163,14 @@ def test_a_failure_shows_what_a_person_wants_to_know() -> None:
 
     assert rendering["text"] == "<!here> ❌ Task failed: task_1: Object &lt;x&gt; &amp; y not found"
     text = shown(rendering)
-    for part in ("IN_PROGRESS → FAILED", "api_x", "production", "team: search", "2 min 5 s", "&lt;x&gt; &amp; y"):
+    for part in (
+        "IN_PROGRESS → FAILED",
+        "api_x",
+        "production",
+        "team: search",
+        "2 min 5 s",
+        "&lt;x&gt; &amp; y",
+    ):
         assert part in text
 
 
@@ -139,7 +180,14 @@ def test_a_partial_success_shows_how_much_failed_and_the_first_three_errors() ->
         "task.completed_with_errors",
         task_id="task_1",
         status="COMPLETED_WITH_ERRORS",
-        outputs=[{"failed_count": 5, "processed_count": 200, "success_rate": 0.975, "failed_items": errors}],
+        outputs=[
+            {
+                "failed_count": 5,
+                "processed_count": 200,
+                "success_rate": 0.975,
+                "failed_items": errors,
+            }
+        ],
     )
 
     text = shown(rendering)
@@ -160,14 +208,20 @@ def test_links_are_buttons_with_the_id_encoded() -> None:
 
 def test_notices_about_sources_and_channels_read_well() -> None:
     rendering = rendered(
-        "channel.failing", channel="backend", reason="timeout", since="2026-11-23T07:00:00Z", pending=4
+        "channel.failing",
+        channel="backend",
+        reason="timeout",
+        since="2026-11-23T07:00:00Z",
+        pending=4,
     )
     assert rendering["text"] == "📪 Channel failing: backend"
     assert "timeout" in shown(rendering)
 
 
 def test_long_texts_are_cut_at_a_word() -> None:
-    rendering = rendered("task.failed", task_id="task_1", status="FAILED", error_message="several words " * 1000)
+    rendering = rendered(
+        "task.failed", task_id="task_1", status="FAILED", error_message="several words " * 1000
+    )
     error = rendering["blocks"][-2]["text"]["text"]
     assert error.endswith(("words…```", "several…```"))
 
@@ -191,7 +245,7 @@ def test_slack_gets_one_message_a_second() -> None:
 
 
 def test_durations_are_said_as_people_do() -> None:
-    said = [humanised(seconds) for seconds in (0, 0.4, 42, 185, 3600, 7800, 350000)]
+    said = [format_duration(seconds) for seconds in (0, 0.4, 42, 185, 3600, 7800, 350000)]
     assert said == ["0 s", "0.4 s", "42 s", "3 min 5 s", "1 h", "2 h 10 min", "4 d 1 h"]
 
 
@@ -206,7 +260,9 @@ def test_durations_are_said_as_people_do() -> None:
         (500, "rollup_error", DeliveryFailure.UNAVAILABLE),
     ],
 )
-async def test_what_slack_means_for_ever_stops_the_channel(status: int, said: str, reason: DeliveryFailure) -> None:
+async def test_what_slack_means_for_ever_stops_the_channel(
+    status: int, said: str, reason: DeliveryFailure
+) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(status, text=said))
     channel = slack.create(SETTINGS, transport=transport, notes=PassingNotes(), wall=wall)
     with pytest.raises(DeliveryError) as caught:
@@ -215,23 +271,34 @@ async def test_what_slack_means_for_ever_stops_the_channel(status: int, said: st
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["task.failed", "task.lost", "source.unreachable"]) | texts, told), min_size=2)
+    st.lists(
+        st.tuples(
+            st.sampled_from(["task.failed", "task.lost", "source.unreachable"]) | texts, told
+        ),
+        min_size=2,
+    )
 )
-def test_any_digest_keeps_slacks_limits(told_of: list[tuple[str, dict[str, Any]]]) -> None:
-    messages = [message(kind, content) for kind, content in told_of]
+def test_any_digest_keeps_slacks_limits(event_data: list[tuple[str, dict[str, Any]]]) -> None:
+    messages = [message(kind, content) for kind, content in event_data]
     rendered = rendering.render_digest(messages, SETTINGS)
     for block in rendered["blocks"]:
         BLOCKS[block["type"]].parse(block).to_dict()
     assert len(json.dumps(rendered, ensure_ascii=False)) <= 15_000
-    assert len(rendered["text"]) + sum(len(block["text"]["text"]) for block in rendered["blocks"]) <= 9_000
+    assert (
+        len(rendered["text"]) + sum(len(block["text"]["text"]) for block in rendered["blocks"])
+        <= 9_000
+    )
     assert f"{len(messages)} events" in rendered["blocks"][0]["text"]["text"]
 
 
 def test_a_digest_of_a_thousand_names_or_counts_every_task() -> None:
     messages = [
-        message("task.failed", {"task_id": f"task_{number:04}_with_a_rather_long_name"}) for number in range(1000)
+        message("task.failed", {"task_id": f"task_{number:04}_with_a_rather_long_name"})
+        for number in range(1000)
     ]
-    text = "".join(block["text"]["text"] for block in rendering.render_digest(messages, SETTINGS)["blocks"])
+    text = "".join(
+        block["text"]["text"] for block in rendering.render_digest(messages, SETTINGS)["blocks"]
+    )
     named = set(re.findall(r"task_\d{4}", text))
     (left,) = re.findall(r"and (\d+) more", text)
     assert len(named) + int(left) == 1000

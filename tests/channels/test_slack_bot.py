@@ -9,11 +9,11 @@ import anyio
 import httpx
 import pytest
 
-from tests.delivery.test_dispatcher import House, house_at, running
+from tests.delivery.test_dispatcher import Harness, house_at, running
 from tests.support.virtual_time import VirtualLoop, wall
 from watcher.channels.slack import channel as slack
+from watcher.core.deliveries import DeliveryState, Message
 from watcher.core.errors import DeliveryError, DeliveryFailure
-from watcher.core.models import DeliveryState, Message
 from watcher.delivery.notes import PassingNotes, StoredNotes
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +48,9 @@ class SlackApi:
                 return httpx.Response(200, json={"ok": False, "error": "message_not_found"})
             assert told["channel"] == "C0123"
             self.messages[told["ts"]] = told
-            return httpx.Response(200, json={"ok": True, "channel": "C0123", "ts": told["ts"], "message": told})
+            return httpx.Response(
+                200, json={"ok": True, "channel": "C0123", "ts": told["ts"], "message": told}
+            )
         ts = f"{len(self.asked)}.0001"
         if "thread_ts" in told:
             self.threads.setdefault(told["thread_ts"], []).append(told)
@@ -57,10 +59,14 @@ class SlackApi:
             self.messages[ts] = told
         # Slack repeats the message, as it understood it, which takes more than what was sent.
         repeated = {**told, "markup": "x" * 50_000}
-        return httpx.Response(200, json={"ok": True, "channel": "C0123", "message": repeated, "ts": ts})
+        return httpx.Response(
+            200, json={"ok": True, "channel": "C0123", "message": repeated, "ts": ts}
+        )
 
     def shown(self) -> list[str]:
-        return [json.dumps(message["blocks"], ensure_ascii=False) for message in self.messages.values()]
+        return [
+            json.dumps(message["blocks"], ensure_ascii=False) for message in self.messages.values()
+        ]
 
     def times(self, method: str) -> list[float]:
         return [at for at, asked, _ in self.asked if asked == method]
@@ -70,7 +76,7 @@ def settings(**given: Any) -> slack.Settings:
     return slack.Settings(name="backend", bot_token=TOKEN, slack_channel="#alerts", **given)
 
 
-def channel(api: SlackApi, house: House | None = None) -> slack.BotSlack:
+def channel(api: SlackApi, house: Harness | None = None) -> slack.BotSlack:
     notes = PassingNotes() if house is None else StoredNotes(house.store, "backend", wall)
     made = slack.create(settings(), transport=httpx.MockTransport(api), notes=notes, wall=wall)
     assert isinstance(made, slack.BotSlack)
@@ -79,7 +85,9 @@ def channel(api: SlackApi, house: House | None = None) -> slack.BotSlack:
 
 def message(number: int = 1, *, kind: str = "task.failed", batch: str | None = None) -> Message:
     data = {"task_id": f"task_{number}", "status": "FAILED", "additional_data": {"batch_id": batch}}
-    return Message(event_id=f"msg_{number}", type=kind, body=json.dumps({"type": kind, "data": data}).encode())
+    return Message(
+        event_id=f"msg_{number}", type=kind, body=json.dumps({"type": kind, "data": data}).encode()
+    )
 
 
 async def refusal(api: SlackApi, told: Message) -> DeliveryError:
@@ -89,14 +97,21 @@ async def refusal(api: SlackApi, told: Message) -> DeliveryError:
     return caught.value
 
 
-async def test_a_batch_is_one_message_that_is_changed_in_place_with_failures_in_its_thread(tmp_path: Path) -> None:
+async def test_a_batch_is_one_message_that_is_changed_in_place_with_failures_in_its_thread(
+    tmp_path: Path,
+) -> None:
     api = SlackApi()
-    async with house_at(tmp_path) as house, running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
+    async with (
+        house_at(tmp_path) as house,
+        running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
+    ):
         for number in range(40):
             await house.tell(f"task_{number}", "IN_PROGRESS", batch="batch_1")
         await anyio.sleep(10)
         for number in range(40):
-            await house.tell(f"task_{number}", "FAILED" if number in (7, 8) else "COMPLETED", batch="batch_1")
+            await house.tell(
+                f"task_{number}", "FAILED" if number in (7, 8) else "COMPLETED", batch="batch_1"
+            )
             await anyio.sleep(1)
         await anyio.sleep(20)
         states = {one.state for one in await house.deliveries()}
@@ -108,12 +123,17 @@ async def test_a_batch_is_one_message_that_is_changed_in_place_with_failures_in_
     assert "❌ 2 failed" in text
     assert "task_7" in text
     assert "✅ 38 completed" in text
-    assert ["task_7" in one["text"] or "task_8" in one["text"] for one in api.threads[ts]] == [True, True]
+    assert ["task_7" in one["text"] or "task_8" in one["text"] for one in api.threads[ts]] == [
+        True,
+        True,
+    ]
     assert all(second - first >= 5 for first, second in pairwise(api.times("chat.update")))
     assert len(api.asked) <= 20
 
 
-async def test_a_restart_goes_on_with_the_same_message_and_repeats_nothing_in_its_thread(tmp_path: Path) -> None:
+async def test_a_restart_goes_on_with_the_same_message_and_repeats_nothing_in_its_thread(
+    tmp_path: Path,
+) -> None:
     api = SlackApi()
     async with house_at(tmp_path) as house:
         async with running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
@@ -134,9 +154,14 @@ async def test_a_restart_goes_on_with_the_same_message_and_repeats_nothing_in_it
 
 async def test_two_batches_and_what_belongs_to_none_are_told_apart(tmp_path: Path) -> None:
     api = SlackApi()
-    async with house_at(tmp_path) as house, running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
+    async with (
+        house_at(tmp_path) as house,
+        running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
+    ):
         for number in range(12):
-            await house.tell(f"task_{number}", "COMPLETED", batch=(None, "batch_1", "batch_2")[number % 3])
+            await house.tell(
+                f"task_{number}", "COMPLETED", batch=(None, "batch_1", "batch_2")[number % 3]
+            )
         await anyio.sleep(MINUTE)
     heads = sorted(message["blocks"][0]["text"]["text"] for message in api.messages.values())
     assert heads == [
@@ -148,7 +173,10 @@ async def test_two_batches_and_what_belongs_to_none_are_told_apart(tmp_path: Pat
 
 async def test_a_batch_of_a_thousand_failures_is_a_few_messages(tmp_path: Path) -> None:
     api = SlackApi()
-    async with house_at(tmp_path) as house, running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
+    async with (
+        house_at(tmp_path) as house,
+        running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
+    ):
         for number in range(1000):
             await house.tell(f"task_{number}", "FAILED", batch="batch_1")
             await anyio.sleep(0.01)
@@ -160,9 +188,14 @@ async def test_a_batch_of_a_thousand_failures_is_a_few_messages(tmp_path: Path) 
     assert len(api.asked) <= 20
 
 
-async def test_an_old_event_that_is_sent_again_changes_nothing_that_is_shown(tmp_path: Path) -> None:
+async def test_an_old_event_that_is_sent_again_changes_nothing_that_is_shown(
+    tmp_path: Path,
+) -> None:
     api = SlackApi()
-    async with house_at(tmp_path) as house, running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
+    async with (
+        house_at(tmp_path) as house,
+        running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
+    ):
         for status in ("QUEUED", "IN_PROGRESS", "COMPLETED"):
             await house.tell("task_1", status, batch="batch_1")
             await anyio.sleep(10)
@@ -200,10 +233,16 @@ async def test_blocks_that_slack_refuses_are_sent_once_more_as_plain_text() -> N
 
     def webhook(request: httpx.Request) -> httpx.Response:
         texts.append(json.loads(request.content))
-        return httpx.Response(400, text="invalid_blocks") if "blocks" in texts[-1] else httpx.Response(200, text="ok")
+        return (
+            httpx.Response(400, text="invalid_blocks")
+            if "blocks" in texts[-1]
+            else httpx.Response(200, text="ok")
+        )
 
     given = slack.Settings(name="backend", url="https://hooks.slack.example/x")
-    made = slack.create(given, transport=httpx.MockTransport(webhook), notes=PassingNotes(), wall=wall)
+    made = slack.create(
+        given, transport=httpx.MockTransport(webhook), notes=PassingNotes(), wall=wall
+    )
     await made.send_digest([message(number) for number in range(8)])
     assert len(texts) == 2
     assert all(f"task_{number}" in texts[1]["text"] for number in range(8))

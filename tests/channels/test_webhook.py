@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tests.support.records import SECRET
 from watcher.channels import webhook
-from watcher.core.models import Message, Receipt
+from watcher.core.deliveries import Message, Receipt
 from watcher.delivery.notes import PassingNotes
 
 pytestmark = pytest.mark.anyio
@@ -21,14 +21,19 @@ async def sent(**given: Any) -> httpx.Request:
         requests.append(request)
         return httpx.Response(204)
 
-    settings = webhook.Settings(name="x", url="https://receiver.example/a?b=c", secrets=[SECRET], **given)
+    settings = webhook.Settings(
+        name="x", url="https://receiver.example/a?b=c", secrets=[SECRET], **given
+    )
     channel = webhook.create(
-        settings, transport=httpx.MockTransport(handler), notes=PassingNotes(), wall=lambda: 1614265330.9
+        settings,
+        transport=httpx.MockTransport(handler),
+        notes=PassingNotes(),
+        wall=lambda: 1614265330.9,
     )
     body = b'{"test": 2432232314}'
-    assert await channel.send(Message(event_id="msg_p5jXN8AQM9LWM0D4loKWxJek", type="t", body=body)) == Receipt(
-        status=204
-    )
+    assert await channel.send(
+        Message(event_id="msg_p5jXN8AQM9LWM0D4loKWxJek", type="t", body=body)
+    ) == Receipt(status=204)
     return requests[0]
 
 
@@ -64,9 +69,13 @@ async def test_fixed_headers_go_along() -> None:
         {"x": "ä"},
     ],
 )
-def test_headers_that_are_the_watchers_own_or_no_headers_are_refused(headers: dict[str, str]) -> None:
+def test_headers_that_are_the_watchers_own_or_no_headers_are_refused(
+    headers: dict[str, str],
+) -> None:
     with pytest.raises(ValidationError):
-        webhook.Settings(name="x", url="https://receiver.example/", secrets=[SECRET], headers=headers)
+        webhook.Settings(
+            name="x", url="https://receiver.example/", secrets=[SECRET], headers=headers
+        )
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,19 @@ import pytest
 from tests.support.records import SECRET
 
 COMMAND = str(Path(sys.executable).with_name("watcher"))
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHER", "MIXPEEK"))}
+CLEAN = {
+    name: value for name, value in os.environ.items() if not name.startswith(("WATCHER", "MIXPEEK"))
+}
 
 
 def run(*arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [COMMAND, *arguments], input=stdin, env={**CLEAN, **environ}, capture_output=True, text=True, check=False
+        [COMMAND, *arguments],
+        input=stdin,
+        env={**CLEAN, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -31,7 +38,9 @@ def refused(code: int, *arguments: str, **environ: str) -> str:
 
 def test_help_imports_nothing_heavy() -> None:
     script = "import sys, watcher.cli; print([name for name in sys.modules if '.' not in name])"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
     for heavy in ("pydantic", "fastapi", "aiohttp", "httpx", "rich", "msgspec", "anyio", "yaml"):
         assert f"'{heavy}'" not in loaded
 
@@ -56,7 +65,16 @@ def test_help_imports_nothing_heavy() -> None:
             "channels",
             "config",
         ),
-        *("tasks", "batches", "cancel-batch", "confirm-uploads", "kill", "sign", "verify", "routes"),
+        *(
+            "tasks",
+            "batches",
+            "cancel-batch",
+            "confirm-uploads",
+            "kill",
+            "sign",
+            "verify",
+            "routes",
+        ),
     ],
 )
 def test_every_command_has_help(command: str) -> None:
@@ -69,7 +87,9 @@ def test_a_daemon_that_is_not_there_is_not_healthy() -> None:
     done = run("healthcheck", MIXPEEK_API_KEY="sk", WATCHER_SERVER__PORT="1")
     assert done.returncode == 1
     assert done.stdout == "http://127.0.0.1:1: refused: no watcher answers there\n"
-    assert "name the daemon with --url" in refused(2, "healthcheck", MIXPEEK_API_KEY="sk", WATCHER_SERVER__PORT="0")
+    assert "name the daemon with --url" in refused(
+        2, "healthcheck", MIXPEEK_API_KEY="sk", WATCHER_SERVER__PORT="0"
+    )
 
 
 def test_usage_errors_are_one_line_and_exit_2() -> None:
@@ -105,7 +125,11 @@ def test_no_daemon_is_one_line_and_exit_4() -> None:
 def test_configuration_errors_are_a_line_each_and_exit_2(tmp_path: Path) -> None:
     file = tmp_path / "watcher.yaml"
     file.write_text("server: {prot: 1}\npolling: {min_interval: x}\n")
-    for command in (["run", "-c", str(file)], ["config", "check", str(file)], ["config", "show", "-c", str(file)]):
+    for command in (
+        ["run", "-c", str(file)],
+        ["config", "check", str(file)],
+        ["config", "show", "-c", str(file)],
+    ):
         done = run(*command, MIXPEEK_API_KEY="sk_x")
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 2
@@ -131,7 +155,9 @@ def test_a_port_in_use_is_one_line_and_exit_2(tmp_path: Path) -> None:
 
 def test_config_check_show_and_schema(tmp_path: Path) -> None:
     file = tmp_path / "watcher.yaml"
-    file.write_text(f"channels: [{{name: b, type: webhook, url: 'https://h.example/hidden', secrets: [{SECRET}]}}]\n")
+    file.write_text(
+        f"channels: [{{name: b, type: webhook, url: 'https://h.example/hidden', secrets: [{SECRET}]}}]\n"
+    )
     checked = run("config", "check", str(file), MIXPEEK_API_KEY="sk_hidden")
     assert (checked.returncode, checked.stdout) == (0, "ok: 1 sources, 1 channels, 0 routes\n")
     shown = run("config", "show", "-c", str(file), MIXPEEK_API_KEY="sk_hidden")
@@ -149,11 +175,15 @@ def test_channels_test_says_what_each_receiver_answered() -> None:
     }
     done = run("channels", "test", **environ)
     assert (done.returncode, done.stdout) == (1, "webhook: refused: connection refused\n")
-    assert "no channel is called nobody; known: webhook" in refused(2, "channels", "test", "nobody", **environ)
+    assert "no channel is called nobody; known: webhook" in refused(
+        2, "channels", "test", "nobody", **environ
+    )
 
 
 def test_config_check_live_tries_the_key() -> None:
-    done = run("config", "check", "--live", MIXPEEK_API_KEY="sk_x", MIXPEEK_BASE_URL="http://127.0.0.1:9")
+    done = run(
+        "config", "check", "--live", MIXPEEK_API_KEY="sk_x", MIXPEEK_BASE_URL="http://127.0.0.1:9"
+    )
     assert done.returncode == 1
     assert "mixpeek: refused: connection refused" in done.stdout
 
@@ -165,26 +195,39 @@ def test_config_check_live_tries_the_key() -> None:
         ("a,b\n1,2\n", "its first line is not upload_id,etag,file_size_bytes"),
         ("upload_id,etag\n", "holds no upload"),
         ("upload_id,etag\n,x\n", "line 2: has no upload_id"),
-        ("upload_id,file_size_bytes\nu1,5\nu2,many\n", "line 3: file_size_bytes 'many' is not a number of bytes"),
-        ("upload_id,color\nu1,red\n", "line 2: 'color' is none of upload_id, etag, file_size_bytes"),
+        (
+            "upload_id,file_size_bytes\nu1,5\nu2,many\n",
+            "line 3: file_size_bytes 'many' is not a number of bytes",
+        ),
+        (
+            "upload_id,color\nu1,red\n",
+            "line 2: 'color' is none of upload_id, etag, file_size_bytes",
+        ),
         ('upload_id\n"u1\n', "after line 1: unexpected end of data"),
         ("[", "is not JSON"),
         ('{"uploads": []}', "is not a list of objects"),
         ("[1]", "is not a list of objects"),
         ('[{"upload_id": 7}]', "entry 0: has no upload_id"),
         ('[{"upload_id": "u", "etag": 7}]', "entry 0: etag is not text"),
-        ('[{"upload_id": "u", "file_size_bytes": 0}]', "entry 0: file_size_bytes '0' is not a number of bytes"),
+        (
+            '[{"upload_id": "u", "file_size_bytes": 0}]',
+            "entry 0: file_size_bytes '0' is not a number of bytes",
+        ),
         (b"\xff\xfe", "is not UTF-8 text"),
     ],
 )
-def test_a_file_of_uploads_that_cannot_be_used_is_one_line(tmp_path: Path, content: str | bytes, said: str) -> None:
+def test_a_file_of_uploads_that_cannot_be_used_is_one_line(
+    tmp_path: Path, content: str | bytes, said: str
+) -> None:
     file = tmp_path / "uploads"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     assert said in refused(2, "confirm-uploads", "bkt", str(file))
 
 
 def test_a_file_of_uploads_that_is_not_there_is_one_line() -> None:
-    assert "no such file or directory" in refused(2, "confirm-uploads", "bkt", "/nowhere/uploads.csv")
+    assert "no such file or directory" in refused(
+        2, "confirm-uploads", "bkt", "/nowhere/uploads.csv"
+    )
 
 
 def test_filters_that_are_no_json_object_are_a_usage_error() -> None:
@@ -194,7 +237,9 @@ def test_filters_that_are_no_json_object_are_a_usage_error() -> None:
 
 def test_what_is_signed_is_verified(tmp_path: Path) -> None:
     (tmp_path / "secrets").write_text(f"whsec_{'QUJD' * 11}\n{SECRET} until=2126-12-01T00:00:00Z\n")
-    signed = run("sign", "--secrets-file", str(tmp_path / "secrets"), stdin='{"type": "task.failed"}').stdout
+    signed = run(
+        "sign", "--secrets-file", str(tmp_path / "secrets"), stdin='{"type": "task.failed"}'
+    ).stdout
     lines = [part for line in signed.splitlines() for part in ("-H", line)]
     body = '{"type": "task.failed"}'
     assert [line.partition(":")[0] for line in signed.splitlines()] == [
@@ -216,7 +261,10 @@ def test_signing_without_a_secret_or_with_a_bad_one_is_one_line_and_exit_2() -> 
 
 
 def test_routes_test_says_who_would_be_told_and_why_not(tmp_path: Path) -> None:
-    channels = [{"name": name, "type": "slack", "url": "http://127.0.0.1:1/"} for name in ("alerts", "search")]
+    channels = [
+        {"name": name, "type": "slack", "url": "http://127.0.0.1:1/"}
+        for name in ("alerts", "search")
+    ]
     routes = [
         {"channels": ["alerts"], "statuses": ["FAILED"]},
         {"channels": ["search"], "labels": {"team": "search"}, "initial": True},

@@ -40,7 +40,11 @@ class FakeApi(httpx.AsyncBaseTransport):
         if request.method == "POST":
             entries = json.loads(request.content)
             items = [
-                {"task_id": one["task_id"], "status": self.watches.get(one["task_id"]), "lost_at": None}
+                {
+                    "task_id": one["task_id"],
+                    "status": self.watches.get(one["task_id"]),
+                    "lost_at": None,
+                }
                 for one in entries
             ]
             return httpx.Response(201, json={"items": items})
@@ -62,7 +66,13 @@ class FakeApi(httpx.AsyncBaseTransport):
 
 def waiting(api: FakeApi, *task_ids: str) -> Waiting:
     entries = [{"task_id": task_id} for task_id in task_ids]
-    return Waiting(url="http://daemon", token=None, entries=entries, told=lambda task_id, status: None, transport=api)
+    return Waiting(
+        url="http://daemon",
+        token=None,
+        entries=entries,
+        told=lambda task_id, status: None,
+        transport=api,
+    )
 
 
 async def test_what_is_finished_already_needs_no_event() -> None:
@@ -73,7 +83,12 @@ async def test_what_is_finished_already_needs_no_event() -> None:
 
 
 async def test_events_finish_tasks_and_the_worst_decides() -> None:
-    parts = [sse(1, "a", "COMPLETED"), b": still here\n\n", sse(2, "b", "COMPLETED_WITH_ERRORS"), sse(3, "x", "FAILED")]
+    parts = [
+        sse(1, "a", "COMPLETED"),
+        b": still here\n\n",
+        sse(2, "b", "COMPLETED_WITH_ERRORS"),
+        sse(3, "x", "FAILED"),
+    ]
     wait = waiting(FakeApi({}, parts), "a", "b")
     await wait.run(None)
     assert wait.tally.exit_code() == 3
@@ -86,7 +101,9 @@ async def test_a_lost_task_is_a_failure() -> None:
 
 
 async def test_a_broken_stream_is_resumed_where_it_was() -> None:
-    api = FakeApi({}, [sse(7, "a", "IN_PROGRESS"), httpx.ReadError("gone")], [sse(8, "a", "COMPLETED")])
+    api = FakeApi(
+        {}, [sse(7, "a", "IN_PROGRESS"), httpx.ReadError("gone")], [sse(8, "a", "COMPLETED")]
+    )
     wait = waiting(api, "a")
     await wait.run(None)
     assert api.resumed == [None, "7"]
@@ -124,7 +141,8 @@ async def test_frames_are_read_as_the_format_has_them() -> None:
 
 @given(
     st.dictionaries(
-        st.text(max_size=3), st.sampled_from(["COMPLETED", "FAILED", "PENDING", "CANCELED", None, "SKIPPED"])
+        st.text(max_size=3),
+        st.sampled_from(["COMPLETED", "FAILED", "PENDING", "CANCELED", None, "SKIPPED"]),
     )
 )
 def test_the_exit_code_is_the_worst(statuses: dict[str, str | None]) -> None:
@@ -152,7 +170,8 @@ def client(*answers: httpx.Response) -> tuple[Client, list[httpx.Request]]:
 def test_the_client_follows_pages_and_sends_the_token() -> None:
     pages = [{"items": [1, 2], "next_cursor": "c"}, {"items": [3], "next_cursor": None}]
     asking, requests = client(*(httpx.Response(200, json=page) for page in pages))
-    assert list(asking.watches(state="active", status=[])) == [1, 2, 3]
+    watches: list[Any] = list(asking.watches(state="active", status=[]))
+    assert watches == [1, 2, 3]
     assert [dict(request.url.params) for request in requests] == [
         {"state": "active", "limit": "1000"},
         {"state": "active", "limit": "1000", "cursor": "c"},
@@ -170,7 +189,10 @@ def test_adding_goes_a_thousand_a_request() -> None:
     ("answer", "text"),
     [
         (httpx.Response(401), "set WATCHER_API_TOKEN"),
-        (httpx.Response(404, json={"detail": "'x' is not watched"}), "HTTP 404: 'x' is not watched"),
+        (
+            httpx.Response(404, json={"detail": "'x' is not watched"}),
+            "HTTP 404: 'x' is not watched",
+        ),
         (httpx.Response(502, text="<html>"), "HTTP 502: no watcher seems to listen there"),
         (httpx.Response(200, text="<html>"), "no watcher answers"),
     ],

@@ -72,7 +72,10 @@ def test_without_a_file_the_environment_is_enough(tmp_path: Path) -> None:
     }
     loaded = configuration.load(None, environ)
 
-    assert [(channel.name, channel.type) for channel in loaded.channels] == [("webhook", "webhook"), ("slack", "slack")]
+    assert [(channel.name, channel.type) for channel in loaded.channels] == [
+        ("webhook", "webhook"),
+        ("slack", "slack"),
+    ]
     assert loaded.sources[0].name == "mixpeek"
     assert json.loads(loaded.sources[0].model_dump_json())["base_url"] == "http://127.0.0.1:9"
 
@@ -111,42 +114,107 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
             "watcher.yaml:6: channels[0].secretz: unknown key; did you mean 'secrets'?",
         ),
         ("server: {port: 1, port: 2}", "watcher.yaml:1: port: stands twice, first on line 1"),
-        ("server: {port: 99999}", "watcher.yaml:1: server.port: input should be less than or equal to 65535"),
-        ("polling: {min_interval: soon}", "watcher.yaml:1: polling.min_interval: 'soon' is not a duration"),
-        ("polling: {min_interval: 60s}", "polling.min_interval: is longer than polling.max_interval"),
+        (
+            "server: {port: 99999}",
+            "watcher.yaml:1: server.port: input should be less than or equal to 65535",
+        ),
+        (
+            "polling: {min_interval: soon}",
+            "watcher.yaml:1: polling.min_interval: 'soon' is not a duration",
+        ),
+        (
+            "polling: {min_interval: 60s}",
+            "polling.min_interval: is longer than polling.max_interval",
+        ),
         ("channels: {}", "watcher.yaml:1: channels: expected a list"),
-        ("channels: [{name: x, type: pager}]", "watcher.yaml:1: channels[0].type: there is no channel of type 'pager'"),
+        (
+            "channels: [{name: x, type: pager}]",
+            "watcher.yaml:1: channels[0].type: there is no channel of type 'pager'",
+        ),
         (
             "channels: [{name: x, type: slack}]",
             "channels[0]: give either the url (url_file) of a webhook, or a bot_token",
         ),
-        ("channels: [{name: x, type: slack, bot_token: xoxb}]", "a bot_token and a slack_channel belong together"),
+        (
+            "channels: [{name: x, type: slack, bot_token: xoxb}]",
+            "a bot_token and a slack_channel belong together",
+        ),
         (f"channels:{WEBHOOK}{WEBHOOK}", "channels: two of them are called 'backend'"),
         ("routes: [{channels: [nobody]}]", "routes[0].channels: there is no channel 'nobody'"),
-        ("server: {cors_origins: ['https://x.example']}", "watcher.yaml:1: server: cors_origins need an api_token"),
-        ("server: {api_token: x, cors_origins: ['*']}", "server.cors_origins[0]: is no origin such as https://"),
-        ("server: {host: 0.0.0.0}", "server.host: 0.0.0.0 is reached from outside; set server.api_token"),
-        ("server: {api_token: a, api_token_file: b}", "give either api_token or api_token_file, not both"),
-        ("server: {api_token_file: /does/not/exist}", "/does/not/exist cannot be read: No such file or directory"),
+        (
+            "server: {cors_origins: ['https://x.example']}",
+            "watcher.yaml:1: server: cors_origins need an api_token",
+        ),
+        (
+            "server: {api_token: x, cors_origins: ['*']}",
+            "server.cors_origins[0]: is no origin such as https://",
+        ),
+        (
+            "server: {host: 0.0.0.0}",
+            "server.host: 0.0.0.0 is reached from outside; set server.api_token",
+        ),
+        (
+            "server: {api_token: a, api_token_file: b}",
+            "give either api_token or api_token_file, not both",
+        ),
+        (
+            "server: {api_token_file: /does/not/exist}",
+            "/does/not/exist cannot be read: No such file or directory",
+        ),
         ("server: [", "watcher.yaml:1: "),
         ("- a", "watcher.yaml: holds no settings"),
         ("a: &a [*a]", "unknown key"),
         ("sources: []", "watcher.yaml:1: sources: at least one is needed"),
-        ("store: {url: 'postgresql://x/y'}", "store.url: there is no store of type 'postgresql'; known: sqlite"),
-        ("channels: [{name: x, type: webhook, url: 'https://x/', secrets: []}]", "secrets: at least one is needed"),
+        (
+            "store: {url: 'postgresql://x/y'}",
+            "store.url: there is no store of type 'postgresql'; known: sqlite",
+        ),
+        (
+            "channels: [{name: x, type: webhook, url: 'https://x/', secrets: []}]",
+            "secrets: at least one is needed",
+        ),
         ("sources: [5]", "sources[0]: expected a mapping"),
-        ("channels: [{name: x, type: webhook, url: nonsense, secrets: [whsec_c2hvcnQ=]}]", "url: is not a URL"),
-        ("channels: [{name: x, type: webhook, url: nonsense, secrets: [whsec_c2hvcnQ=]}]", "secrets[0]: holds 5 bytes"),
-        ("heartbeat: {url: 'http://beat.example/'}", "watcher.yaml:1: heartbeat: url begins with http://, over which"),
-        ("sources: [{base_url: 'http://upstream.example'}]", "sources[0]: base_url begins with http://, over which"),
-        ("sources: [{ca_file: /does/not/exist}]", "sources[0].ca_file: /does/not/exist cannot be read: No such file"),
-        ("sources: [{ca_file: /dev/null}]", "sources[0].ca_file: /dev/null cannot be used: it holds no usable PEM"),
-        ("sources: [{client_key_file: /x}]", "sources[0]: client_key_file needs a client_certificate_file"),
-        ("sources: [{client_certificate_file: /dev/null}]", "client_certificate_file: /dev/null cannot be used"),
-        ("sources: [{proxy: nonsense}]", "sources[0].proxy: is not a URL that begins with http:// or https://"),
+        (
+            "channels: [{name: x, type: webhook, url: nonsense, secrets: [whsec_c2hvcnQ=]}]",
+            "url: is not a URL",
+        ),
+        (
+            "channels: [{name: x, type: webhook, url: nonsense, secrets: [whsec_c2hvcnQ=]}]",
+            "secrets[0]: holds 5 bytes",
+        ),
+        (
+            "heartbeat: {url: 'http://beat.example/'}",
+            "watcher.yaml:1: heartbeat: url begins with http://, over which",
+        ),
+        (
+            "sources: [{base_url: 'http://upstream.example'}]",
+            "sources[0]: base_url begins with http://, over which",
+        ),
+        (
+            "sources: [{ca_file: /does/not/exist}]",
+            "sources[0].ca_file: /does/not/exist cannot be read: No such file",
+        ),
+        (
+            "sources: [{ca_file: /dev/null}]",
+            "sources[0].ca_file: /dev/null cannot be used: it holds no usable PEM",
+        ),
+        (
+            "sources: [{client_key_file: /x}]",
+            "sources[0]: client_key_file needs a client_certificate_file",
+        ),
+        (
+            "sources: [{client_certificate_file: /dev/null}]",
+            "client_certificate_file: /dev/null cannot be used",
+        ),
+        (
+            "sources: [{proxy: nonsense}]",
+            "sources[0].proxy: is not a URL that begins with http:// or https://",
+        ),
     ],
 )
-def test_each_mistake_is_said_in_one_line_with_its_place(tmp_path: Path, text: str, problem: str) -> None:
+def test_each_mistake_is_said_in_one_line_with_its_place(
+    tmp_path: Path, text: str, problem: str
+) -> None:
     found = problems(tmp_path, text)
     assert any(problem in line for line in found), found
     assert all("\n" not in line for line in found)
@@ -162,7 +230,9 @@ def test_http_reaches_this_machine_or_whoever_says_so(tmp_path: Path) -> None:
 def test_certificates_are_followed_like_secrets(tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    authority.issue_cert("watcher").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+    authority.issue_cert("watcher").private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "client.pem"
+    )
     ca, client = tmp_path / "ca.pem", tmp_path / "client.pem"
     loaded = load(tmp_path, f"sources: [{{ca_file: {ca}, client_certificate_file: {client}}}]")
     assert loaded.files == {ca, client}
@@ -181,7 +251,9 @@ def test_an_unknown_name_in_the_environment_is_said_by_its_variable(tmp_path: Pa
     assert line == "WATCHER_SERVR__PORT: no section is called 'servr'; did you mean 'server'?"
 
 
-def test_a_list_that_is_no_json_and_a_webhook_without_a_secret_are_said_by_their_variables(tmp_path: Path) -> None:
+def test_a_list_that_is_no_json_and_a_webhook_without_a_secret_are_said_by_their_variables(
+    tmp_path: Path,
+) -> None:
     assert problems(tmp_path, "", {**ENVIRON, "WATCHER_CHANNELS": "[{"}) == [
         "WATCHER_CHANNELS: is not JSON, as which a whole list is given"
     ]
@@ -192,7 +264,9 @@ def test_a_list_that_is_no_json_and_a_webhook_without_a_secret_are_said_by_their
 
 def test_a_bad_secret_is_one_problem_not_two(tmp_path: Path) -> None:
     text = "channels: [{name: x, type: webhook, url: 'https://x/', secrets: [nope!]}]"
-    assert problems(tmp_path, text) == ["watcher.yaml:1: channels[0].secrets[0]: is not base64 after whsec_"]
+    assert problems(tmp_path, text) == [
+        "watcher.yaml:1: channels[0].secrets[0]: is not base64 after whsec_"
+    ]
 
 
 def test_every_mistake_is_said_at_once(tmp_path: Path) -> None:
@@ -205,8 +279,13 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
             configuration.load(path, ENVIRON)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.binary(max_size=80) | st.text(alphabet="abc:[]{}-&*!|>#'\" \n\t0~%@", max_size=60).map(str.encode))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    content=st.binary(max_size=80)
+    | st.text(alphabet="abc:[]{}-&*!|>#'\" \n\t0~%@", max_size=60).map(str.encode)
+)
 def test_any_bytes_are_settings_or_a_configuration_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "watcher.yaml"
     path.write_bytes(content)
@@ -233,7 +312,9 @@ server: {{api_token: hidden_9}}
 
 
 def test_a_configuration_in_which_nobody_hears_of_trouble_gets_one_warning(tmp_path: Path) -> None:
-    loaded = load(tmp_path, f"channels:{WEBHOOK}routes: [{{channels: [backend], events: [task.failed]}}]")
+    loaded = load(
+        tmp_path, f"channels:{WEBHOOK}routes: [{{channels: [backend], events: [task.failed]}}]"
+    )
     assert configuration.warnings(loaded) == [
         "nobody hears source.unreachable, task.lost, channel.failing: a person would miss that something is wrong"
     ]
@@ -257,7 +338,11 @@ def test_a_discovery_rule_that_cannot_be_is_said(tmp_path: Path, rule: str, said
 
 
 def test_discovery_rules_come_from_the_environment_too(tmp_path: Path) -> None:
-    loaded = load(tmp_path, "", {**ENVIRON, "WATCHER_DISCOVERY": '[{"list": "batches", "bucket": "b", "every": "5m"}]'})
+    loaded = load(
+        tmp_path,
+        "",
+        {**ENVIRON, "WATCHER_DISCOVERY": '[{"list": "batches", "bucket": "b", "every": "5m"}]'},
+    )
     (rule,) = loaded.discovery
     assert (rule.list, rule.bucket, rule.every, rule.max_pages) == ("batches", "b", 300.0, 10)
 
@@ -289,7 +374,9 @@ def test_durations_are_numbers_with_a_unit(number: float, unit: str) -> None:
     assert parse_duration(f"{number:f}{unit}") == pytest.approx(float(f"{number:f}") * size)
 
 
-@pytest.mark.parametrize("value", ["", "-1s", "1 week", "s", "1e3", True, None, [], float("nan"), -1])
+@pytest.mark.parametrize(
+    "value", ["", "-1s", "1 week", "s", "1e3", True, None, [], float("nan"), -1]
+)
 def test_what_is_no_duration_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="duration"):
         parse_duration(value)

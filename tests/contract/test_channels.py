@@ -1,4 +1,4 @@
-"""What `watcher.protocols.Channel` promises, for every channel found in the folder that makes its requests itself."""
+"""What `watcher.core.interfaces.channel.Channel` promises, for every channel found in the folder that makes its requests itself."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests.support.records import SECRET
 from tests.support.virtual_time import VirtualLoop, wall
 from watcher.configuration import plugins
+from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure
-from watcher.core.models import Message, Receipt
-from watcher.core.protocols import Channel
+from watcher.core.interfaces.channel import Channel
 from watcher.core.settings import ConnectionSettings
 from watcher.delivery.notes import PassingNotes
 
@@ -91,13 +91,15 @@ def expected(status: int) -> tuple[DeliveryFailure, bool]:
 
 async def test_every_status_from_100_to_599(kind: str) -> None:
     for status in range(100, 600):
-        requests = []
+        requests: list[httpx.Request] = []
 
         def handler(
             request: httpx.Request, status: int = status, seen: list[httpx.Request] = requests
         ) -> httpx.Response:
             seen.append(request)
-            return httpx.Response(status, headers={"location": "https://elsewhere.example/"}, text="said")
+            return httpx.Response(
+                status, headers={"location": "https://elsewhere.example/"}, text="said"
+            )
 
         channel = answering(kind, handler)
         if 200 <= status < 300:
@@ -109,7 +111,9 @@ async def test_every_status_from_100_to_599(kind: str) -> None:
         assert len(requests) == 1
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(text=st.text(st.characters(min_codepoint=32, max_codepoint=126)))
 async def test_any_retry_after_is_survived(kind: str, text: str) -> None:
     channel = answering(kind, lambda request: httpx.Response(503, headers={"retry-after": text}))
@@ -118,7 +122,9 @@ async def test_any_retry_after_is_survived(kind: str, text: str) -> None:
 
 
 async def test_retry_after_is_passed_on(kind: str) -> None:
-    error = await refusal(answering(kind, lambda request: httpx.Response(429, headers={"retry-after": "77"})))
+    error = await refusal(
+        answering(kind, lambda request: httpx.Response(429, headers={"retry-after": "77"}))
+    )
     assert error.retry_after == 77
 
 
@@ -156,7 +162,9 @@ async def test_no_more_than_eight_kibibytes_are_read_of_an_answer(kind: str) -> 
             read += 1024
             yield b"x" * 1024
 
-    receipt = await answering(kind, lambda request: httpx.Response(200, content=endless())).send(MESSAGE)
+    receipt = await answering(kind, lambda request: httpx.Response(200, content=endless())).send(
+        MESSAGE
+    )
 
     assert receipt == Receipt(status=200, answer="x" * 1024)
     assert read <= 10 * 1024
@@ -171,7 +179,9 @@ async def test_no_more_than_eight_kibibytes_are_read_of_an_answer(kind: str) -> 
         (httpx.ReadError("reset"), DeliveryFailure.PROTOCOL),
     ],
 )
-async def test_what_went_wrong_is_named(kind: str, raised: Exception, reason: DeliveryFailure) -> None:
+async def test_what_went_wrong_is_named(
+    kind: str, raised: Exception, reason: DeliveryFailure
+) -> None:
     def handler(_: httpx.Request) -> httpx.Response:
         raise raised
 
@@ -198,12 +208,16 @@ async def test_the_same_message_is_sent_as_the_same_bytes(kind: str) -> None:
 async def test_no_secret_is_shown(kind: str) -> None:
     channel = answering(kind, lambda request: httpx.Response(500, text="no"))
     settings = settings_of(kind)
-    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()} {channel!r}"
+    shown = (
+        f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()} {channel!r}"
+    )
     assert not any(secret in shown for secret in HIDDEN)
 
 
 async def test_what_the_receiver_said_is_shown_in_one_short_line(kind: str) -> None:
-    channel = answering(kind, lambda request: httpx.Response(500, text="first\n\x1b[31msecond" + "x" * 5000))
+    channel = answering(
+        kind, lambda request: httpx.Response(500, text="first\n\x1b[31msecond" + "x" * 5000)
+    )
     text = str(await refusal(channel))
     assert text.startswith("HTTP 500: first [31msecond")
     assert text.isprintable()

@@ -36,13 +36,17 @@ class Client:
 
     async def call(self, api: Any, name: str, *arguments: Any, **given: Any) -> Any:
         method = getattr(api(self._client), name)
-        return await anyio.to_thread.run_sync(partial(method, *arguments, **given, _headers=self._headers))
+        return await anyio.to_thread.run_sync(
+            partial(method, *arguments, **given, _headers=self._headers)
+        )
 
-    async def refused(self, status: int, api: Any, name: str, *arguments: Any, **given: Any) -> dict[str, Any]:
+    async def refused(
+        self, status: int, api: Any, name: str, *arguments: Any, **given: Any
+    ) -> dict[str, Any]:
         with pytest.raises(ApiException) as caught:
             await self.call(api, name, *arguments, **given)
         assert caught.value.status == status
-        error: dict[str, Any] = json.loads(caught.value.body)
+        error: dict[str, Any] = json.loads(caught.value.body or "")
         assert (error["success"], error["status"]) == (False, status)
         assert error["error"]["message"]
         return error
@@ -62,30 +66,45 @@ async def url(upstream: FakeUpstream) -> AsyncIterator[str]:
 def tasks(upstream: FakeUpstream, count: int, status: str = "IN_PROGRESS") -> None:
     for number in range(count):
         upstream.set(
-            f"task_{number}", status, task_type="api_buckets_batches_process", additional_data={"number": number}
+            f"task_{number}",
+            status,
+            task_type="api_buckets_batches_process",
+            additional_data={"number": number},
         )
 
 
 async def test_a_task_is_what_the_client_takes_for_one(upstream: FakeUpstream, url: str) -> None:
     tasks(upstream, 1)
     task = await Client(url).call(TasksApi, "get_task", "task_0")
-    assert (task.task_id, task.status.value, task.additional_data) == ("task_0", "IN_PROGRESS", {"number": 0})
+    assert (task.task_id, task.status.value, task.additional_data) == (
+        "task_0",
+        "IN_PROGRESS",
+        {"number": 0},
+    )
     await Client(url).refused(404, TasksApi, "get_task", "task_1")
     await Client(url, "sk_wrong").refused(401, TasksApi, "get_task", "task_0")
 
 
-async def test_lists_are_filtered_sorted_and_followed_by_cursor(upstream: FakeUpstream, url: str) -> None:
+async def test_lists_are_filtered_sorted_and_followed_by_cursor(
+    upstream: FakeUpstream, url: str
+) -> None:
     tasks(upstream, 25)
     upstream.set("task_7", "FAILED")
     client = Client(url)
-    wanted = {"filters": {"AND": [{"field": "task_id", "operator": "in", "value": ["task_3", "task_7"]}]}}
+    wanted = {
+        "filters": {"AND": [{"field": "task_id", "operator": "in", "value": ["task_3", "task_7"]}]}
+    }
     page = await client.call(TasksApi, "list_tasks", limit=1000, list_tasks_request=request(wanted))
     assert [task.task_id for task in page.results] == ["task_3", "task_7"]
-    page = await client.call(TasksApi, "list_tasks", limit=10, list_tasks_request=request({"status": "FAILED"}))
+    page = await client.call(
+        TasksApi, "list_tasks", limit=10, list_tasks_request=request({"status": "FAILED"})
+    )
     assert [task.task_id for task in page.results] == ["task_7"]
     found, cursor = [], None
     while True:
-        page = await client.call(TasksApi, "list_tasks", limit=10, cursor=cursor, include_total=True)
+        page = await client.call(
+            TasksApi, "list_tasks", limit=10, cursor=cursor, include_total=True
+        )
         found += [task.task_id for task in page.results]
         assert page.pagination.total == 25
         if (cursor := page.pagination.next_cursor) is None:
@@ -112,7 +131,9 @@ def request(wanted: dict[str, Any]) -> Any:
         ("", {"status": "BOILING"}),
     ],
 )
-async def test_what_the_api_refuses_is_refused(upstream: FakeUpstream, url: str, query: str, body: Any) -> None:
+async def test_what_the_api_refuses_is_refused(
+    upstream: FakeUpstream, url: str, query: str, body: Any
+) -> None:
     headers = {"authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
         answer = await client.post(f"/v1/tasks/list?{query}", json=body)
@@ -145,9 +166,13 @@ async def test_batches_are_listed_and_cancelled(upstream: FakeUpstream, url: str
     await client.refused(404, BucketBatchesApi, "cancel_batch_buckets_batches", "bkt_1", "batch_1")
 
 
-async def test_uploads_are_confirmed_up_to_a_hundred_at_once(upstream: FakeUpstream, url: str) -> None:
+async def test_uploads_are_confirmed_up_to_a_hundred_at_once(
+    upstream: FakeUpstream, url: str
+) -> None:
     client = Client(url)
-    confirmations = [{"upload_id": f"upl_{n}", "etag": "x", "file_size_bytes": 1} for n in range(100)]
+    confirmations = [
+        {"upload_id": f"upl_{n}", "etag": "x", "file_size_bytes": 1} for n in range(100)
+    ]
     wanted = mixpeek.BatchConfirmRequest(confirmations=confirmations)
     done = await client.call(BucketUploadsApi, "confirm_uploads_batch_buckets", "bkt_1", wanted)
     assert (done.confirmations_count, done.task.task_id) == (100, done.task_id)

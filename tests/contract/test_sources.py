@@ -1,4 +1,4 @@
-"""What `watcher.protocols.Source` promises, for every source found in the folder, over real HTTP."""
+"""What `watcher.core.interfaces.source.Source` promises, for every source found in the folder, over real HTTP."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 from watcher.configuration import plugins
 from watcher.core.clock import wall_clock
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.models import Answer, Missing, Observation, Unlisted
-from watcher.core.protocols import Source
+from watcher.core.interfaces.source import Source
+from watcher.core.tasks import Answer, NotInPage, Observation, TaskNotFound
 from watcher.net.transport import create_transport
 from watcher.telemetry.metrics import Metrics
 from watcher.testing.mixpeek_server import FakeUpstream, answers, cut_off, failure, hangs, resets
@@ -63,7 +63,9 @@ async def refusal(source: Source, task_id: str = "task_1") -> SourceError:
     return caught.value
 
 
-async def test_a_task_is_found_with_what_is_compared_and_its_bytes(module: Any, upstream: FakeUpstream) -> None:
+async def test_a_task_is_found_with_what_is_compared_and_its_bytes(
+    module: Any, upstream: FakeUpstream
+) -> None:
     upstream.set("task_1", "in_progress", task_type="api_x", extra={"a": 1})
     async with connected(module, upstream) as source:
         (answer,) = await asked(source, "task_1")
@@ -94,7 +96,9 @@ async def test_the_error_text_is_found_under_every_name(
 
 
 @pytest.mark.parametrize("task_id", ["tâsk 1", "a%2Fb", "a?b#c", "..a", "x" * 256, "任务"])
-async def test_any_task_id_reaches_upstream_whole(module: Any, upstream: FakeUpstream, task_id: str) -> None:
+async def test_any_task_id_reaches_upstream_whole(
+    module: Any, upstream: FakeUpstream, task_id: str
+) -> None:
     upstream.set(task_id, "PENDING")
     async with connected(module, upstream) as source:
         (answer,) = await asked(source, task_id)
@@ -105,10 +109,12 @@ async def test_any_task_id_reaches_upstream_whole(module: Any, upstream: FakeUps
 
 async def test_the_apis_own_404_means_missing(module: Any, upstream: FakeUpstream) -> None:
     async with connected(module, upstream) as source:
-        assert await asked(source, "task_1") == [Missing(task_id="task_1")]
+        assert await asked(source, "task_1") == [TaskNotFound(task_id="task_1")]
 
 
-async def test_many_tasks_share_a_request_where_the_source_offers_that(module: Any, upstream: FakeUpstream) -> None:
+async def test_many_tasks_share_a_request_where_the_source_offers_that(
+    module: Any, upstream: FakeUpstream
+) -> None:
     names = [f"täsk_{number}" for number in range(300)]
     for name in names:
         upstream.set(name, "in_progress", additional_data={"error": f"of {name}"})
@@ -119,7 +125,7 @@ async def test_many_tasks_share_a_request_where_the_source_offers_that(module: A
         async with aclosing(source.shared.fetch([*names, "task_gone"])) as parts:
             answers = {answer.task_id: answer async for part in parts for answer in part}
 
-    assert answers.pop("task_gone") == Unlisted(task_id="task_gone")
+    assert answers.pop("task_gone") == NotInPage(task_id="task_gone")
     assert answers.keys() == set(names)
     for name, answer in answers.items():
         assert isinstance(answer, Observation)
@@ -129,25 +135,40 @@ async def test_many_tasks_share_a_request_where_the_source_offers_that(module: A
 
 
 @pytest.mark.parametrize(
-    "odd", [{"status": None}, {"task_type": 7}, {"status": "re-indexing"}, {"error": {"message": "x"}}, {"status": " "}]
+    "odd",
+    [
+        {"status": None},
+        {"task_type": 7},
+        {"status": "re-indexing"},
+        {"error": {"message": "x"}},
+        {"status": " "},
+    ],
 )
-async def test_one_odd_task_spoils_no_page(module: Any, upstream: FakeUpstream, odd: dict[str, Any]) -> None:
+async def test_one_odd_task_spoils_no_page(
+    module: Any, upstream: FakeUpstream, odd: dict[str, Any]
+) -> None:
     for number in range(5):
         upstream.set(f"task_{number}", "PENDING", task_type="api_x")
     upstream.api.tasks["task_3"].update(odd)
     async with connected(module, upstream) as source:
         assert source.shared is not None
         await source.shared.admit()
-        async with aclosing(source.shared.fetch([f"task_{number}" for number in range(5)])) as parts:
+        async with aclosing(
+            source.shared.fetch([f"task_{number}" for number in range(5)])
+        ) as parts:
             answers = {answer.task_id: answer async for part in parts for answer in part}
 
     readable = odd.get("status", "PENDING") not in (None, " ")
-    assert isinstance(answers.pop("task_3"), Observation if readable else Unlisted)
+    assert isinstance(answers.pop("task_3"), Observation if readable else NotInPage)
     assert all(isinstance(answer, Observation) for answer in answers.values())
 
 
-@pytest.mark.parametrize("body", ["<html>Not Found</html>", '{"detail": "Not Found"}', "null", "[]", ""])
-async def test_any_other_404_says_nothing_about_the_task(module: Any, upstream: FakeUpstream, body: str) -> None:
+@pytest.mark.parametrize(
+    "body", ["<html>Not Found</html>", '{"detail": "Not Found"}', "null", "[]", ""]
+)
+async def test_any_other_404_says_nothing_about_the_task(
+    module: Any, upstream: FakeUpstream, body: str
+) -> None:
     upstream.fault = answers(404, body)
     async with connected(module, upstream) as source:
         assert (await refusal(source)).reason is SourceFailure.NOT_FOUND
@@ -167,13 +188,19 @@ async def test_any_other_404_says_nothing_about_the_task(module: Any, upstream: 
         (503, SourceFailure.UNAVAILABLE),
     ],
 )
-async def test_what_a_status_means(module: Any, upstream: FakeUpstream, status: int, reason: SourceFailure) -> None:
-    upstream.fault = answers(status, '{"error": {"message": "no"}}', content_type="application/json")
+async def test_what_a_status_means(
+    module: Any, upstream: FakeUpstream, status: int, reason: SourceFailure
+) -> None:
+    upstream.fault = answers(
+        status, '{"error": {"message": "no"}}', content_type="application/json"
+    )
     async with connected(module, upstream) as source:
         assert (await refusal(source)).reason is reason
 
 
-async def test_the_apis_words_are_passed_on_and_a_wrong_key_is_said(module: Any, upstream: FakeUpstream) -> None:
+async def test_the_apis_words_are_passed_on_and_a_wrong_key_is_said(
+    module: Any, upstream: FakeUpstream
+) -> None:
     async with FakeUpstream(api_key="sk_other").serve() as url, create_transport() as transport:
         error = await refusal(built(module, url, transport))
 
@@ -198,13 +225,17 @@ async def test_the_apis_words_are_passed_on_and_a_wrong_key_is_said(module: Any,
         '{"task_id": "task_1", "status": "PENDING", "x": ' + "[" * 100_000,
     ],
 )
-async def test_what_is_not_the_json_of_the_task_is_refused(module: Any, upstream: FakeUpstream, body: str) -> None:
+async def test_what_is_not_the_json_of_the_task_is_refused(
+    module: Any, upstream: FakeUpstream, body: str
+) -> None:
     upstream.fault = answers(200, body, content_type="application/json")
     async with connected(module, upstream) as source:
         assert (await refusal(source)).reason is SourceFailure.PROTOCOL
 
 
-async def test_a_body_that_is_too_large_is_given_up_while_reading(module: Any, upstream: FakeUpstream) -> None:
+async def test_a_body_that_is_too_large_is_given_up_while_reading(
+    module: Any, upstream: FakeUpstream
+) -> None:
     upstream.set("task_1", "PENDING", inputs=["x" * (5 << 20)])
     async with connected(module, upstream) as source:
         assert "longer than 4 MiB" in str(await refusal(source))
@@ -218,7 +249,9 @@ async def test_a_large_body_within_the_limit_is_read(module: Any, upstream: Fake
 
 
 @pytest.mark.parametrize("fault", [resets, cut_off])
-async def test_a_broken_connection_is_a_protocol_failure(module: Any, upstream: FakeUpstream, fault: Any) -> None:
+async def test_a_broken_connection_is_a_protocol_failure(
+    module: Any, upstream: FakeUpstream, fault: Any
+) -> None:
     upstream.fault = fault
     async with connected(module, upstream) as source:
         assert (await refusal(source)).reason is SourceFailure.PROTOCOL
@@ -249,7 +282,9 @@ async def test_a_redirect_is_never_followed(module: Any, upstream: FakeUpstream)
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_retry_after_makes_the_route_wait(module: Any, upstream: FakeUpstream, status: int) -> None:
+async def test_retry_after_makes_the_route_wait(
+    module: Any, upstream: FakeUpstream, status: int
+) -> None:
     upstream.fault = answers(status, "{}", content_type="application/json", Retry_After="30")
     async with connected(module, upstream) as source:
         assert (await refusal(source)).retry_after == 30
@@ -271,7 +306,9 @@ async def test_no_secret_is_in_a_repr_or_a_log(
     assert KEY not in f"{settings!r} {settings} {settings.model_dump_json()} {caplog.text}"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     status=st.integers(200, 599),
     body=st.binary(max_size=60)

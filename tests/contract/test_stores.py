@@ -1,4 +1,4 @@
-"""What `watcher.protocols.Store` promises, for every store found in the folder."""
+"""What `watcher.core.interfaces.store.Store` promises, for every store found in the folder."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,22 +12,19 @@ from hypothesis import strategies as st
 
 from tests.support.records import KEY, event, request, settled, step
 from watcher.configuration import plugins
-from watcher.core.models import (
-    Attempt,
-    Change,
-    DeliveryState,
-    EventFilter,
-    Found,
-    Hold,
-    HoldKind,
+from watcher.core.channels import Suspension, SuspensionKind
+from watcher.core.deliveries import Attempt, DeliveryState
+from watcher.core.events import Change, EventFilter
+from watcher.core.interfaces.store import Store
+from watcher.core.outage import Outage
+from watcher.core.tasks import (
+    DiscoveredTask,
+    OperationScope,
     TaskKey,
-    Trouble,
-    UploadBucket,
     Watch,
     WatchFilter,
     WatchState,
 )
-from watcher.core.protocols import Store
 
 pytestmark = pytest.mark.anyio
 
@@ -57,8 +54,8 @@ async def test_adding_twice_merges_labels_and_adds_one_watch(store: Store) -> No
     first = await store.add([request(team="search", tier="1")], NOW)
     again = await store.add([request(tier="2")], NOW + 1)
 
-    assert (first.added, first.existing, first.stirred) == (1, 0, {KEY})
-    assert (again.added, again.existing, again.stirred) == (0, 1, frozenset())
+    assert (first.added, first.existing, first.reactivated) == (1, 0, frozenset({KEY}))
+    assert (again.added, again.existing, again.reactivated) == (0, 1, frozenset())
     assert again.watches[0].labels == {"team": "search", "tier": "2"}
     assert again.watches[0].added_at == NOW
 
@@ -78,7 +75,7 @@ async def test_a_lost_watch_added_again_is_stirred_and_a_done_one_is_not(store: 
 
     added = await store.add([request("lost"), request("done")], NOW)
 
-    assert added.stirred == {lost.key}
+    assert added.reactivated == {lost.key}
     assert added.watches[1].state is WatchState.DONE
 
 
@@ -118,10 +115,14 @@ async def test_filters_select_by_status_state_and_every_label(store: Store) -> N
     assert await found(labels={"team": "search", "tier": "1"}) == {"running"}
 
 
-async def test_a_change_stores_the_watch_its_event_and_a_delivery_for_each_channel(store: Store) -> None:
+async def test_a_change_stores_the_watch_its_event_and_a_delivery_for_each_channel(
+    store: Store,
+) -> None:
     watch = await watched(store)
 
-    assert await store.record([step(watch, "IN_PROGRESS", channels=("backend", "alerts"))]) == [True]
+    assert await store.record([step(watch, "IN_PROGRESS", channels=("backend", "alerts"))]) == [
+        True
+    ]
 
     stored = (await store.watches([KEY]))[KEY]
     assert (stored.status, stored.sequence, stored.first_seen_at) == ("IN_PROGRESS", 1, 100.0)
@@ -129,7 +130,9 @@ async def test_a_change_stores_the_watch_its_event_and_a_delivery_for_each_chann
     assert len(await all_due(store, "backend")) == len(await all_due(store, "alerts")) == 1
 
 
-async def test_a_change_from_another_sequence_or_of_a_removed_watch_leaves_no_trace(store: Store) -> None:
+async def test_a_change_from_another_sequence_or_of_a_removed_watch_leaves_no_trace(
+    store: Store,
+) -> None:
     watch = await watched(store)
     first, second = step(watch, "IN_PROGRESS"), step(watch, "FAILED")
     assert await store.record([first]) == [True]
@@ -181,7 +184,9 @@ async def line_of(store: Store, count: int, task_id: str = KEY.task_id) -> Watch
     return watch
 
 
-async def test_only_the_head_of_a_line_is_due_and_its_end_makes_the_next_one_head(store: Store) -> None:
+async def test_only_the_head_of_a_line_is_due_and_its_end_makes_the_next_one_head(
+    store: Store,
+) -> None:
     await line_of(store, 3)
 
     assert await all_due(store) == [1]
@@ -215,25 +220,35 @@ async def test_due_is_soonest_first_and_respects_the_time(store: Store) -> None:
 
 async def test_a_refused_attempt_is_counted_and_remembered(store: Store) -> None:
     await line_of(store, 1)
-    await store.settle([settled(1, DeliveryState.PENDING, at=110.0, next_attempt_at=115.0, not_before=112.0)])
+    await store.settle(
+        [settled(1, DeliveryState.PENDING, at=110.0, next_attempt_at=115.0, not_before=112.0)]
+    )
     await store.settle([settled(1, DeliveryState.PENDING, at=116.0, next_attempt_at=150.0)])
 
     (delivery,) = await store.due("backend", 200.0, 10)
 
-    assert (delivery.attempts, delivery.first_attempt_at, delivery.last_attempt_at) == (2, 110.0, 116.0)
+    assert (delivery.attempts, delivery.first_attempt_at, delivery.last_attempt_at) == (
+        2,
+        110.0,
+        116.0,
+    )
     assert (delivery.next_attempt_at, delivery.not_before) == (150.0, None)
 
 
-async def test_later_ones_pass_when_the_wait_is_over_and_the_passed_one_is_still_tried(store: Store) -> None:
+async def test_later_ones_pass_when_the_wait_is_over_and_the_passed_one_is_still_tried(
+    store: Store,
+) -> None:
     await line_of(store, 3)
-    await store.settle([settled(1, DeliveryState.PENDING, next_attempt_at=5000.0, passes_at=700.0)])
+    await store.settle(
+        [settled(1, DeliveryState.PENDING, next_attempt_at=5000.0, unblocks_at=700.0)]
+    )
     assert await store.next_due_at("backend", 600.0) == 700.0
-    assert await store.let_pass("backend", 699.0) == 0
+    assert await store.unblock_expired("backend", 699.0) == 0
 
-    assert await store.let_pass("backend", 700.0) == 1
+    assert await store.unblock_expired("backend", 700.0) == 1
 
     assert await all_due(store) == [2, 1]
-    assert await store.let_pass("backend", 900.0) == 0
+    assert await store.unblock_expired("backend", 900.0) == 0
     await store.settle([settled(2, DeliveryState.DELIVERED)])
     assert await all_due(store) == [3, 1]
 
@@ -241,12 +256,16 @@ async def test_later_ones_pass_when_the_wait_is_over_and_the_passed_one_is_still
 async def test_a_refused_body_lets_later_ones_pass_at_once(store: Store) -> None:
     await line_of(store, 2)
 
-    await store.settle([settled(1, DeliveryState.PENDING, at=100.0, next_attempt_at=5000.0, passes_at=100.0)])
+    await store.settle(
+        [settled(1, DeliveryState.PENDING, at=100.0, next_attempt_at=5000.0, unblocks_at=100.0)]
+    )
 
     assert await all_due(store) == [2, 1]
 
 
-async def test_hasten_makes_what_was_tried_before_due_oldest_first_but_keeps_not_before(store: Store) -> None:
+async def test_hasten_makes_what_was_tried_before_due_oldest_first_but_keeps_not_before(
+    store: Store,
+) -> None:
     for number in range(4):
         await line_of(store, 1, f"task_{number}")
     await store.settle(
@@ -257,7 +276,7 @@ async def test_hasten_makes_what_was_tried_before_due_oldest_first_but_keeps_not
         ]
     )
 
-    assert await store.hasten("backend", 140.0, 200.0) == 2
+    assert await store.make_due("backend", 140.0, 200.0) == 2
 
     assert [one.id for one in await store.due("backend", 300.0, 10)] == [1, 4]
     assert [one.id for one in await store.due("backend", 700.0, 10)] == [1, 4, 3]
@@ -274,7 +293,7 @@ async def test_the_stalest_is_the_one_that_was_tried_longest_ago(store: Store) -
         ]
     )
 
-    assert [one.id for one in await store.stalest("backend", 2)] == [2, 1]
+    assert [one.id for one in await store.due_for_probe("backend", 2)] == [2, 1]
 
 
 async def test_retry_makes_a_failed_delivery_due_with_a_fresh_schedule(store: Store) -> None:
@@ -284,7 +303,11 @@ async def test_retry_makes_a_failed_delivery_due_with_a_fresh_schedule(store: St
     delivery = await store.retry(1, NOW)
 
     assert delivery is not None
-    assert (delivery.state, delivery.attempts, delivery.next_attempt_at) == (DeliveryState.PENDING, 1, NOW)
+    assert (delivery.state, delivery.attempts, delivery.next_attempt_at) == (
+        DeliveryState.PENDING,
+        1,
+        NOW,
+    )
     assert sorted(await all_due(store)) == [1, 2]
     assert await store.retry(99, NOW) is None
 
@@ -346,7 +369,9 @@ async def test_the_last_attempts_are_kept_and_go_with_their_delivery(store: Stor
     await line_of(store, 1)
     for number in range(1, 61):
         refused = settled(1, DeliveryState.PENDING, at=float(number), next_attempt_at=0.0)
-        said = replace(refused, last_status=503, last_error="HTTP 503", duration=0.5, answer=f"no {number}")
+        said = replace(
+            refused, last_status=503, last_error="HTTP 503", duration=0.5, answer=f"no {number}"
+        )
         await store.settle([said])
     await store.settle([replace(settled(1, DeliveryState.DELIVERED, at=61.0), last_status=204)])
 
@@ -354,8 +379,12 @@ async def test_the_last_attempts_are_kept_and_go_with_their_delivery(store: Stor
     assert delivery is not None
     assert (delivery.attempts, delivery.state) == (61, DeliveryState.DELIVERED)
     assert [one.number for one in attempts] == [*range(12, 62)]
-    assert attempts[0] == Attempt(number=12, at=12.0, duration=0.5, status=503, error="HTTP 503", answer="no 12")
-    assert attempts[-1] == Attempt(number=61, at=61.0, duration=0.0, status=204, error=None, answer=None)
+    assert attempts[0] == Attempt(
+        number=12, at=12.0, duration=0.5, status=503, error="HTTP 503", answer="no 12"
+    )
+    assert attempts[-1] == Attempt(
+        number=61, at=61.0, duration=0.0, status=204, error=None, answer=None
+    )
 
     await store.purge("backend", DeliveryState.DELIVERED, FOREVER)
     assert await store.delivery(1) is None
@@ -374,17 +403,19 @@ async def test_what_is_purged_is_gone_and_the_next_of_its_line_is_due(store: Sto
     assert [one.id for one in (await store.list_deliveries(None, "backend", 10, None))[0]] == [3]
 
 
-async def test_of_what_waits_beyond_a_bound_the_oldest_fail_and_each_line_goes_on(store: Store) -> None:
+async def test_of_what_waits_beyond_a_bound_the_oldest_fail_and_each_line_goes_on(
+    store: Store,
+) -> None:
     first = step(await watched(store), "QUEUED", at=100.0)
     second = step(first.watch, "IN_PROGRESS", at=200.0)
     await store.record([first, second, step(second.watch, "FAILED", at=300.0)])
 
-    assert await store.bound("backend", 3, "too many") == 0
-    assert await store.bound("backend", 1, "too many") == 2
+    assert await store.trim_pending("backend", 3, "too many") == 0
+    assert await store.trim_pending("backend", 1, "too many") == 2
     found, _ = await store.list_deliveries(DeliveryState.FAILED, "backend", 10, None)
     assert [(one.id, one.last_error) for one in found] == [(2, "too many"), (1, "too many")]
     assert await all_due(store) == [3]
-    assert await store.bound("nobody", 0, "too many") == 0
+    assert await store.trim_pending("nobody", 0, "too many") == 0
     await store.retry(1, NOW)
     assert sorted(await all_due(store)) == [1, 3]
 
@@ -392,24 +423,24 @@ async def test_of_what_waits_beyond_a_bound_the_oldest_fail_and_each_line_goes_o
 async def test_failed_deliveries_retire_where_that_is_asked_for(store: Store) -> None:
     await store.record([step(await watched(store), "COMPLETED", at=100.0)])
     await store.settle([settled(1, DeliveryState.FAILED)])
-    await store.retire(before=FOREVER)
+    await store.prune(before=FOREVER)
     assert await store.delivery(1) is not None
-    await store.retire(before=50.0, failed_too=True)
+    await store.prune(before=50.0, failed_too=True)
     assert await store.delivery(1) is not None
-    await store.retire(before=FOREVER, failed_too=True)
+    await store.prune(before=FOREVER, failed_too=True)
     assert await store.delivery(1) is None
     assert await store.find(KEY.task_id) == []
 
 
 async def test_notes_are_each_channels_own_and_go_with_the_retention(store: Store) -> None:
-    await store.keep_note("backend", "batch_1", b"old", NOW)
-    await store.keep_note("backend", "batch_1", b"new", NOW + 1)
-    await store.keep_note("alerts", "batch_1", b"theirs", NOW + 500)
-    assert await store.note("backend", "batch_1") == b"new"
-    assert await store.note("backend", "batch_2") is None
-    await store.retire(NOW + 100)
-    assert await store.note("backend", "batch_1") is None
-    assert await store.note("alerts", "batch_1") == b"theirs"
+    await store.write_note("backend", "batch_1", b"old", NOW)
+    await store.write_note("backend", "batch_1", b"new", NOW + 1)
+    await store.write_note("alerts", "batch_1", b"theirs", NOW + 500)
+    assert await store.read_note("backend", "batch_1") == b"new"
+    assert await store.read_note("backend", "batch_2") is None
+    await store.prune(NOW + 100)
+    assert await store.read_note("backend", "batch_1") is None
+    assert await store.read_note("alerts", "batch_1") == b"theirs"
 
 
 async def test_the_store_says_how_much_it_holds(store: Store) -> None:
@@ -424,7 +455,9 @@ async def test_the_store_says_how_much_it_holds(store: Store) -> None:
 async def test_what_is_old_and_finished_retires_and_nothing_else_does(store: Store) -> None:
     for task_id in ("delivered", "pending", "failed", "active"):
         watch = await watched(store, task_id)
-        await store.record([step(watch, "IN_PROGRESS" if task_id == "active" else "COMPLETED", at=100.0)])
+        await store.record(
+            [step(watch, "IN_PROGRESS" if task_id == "active" else "COMPLETED", at=100.0)]
+        )
     ids = {one.task_id: one.id for one in (await store.list_deliveries(None, None, 10, None))[0]}
     await store.settle(
         [
@@ -434,9 +467,11 @@ async def test_what_is_old_and_finished_retires_and_nothing_else_does(store: Sto
         ]
     )
 
-    assert await store.retire(before=FOREVER * 1000) > 0
+    assert await store.prune(before=FOREVER * 1000) > 0
 
-    watches = {watch.key.task_id for watch in (await store.list_watches(WatchFilter(), 10, None))[0]}
+    watches = {
+        watch.key.task_id for watch in (await store.list_watches(WatchFilter(), 10, None))[0]
+    }
     deliveries = {one.task_id for one in (await store.list_deliveries(None, None, 10, None))[0]}
     assert watches == {"pending", "active"}
     assert deliveries == {"pending", "failed"}
@@ -446,15 +481,15 @@ async def test_what_is_old_and_finished_retires_and_nothing_else_does(store: Sto
 
 async def test_troubles_are_kept_with_the_event_that_tells_of_them(store: Store) -> None:
     notice = event(1, key=None, channels=("alerts",), order_key="channel backend")
-    trouble = Trouble(subject="channel backend", since=50.0, alerted_at=350.0)
+    trouble = Outage(subject="channel backend", since=50.0, alerted_at=350.0)
 
-    await store.announce(notice, trouble)
-    assert await store.trouble("channel backend") == trouble
-    assert await store.trouble("source backend") is None
+    await store.record_outage(notice, trouble)
+    assert await store.outage("channel backend") == trouble
+    assert await store.outage("source backend") is None
     assert len(await all_due(store, "alerts")) == 1
 
-    await store.announce(None, None, recovered="channel backend")
-    assert await store.trouble("channel backend") is None
+    await store.record_outage(None, None, recovered="channel backend")
+    assert await store.outage("channel backend") is None
 
 
 async def test_the_outbox_counts_every_channel(store: Store) -> None:
@@ -463,7 +498,12 @@ async def test_the_outbox_counts_every_channel(store: Store) -> None:
 
     (depth,) = await store.outbox()
 
-    assert (depth.channel, depth.pending, depth.failed, depth.oldest_created_at) == ("backend", 1, 1, 100.0)
+    assert (depth.channel, depth.pending, depth.failed, depth.oldest_created_at) == (
+        "backend",
+        1,
+        1,
+        100.0,
+    )
 
 
 async def test_a_caller_that_is_cancelled_leaves_the_store_working(store: Store) -> None:
@@ -496,11 +536,25 @@ async def test_many_writers_at_once_all_get_their_own_answer(store: Store) -> No
 Operation = tuple[str, int]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     operations=st.lists(
         st.tuples(
-            st.sampled_from(["record", "deliver", "fail", "refuse", "poison", "pass", "retry", "replay", "hasten"]),
+            st.sampled_from(
+                [
+                    "record",
+                    "deliver",
+                    "fail",
+                    "refuse",
+                    "poison",
+                    "pass",
+                    "retry",
+                    "replay",
+                    "hasten",
+                ]
+            ),
             st.integers(0, 5),
         ),
         max_size=30,
@@ -536,13 +590,15 @@ async def _apply(store: Store, operation: str, number: int, watches: list[Watch]
     elif operation == "replay":
         await store.replay("backend", EventFilter(since=0.0), NOW)
     elif operation == "hasten":
-        await store.hasten("backend", FOREVER, NOW)
+        await store.make_due("backend", FOREVER, NOW)
     elif operation == "pass":
-        await store.let_pass("backend", FOREVER)
+        await store.unblock_expired("backend", FOREVER)
     elif chosen is not None:
-        state = {"deliver": DeliveryState.DELIVERED, "fail": DeliveryState.FAILED}.get(operation, DeliveryState.PENDING)
-        passes_at = {"refuse": 800.0, "poison": 100.0}.get(operation)
-        await store.settle([settled(chosen, state, next_attempt_at=900.0, passes_at=passes_at)])
+        state = {"deliver": DeliveryState.DELIVERED, "fail": DeliveryState.FAILED}.get(
+            operation, DeliveryState.PENDING
+        )
+        unblocks_at = {"refuse": 800.0, "poison": 100.0}.get(operation)
+        await store.settle([settled(chosen, state, next_attempt_at=900.0, unblocks_at=unblocks_at)])
     return 0
 
 
@@ -560,8 +616,8 @@ async def _assert_heads(store: Store) -> None:
 # Discovery and uploads
 
 
-def shown(task_id: str, status: str | None = "IN_PROGRESS") -> Found:
-    return Found(task_id, status, "api_x")
+def shown(task_id: str, status: str | None = "IN_PROGRESS") -> DiscoveredTask:
+    return DiscoveredTask(task_id, status, "api_x")
 
 
 async def test_what_a_rule_shows_is_new_once(store: Store) -> None:
@@ -570,13 +626,18 @@ async def test_what_a_rule_shows_is_new_once(store: Store) -> None:
     new, added = await store.discover("rule", "mixpeek", page, {"by": "rule"}, NOW, silent=True)
     assert (new, added.added, [watch.key.task_id for watch in added.watches]) == (2, 1, ["task_1"])
     done = (await store.find("task_2"))[0]
-    assert (done.state, done.status, done.sequence, dict(done.labels)) == (WatchState.DONE, "FAILED", 0, {"by": "rule"})
+    assert (done.state, done.status, done.sequence, dict(done.labels)) == (
+        WatchState.DONE,
+        "FAILED",
+        0,
+        {"by": "rule"},
+    )
     await store.rule_finished("rule", NOW, None)
     assert await store.rule_ran("rule")
     page.append(shown("task_3", "FAILED"))
     new, added = await store.discover("rule", "mixpeek", page, {}, NOW, silent=False)
     assert (new, [watch.key.task_id for watch in added.watches]) == (1, ["task_3"])
-    assert added.stirred == {TaskKey("mixpeek", "task_3")}
+    assert added.reactivated == {TaskKey("mixpeek", "task_3")}
     assert (await store.discover("other", "mixpeek", page, {}, NOW, silent=False))[0] == 3
 
 
@@ -590,16 +651,19 @@ async def test_what_a_rule_no_longer_shows_is_forgotten_and_the_rest_is_not(stor
 
 
 async def test_an_upload_is_claimed_before_and_settled_after(store: Store) -> None:
-    bucket, other = UploadBucket("mixpeek", "bkt"), UploadBucket("mixpeek", "other")
-    assert await store.claim_uploads(bucket, ["u1", "u2"], NOW) == {}
-    assert await store.claim_uploads(bucket, ["u1", "u3"], NOW) == {"u1": None}
-    assert await store.claim_uploads(other, ["u1"], NOW) == {}
-    added = await store.confirm_uploads(bucket, ["u1", "u2"], request("task_c"), NOW)
+    bucket, other = OperationScope("mixpeek", "bkt"), OperationScope("mixpeek", "other")
+    assert await store.claim_operations(bucket, ["u1", "u2"], NOW) == {}
+    assert await store.claim_operations(bucket, ["u1", "u3"], NOW) == {"u1": None}
+    assert await store.claim_operations(other, ["u1"], NOW) == {}
+    added = await store.complete_operations(bucket, ["u1", "u2"], request("task_c"), NOW)
     assert [watch.key.task_id for watch in added.watches] == ["task_c"]
-    await store.release_uploads(bucket, ["u1", "u3"])
-    assert await store.claim_uploads(bucket, ["u1", "u2", "u3"], NOW) == {"u1": "task_c", "u2": "task_c"}
-    await store.retire(NOW + 1)
-    assert await store.claim_uploads(bucket, ["u1", "u2", "u3"], NOW) == {}
+    await store.release_operations(bucket, ["u1", "u3"])
+    assert await store.claim_operations(bucket, ["u1", "u2", "u3"], NOW) == {
+        "u1": "task_c",
+        "u2": "task_c",
+    }
+    await store.prune(NOW + 1)
+    assert await store.claim_operations(bucket, ["u1", "u2", "u3"], NOW) == {}
 
 
 async def test_what_has_not_changed_is_found_until_it_was_told_or_changes(store: Store) -> None:
@@ -607,7 +671,9 @@ async def test_what_has_not_changed_is_found_until_it_was_told_or_changes(store:
         (watch,) = (await store.add([request(f"task_{number}")], NOW)).watches
         await store.record([step(watch, status, at=NOW + number)])
     (told,) = await store.find("task_1")
-    await store.record([Change(watch=replace(told, stalled_at=NOW + 9), expected_sequence=told.sequence)])
+    await store.record(
+        [Change(watch=replace(told, stalled_at=NOW + 9), expected_sequence=told.sequence)]
+    )
 
     async def unchanged(before: float) -> list[str]:
         found = store.unchanged_watches("mixpeek", before)
@@ -620,14 +686,16 @@ async def test_what_has_not_changed_is_found_until_it_was_told_or_changes(store:
 
 
 async def test_a_hold_is_stored_with_what_tells_of_it_until_it_is_released(store: Store) -> None:
-    paused = Hold(channel="backend", kind=HoldKind.PAUSED, reason="it moves", since=1.0)
-    stopped = Hold(channel="backend", kind=HoldKind.STOPPED, reason="HTTP 410", since=2.0)
-    trouble = Trouble(subject="channel backend", since=2.0, alerted_at=2.0)
-    await store.hold(paused, None, None)
-    assert await store.holds() == [paused]
-    await store.hold(stopped, None, trouble)
-    assert await store.holds() == [stopped]
-    assert await store.trouble("channel backend") == trouble
-    await store.release("backend")
-    await store.release("nobody")
-    assert await store.holds() == []
+    paused = Suspension(channel="backend", kind=SuspensionKind.PAUSED, reason="it moves", since=1.0)
+    stopped = Suspension(
+        channel="backend", kind=SuspensionKind.STOPPED, reason="HTTP 410", since=2.0
+    )
+    trouble = Outage(subject="channel backend", since=2.0, alerted_at=2.0)
+    await store.suspend(paused, None, None)
+    assert await store.suspensions() == [paused]
+    await store.suspend(stopped, None, trouble)
+    assert await store.suspensions() == [stopped]
+    assert await store.outage("channel backend") == trouble
+    await store.lift_suspension("backend")
+    await store.lift_suspension("nobody")
+    assert await store.suspensions() == []

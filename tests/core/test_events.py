@@ -8,11 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.records import observed
-from watcher.core.events import namespace_of, new_event_id, task_event, trouble_event
-from watcher.core.models import Observation, TaskKey, Watch, event_type
+from watcher.core.events import event_type, namespace_of, new_event_id, task_alert_event, task_event
+from watcher.core.tasks import Observation, TaskKey, Watch
 
 WATCH = Watch(
-    key=TaskKey("mixpeek", "task_1"), labels={"team": "search"}, status="IN_PROGRESS", sequence=2, added_at=1000.0
+    key=TaskKey("mixpeek", "task_1"),
+    labels={"team": "search"},
+    status="IN_PROGRESS",
+    sequence=2,
+    added_at=1000.0,
 )
 
 
@@ -24,13 +28,17 @@ def seen(**task: Any) -> Observation:
 def body(**task: Any) -> dict[str, Any]:
     answer = seen(**task)
     namespace = namespace_of(WATCH, answer)
-    told = task_event(WATCH, answer, namespace=namespace, sequence=3, at=1063.5, event_id="msg_1", channels=())
+    told = task_event(
+        WATCH, answer, namespace=namespace, sequence=3, at=1063.5, event_id="msg_1", channels=()
+    )
     decoded: dict[str, Any] = json.loads(told.body)
     return decoded
 
 
 def test_a_transition_is_told_as_the_contract_has_it() -> None:
-    told = body(inputs=["batch_xyz"], outputs=None, additional_data={"batch_id": "batch_xyz"}, error="boom")
+    told = body(
+        inputs=["batch_xyz"], outputs=None, additional_data={"batch_id": "batch_xyz"}, error="boom"
+    )
     assert told == {
         "type": "task.failed",
         "timestamp": "1970-01-01T00:17:43.500000Z",
@@ -61,15 +69,26 @@ def test_fields_nobody_has_heard_of_are_passed_on_behind_the_known_ones() -> Non
 
 def test_the_namespace_is_the_watchs_else_the_tasks() -> None:
     assert body(additional_data={"namespace_id": "ns_1"})["data"]["namespace"] == "ns_1"
-    assert namespace_of(replace(WATCH, namespace="own"), seen(additional_data={"namespace_id": "ns_1"})) == "own"
+    assert (
+        namespace_of(
+            replace(WATCH, namespace="own"), seen(additional_data={"namespace_id": "ns_1"})
+        )
+        == "own"
+    )
     assert body(additional_data=[1])["data"]["namespace"] is None
 
 
 def test_a_lost_task_is_told_with_what_was_known_and_the_reason() -> None:
-    told = trouble_event(WATCH, "task.lost", reason="gone", at=2000.0, event_id="msg_1", channels=("backend",))
+    told = task_alert_event(
+        WATCH, "task.lost", reason="gone", at=2000.0, event_id="msg_1", channels=("backend",)
+    )
     data = json.loads(told.body)["data"]
     assert (told.type, told.sequence) == ("task.lost", 2)
-    assert (data["status"], data["previous_status"], data["sequence"]) == ("IN_PROGRESS", "IN_PROGRESS", 2)
+    assert (data["status"], data["previous_status"], data["sequence"]) == (
+        "IN_PROGRESS",
+        "IN_PROGRESS",
+        2,
+    )
     assert (data["terminal"], data["reason"]) == (False, "gone")
 
 
@@ -83,4 +102,6 @@ def test_a_type_holds_only_what_the_contract_allows(status: str) -> None:
 def test_event_ids_are_random_and_safe_in_a_header() -> None:
     ids = {new_event_id() for _ in range(1000)}
     assert len(ids) == 1000
-    assert all(one.startswith("msg_") and one.replace("_", "").replace("-", "").isalnum() for one in ids)
+    assert all(
+        one.startswith("msg_") and one.replace("_", "").replace("-", "").isalnum() for one in ids
+    )

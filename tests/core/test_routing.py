@@ -2,16 +2,20 @@
 
 from typing import Any
 
-from watcher.core.models import TaskKey, Watch
 from watcher.core.routing import Routing
 from watcher.core.settings import RouteSettings
+from watcher.core.tasks import TaskKey, Watch
 
 
 def watch(status: str | None = "IN_PROGRESS", **labels: str) -> Watch:
-    return Watch(key=TaskKey("mixpeek", "t"), status=status, labels=labels, task_type="api_x", added_at=0.0)
+    return Watch(
+        key=TaskKey("mixpeek", "t"), status=status, labels=labels, task_type="api_x", added_at=0.0
+    )
 
 
-def heard(route: dict[str, Any], status: str = "FAILED", task_type: str | None = "api_x", **labels: str) -> bool:
+def heard(
+    route: dict[str, Any], status: str = "FAILED", task_type: str | None = "api_x", **labels: str
+) -> bool:
     routing = Routing([RouteSettings(channels=("c",), **route)], ["c"])
     return routing.for_transition(watch(**labels), status, task_type, "ns_1") == ("c",)
 
@@ -44,19 +48,28 @@ def test_a_first_status_is_told_where_it_is_an_end_or_asked_for() -> None:
 
 
 def test_each_matching_route_adds_its_channels_once_in_the_configured_order() -> None:
-    routing = Routing([RouteSettings(channels=("b", "a")), RouteSettings(channels=("a",))], ["a", "b"])
-    assert routing.for_trouble(watch(), "task.lost") == ("a", "b")
-
-
-def test_a_condition_on_what_a_notice_does_not_have_does_not_match_and_a_channel_hears_not_of_itself() -> None:
     routing = Routing(
-        [RouteSettings(channels=("a", "b"), events=("channel.*",)), RouteSettings(channels=("c",), labels={"x": "y"})],
+        [RouteSettings(channels=("b", "a")), RouteSettings(channels=("a",))], ["a", "b"]
+    )
+    assert routing.for_task_alert(watch(), "task.lost") == ("a", "b")
+
+
+def test_a_condition_on_what_a_notice_does_not_have_does_not_match_and_a_channel_hears_not_of_itself() -> (
+    None
+):
+    routing = Routing(
+        [
+            RouteSettings(channels=("a", "b"), events=("channel.*",)),
+            RouteSettings(channels=("c",), labels={"x": "y"}),
+        ],
         ["a", "b", "c"],
     )
-    assert routing.for_notice("channel.failing", "channel a") == ("b",)
+    assert routing.for_system_event("channel.failing", "channel a") == ("b",)
 
 
 def test_a_notice_about_a_source_has_a_source() -> None:
-    routing = Routing([RouteSettings(channels=("a",), events=("source.*",), sources=("mix*",))], ["a"])
-    assert routing.for_notice("source.unreachable", "source mixpeek") == ("a",)
-    assert routing.for_notice("source.unreachable", "source other") == ()
+    routing = Routing(
+        [RouteSettings(channels=("a",), events=("source.*",), sources=("mix*",))], ["a"]
+    )
+    assert routing.for_system_event("source.unreachable", "source mixpeek") == ("a",)
+    assert routing.for_system_event("source.unreachable", "source other") == ()

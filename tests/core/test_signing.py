@@ -17,18 +17,24 @@ from tests.support.records import SECRET
 from watcher.core.signing import Signer, VerificationError, parse_secret, split_secrets, verify
 
 # The vector of an asymmetric key that the public libraries are tested with.
-PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+PRIVATE = (
+    "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+)
 PUBLIC = "whpk_" + base64.b64encode(base64.b64decode(PRIVATE.removeprefix("whsk_"))[32:]).decode()
 V1A = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
 OTHER = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 payloads = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=10,
 )
 
 
-def headers(secrets: list[str], body: bytes, event_id: str = "msg_1", timestamp: int | None = None) -> dict[str, str]:
+def headers(
+    secrets: list[str], body: bytes, event_id: str = "msg_1", timestamp: int | None = None
+) -> dict[str, str]:
     now = int(datetime.datetime.now(datetime.UTC).timestamp()) if timestamp is None else timestamp
     return {
         "webhook-id": event_id,
@@ -38,7 +44,9 @@ def headers(secrets: list[str], body: bytes, event_id: str = "msg_1", timestamp:
 
 
 def test_the_specifications_own_example() -> None:
-    signed = Signer([SECRET]).sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    signed = Signer([SECRET]).sign(
+        "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+    )
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
@@ -50,7 +58,9 @@ def test_any_payload_verifies_with_the_public_libraries(payload: Any, event_id: 
     svix.Webhook(SECRET).verify(body, signed)
 
 
-@given(body=st.binary(min_size=1, max_size=200), position=st.integers(0, 199), flip=st.integers(1, 255))
+@given(
+    body=st.binary(min_size=1, max_size=200), position=st.integers(0, 199), flip=st.integers(1, 255)
+)
 def test_a_changed_byte_does_not_verify(body: bytes, position: int, flip: int) -> None:
     text = base64.b64encode(body)  # the libraries want text
     place = position % len(text)
@@ -109,7 +119,9 @@ def test_what_is_no_secret_is_refused_without_being_shown(text: str, why: str) -
 
 
 def test_an_asymmetric_secret_signs_as_the_specification_has_it() -> None:
-    signed = Signer([PRIVATE]).sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    signed = Signer([PRIVATE]).sign(
+        "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+    )
     assert signed == V1A
 
 
@@ -146,8 +158,14 @@ def test_secrets_are_separated_by_white_space_or_commas_and_keep_their_end_dates
 # Verifying
 
 
-@given(body=st.binary(max_size=200), secret=st.sampled_from([SECRET, PRIVATE]), place=st.integers(0, 199))
-def test_what_is_signed_verifies_and_what_is_changed_does_not(body: bytes, secret: str, place: int) -> None:
+@given(
+    body=st.binary(max_size=200),
+    secret=st.sampled_from([SECRET, PRIVATE]),
+    place=st.integers(0, 199),
+)
+def test_what_is_signed_verifies_and_what_is_changed_does_not(
+    body: bytes, secret: str, place: int
+) -> None:
     signed = headers([secret], body, timestamp=1_800_000_000)
     assert verify([OTHER, secret], signed, body, 1_800_000_299.0) == 1
     with pytest.raises(VerificationError, match="no signature"):
@@ -156,7 +174,11 @@ def test_what_is_signed_verifies_and_what_is_changed_does_not(body: bytes, secre
         verify([secret], signed, body, 1_800_000_301.0)
 
 
-@given(st.dictionaries(st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature"]), st.text()))
+@given(
+    st.dictionaries(
+        st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature"]), st.text()
+    )
+)
 def test_any_headers_are_refused_with_a_reason(made_up: dict[str, str]) -> None:
     for secret in (SECRET, PUBLIC):
         with pytest.raises(VerificationError):
@@ -164,7 +186,9 @@ def test_any_headers_are_refused_with_a_reason(made_up: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/St_Johns"])
-def test_a_thousand_payloads_verify_wherever_the_clock_hangs(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thousand_payloads_verify_wherever_the_clock_hangs(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:

@@ -12,7 +12,7 @@ from watcher.core.errors import StoreError
 from watcher.core.settings import HeartbeatSettings
 from watcher.daemon.heartbeat import Heartbeat
 from watcher.telemetry.health import Health
-from watcher.telemetry.liveness import Pulse
+from watcher.telemetry.liveness import LivenessMonitor
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ class World:
         self.store_error: StoreError | None = None
         self.oldest = 0.0
         self.answered_at: float | None = wall()
-        self.pulse = Pulse(anyio.current_time)
+        self.pulse = LivenessMonitor(anyio.current_time)
         self.keep_beating = True
 
     async def ping(self) -> None:

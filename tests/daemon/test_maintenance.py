@@ -10,9 +10,10 @@ import pytest
 from tests.support.records import request, settled, step
 from tests.support.stores import opened
 from tests.support.virtual_time import VirtualLoop, attentive, wall
+from watcher.core.deliveries import DeliveryState
 from watcher.core.errors import StoreError
-from watcher.core.models import DeliveryState, TaskKey, WatchFilter
-from watcher.core.protocols import Store
+from watcher.core.interfaces.store import Store
+from watcher.core.tasks import TaskKey, WatchFilter
 from watcher.daemon.maintenance import FULL, keep_up
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +66,9 @@ async def test_a_store_that_is_nearly_full_gives_up_what_has_ended_the_oldest_fi
     async with opened(tmp_path, max_size=LIMIT) as real:
         store = attentive(real)
         for number in range(280):
-            state = (DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.PENDING)[number % 3]
+            state = (DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.PENDING)[
+                number % 3
+            ]
             await finish(store, number, state)
             await anyio.sleep(600)
         assert (await store.size()).used_share > FULL
@@ -80,7 +83,9 @@ async def test_a_store_that_is_nearly_full_gives_up_what_has_ended_the_oldest_fi
     assert sum("come close to store.max_size" in record.message for record in caplog.records) == 1
 
 
-async def test_a_store_that_is_full_refuses_loses_nothing_and_has_room_again(tmp_path: Path) -> None:
+async def test_a_store_that_is_full_refuses_loses_nothing_and_has_room_again(
+    tmp_path: Path,
+) -> None:
     async with opened(tmp_path, max_size=LIMIT) as real:
         store = attentive(real)
         with pytest.raises(StoreError, match=r"as large as store\.max_size allows"):

@@ -22,10 +22,12 @@ from tests.support.stores import FullDisk, notices, opened
 from tests.support.virtual_time import VirtualLoop, attentive, wall
 from watcher.channels.slack import channel as slack
 from watcher.core.clock import Clock
+from watcher.core.deliveries import Delivery, DeliveryState, Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure
-from watcher.core.models import Delivery, DeliveryState, Message, Receipt, Watch
+from watcher.core.interfaces.channel import Channel
 from watcher.core.routing import Routing
 from watcher.core.settings import ChannelSettings, RouteSettings
+from watcher.core.tasks import Watch
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.channel_state import HELD_MOST, OFF_AFTER
 from watcher.delivery.dispatcher import Dispatcher
@@ -37,7 +39,9 @@ pytestmark = pytest.mark.anyio
 DOWN = DeliveryError(DeliveryFailure.UNAVAILABLE, "HTTP 503", status=503, busy=True)
 GONE = DeliveryError(DeliveryFailure.GONE, "HTTP 410: gone", status=410)
 OURS = DeliveryError(DeliveryFailure.CONNECT, "its name could not be resolved", ours=True)
-POISON = DeliveryError(DeliveryFailure.REFUSED, "HTTP 400", status=400, body_refused=True, lasting=True)
+POISON = DeliveryError(
+    DeliveryFailure.REFUSED, "HTTP 400", status=400, body_refused=True, lasting=True
+)
 MINUTE = 60.0
 
 
@@ -72,7 +76,7 @@ class ScriptedChannel:
         return Receipt(status=200)
 
 
-class House:
+class Harness:
     """A store, and the dispatchers that work on it."""
 
     def __init__(self, store: Any) -> None:
@@ -106,7 +110,11 @@ class House:
         )
 
     async def tell(
-        self, task_id: str = "task_1", status: str = "IN_PROGRESS", *channels: str, batch: str | None = None
+        self,
+        task_id: str = "task_1",
+        status: str = "IN_PROGRESS",
+        *channels: str,
+        batch: str | None = None,
     ) -> str:
         """Store one transition of a task, which belongs to a batch, and return its event's id."""
         if task_id not in self.watches:
@@ -114,9 +122,15 @@ class House:
         change = step(self.watches[task_id], status, at=wall(), channels=channels or ("backend",))
         assert change.event is not None
         if batch is not None:
-            about: dict[str, Any] = {"task_id": task_id, "status": status, "sequence": change.event.sequence}
+            about: dict[str, Any] = {
+                "task_id": task_id,
+                "status": status,
+                "sequence": change.event.sequence,
+            }
             about["additional_data"] = {"batch_id": batch}
-            change = replace(change, event=replace(change.event, body=json.dumps({"data": about}).encode()))
+            change = replace(
+                change, event=replace(change.event, body=json.dumps({"data": about}).encode())
+            )
         assert await self.store.record([change]) == [True]
         self.watches[task_id] = change.watch
         self.outbox.set()
@@ -132,13 +146,13 @@ class House:
 
 
 @asynccontextmanager
-async def house_at(folder: Path) -> AsyncIterator[House]:
+async def house_at(folder: Path) -> AsyncIterator[Harness]:
     async with opened(folder) as store:
-        yield House(store)
+        yield Harness(store)
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(tmp_path: Path) -> AsyncIterator[Harness]:
     async with house_at(tmp_path) as opened:
         yield opened
 
@@ -152,18 +166,24 @@ async def running(*dispatchers: Dispatcher) -> AsyncIterator[None]:
         tasks.cancel_scope.cancel()
 
 
-async def test_a_stored_event_is_delivered_at_once_and_once(house: House) -> None:
+async def test_a_stored_event_is_delivered_at_once_and_once(house: Harness) -> None:
     channel = ScriptedChannel()
     async with running(house.dispatcher(channel)):
         event_id = await house.tell()
         await anyio.sleep(3600)
 
-    assert channel.attempts == [(pytest.approx(0, abs=0.1), event_id)]
+    assert channel.attempts == [(pytest.approx(0, abs=0.1), event_id)]  # type: ignore[comparison-overlap]
     (delivery,) = await house.deliveries()
-    assert (delivery.state, delivery.attempts, delivery.last_status) == (DeliveryState.DELIVERED, 1, 200)
+    assert (delivery.state, delivery.attempts, delivery.last_status) == (
+        DeliveryState.DELIVERED,
+        1,
+        200,
+    )
 
 
-async def test_one_that_keeps_failing_among_others_keeps_its_schedule_and_ends_failed(house: House) -> None:
+async def test_one_that_keeps_failing_among_others_keeps_its_schedule_and_ends_failed(
+    house: Harness,
+) -> None:
     channel = ScriptedChannel(lambda message, now: DOWN if "task_1" in message.event_id else None)
     async with running(house.dispatcher(channel, attempts=(0.0, 5.0, 300.0, 200.0))):
         event_id = await house.tell()
@@ -178,7 +198,7 @@ async def test_one_that_keeps_failing_among_others_keeps_its_schedule_and_ends_f
     assert [one.state for one in await house.deliveries()].count(DeliveryState.DELIVERED) == 25
 
 
-async def test_attempts_follow_the_schedule_with_jitter_that_only_adds(house: House) -> None:
+async def test_attempts_follow_the_schedule_with_jitter_that_only_adds(house: Harness) -> None:
     channel = ScriptedChannel(lambda message, now: DOWN)
     attempts = (0.0, 5.0, 30.0, 40.0)
     async with running(house.dispatcher(channel, attempts=attempts)):
@@ -191,10 +211,14 @@ async def test_attempts_follow_the_schedule_with_jitter_that_only_adds(house: Ho
     for delay, wanted in zip(delays, attempts[1:], strict=True):
         assert wanted <= delay <= wanted * 1.1 + 0.01
     (delivery,) = await house.deliveries()
-    assert (delivery.state, delivery.attempts, delivery.last_error) == (DeliveryState.FAILED, 4, "HTTP 503")
+    assert (delivery.state, delivery.attempts, delivery.last_error) == (
+        DeliveryState.FAILED,
+        4,
+        "HTTP 503",
+    )
 
 
-async def test_early_attempts_use_up_nothing_of_the_schedule(house: House) -> None:
+async def test_early_attempts_use_up_nothing_of_the_schedule(house: Harness) -> None:
     channel = ScriptedChannel(lambda message, now: DOWN)
     attempts = (0.0, 5.0, 1800.0, 3600.0)
     async with running(house.dispatcher(channel, attempts=attempts)):
@@ -209,9 +233,11 @@ async def test_early_attempts_use_up_nothing_of_the_schedule(house: House) -> No
     assert (await house.deliveries())[0].state is DeliveryState.FAILED
 
 
-async def test_events_of_one_task_arrive_in_order_whatever_fails(house: House) -> None:
+async def test_events_of_one_task_arrive_in_order_whatever_fails(house: Harness) -> None:
     random = Random(3)
-    channel = ScriptedChannel(lambda message, now: DOWN if random.random() < 0.4 else None, takes=0.2)
+    channel = ScriptedChannel(
+        lambda message, now: DOWN if random.random() < 0.4 else None, takes=0.2
+    )
     async with running(house.dispatcher(channel)):
         sent = [await house.tell() for _ in range(12)]
         await anyio.sleep(9 * MINUTE)
@@ -219,7 +245,9 @@ async def test_events_of_one_task_arrive_in_order_whatever_fails(house: House) -
     assert [event_id for _, event_id in channel.delivered] == sent
 
 
-async def test_later_events_pass_one_that_is_refused_for_longer_than_order_wait(house: House) -> None:
+async def test_later_events_pass_one_that_is_refused_for_longer_than_order_wait(
+    house: Harness,
+) -> None:
     stuck = ""
     channel = ScriptedChannel(lambda message, now: DOWN if message.event_id == stuck else None)
     async with running(house.dispatcher(channel, order_wait=600.0)):
@@ -232,7 +260,7 @@ async def test_later_events_pass_one_that_is_refused_for_longer_than_order_wait(
     assert [event_id for _, event_id in channel.delivered] == [later]
 
 
-async def test_a_terminal_event_behind_a_poisoned_one_is_not_held_back(house: House) -> None:
+async def test_a_terminal_event_behind_a_poisoned_one_is_not_held_back(house: Harness) -> None:
     poisoned = ""
     channel = ScriptedChannel(lambda message, now: POISON if message.event_id == poisoned else None)
     async with running(house.dispatcher(channel)):
@@ -243,7 +271,9 @@ async def test_a_terminal_event_behind_a_poisoned_one_is_not_held_back(house: Ho
     assert [event_id for _, event_id in channel.delivered] == [terminal]
 
 
-async def test_a_receiver_down_for_forty_minutes_gets_everything_within_a_minute_oldest_first(house: House) -> None:
+async def test_a_receiver_down_for_forty_minutes_gets_everything_within_a_minute_oldest_first(
+    house: Harness,
+) -> None:
     back_at = 40 * MINUTE
     channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None, takes=0.05)
     async with running(house.dispatcher(channel, concurrency=1)):
@@ -258,7 +288,7 @@ async def test_a_receiver_down_for_forty_minutes_gets_everything_within_a_minute
     assert rest == [event_id for event_id in sent if event_id != first_success]
 
 
-async def test_one_poisoned_delivery_among_healthy_ones_causes_no_storm(house: House) -> None:
+async def test_one_poisoned_delivery_among_healthy_ones_causes_no_storm(house: Harness) -> None:
     poisoned = ""
     channel = ScriptedChannel(lambda message, now: DOWN if message.event_id == poisoned else None)
     async with running(house.dispatcher(channel)):
@@ -271,8 +301,10 @@ async def test_one_poisoned_delivery_among_healthy_ones_causes_no_storm(house: H
     assert len(channel.delivered) == 600
 
 
-async def test_retry_after_is_a_floor_and_pauses_the_whole_channel(house: House) -> None:
-    busy = DeliveryError(DeliveryFailure.RATE_LIMITED, "HTTP 429", status=429, busy=True, retry_after=300.0)
+async def test_retry_after_is_a_floor_and_pauses_the_whole_channel(house: Harness) -> None:
+    busy = DeliveryError(
+        DeliveryFailure.RATE_LIMITED, "HTTP 429", status=429, busy=True, retry_after=300.0
+    )
     channel = ScriptedChannel(lambda message, now: busy if now < 1 else None)
     async with running(house.dispatcher(channel, concurrency=1)):
         await house.tell("task_1")
@@ -286,7 +318,7 @@ async def test_retry_after_is_a_floor_and_pauses_the_whole_channel(house: House)
     assert channel.delivered[0][0] >= 300
 
 
-async def test_a_slow_channel_delays_no_other(house: House) -> None:
+async def test_a_slow_channel_delays_no_other(house: Harness) -> None:
     slow, quick = ScriptedChannel(takes=14.0), ScriptedChannel()
     async with running(house.dispatcher(slow, "alerts", concurrency=1), house.dispatcher(quick)):
         for number in range(20):
@@ -296,7 +328,7 @@ async def test_a_slow_channel_delays_no_other(house: House) -> None:
         assert len(slow.delivered) == 0
 
 
-async def test_no_more_are_in_flight_than_allowed(house: House) -> None:
+async def test_no_more_are_in_flight_than_allowed(house: Harness) -> None:
     channel = ScriptedChannel(takes=1.0)
     async with running(house.dispatcher(channel, concurrency=3)):
         for number in range(30):
@@ -307,11 +339,15 @@ async def test_no_more_are_in_flight_than_allowed(house: House) -> None:
     assert len(channel.delivered) == 30
 
 
-async def test_the_others_hear_once_that_a_channel_refuses_and_once_that_it_recovers(house: House) -> None:
+async def test_the_others_hear_once_that_a_channel_refuses_and_once_that_it_recovers(
+    house: Harness,
+) -> None:
     back_at = 3600.0
     channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None)
     alerts = ScriptedChannel()
-    async with running(house.dispatcher(channel, alert_after=300.0), house.dispatcher(alerts, "alerts")):
+    async with running(
+        house.dispatcher(channel, alert_after=300.0), house.dispatcher(alerts, "alerts")
+    ):
         await house.tell()
         await anyio.sleep(299)
         assert alerts.attempts == []
@@ -326,7 +362,7 @@ async def test_the_others_hear_once_that_a_channel_refuses_and_once_that_it_reco
     assert len(alerts.delivered) == 2
 
 
-async def test_a_restart_neither_repeats_nor_forgets_an_alert(house: House) -> None:
+async def test_a_restart_neither_repeats_nor_forgets_an_alert(house: Harness) -> None:
     channel = ScriptedChannel(lambda message, now: DOWN if now < 2000 else None)
     async with running(house.dispatcher(channel)):
         await house.tell()
@@ -340,7 +376,9 @@ async def test_a_restart_neither_repeats_nor_forgets_an_alert(house: House) -> N
     assert (await house.types())[1:] == ["channel.failing", "channel.recovered"]
 
 
-async def test_a_delivery_that_ends_failed_is_alerted_of_before_the_time_is_over(house: House) -> None:
+async def test_a_delivery_that_ends_failed_is_alerted_of_before_the_time_is_over(
+    house: Harness,
+) -> None:
     channel = ScriptedChannel(lambda message, now: POISON)
     async with running(house.dispatcher(channel, attempts=(0.0, 1.0))):
         await house.tell()
@@ -349,13 +387,15 @@ async def test_a_delivery_that_ends_failed_is_alerted_of_before_the_time_is_over
     assert "channel.failing" in await house.types()
 
 
-async def test_a_restart_repeats_only_what_was_in_flight(house: House) -> None:
+async def test_a_restart_repeats_only_what_was_in_flight(house: Harness) -> None:
     channel = ScriptedChannel(takes=10.0)
     async with running(house.dispatcher(channel, concurrency=2)):
         for number in range(5):
             await house.tell(f"task_{number}")
         await anyio.sleep(15)
-    repeated = {event_id for _, event_id in channel.attempts} - {event_id for _, event_id in channel.delivered}
+    repeated = {event_id for _, event_id in channel.attempts} - {
+        event_id for _, event_id in channel.delivered
+    }
     async with running(house.dispatcher(channel, concurrency=2)):
         await anyio.sleep(60)
 
@@ -366,7 +406,7 @@ async def test_a_restart_repeats_only_what_was_in_flight(house: House) -> None:
 
 
 async def test_what_could_not_be_settled_is_kept_and_not_sent_again(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     channel = ScriptedChannel()
     disk = FullDisk(house.store)
@@ -383,8 +423,12 @@ async def test_what_could_not_be_settled_is_kept_and_not_sent_again(
     assert sum("disk is full" in record.message for record in caplog.records) == 1
 
 
-async def test_closing_tries_once_what_was_never_tried_and_finishes_what_is_in_flight(house: House) -> None:
-    channel = ScriptedChannel(lambda message, now: DOWN if "task_0" in message.event_id else None, takes=2.0)
+async def test_closing_tries_once_what_was_never_tried_and_finishes_what_is_in_flight(
+    house: Harness,
+) -> None:
+    channel = ScriptedChannel(
+        lambda message, now: DOWN if "task_0" in message.event_id else None, takes=2.0
+    )
     dispatcher = house.dispatcher(channel, concurrency=1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatcher.run)
@@ -398,7 +442,9 @@ async def test_closing_tries_once_what_was_never_tried_and_finishes_what_is_in_f
     assert states == [DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.DELIVERED]
 
 
-async def test_closing_tries_what_was_never_tried_even_behind_many_that_were(house: House) -> None:
+async def test_closing_tries_what_was_never_tried_even_behind_many_that_were(
+    house: Harness,
+) -> None:
     channel = ScriptedChannel(lambda message, now: DOWN)
     dispatcher = house.dispatcher(channel, concurrency=1, attempts=(0.0, 100.0, 100.0))
     async with anyio.create_task_group() as tasks:
@@ -414,8 +460,10 @@ async def test_closing_tries_what_was_never_tried_even_behind_many_that_were(hou
     assert channel.attempts[-1][1] == untried
 
 
-async def test_a_retry_is_on_time_while_another_delivery_hangs(house: House) -> None:
-    channel = ScriptedChannel(lambda message, now: DOWN if "task_2" in message.event_id and now < 5 else None)
+async def test_a_retry_is_on_time_while_another_delivery_hangs(house: Harness) -> None:
+    channel = ScriptedChannel(
+        lambda message, now: DOWN if "task_2" in message.event_id and now < 5 else None
+    )
     async with running(house.dispatcher(channel, concurrency=2)):
         channel.takes = 14.0
         await house.tell("task_1")
@@ -428,7 +476,7 @@ async def test_a_retry_is_on_time_while_another_delivery_hangs(house: House) -> 
     assert times[1] - times[0] <= 5.6
 
 
-async def test_an_unexpected_error_is_tried_again(house: House) -> None:
+async def test_an_unexpected_error_is_tried_again(house: Harness) -> None:
     channel = ScriptedChannel(lambda message, now: KeyError("bug") if now < 1 else None)
     async with running(house.dispatcher(channel)):
         await house.tell()
@@ -437,7 +485,7 @@ async def test_an_unexpected_error_is_tried_again(house: House) -> None:
     assert len(channel.delivered) == 1
 
 
-async def test_a_clock_set_back_holds_nothing_up(house: House) -> None:
+async def test_a_clock_set_back_holds_nothing_up(house: Harness) -> None:
     channel = ScriptedChannel()
     slip = 0.0
     dispatcher = house.dispatcher(channel, wall=lambda: wall() + slip)
@@ -452,7 +500,7 @@ async def test_a_clock_set_back_holds_nothing_up(house: House) -> None:
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0])
 async def test_a_clock_that_jumps_while_a_channel_fails_alarms_nobody_early_and_loses_nothing(
-    house: House, jump: float
+    house: Harness, jump: float
 ) -> None:
     channel = ScriptedChannel(lambda message, now: DOWN if now < 120 else None)
     slip = 0.0
@@ -467,8 +515,13 @@ async def test_a_clock_that_jumps_while_a_channel_fails_alarms_nobody_early_and_
     assert "channel.failing" not in await house.types()
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(outcomes=st.lists(st.sampled_from(["ok", "down", "poison"]), max_size=40), seed=st.integers(0, 1000))
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    outcomes=st.lists(st.sampled_from(["ok", "down", "poison"]), max_size=40),
+    seed=st.integers(0, 1000),
+)
 async def test_every_delivery_ends_and_none_is_sent_after_it_did(
     outcomes: list[str], seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -502,7 +555,7 @@ class SlowReader:
         return found
 
 
-async def test_what_is_settled_while_the_outbox_is_read_is_not_sent_again(house: House) -> None:
+async def test_what_is_settled_while_the_outbox_is_read_is_not_sent_again(house: Harness) -> None:
     house.store = SlowReader(house.store)
     channel = ScriptedChannel(takes=0.2)
     dispatcher = house.dispatcher(channel, concurrency=4)
@@ -515,9 +568,14 @@ async def test_what_is_settled_while_the_outbox_is_read_is_not_sent_again(house:
     assert len(channel.attempts) == len({event_id for _, event_id in channel.attempts}) == 100
 
 
-async def test_a_receiver_that_is_gone_stops_the_channel_and_the_others_hear_of_it(house: House) -> None:
+async def test_a_receiver_that_is_gone_stops_the_channel_and_the_others_hear_of_it(
+    house: Harness,
+) -> None:
     gone = True
-    channel, alerts = ScriptedChannel(lambda message, now: GONE if gone else None), ScriptedChannel()
+    channel, alerts = (
+        ScriptedChannel(lambda message, now: GONE if gone else None),
+        ScriptedChannel(),
+    )
     dispatcher = house.dispatcher(channel, attempts=(0.0, 1.0))
     async with running(dispatcher, house.dispatcher(alerts, "alerts")):
         await house.tell()
@@ -526,9 +584,16 @@ async def test_a_receiver_that_is_gone_stops_the_channel_and_the_others_hear_of_
             await house.tell(f"later_{number}")
         await anyio.sleep(24 * 60 * MINUTE)
         assert len(channel.attempts) == 1
-        assert await house.types() == ["task.in_progress", "channel.stopped", *["task.in_progress"] * 20]
+        assert await house.types() == [
+            "task.in_progress",
+            "channel.stopped",
+            *["task.in_progress"] * 20,
+        ]
         assert len(alerts.delivered) == 1
-        assert (dispatcher.state().state, dispatcher.state().reason) == ("stopped", "HTTP 410: gone")
+        assert (dispatcher.state().state, dispatcher.state().reason) == (
+            "stopped",
+            "HTTP 410: gone",
+        )
         assert held(house) == {"paused": 0, "stopped": 1, "off": 0}
 
         gone = False
@@ -539,7 +604,7 @@ async def test_a_receiver_that_is_gone_stops_the_channel_and_the_others_hear_of_
     assert held(house) == {"paused": 0, "stopped": 0, "off": 0}
 
 
-async def test_a_stopped_channel_stays_so_over_a_restart(house: House) -> None:
+async def test_a_stopped_channel_stays_so_over_a_restart(house: Harness) -> None:
     async with running(house.dispatcher(ScriptedChannel(lambda message, now: GONE))):
         await house.tell()
         await anyio.sleep(MINUTE)
@@ -553,7 +618,9 @@ async def test_a_stopped_channel_stays_so_over_a_restart(house: House) -> None:
     assert len(again.delivered) == 1
 
 
-async def test_a_paused_channel_keeps_what_comes_and_sends_it_in_order_when_resumed(house: House) -> None:
+async def test_a_paused_channel_keeps_what_comes_and_sends_it_in_order_when_resumed(
+    house: Harness,
+) -> None:
     channel = ScriptedChannel()
     dispatcher = house.dispatcher(channel)
     async with running(dispatcher):
@@ -569,7 +636,7 @@ async def test_a_paused_channel_keeps_what_comes_and_sends_it_in_order_when_resu
     assert [event_id for _, event_id in channel.delivered] == ids
 
 
-async def test_a_paused_channel_lets_the_daemon_end(house: House) -> None:
+async def test_a_paused_channel_lets_the_daemon_end(house: Harness) -> None:
     dispatcher = house.dispatcher(ScriptedChannel())
     async with running(dispatcher):
         await dispatcher.pause("for a while")
@@ -580,7 +647,7 @@ async def test_a_paused_channel_lets_the_daemon_end(house: House) -> None:
 
 
 async def test_a_dead_receiver_is_probed_with_one_delivery_at_a_time_and_nothing_uses_up_its_attempts(
-    house: House,
+    house: Harness,
 ) -> None:
     back_at = 4 * 60 * MINUTE
     channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None, takes=0.1)
@@ -597,11 +664,15 @@ async def test_a_dead_receiver_is_probed_with_one_delivery_at_a_time_and_nothing
         assert breaker(house) == 0
     assert len(channel.delivered) == 200
     assert [one.state for one in await house.deliveries()] == [DeliveryState.DELIVERED] * 200
-    gaps = [second - first for (first, _), (second, _) in pairwise(channel.attempts) if second < back_at]
+    gaps = [
+        second - first for (first, _), (second, _) in pairwise(channel.attempts) if second < back_at
+    ]
     assert max(gaps) <= 60
 
 
-async def test_a_busy_receiver_that_names_no_time_slows_the_whole_channel_down(house: House) -> None:
+async def test_a_busy_receiver_that_names_no_time_slows_the_whole_channel_down(
+    house: Harness,
+) -> None:
     channel = ScriptedChannel(lambda message, now: DOWN if now < 3.5 else None, takes=0.01)
     async with running(house.dispatcher(channel, concurrency=4)):
         for number in range(100):
@@ -613,10 +684,18 @@ async def test_a_busy_receiver_that_names_no_time_slows_the_whole_channel_down(h
     assert len([at for at, _ in channel.attempts if at < 3.5]) <= 12
 
 
-async def test_what_a_little_while_does_not_change_goes_on_along_the_slow_end_of_the_schedule(house: House) -> None:
-    refused = DeliveryError(DeliveryFailure.REFUSED, "HTTP 422", status=422, body_refused=True, lasting=True)
-    channel = ScriptedChannel(lambda message, now: refused if message.event_id == "msg_task_1_1" else None)
-    async with running(house.dispatcher(channel, attempts=(0.0, 1.0, 2.0, 4.0, 600.0, 1200.0, 2400.0))):
+async def test_what_a_little_while_does_not_change_goes_on_along_the_slow_end_of_the_schedule(
+    house: Harness,
+) -> None:
+    refused = DeliveryError(
+        DeliveryFailure.REFUSED, "HTTP 422", status=422, body_refused=True, lasting=True
+    )
+    channel = ScriptedChannel(
+        lambda message, now: refused if message.event_id == "msg_task_1_1" else None
+    )
+    async with running(
+        house.dispatcher(channel, attempts=(0.0, 1.0, 2.0, 4.0, 600.0, 1200.0, 2400.0))
+    ):
         await house.tell("task_1")
         for number in range(200):  # the channel is never idle, so nothing is tried early
             await house.tell(f"other_{number}")
@@ -627,12 +706,16 @@ async def test_what_a_little_while_does_not_change_goes_on_along_the_slow_end_of
     assert (await house.deliveries())[0].state is DeliveryState.FAILED
 
 
-async def test_a_channel_that_fails_for_days_is_switched_off_and_comes_back_by_itself(house: House) -> None:
+async def test_a_channel_that_fails_for_days_is_switched_off_and_comes_back_by_itself(
+    house: Harness,
+) -> None:
     off_after, hour = 6 * 60 * MINUTE, 60 * MINUTE
     back_at = off_after * 2
     channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None)
     alerts = ScriptedChannel()
-    async with running(house.dispatcher(channel, off_after=off_after), house.dispatcher(alerts, "alerts")):
+    async with running(
+        house.dispatcher(channel, off_after=off_after), house.dispatcher(alerts, "alerts")
+    ):
         ids = [await house.tell("task_1", status) for status in ("QUEUED", "IN_PROGRESS", "FAILED")]
         others = [await house.tell(f"task_{number}") for number in range(2, 30)]
         await anyio.sleep(off_after + MINUTE)
@@ -654,11 +737,13 @@ async def test_a_channel_that_fails_for_days_is_switched_off_and_comes_back_by_i
     assert held(house) == {"paused": 0, "stopped": 0, "off": 0}
 
 
-async def test_a_poisoned_delivery_keeps_no_channel_off(house: House) -> None:
+async def test_a_poisoned_delivery_keeps_no_channel_off(house: Harness) -> None:
     off_after = 60 * MINUTE
     back_at = 2 * off_after
     channel = ScriptedChannel(
-        lambda message, now: DOWN if now < back_at else POISON if message.event_id == "msg_task_1_1" else None
+        lambda message, now: (
+            DOWN if now < back_at else POISON if message.event_id == "msg_task_1_1" else None
+        )
     )
     async with running(dispatcher := house.dispatcher(channel, off_after=off_after)):
         for number in range(1, 6):
@@ -668,7 +753,9 @@ async def test_a_poisoned_delivery_keeps_no_channel_off(house: House) -> None:
     assert len(channel.delivered) == 4
 
 
-async def test_what_waits_for_a_channel_that_is_held_is_bounded_and_what_gives_way_is_seen(house: House) -> None:
+async def test_what_waits_for_a_channel_that_is_held_is_bounded_and_what_gives_way_is_seen(
+    house: Harness,
+) -> None:
     channel = ScriptedChannel()
     dispatcher = house.dispatcher(channel, held_most=10)
     async with running(dispatcher):
@@ -677,7 +764,9 @@ async def test_what_waits_for_a_channel_that_is_held_is_bounded_and_what_gives_w
         await anyio.sleep(2 * MINUTE)
         states = [one.state for one in await house.deliveries()]
         assert states == [DeliveryState.FAILED] * 15 + [DeliveryState.PENDING] * 10
-        assert (await house.deliveries())[0].last_error == "more than 10 waited while the channel was paused"
+        assert (await house.deliveries())[
+            0
+        ].last_error == "more than 10 waited while the channel was paused"
         await dispatcher.resume()
         await anyio.sleep(1)
         for one in await house.deliveries():
@@ -686,17 +775,23 @@ async def test_what_waits_for_a_channel_that_is_held_is_bounded_and_what_gives_w
     assert {event_id for _, event_id in channel.delivered} == set(ids)
 
 
-async def test_a_receiver_that_says_when_it_has_room_again_is_asked_then_and_it_costs_no_attempt(house: House) -> None:
-    full = DeliveryError(DeliveryFailure.RATE_LIMITED, "HTTP 429", status=429, busy=True, retry_after=20.0)
+async def test_a_receiver_that_says_when_it_has_room_again_is_asked_then_and_it_costs_no_attempt(
+    house: Harness,
+) -> None:
+    full = DeliveryError(
+        DeliveryFailure.RATE_LIMITED, "HTTP 429", status=429, busy=True, retry_after=20.0
+    )
     channel = ScriptedChannel(lambda message, now: full if now < 4 * MINUTE else None)
     async with running(house.dispatcher(channel, attempts=(0.0, 3600.0))):
         await house.tell()
         await anyio.sleep(5 * MINUTE)
     assert len(channel.delivered) == 1
-    assert all(20 <= second - first <= 22.1 for (first, _), (second, _) in pairwise(channel.attempts))
+    assert all(
+        20 <= second - first <= 22.1 for (first, _), (second, _) in pairwise(channel.attempts)
+    )
 
 
-async def test_a_rate_is_kept_to(house: House) -> None:
+async def test_a_rate_is_kept_to(house: Harness) -> None:
     channel = ScriptedChannel(takes=0.01)
     async with running(house.dispatcher(channel, rate=4)):
         for number in range(20):
@@ -707,7 +802,7 @@ async def test_a_rate_is_kept_to(house: House) -> None:
     assert all(0.25 <= second - first <= 0.27 for first, second in pairwise(times))
 
 
-async def test_what_never_left_this_machine_costs_no_attempt(house: House) -> None:
+async def test_what_never_left_this_machine_costs_no_attempt(house: Harness) -> None:
     channel = ScriptedChannel(lambda message, now: OURS if now < 60 * MINUTE else None)
     async with running(house.dispatcher(channel, attempts=(0.0, 1.0))):
         await house.tell()
@@ -737,16 +832,20 @@ class Slack:
         self.texts.append((now, json.dumps(json.loads(request.content), ensure_ascii=False)))
         return httpx.Response(200, text="ok")
 
-    def channel(self) -> slack.WebhookSlack:
+    def channel(self) -> Channel:
         settings = slack.Settings(name="backend", url="https://hooks.slack.example/x")
-        return slack.create(settings, transport=httpx.MockTransport(self), notes=PassingNotes(), wall=wall)
+        return slack.create(
+            settings, transport=httpx.MockTransport(self), notes=PassingNotes(), wall=wall
+        )
 
     def told(self) -> list[str]:
         return [found for _, text in self.texts for found in re.findall(r"t_\d+_e", text)]
 
 
 @pytest.mark.parametrize("fails", [(), (3, 5)])
-async def test_a_storm_becomes_a_few_messages_that_name_every_task(house: House, fails: tuple[int, ...]) -> None:
+async def test_a_storm_becomes_a_few_messages_that_name_every_task(
+    house: Harness, fails: tuple[int, ...]
+) -> None:
     receiver = Slack(*fails)
     async with running(house.dispatcher(receiver.channel(), rate=1, concurrency=1)):
         for number in range(1000):
@@ -759,7 +858,7 @@ async def test_a_storm_becomes_a_few_messages_that_name_every_task(house: House,
     assert [one.state for one in await house.deliveries()] == [DeliveryState.DELIVERED] * 1000
 
 
-async def test_a_few_failures_are_told_singly(house: House) -> None:
+async def test_a_few_failures_are_told_singly(house: Harness) -> None:
     receiver = Slack()
     async with running(house.dispatcher(receiver.channel(), rate=1, concurrency=1)):
         for number in range(5):
@@ -768,12 +867,14 @@ async def test_a_few_failures_are_told_singly(house: House) -> None:
     assert len(receiver.texts) == 5
 
 
-async def test_where_a_digest_is_refused_for_its_body_each_event_goes_alone(house: House) -> None:
+async def test_where_a_digest_is_refused_for_its_body_each_event_goes_alone(house: Harness) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(400 if b"events" in request.content else 200, text="invalid_blocks")
 
     settings = slack.Settings(name="backend", url="https://hooks.slack.example/x")
-    channel = slack.create(settings, transport=httpx.MockTransport(answer), notes=PassingNotes(), wall=wall)
+    channel = slack.create(
+        settings, transport=httpx.MockTransport(answer), notes=PassingNotes(), wall=wall
+    )
     async with running(house.dispatcher(channel, attempts=(0.0, 1.0))):
         for number in range(8):
             await house.tell(f"t_{number}_e", "FAILED")
@@ -781,11 +882,13 @@ async def test_where_a_digest_is_refused_for_its_body_each_event_goes_alone(hous
     assert [one.state for one in await house.deliveries()] == [DeliveryState.DELIVERED] * 8
 
 
-def breaker(house: House) -> float | None:
-    return house.metrics.registry.get_sample_value("watcher_channel_breaker_open", {"channel": "backend"})
+def breaker(house: Harness) -> float | None:
+    return house.metrics.registry.get_sample_value(
+        "watcher_channel_breaker_open", {"channel": "backend"}
+    )
 
 
-def held(house: House) -> dict[str, float | None]:
+def held(house: Harness) -> dict[str, float | None]:
     def value(kind: str) -> float | None:
         labels = {"channel": "backend", "kind": kind}
         return house.metrics.registry.get_sample_value("watcher_channel_held", labels)

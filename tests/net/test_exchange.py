@@ -26,7 +26,9 @@ def test_what_says_nothing_is_none_and_what_asks_for_years_is_a_day() -> None:
     assert retry_after({"retry-after": "9" * 400}, NOW) == MAX_RETRY_AFTER
 
 
-@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,5} [A-Z][a-z]{2} \d{1,6} \d\d:\d\d:\d\d .{0,6}"))
+@given(
+    st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,5} [A-Z][a-z]{2} \d{1,6} \d\d:\d\d:\d\d .{0,6}")
+)
 def test_any_text_is_survived(text: str) -> None:
     seconds = retry_after({"retry-after": text}, NOW)
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.virtual_time import VirtualLoop
-from watcher.net.rate_limit import Pause, RouteBudget
+from watcher.core.cooldown import Cooldown
+from watcher.net.rate_limit import RouteBudget
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +33,9 @@ def fullest_minute(times: list[float]) -> int:
     pauses=st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.5, 7.0, 61.0, 200.0]), max_size=250),
     restart_after=st.integers(0, 250),
 )
-async def test_no_minute_holds_more_than_the_limit(limit: int, pauses: list[float], restart_after: int) -> None:
+async def test_no_minute_holds_more_than_the_limit(
+    limit: int, pauses: list[float], restart_after: int
+) -> None:
     spending = budget(limit)
     times = []
     for number, pause in enumerate(pauses):
@@ -76,7 +79,7 @@ async def test_one_that_is_cancelled_while_waiting_has_spent_nothing() -> None:
 
 
 async def test_a_pause_without_a_time_doubles_up_to_half_a_minute_and_a_success_resets_it() -> None:
-    pause = Pause(anyio.current_time)
+    pause = Cooldown(anyio.current_time)
     waits = []
     for _ in range(8):
         pause.asked(None)
@@ -90,7 +93,7 @@ async def test_a_pause_without_a_time_doubles_up_to_half_a_minute_and_a_success_
 
 
 async def test_a_longer_pause_is_never_shortened() -> None:
-    pause = Pause(anyio.current_time)
+    pause = Cooldown(anyio.current_time)
     pause.asked(100.0)
     pause.asked(1.0)
     assert pause.remaining() == 100
@@ -156,8 +159,12 @@ async def test_what_another_client_of_the_key_has_spent_is_not_spent_again() -> 
 
 
 @pytest.mark.parametrize("limit", [None, 60])
-@pytest.mark.parametrize(("reset", "waits"), [("7", 7), ("1800000012", 12), ("86400", 60), ("0", 0), ("x", 0)])
-async def test_once_nothing_remains_nothing_is_sent_until_the_reset(limit: int | None, reset: str, waits: int) -> None:
+@pytest.mark.parametrize(
+    ("reset", "waits"), [("7", 7), ("1800000012", 12), ("86400", 60), ("0", 0), ("x", 0)]
+)
+async def test_once_nothing_remains_nothing_is_sent_until_the_reset(
+    limit: int | None, reset: str, waits: int
+) -> None:
     spending = budget(limit)
     await anyio.sleep(60)
     spending.informed(told(remaining=0, reset=reset), 1_800_000_000.0)
@@ -167,7 +174,9 @@ async def test_once_nothing_remains_nothing_is_sent_until_the_reset(limit: int |
     assert anyio.current_time() - before <= waits + 2
 
 
-@given(st.dictionaries(st.sampled_from([*told(limit=0, remaining=0, reset=0)]), st.text(max_size=30)))
+@given(
+    st.dictionaries(st.sampled_from([*told(limit=0, remaining=0, reset=0)]), st.text(max_size=30))
+)
 async def test_any_header_is_survived(headers: dict[str, str]) -> None:
     spending = budget(60)
     spending.informed(headers, 0.0)

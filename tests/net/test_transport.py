@@ -49,13 +49,22 @@ async def read_request(stream: anyio.abc.SocketStream) -> bytes:
     while b"\r\n\r\n" not in received:
         received += await stream.receive()
     head, _, body = received.partition(b"\r\n\r\n")
-    length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+    length = next(
+        (
+            int(line[15:])
+            for line in head.lower().split(b"\r\n")
+            if line.startswith(b"content-length:")
+        ),
+        0,
+    )
     while len(body) < length:
         body += await stream.receive()
     return head
 
 
-async def post(transport: AiohttpTransport, url: str, *, deadline: float = 5.0, limit: int = 100) -> tuple[int, bytes]:
+async def post(
+    transport: AiohttpTransport, url: str, *, deadline: float = 5.0, limit: int = 100
+) -> tuple[int, bytes]:
     request = httpx.Request("POST", url, content=b"{}", headers={"x-secret": "hidden-value"})
     reply = await exchange(transport, request, deadline=deadline, body_limit=limit)
     return reply.status, reply.body
@@ -149,7 +158,9 @@ async def test_no_more_of_a_body_is_read_than_asked_for_and_the_connection_is_no
         b"",
     ],
 )
-async def test_what_is_not_http_is_a_protocol_failure_without_a_secret_in_its_text(answer: bytes) -> None:
+async def test_what_is_not_http_is_a_protocol_failure_without_a_secret_in_its_text(
+    answer: bytes,
+) -> None:
     async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
         await read_request(stream)
         await stream.send(answer)
@@ -231,7 +242,9 @@ async def test_a_proxy_that_cannot_be_reached_is_nothing_the_receiver_did() -> N
     assert "hidden" not in str(caught.value)
 
 
-async def test_tls_is_verified_and_a_private_authority_and_a_client_certificate_are_used(tmp_path: Path) -> None:
+async def test_tls_is_verified_and_a_private_authority_and_a_client_certificate_are_used(
+    tmp_path: Path,
+) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     mine = authority.issue_cert("watcher@example.com")
@@ -256,7 +269,9 @@ async def test_tls_is_verified_and_a_private_authority_and_a_client_certificate_
     listener = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
     url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
     async with listener:
-        assert await attempt(ca_file=tmp_path / "ca.pem", client_certificate_file=tmp_path / "client.pem") == (
+        assert await attempt(
+            ca_file=tmp_path / "ca.pem", client_certificate_file=tmp_path / "client.pem"
+        ) == (
             200,
             b"ok",
         )
@@ -292,8 +307,12 @@ async def test_what_must_not_be_done_twice_goes_out_once_on_a_connection_of_its_
     assert served == [1, 2]
 
 
-@pytest.mark.parametrize(("url", "ours"), [("http://nobody.invalid/", True), ("http://127.0.0.1:1/", False)])
-async def test_what_never_left_this_machine_is_told_from_what_was_refused(url: str, ours: bool) -> None:
+@pytest.mark.parametrize(
+    ("url", "ours"), [("http://nobody.invalid/", True), ("http://127.0.0.1:1/", False)]
+)
+async def test_what_never_left_this_machine_is_told_from_what_was_refused(
+    url: str, ours: bool
+) -> None:
     async with create_transport(connections=1) as transport:
         with pytest.raises(ExchangeError) as caught:
             await post(transport, url, deadline=30)

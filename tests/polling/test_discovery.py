@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry
 from tests.support.fake_upstream import transport
 from tests.support.stores import opened
 from tests.support.virtual_time import VirtualLoop, attentive, wall
-from watcher.core.models import TaskKey, Watch, WatchFilter, WatchState
 from watcher.core.settings import DiscoverySettings
+from watcher.core.tasks import TaskKey, Watch, WatchFilter, WatchState
 from watcher.polling.discovery import READ_ALL_EVERY, Discovery, rule_key, rule_label
 from watcher.sources.mixpeek import source as mixpeek
 from watcher.telemetry.metrics import Metrics
-from watcher.testing.mixpeek_api import Asked
+from watcher.testing.mixpeek_api import Request
 from watcher.testing.mixpeek_server import FakeUpstream
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": VirtualLoop}
 
 
-class House:
+class Harness:
     """A store and an upstream, and rules between them."""
 
     def __init__(self, store: Any) -> None:
@@ -40,10 +40,15 @@ class House:
         self.upstream = FakeUpstream()
         self.metrics = Metrics(CollectorRegistry(), "test")
         settings = mixpeek.Settings(
-            base_url="https://upstream", api_key="sk_made_up", requests_per_minute=None, namespace="ns_1"
+            base_url="https://upstream",
+            api_key="sk_made_up",
+            requests_per_minute=None,
+            namespace="ns_1",
         )
         metrics = self.metrics.source("mixpeek")
-        self.source = mixpeek.create(settings, transport=transport(self.upstream), metrics=metrics, wall=wall)
+        self.source = mixpeek.create(
+            settings, transport=transport(self.upstream), metrics=metrics, wall=wall
+        )
         self.tracked: list[str] = []
         self.down = False
 
@@ -75,7 +80,9 @@ class House:
         return {watch.key.task_id for watch in await self.watches(state)}
 
     def sample(self, name: str, label: str = "0 tasks") -> float | None:
-        return self.metrics.registry.get_sample_value(f"watcher_discovery_{name}", {"source": "mixpeek", "rule": label})
+        return self.metrics.registry.get_sample_value(
+            f"watcher_discovery_{name}", {"source": "mixpeek", "rule": label}
+        )
 
     def show(self, numbers: range, status: str = "IN_PROGRESS", **fields: Any) -> None:
         for number in numbers:
@@ -84,9 +91,9 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(tmp_path: Path) -> AsyncIterator[Harness]:
     async with opened(tmp_path) as store:
-        yield House(store)
+        yield Harness(store)
 
 
 @asynccontextmanager
@@ -97,7 +104,9 @@ async def running(discovery: Discovery) -> AsyncIterator[None]:
         tasks.cancel_scope.cancel()
 
 
-async def test_what_is_finished_at_first_is_stored_in_silence_and_what_appears_later_is_not(house: House) -> None:
+async def test_what_is_finished_at_first_is_stored_in_silence_and_what_appears_later_is_not(
+    house: Harness,
+) -> None:
     house.show(range(3))
     house.show(range(3, 5), "FAILED")
     async with running(house.rule(labels={"team": "search"})):
@@ -116,7 +125,7 @@ async def test_what_is_finished_at_first_is_stored_in_silence_and_what_appears_l
     assert (watches["task_4"].status, watches["task_4"].sequence) == ("FAILED", 0)
 
 
-async def test_what_was_seen_stays_known_after_it_has_left_the_watchlist(house: House) -> None:
+async def test_what_was_seen_stays_known_after_it_has_left_the_watchlist(house: Harness) -> None:
     house.show(range(4))
     async with running(house.rule(every="1h")):
         await anyio.sleep(1)
@@ -129,7 +138,7 @@ async def test_what_was_seen_stays_known_after_it_has_left_the_watchlist(house: 
     assert sorted(house.tracked) == ["task_0", "task_1", "task_2", "task_3"]
 
 
-async def test_a_list_that_is_empty_by_mistake_makes_nothing_new(house: House) -> None:
+async def test_a_list_that_is_empty_by_mistake_makes_nothing_new(house: Harness) -> None:
     house.show(range(50), "COMPLETED")
     async with running(house.rule(every="10m")):
         await anyio.sleep(3600)
@@ -141,7 +150,7 @@ async def test_a_list_that_is_empty_by_mistake_makes_nothing_new(house: House) -
     assert house.tracked == []
 
 
-async def test_what_is_long_gone_is_forgotten(house: House) -> None:
+async def test_what_is_long_gone_is_forgotten(house: Harness) -> None:
     house.show(range(5))
     async with running(house.rule(every="1h")):
         await anyio.sleep(1)
@@ -155,7 +164,7 @@ async def test_what_is_long_gone_is_forgotten(house: House) -> None:
     assert house.tracked.count("task_2") == 1
 
 
-async def test_newest_first_it_stops_at_what_it_has_seen(house: House) -> None:
+async def test_newest_first_it_stops_at_what_it_has_seen(house: Harness) -> None:
     house.show(range(5000))
     async with running(house.rule()):
         await anyio.sleep(1)
@@ -169,12 +178,12 @@ async def test_newest_first_it_stops_at_what_it_has_seen(house: House) -> None:
     assert len(house.tracked) == len(set(house.tracked)) == 5010
 
 
-async def test_a_list_that_grows_while_it_is_read_is_read_on(house: House) -> None:
+async def test_a_list_that_grows_while_it_is_read_is_read_on(house: Harness) -> None:
     house.show(range(100))
     house.upstream.api.page_cap = 50
     answer = house.upstream.answer
 
-    async def growing(asked: Asked) -> Any:
+    async def growing(asked: Request) -> Any:
         reply = await answer(asked)
         number = len(house.upstream.api.tasks)
         if number < 500:
@@ -189,8 +198,10 @@ async def test_a_list_that_grows_while_it_is_read_is_read_on(house: House) -> No
         assert set(house.tracked) >= {f"task_{number}" for number in range(300)}
 
 
-@pytest.mark.parametrize("given", [{"status": "FAILED"}, {"filters": {"status": "FAILED"}}, {"search": "FAILED"}])
-async def test_a_task_may_enter_a_filtered_list_late(house: House, given: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "given", [{"status": "FAILED"}, {"filters": {"status": "FAILED"}}, {"search": "FAILED"}]
+)
+async def test_a_task_may_enter_a_filtered_list_late(house: Harness, given: dict[str, Any]) -> None:
     house.show(range(1500), "IN_PROGRESS")
     house.show(range(700, 1400), "FAILED")
     async with running(house.rule(**given)):
@@ -202,9 +213,11 @@ async def test_a_task_may_enter_a_filtered_list_late(house: House, given: dict[s
     assert sorted(house.tracked) == ["task_0", "task_1", "task_2"]
 
 
-async def test_an_order_that_is_not_proven_is_not_relied_on(house: House) -> None:
+async def test_an_order_that_is_not_proven_is_not_relied_on(house: Harness) -> None:
     for number in range(1500):
-        house.upstream.set(f"task_{number}", "COMPLETED")  # no created_at: sorted by nothing, the newest come last
+        house.upstream.set(
+            f"task_{number}", "COMPLETED"
+        )  # no created_at: sorted by nothing, the newest come last
     async with running(house.rule()):
         await anyio.sleep(1)
         house.upstream.set("task_new", "COMPLETED")
@@ -213,10 +226,10 @@ async def test_an_order_that_is_not_proven_is_not_relied_on(house: House) -> Non
     assert house.tracked == ["task_new"]
 
 
-async def test_an_order_that_is_refused_is_done_without(house: House) -> None:
+async def test_an_order_that_is_refused_is_done_without(house: Harness) -> None:
     answer = house.upstream.answer
 
-    async def strict(asked: Asked) -> Any:
+    async def strict(asked: Request) -> Any:
         if b'"sort"' in asked.body:
             house.upstream.requests["sorted"] += 1
             return 422, {}, b'{"error": {"message": "sort is not supported"}}'
@@ -231,7 +244,7 @@ async def test_an_order_that_is_refused_is_done_without(house: House) -> None:
     assert house.upstream.requests["sorted"] == 1
 
 
-async def test_more_than_max_pages_is_left_and_shown(house: House) -> None:
+async def test_more_than_max_pages_is_left_and_shown(house: Harness) -> None:
     house.show(range(3500))
     async with running(house.rule(max_pages=2)):
         await anyio.sleep(1)
@@ -244,14 +257,16 @@ async def test_more_than_max_pages_is_left_and_shown(house: House) -> None:
     assert house.sample("requests_total") == 2
 
 
-async def test_five_thousand_tasks_that_change_meanwhile_are_found_once_each(house: House) -> None:
+async def test_five_thousand_tasks_that_change_meanwhile_are_found_once_each(
+    house: Harness,
+) -> None:
     house.show(range(5000))
     random = Random(4)
     house.upstream.api.page_cap = 200
     answer = house.upstream.answer
     number = 5000
 
-    async def changing(asked: Asked) -> Any:
+    async def changing(asked: Request) -> Any:
         nonlocal number
         house.show(range(number, number + 7))
         number += 7
@@ -269,18 +284,20 @@ async def test_five_thousand_tasks_that_change_meanwhile_are_found_once_each(hou
     assert await house.ids() == set(house.upstream.api.tasks)
 
 
-def batch(house: House, number: int, status: str, *tiers: str | None) -> None:
+def batch(house: Harness, number: int, status: str, *tiers: str | None) -> None:
     house.upstream.api.batches[f"batch_{number}"] = {
         "batch_id": f"batch_{number}",
         "bucket_id": "bkt_1" if number < 10 else "bkt_2",
         "namespace_id": "ns_1",
         "status": status,
         "task_id": None if status == "DRAFT" else f"task_{number}",
-        "tier_tasks": [{"tier_num": n, "task_id": one, "status": status} for n, one in enumerate(tiers)],
+        "tier_tasks": [
+            {"tier_num": n, "task_id": one, "status": status} for n, one in enumerate(tiers)
+        ],
     }
 
 
-async def test_a_batchs_task_and_each_tiers_join_as_they_appear(house: House) -> None:
+async def test_a_batchs_task_and_each_tiers_join_as_they_appear(house: Harness) -> None:
     batch(house, 1, "DRAFT")
     batch(house, 2, "IN_PROGRESS", "tier_a", None)
     batch(house, 3, "COMPLETED", "tier_old")
@@ -296,7 +313,7 @@ async def test_a_batchs_task_and_each_tiers_join_as_they_appear(house: House) ->
     assert await house.ids(WatchState.DONE) == {"task_3", "tier_old"}
 
 
-async def test_batches_of_every_bucket(house: House) -> None:
+async def test_batches_of_every_bucket(house: Harness) -> None:
     batch(house, 1, "IN_PROGRESS")
     batch(house, 11, "IN_PROGRESS")
     async with running(house.rule(list="batches")):
@@ -305,7 +322,7 @@ async def test_batches_of_every_bucket(house: House) -> None:
     assert house.tracked == ["task_1", "task_11"]
 
 
-async def test_a_source_that_is_down_is_left_alone(house: House) -> None:
+async def test_a_source_that_is_down_is_left_alone(house: Harness) -> None:
     house.show(range(2))
     house.down = True
     async with running(house.rule()):
@@ -317,13 +334,13 @@ async def test_a_source_that_is_down_is_left_alone(house: House) -> None:
 
 
 async def test_a_list_that_fails_is_said_rarely_and_tried_again_and_is_first_until_it_ends(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     house.show(range(1500), "COMPLETED")
     answer = house.upstream.answer
 
-    async def failing(asked: Asked) -> Any:
+    async def failing(asked: Request) -> Any:
         if b"cursor" in str(asked.query).encode():
             return 500, {}, b"oops"
         return await answer(asked)
@@ -346,5 +363,14 @@ def test_a_rule_is_known_by_what_it_lists() -> None:
 
     assert key() == key(every="5m", labels={"a": "b"}, max_pages=3, source="mixpeek")
     assert (
-        len({key(), key(status="FAILED"), key(search="x"), key(list="batches"), key(list="batches", bucket="b")}) == 5
+        len(
+            {
+                key(),
+                key(status="FAILED"),
+                key(search="x"),
+                key(list="batches"),
+                key(list="batches", bucket="b"),
+            }
+        )
+        == 5
     )

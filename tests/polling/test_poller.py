@@ -20,9 +20,10 @@ from tests.support.stores import FullDisk, SlowDisk, notices, opened
 from tests.support.virtual_time import VirtualLoop, attentive, wall
 from watcher.core.clock import parse_rfc3339
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.models import Answer, Missing, StoredEvent, TaskKey, WatchState, event_type
+from watcher.core.events import StoredEvent, event_type
 from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings, RouteSettings
+from watcher.core.tasks import Answer, TaskKey, TaskNotFound, WatchState
 from watcher.core.wakeup import Wakeup
 from watcher.polling.poller import IN_FLIGHT, Poller
 from watcher.polling.stalled import allowed
@@ -40,6 +41,7 @@ class ScriptedSource:
     """Shows what a test sets; `trouble` is raised instead while it is set. `spacing` is a budget: seconds a request."""
 
     shared = None
+    calls: Any = None
     places = 1
 
     def __init__(self) -> None:
@@ -64,7 +66,9 @@ class ScriptedSource:
         if self.trouble is not None:
             raise self.trouble
         yield [
-            observation(task_id, self.shown[task_id]) if task_id in self.shown else Missing(task_id=task_id)
+            observation(task_id, self.shown[task_id])
+            if task_id in self.shown
+            else TaskNotFound(task_id=task_id)
             for task_id in task_ids
         ]
 
@@ -72,7 +76,7 @@ class ScriptedSource:
         return [at for at, asked in self.asked if asked == task_id]
 
 
-class House:
+class Harness:
     """A store, a scripted source, and a poller between them."""
 
     def __init__(self, store: Any, **polling: Any) -> None:
@@ -102,12 +106,14 @@ class House:
 
     async def watch(self, *task_ids: str, **labels: str) -> None:
         added = await self.store.add([request(task_id, **labels) for task_id in task_ids], wall())
-        self.poller.track(watch for watch in added.watches if watch.key in added.stirred)
+        self.poller.track(watch for watch in added.watches if watch.key in added.reactivated)
 
     async def events(self) -> list[StoredEvent]:
         return list(await self.store.events_after(0, 100_000))
 
-    async def told(self, task_id: str = "task_1") -> list[tuple[str | None, str | None, int | None]]:
+    async def told(
+        self, task_id: str = "task_1"
+    ) -> list[tuple[str | None, str | None, int | None]]:
         events = await self.store.transitions(TaskKey("mixpeek", task_id))
         return [(one.previous_status, one.status, one.sequence) for one in events]
 
@@ -119,9 +125,9 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(tmp_path: Path) -> AsyncIterator[Harness]:
     async with opened(tmp_path) as store:
-        yield House(store)
+        yield Harness(store)
 
 
 @asynccontextmanager
@@ -139,7 +145,7 @@ def names(count: int) -> list[str]:
 async def test_answers_that_wait_for_the_store_hold_back_questions(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         disk = SlowDisk(attentive(store))
-        house = House(store)
+        house = Harness(store)
         house.store = disk
         house.poller = house.new_poller()
         house.source.shown = dict.fromkeys(names(200), "PENDING")
@@ -153,7 +159,7 @@ async def test_answers_that_wait_for_the_store_hold_back_questions(tmp_path: Pat
         assert len(await house.events()) == 200
 
 
-async def test_a_new_watch_is_asked_within_a_second(house: House) -> None:
+async def test_a_new_watch_is_asked_within_a_second(house: Harness) -> None:
     house.source.shown["task_1"] = "PENDING"
     async with running(house.poller):
         await anyio.sleep(100)
@@ -164,7 +170,9 @@ async def test_a_new_watch_is_asked_within_a_second(house: House) -> None:
     assert await house.told() == [(None, "PENDING", 1)]
 
 
-async def test_unchanged_tasks_are_asked_ever_more_rarely_up_to_the_longest_interval(house: House) -> None:
+async def test_unchanged_tasks_are_asked_ever_more_rarely_up_to_the_longest_interval(
+    house: Harness,
+) -> None:
     house.source.shown["task_1"] = "IN_PROGRESS"
     async with running(house.poller):
         await house.watch("task_1")
@@ -177,7 +185,7 @@ async def test_unchanged_tasks_are_asked_ever_more_rarely_up_to_the_longest_inte
     assert len(await house.events()) == 1
 
 
-async def test_a_change_starts_the_interval_again_and_the_end_ends_it(house: House) -> None:
+async def test_a_change_starts_the_interval_again_and_the_end_ends_it(house: Harness) -> None:
     house.source.shown["task_1"] = "PENDING"
     async with running(house.poller):
         await house.watch("task_1")
@@ -201,7 +209,7 @@ async def test_a_change_starts_the_interval_again_and_the_end_ends_it(house: Hou
     assert (await house.store.find("task_1"))[0].state is WatchState.DONE
 
 
-async def test_states_that_are_no_run_are_asked_slowly(house: House) -> None:
+async def test_states_that_are_no_run_are_asked_slowly(house: Harness) -> None:
     house.source.shown["task_1"] = "INTERRUPTED"
     async with running(house.poller):
         await house.watch("task_1")
@@ -211,7 +219,7 @@ async def test_states_that_are_no_run_are_asked_slowly(house: House) -> None:
     assert all(later - earlier >= 15 for earlier, later in itertools.pairwise(times))
 
 
-async def test_a_status_nobody_has_heard_of_is_told_and_polled_on(house: House) -> None:
+async def test_a_status_nobody_has_heard_of_is_told_and_polled_on(house: Harness) -> None:
     house.source.shown["task_1"] = "RE-INDEXING"
     async with running(house.poller):
         await house.watch("task_1")
@@ -221,7 +229,7 @@ async def test_a_status_nobody_has_heard_of_is_told_and_polled_on(house: House) 
     assert len(house.source.asked) > 2
 
 
-async def test_where_the_budget_is_short_the_newest_is_asked_first(house: House) -> None:
+async def test_where_the_budget_is_short_the_newest_is_asked_first(house: Harness) -> None:
     for name in names(40):
         house.source.shown[name] = "PENDING"
     house.source.spacing = 6.0
@@ -234,7 +242,7 @@ async def test_where_the_budget_is_short_the_newest_is_asked_first(house: House)
     assert house.source.asked[-1][1] == "task_40"
 
 
-async def test_nobody_starves_where_the_budget_is_short(house: House) -> None:
+async def test_nobody_starves_where_the_budget_is_short(house: Harness) -> None:
     for name in names(20):
         house.source.shown[name] = "PENDING"
     house.source.spacing = 6.0
@@ -247,7 +255,9 @@ async def test_nobody_starves_where_the_budget_is_short(house: House) -> None:
     assert len(counts) == 20
 
 
-async def test_a_restart_spreads_the_first_questions_over_the_longest_interval(house: House) -> None:
+async def test_a_restart_spreads_the_first_questions_over_the_longest_interval(
+    house: Harness,
+) -> None:
     for name in names(300):
         house.source.shown[name] = "PENDING"
     house.source.takes = 0.0
@@ -263,7 +273,7 @@ async def test_a_restart_spreads_the_first_questions_over_the_longest_interval(h
         assert sum(second <= at < second + 1 for at in first) <= 30
 
 
-async def test_a_day_of_polling(house: House) -> None:
+async def test_a_day_of_polling(house: Harness) -> None:
     statuses = ["PENDING", "QUEUED", "IN_PROGRESS", "PROCESSING", "COMPLETED"]
     async with running(house.poller):
         for name in names(5):
@@ -283,7 +293,7 @@ async def test_a_day_of_polling(house: House) -> None:
 # A task that upstream does not know
 
 
-async def test_a_task_may_appear_late(house: House) -> None:
+async def test_a_task_may_appear_late(house: Harness) -> None:
     async with running(house.poller):
         await house.watch("task_1")
         await anyio.sleep(300)
@@ -293,7 +303,9 @@ async def test_a_task_may_appear_late(house: House) -> None:
     assert await house.types() == ["task.in_progress"]
 
 
-async def test_a_task_missing_for_too_long_is_told_lost_once_and_asked_every_ten_minutes(house: House) -> None:
+async def test_a_task_missing_for_too_long_is_told_lost_once_and_asked_every_ten_minutes(
+    house: Harness,
+) -> None:
     house.source.shown["task_1"] = "IN_PROGRESS"
     async with running(house.poller):
         await house.watch("task_1", team="search")
@@ -319,7 +331,7 @@ async def test_a_clock_that_jumps_makes_no_task_lost_or_stalled_and_delays_neith
     tmp_path: Path, jump: float
 ) -> None:
     async with opened(tmp_path) as store:
-        house = House(store, lost_after="10m", stalled_after={"*": "30m"})
+        house = Harness(store, lost_after="10m", stalled_after={"*": "30m"})
         house.source.shown = {"task_1": "PENDING", **dict.fromkeys(names(9)[1:], "IN_PROGRESS")}
         await house.watch(*names(9))
         async with running(house.poller):
@@ -337,7 +349,9 @@ async def test_a_clock_that_jumps_makes_no_task_lost_or_stalled_and_delays_neith
             assert (await house.types()).count("task.stalled") == 8
 
 
-async def test_a_lost_task_that_reappears_is_told_even_with_the_status_it_had(house: House) -> None:
+async def test_a_lost_task_that_reappears_is_told_even_with_the_status_it_had(
+    house: Harness,
+) -> None:
     house.source.shown["task_1"] = "IN_PROGRESS"
     async with running(house.poller):
         await house.watch("task_1")
@@ -351,7 +365,7 @@ async def test_a_lost_task_that_reappears_is_told_even_with_the_status_it_had(ho
     assert (await house.told())[-1] == ("IN_PROGRESS", "IN_PROGRESS", 2)
 
 
-async def test_one_that_is_seen_again_in_time_was_never_lost(house: House) -> None:
+async def test_one_that_is_seen_again_in_time_was_never_lost(house: Harness) -> None:
     house.source.shown["task_1"] = "IN_PROGRESS"
     async with running(house.poller):
         await house.watch("task_1")
@@ -365,7 +379,7 @@ async def test_one_that_is_seen_again_in_time_was_never_lost(house: House) -> No
 
 
 async def test_where_most_tasks_are_unknown_the_source_is_wrong_and_none_is_lost(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(house.poller):
         for name in names(6):
@@ -386,7 +400,7 @@ async def test_where_most_tasks_are_unknown_the_source_is_wrong_and_none_is_lost
 
 async def test_the_source_is_blamed_at_the_latest_when_a_task_would_be_lost(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        house = House(store, lost_after=5.0)
+        house = Harness(store, lost_after=5.0)
         async with running(house.poller):
             await house.watch(*names(6))
             await anyio.sleep(4)
@@ -399,10 +413,15 @@ async def test_the_source_is_blamed_at_the_latest_when_a_task_would_be_lost(tmp_
         types = await house.types()
 
     assert "task.lost" not in types
-    assert [kind for kind in types if kind.startswith("source")] == ["source.unreachable", "source.recovered"]
+    assert [kind for kind in types if kind.startswith("source")] == [
+        "source.unreachable",
+        "source.recovered",
+    ]
 
 
-async def test_once_the_source_is_right_again_missing_tasks_get_their_full_time(house: House) -> None:
+async def test_once_the_source_is_right_again_missing_tasks_get_their_full_time(
+    house: Harness,
+) -> None:
     async with running(house.poller):
         for name in names(6):
             house.source.shown[name] = "IN_PROGRESS"
@@ -421,9 +440,11 @@ async def test_once_the_source_is_right_again_missing_tasks_get_their_full_time(
 # Upstream's trouble
 
 
-@pytest.mark.parametrize("reason", [SourceFailure.TIMEOUT, SourceFailure.CONNECT, SourceFailure.UNAVAILABLE])
+@pytest.mark.parametrize(
+    "reason", [SourceFailure.TIMEOUT, SourceFailure.CONNECT, SourceFailure.UNAVAILABLE]
+)
 async def test_an_upstream_that_is_down_is_said_once_probed_rarely_and_caught_up_with(
-    house: House, caplog: pytest.LogCaptureFixture, reason: SourceFailure
+    house: Harness, caplog: pytest.LogCaptureFixture, reason: SourceFailure
 ) -> None:
     async with running(house.poller):
         for name in names(50):
@@ -444,12 +465,15 @@ async def test_an_upstream_that_is_down_is_said_once_probed_rarely_and_caught_up
 
     types = await house.types()
     assert types.count("task.completed") == 50
-    assert [kind for kind in types if kind.startswith("source")] == ["source.unreachable", "source.recovered"]
+    assert [kind for kind in types if kind.startswith("source")] == [
+        "source.unreachable",
+        "source.recovered",
+    ]
     assert sum("is down" in record.message for record in caplog.records) == 1
     assert len(caplog.records) < 10
 
 
-async def test_what_is_told_of_a_source_that_is_down(house: House) -> None:
+async def test_what_is_told_of_a_source_that_is_down(house: Harness) -> None:
     async with running(house.poller):
         house.source.shown["task_1"] = "IN_PROGRESS"
         await house.watch("task_1")
@@ -464,7 +488,7 @@ async def test_what_is_told_of_a_source_that_is_down(house: House) -> None:
     assert began <= since <= began + 31
 
 
-async def test_a_restart_neither_repeats_nor_forgets_that_a_source_is_down(house: House) -> None:
+async def test_a_restart_neither_repeats_nor_forgets_that_a_source_is_down(house: Harness) -> None:
     house.source.shown["task_1"] = "IN_PROGRESS"
     house.source.trouble = SourceError(SourceFailure.CONNECT, "no answer")
     async with running(house.poller):
@@ -488,7 +512,7 @@ async def test_a_restart_neither_repeats_nor_forgets_that_a_source_is_down(house
 
 
 async def test_a_bad_key_takes_the_source_down_at_once_in_one_clear_line(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.source.trouble = SourceError(SourceFailure.UNAUTHORIZED, "HTTP 401")
     async with running(house.poller):
@@ -503,7 +527,7 @@ async def test_a_bad_key_takes_the_source_down_at_once_in_one_clear_line(
     ]
 
 
-async def test_a_forbidden_task_among_others_is_no_trouble_of_the_source(house: House) -> None:
+async def test_a_forbidden_task_among_others_is_no_trouble_of_the_source(house: Harness) -> None:
     class Partly(ScriptedSource):
         async def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
             if task_ids[0] == "task_1":
@@ -520,7 +544,7 @@ async def test_a_forbidden_task_among_others_is_no_trouble_of_the_source(house: 
         assert house.up() == 1
 
 
-async def test_a_source_that_only_asks_for_patience_stays_up(house: House) -> None:
+async def test_a_source_that_only_asks_for_patience_stays_up(house: Harness) -> None:
     house.source.trouble = SourceError(SourceFailure.RATE_LIMITED, "HTTP 429", retry_after=1.0)
     async with running(house.poller):
         await house.watch(*names(3))
@@ -528,7 +552,9 @@ async def test_a_source_that_only_asks_for_patience_stays_up(house: House) -> No
         assert house.up() == 1
 
 
-async def test_an_unexpected_error_is_logged_once_and_survived(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unexpected_error_is_logged_once_and_survived(
+    house: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
     house.source.trouble = KeyError("bug")
     async with running(house.poller):
         await house.watch("task_1")
@@ -544,9 +570,11 @@ async def test_an_unexpected_error_is_logged_once_and_survived(house: House, cap
 # Overdue tasks
 
 
-async def test_a_task_that_stays_as_it_is_for_too_long_is_told_once_until_it_changes(tmp_path: Path) -> None:
+async def test_a_task_that_stays_as_it_is_for_too_long_is_told_once_until_it_changes(
+    tmp_path: Path,
+) -> None:
     async with opened(tmp_path) as store:
-        house = House(store, stalled_after={"*": "1h", "api_y*": None})
+        house = Harness(store, stalled_after={"*": "1h", "api_y*": None})
         house.source.shown["task_1"] = "PENDING"
         async with running(house.poller):
             await house.watch("task_1")
@@ -574,7 +602,7 @@ async def test_a_task_that_stays_as_it_is_for_too_long_is_told_once_until_it_cha
 
 async def test_a_restart_neither_repeats_nor_forgets_that_a_task_is_stalled(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        house = House(store, stalled_after={"*": "1h"})
+        house = Harness(store, stalled_after={"*": "1h"})
         house.source.shown |= {"task_1": "PENDING", "task_2": "PENDING"}
         async with running(house.poller):
             await house.watch("task_1")
@@ -590,7 +618,7 @@ async def test_a_restart_neither_repeats_nor_forgets_that_a_task_is_stalled(tmp_
     assert told == ["task_1", "task_2"]
 
 
-async def stalled_tasks(house: House) -> AsyncIterator[str]:
+async def stalled_tasks(house: Harness) -> AsyncIterator[str]:
     for event in await house.events():
         if event.type == "task.stalled":
             yield json.loads(event.body)["data"]["task_id"]
@@ -599,7 +627,7 @@ async def stalled_tasks(house: House) -> AsyncIterator[str]:
 @pytest.mark.parametrize("status", ["DRAFT", "INTERRUPTED", "SOMETHING_NEW"])
 async def test_what_does_not_run_is_never_stalled(tmp_path: Path, status: str) -> None:
     async with opened(tmp_path) as store:
-        house = House(store, stalled_after={"*": "1h"})
+        house = Harness(store, stalled_after={"*": "1h"})
         house.source.shown["task_1"] = status
         async with running(house.poller):
             await house.watch("task_1")
@@ -609,7 +637,7 @@ async def test_what_does_not_run_is_never_stalled(tmp_path: Path, status: str) -
 
 async def test_while_upstream_does_not_answer_nobody_is_called_stalled(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        house = House(store, stalled_after={"*": "1h"})
+        house = Harness(store, stalled_after={"*": "1h"})
         house.source.shown["task_1"] = "PENDING"
         async with running(house.poller):
             await house.watch("task_1")
@@ -625,9 +653,17 @@ async def test_while_upstream_does_not_answer_nobody_is_called_stalled(tmp_path:
 
 @pytest.mark.parametrize(
     ("task_type", "limit"),
-    [("api_x", 3600.0), ("engine_cluster_build", 60.0), ("engine_other", None), (None, 3600.0), ("ENGINE_OTHER", None)],
+    [
+        ("api_x", 3600.0),
+        ("engine_cluster_build", 60.0),
+        ("engine_other", None),
+        (None, 3600.0),
+        ("ENGINE_OTHER", None),
+    ],
 )
-def test_the_longest_pattern_that_matches_a_type_counts(task_type: str | None, limit: float | None) -> None:
+def test_the_longest_pattern_that_matches_a_type_counts(
+    task_type: str | None, limit: float | None
+) -> None:
     assert allowed({"*": 3600.0, "engine_*": None, "engine_cluster_*": 60.0}, task_type) == limit
 
 
@@ -638,7 +674,9 @@ def test_without_a_pattern_that_matches_nothing_is_ever_stalled() -> None:
 # The store's trouble, and races
 
 
-async def test_a_change_that_could_not_be_stored_is_found_again(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_change_that_could_not_be_stored_is_found_again(
+    house: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
     disk = FullDisk(house.store)
     house.store = disk
     house.poller = house.new_poller()
@@ -654,7 +692,7 @@ async def test_a_change_that_could_not_be_stored_is_found_again(house: House, ca
     assert len(caplog.records) == 1
 
 
-async def test_a_watch_removed_while_it_is_asked_leaves_no_event(house: House) -> None:
+async def test_a_watch_removed_while_it_is_asked_leaves_no_event(house: Harness) -> None:
     house.source.shown["task_1"] = "IN_PROGRESS"
     house.source.takes = 5.0
     async with running(house.poller):
@@ -669,7 +707,7 @@ async def test_a_watch_removed_while_it_is_asked_leaves_no_event(house: House) -
     assert len(house.source.asked) == 1
 
 
-async def test_labels_merged_while_a_task_is_asked_are_told(house: House) -> None:
+async def test_labels_merged_while_a_task_is_asked_are_told(house: Harness) -> None:
     house.source.shown["task_1"] = "IN_PROGRESS"
     house.source.takes = 5.0
     async with running(house.poller):
@@ -682,7 +720,7 @@ async def test_labels_merged_while_a_task_is_asked_are_told(house: House) -> Non
     assert b'"labels":{"team":"search"}' in event.body
 
 
-async def test_the_last_and_the_next_question_are_known(house: House) -> None:
+async def test_the_last_and_the_next_question_are_known(house: Harness) -> None:
     house.source.shown["task_1"] = "IN_PROGRESS"
     key = TaskKey("mixpeek", "task_1")
     assert house.poller.times(key) == (None, None)
@@ -696,7 +734,7 @@ async def test_the_last_and_the_next_question_are_known(house: House) -> None:
     assert house.poller.counts() == {"IN_PROGRESS": 1}
 
 
-async def test_the_loop_beats_while_it_waits(house: House) -> None:
+async def test_the_loop_beats_while_it_waits(house: Harness) -> None:
     house.source.spacing = 1000.0
     async with running(house.poller):
         await house.watch("task_1", "task_2")
@@ -706,18 +744,30 @@ async def test_the_loop_beats_while_it_waits(house: House) -> None:
 
 
 TRANSITIONS = {
-    event_type(status) for status in ("PENDING", "IN_PROGRESS", "QUEUED", "SOMETHING_NEW", "INTERRUPTED", "FAILED")
+    event_type(status)
+    for status in ("PENDING", "IN_PROGRESS", "QUEUED", "SOMETHING_NEW", "INTERRUPTED", "FAILED")
 }
 Moment = tuple[str | None, float]
 """What upstream shows from now on (None: nothing), and for how long."""
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     history=st.lists(
         st.tuples(
             st.sampled_from(
-                ["PENDING", "IN_PROGRESS", "QUEUED", "SOMETHING_NEW", "INTERRUPTED", "FAILED", "down", None]
+                [
+                    "PENDING",
+                    "IN_PROGRESS",
+                    "QUEUED",
+                    "SOMETHING_NEW",
+                    "INTERRUPTED",
+                    "FAILED",
+                    "down",
+                    None,
+                ]
             ),
             st.sampled_from([0.5, 5.0, 45.0, 400.0, 1500.0]),
         ),
@@ -728,11 +778,13 @@ async def test_whatever_upstream_does_sequences_have_no_gap_and_ends_are_ends(
     history: list[Moment], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     async with opened(tmp_path_factory.mktemp("history")) as store:
-        house = House(store)
+        house = Harness(store)
         async with running(house.poller):
             await house.watch("task_1")
             for status, wait in history:
-                house.source.trouble = SourceError(SourceFailure.CONNECT, "no answer") if status == "down" else None
+                house.source.trouble = (
+                    SourceError(SourceFailure.CONNECT, "no answer") if status == "down" else None
+                )
                 if status is None:
                     house.source.shown.pop("task_1", None)
                 elif status != "down":
@@ -740,9 +792,15 @@ async def test_whatever_upstream_does_sequences_have_no_gap_and_ends_are_ends(
                 await anyio.sleep(wait)
         events = await house.events()
 
-    told = [(one.previous_status, one.status, one.sequence) for one in events if one.type in TRANSITIONS]
+    told = [
+        (one.previous_status, one.status, one.sequence) for one in events if one.type in TRANSITIONS
+    ]
     lost = [one.sequence for one in events if one.type == "task.lost"]
     assert [sequence for _, _, sequence in told] == list(range(1, len(told) + 1))
-    assert [before for before, _, _ in told] == [None, *(status for _, status, _ in told)][: len(told)]
-    assert all(before != status or sequence - 1 in lost for before, status, sequence in told if sequence)
+    assert [before for before, _, _ in told] == [None, *(status for _, status, _ in told)][
+        : len(told)
+    ]
+    assert all(
+        before != status or sequence - 1 in lost for before, status, sequence in told if sequence
+    )
     assert all(status != "FAILED" for _, status, _ in told[:-1])

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watcher.core.backoff import equal_jitter, lengthened, next_interval, slight_jitter
-from watcher.core.models import ActiveWatch
 from watcher.core.settings import PollingSettings
+from watcher.core.tasks import ActiveWatch
 from watcher.polling.schedule import Entry, Schedule
 from watcher.polling.watchlist import Tracked, TrackedTasks
 
@@ -25,8 +25,16 @@ def test_intervals_grow_to_the_longest(interval: float, multiplier: float, longe
     assert interval <= next_interval(interval, multiplier, longest) <= longest
 
 
-@given(st.lists(st.tuples(st.sampled_from(["once", "changed", "unchanged", "remove", "take"]), st.integers(0, 5))))
-def test_nobody_is_taken_before_being_due_twice_or_after_being_removed(operations: list[tuple[str, int]]) -> None:
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["once", "changed", "unchanged", "remove", "take"]), st.integers(0, 5)
+        )
+    )
+)
+def test_nobody_is_taken_before_being_due_twice_or_after_being_removed(
+    operations: list[tuple[str, int]],
+) -> None:
     schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
     entries = [Entry(task_id=str(number)) for number in range(6)]
     waiting: set[str] = set()
@@ -146,7 +154,9 @@ def test_a_task_needs_little_memory() -> None:
     schedule: Schedule[Tracked] = Schedule(PollingSettings(), Random(1))
     tasks = TrackedTasks()
     for number in range(count):
-        watch = ActiveWatch("mixpeek", f"task_{number:032x}", "".join(["IN_", "PROGRESS"]), None, None)
+        watch = ActiveWatch(
+            "mixpeek", f"task_{number:032x}", "".join(["IN_", "PROGRESS"]), None, None
+        )
         schedule.spread(tasks.adopt(watch, watch.task_id), 0.0)
     for now in (31.0, 62.0):
         schedule.unchanged(schedule.take(now, count), now)

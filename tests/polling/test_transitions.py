@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.records import observation
-from watcher.core.models import KNOWN_STATUSES, TERMINAL_STATUSES, Answer, Missing
+from watcher.core.tasks import KNOWN_STATUSES, TERMINAL_STATUSES, Observation, TaskNotFound
 from watcher.polling.transitions import Step, step
 
 LOST_AFTER = 100.0
@@ -21,14 +21,16 @@ class Memory:
 
 
 answers = st.one_of(
-    st.just(Missing(task_id="t")),
-    st.sampled_from([*sorted(KNOWN_STATUSES), "NEVER_HEARD_OF"]).map(lambda status: observation("t", status)),
+    st.just(TaskNotFound(task_id="t")),
+    st.sampled_from([*sorted(KNOWN_STATUSES), "NEVER_HEARD_OF"]).map(
+        lambda status: observation("t", status)
+    ),
 )
 
 
-def follow(memory: Memory, taken: Step, answer: Answer, now: float) -> None:
+def follow(memory: Memory, taken: Step, answer: Observation | TaskNotFound, now: float) -> None:
     """What the poller remembers after a step."""
-    if taken is Step.TRANSITION and not isinstance(answer, Missing):
+    if taken is Step.TRANSITION and not isinstance(answer, TaskNotFound):
         memory.status, memory.missing_since, memory.lost = answer.status, None, False
     elif taken is Step.MISSING:
         memory.missing_since = now
@@ -39,7 +41,7 @@ def follow(memory: Memory, taken: Step, answer: Answer, now: float) -> None:
 
 
 @given(st.lists(st.tuples(answers, st.floats(0, 80))))
-def test_any_sequence_of_answers(history: list[tuple[Answer, float]]) -> None:
+def test_any_sequence_of_answers(history: list[tuple[Observation | TaskNotFound, float]]) -> None:
     memory = Memory()
     told: list[tuple[str | None, str | None]] = []
     now = 0.0
@@ -51,7 +53,7 @@ def test_any_sequence_of_answers(history: list[tuple[Answer, float]]) -> None:
         if before in TERMINAL_STATUSES:
             assert taken is Step.UNCHANGED
         if taken is Step.TRANSITION:
-            assert not isinstance(answer, Missing)
+            assert not isinstance(answer, TaskNotFound)
             assert answer.status != before or was_lost
             told.append((before, answer.status))
         if taken is Step.LOST:
@@ -66,4 +68,4 @@ def test_any_sequence_of_answers(history: list[tuple[Answer, float]]) -> None:
 
 def test_a_clock_set_back_starts_the_wait_again() -> None:
     memory = Memory(status="PENDING", missing_since=1000.0)
-    assert step(memory, Missing(task_id="t"), now=500.0, lost_after=LOST_AFTER) is Step.MISSING
+    assert step(memory, TaskNotFound(task_id="t"), now=500.0, lost_after=LOST_AFTER) is Step.MISSING

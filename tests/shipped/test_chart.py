@@ -41,7 +41,9 @@ asyncio.run(judge(*sys.argv[1:]))
 Values = dict[str, Any]
 
 
-def rendered(folder: Path, *arguments: str | Path, values: Values | None = None, chart: Path = CHART) -> str:
+def rendered(
+    folder: Path, *arguments: str | Path, values: Values | None = None, chart: Path = CHART
+) -> str:
     """Return what Helm makes of the chart; `values` go over the files among the arguments."""
     helm = tool("helm")
     given: tuple[str | Path, ...] = ()
@@ -49,7 +51,9 @@ def rendered(folder: Path, *arguments: str | Path, values: Values | None = None,
         (folder / "values.yaml").write_text(yaml.safe_dump(values))
         given = ("--values", folder / "values.yaml")
     return run(
-        *(helm, "template", "release", chart, "--namespace", "tasks", "--kube-version", "1.29.0"), *arguments, *given
+        *(helm, "template", "release", chart, "--namespace", "tasks", "--kube-version", "1.29.0"),
+        *arguments,
+        *given,
     ).stdout
 
 
@@ -100,7 +104,13 @@ def test_what_the_chart_repeats_is_up_to_date(tmp_path: Path) -> None:
     assert json.loads((CHART / "values.schema.json").read_text()) == generate().values_schema()
     tool("readme-generator")
     shutil.copy(CHART / "README.md", tmp_path)
-    run(TOOLS / "bin/readme-generator", "--values", CHART / "values.yaml", "--readme", tmp_path / "README.md")
+    run(
+        TOOLS / "bin/readme-generator",
+        "--values",
+        CHART / "values.yaml",
+        "--readme",
+        tmp_path / "README.md",
+    )
     assert (tmp_path / "README.md").read_text() == (CHART / "README.md").read_text()
 
 
@@ -130,7 +140,9 @@ def test_kubernetes_would_take_each_variant(tmp_path: Path, variant: Path) -> No
     command = (tool("node"), "--input-type=module", "--eval", _OPERATOR)
     run(*command, input=json.dumps(operated), cwd=TOOLS)
     spoilt = [{**one, "spec": {**one["spec"], "selector": 1, "groups": 1}} for one in operated]
-    assert (run(*command, input=json.dumps(spoilt), cwd=TOOLS, check=False).returncode == 0) == (not operated)
+    assert (run(*command, input=json.dumps(spoilt), cwd=TOOLS, check=False).returncode == 0) == (
+        not operated
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda path: path.stem)
@@ -147,7 +159,14 @@ def test_helm_4_takes_each_variant_too(tmp_path: Path, variant: Path) -> None:
 def test_checkov_finds_nothing_else(tmp_path: Path) -> None:
     for variant in VARIANTS:
         (tmp_path / variant.name).write_text(rendered(tmp_path, "--values", variant))
-    command = (tool("checkov"), "--skip-download", "--quiet", "--compact", "--framework", "kubernetes")
+    command = (
+        tool("checkov"),
+        "--skip-download",
+        "--quiet",
+        "--compact",
+        "--framework",
+        "kubernetes",
+    )
     run(*command, "--config-file", CHART.parent / "checkov.yaml", "--directory", tmp_path)
 
 
@@ -196,7 +215,9 @@ def test_every_value_is_documented_and_changes_something(tmp_path: Path) -> None
         values = yaml.safe_load(variant.read_text())
         whole = rendered(tmp_path, values=values)
         for path in _paths(values, known):
-            assert rendered(tmp_path, values=_without(values, path)) != whole, f"{path} of {variant.name} does nothing"
+            assert rendered(tmp_path, values=_without(values, path)) != whole, (
+                f"{path} of {variant.name} does nothing"
+            )
             tried.add(path)
     assert known - tried == set()
 
@@ -216,7 +237,10 @@ def test_every_value_is_documented_and_changes_something(tmp_path: Path) -> None
         ({"config": {"polling": {"max_interval": "soon"}}}, "config.polling.max_interval"),
         ({"config": {"channels": [{"name": "a", "type": "pigeon"}]}}, "config.channels.0.type"),
         ({"config": {"telemetry": None}}, "config.telemetry"),
-        ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "podMonitor.enabled"),
+        (
+            {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
+            "podMonitor.enabled",
+        ),
     ],
 )
 def test_a_bad_value_is_named(tmp_path: Path, values: Values, named: str) -> None:
@@ -227,7 +251,9 @@ def test_two_pods_are_refused_without_the_schema_too(tmp_path: Path) -> None:
     chart = tmp_path / "watcher"
     shutil.copytree(CHART, chart)
     (chart / "values.schema.json").unlink()
-    assert "two watchers cannot share one SQLite file" in refusal(tmp_path, {"replicaCount": 2}, chart)
+    assert "two watchers cannot share one SQLite file" in refusal(
+        tmp_path, {"replicaCount": 2}, chart
+    )
 
 
 # Secrets
@@ -238,10 +264,34 @@ def test_two_pods_are_refused_without_the_schema_too(tmp_path: Path) -> None:
     [
         ({"sources": [{"name": "mixpeek", "api_key": CANARY}]}, "api_key"),
         ({"channels": [{"name": "a", "type": "webhook", "secrets": [CANARY]}]}, "secrets"),
-        ({"channels": [{"name": "a", "type": "webhook", "headers": {"authorization": CANARY}}]}, "headers"),
-        ({"channels": [{"name": "a", "type": "slack", "url": f"https://slack.example/{CANARY}"}]}, "url"),
-        ({"channels": [{"name": "a", "type": "slack", "bot_token": CANARY, "slack_channel": "C1"}]}, "bot_token"),
-        ({"channels": [{"name": "a", "type": "apprise", "url": f"mailtos://me:{CANARY}@mail.example"}]}, "url"),
+        (
+            {"channels": [{"name": "a", "type": "webhook", "headers": {"authorization": CANARY}}]},
+            "headers",
+        ),
+        (
+            {
+                "channels": [
+                    {"name": "a", "type": "slack", "url": f"https://slack.example/{CANARY}"}
+                ]
+            },
+            "url",
+        ),
+        (
+            {
+                "channels": [
+                    {"name": "a", "type": "slack", "bot_token": CANARY, "slack_channel": "C1"}
+                ]
+            },
+            "bot_token",
+        ),
+        (
+            {
+                "channels": [
+                    {"name": "a", "type": "apprise", "url": f"mailtos://me:{CANARY}@mail.example"}
+                ]
+            },
+            "url",
+        ),
         ({"sources": [{"proxy": f"http://me:{CANARY}@proxy.example:3128"}]}, "proxy"),
         ({"server": {"api_token": CANARY}}, "api_token"),
         ({"heartbeat": {"url": f"https://beat.example/{CANARY}"}}, "url"),
@@ -312,7 +362,10 @@ def test_a_changed_configuration_rolls_the_pod_and_nothing_else_does(tmp_path: P
 
 def test_the_api_is_reached_from_outside_only_where_it_is_opened(tmp_path: Path) -> None:
     def ports(values: Values) -> list[str]:
-        return [one["name"] for one in kind(objects(rendered(tmp_path, values=values)), "Service")["spec"]["ports"]]
+        return [
+            one["name"]
+            for one in kind(objects(rendered(tmp_path, values=values)), "Service")["spec"]["ports"]
+        ]
 
     assert ports({}) == ["telemetry"]
     assert ports({"config": {"server": {"host": "127.0.0.1", "port": 9000}}}) == ["telemetry"]
@@ -320,7 +373,9 @@ def test_the_api_is_reached_from_outside_only_where_it_is_opened(tmp_path: Path)
 
 
 def test_liveness_asks_neither_upstream_nor_a_channel(tmp_path: Path) -> None:
-    container = kind(objects(rendered(tmp_path)), "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+    container = kind(objects(rendered(tmp_path)), "StatefulSet")["spec"]["template"]["spec"][
+        "containers"
+    ][0]
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "telemetry"}
     assert container["startupProbe"]["httpGet"] == {"path": "/healthz", "port": "telemetry"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "telemetry"}
@@ -330,10 +385,12 @@ def test_it_works_as_a_subchart(tmp_path: Path) -> None:
     parent = tmp_path / "parent"
     (parent / "charts").mkdir(parents=True)
     shutil.copytree(CHART, parent / "charts/watcher")
-    about = {"apiVersion": "v2", "name": "parent", "version": "1.0.0"}
-    about["dependencies"] = [{"name": "watcher", "version": __version__, "condition": "watcher.enabled"}]
+    about: dict[str, Any] = {"apiVersion": "v2", "name": "parent", "version": "1.0.0"}
+    about["dependencies"] = [
+        {"name": "watcher", "version": __version__, "condition": "watcher.enabled"}
+    ]
     (parent / "Chart.yaml").write_text(yaml.safe_dump(about))
-    values = {"global": {"team": "search"}, "watcher": {"enabled": True}}
+    values: dict[str, Any] = {"global": {"team": "search"}, "watcher": {"enabled": True}}
     assert kind(objects(rendered(tmp_path, values=values, chart=parent)), "StatefulSet")
     values["watcher"]["enabled"] = False
     assert rendered(tmp_path, values=values, chart=parent).strip() == ""

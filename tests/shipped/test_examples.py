@@ -25,7 +25,14 @@ def test_kubernetes_would_take_it(file: Path) -> None:
 
 @pytest.mark.parametrize("file", KUBERNETES, ids=lambda path: path.stem)
 def test_checkov_finds_nothing_else(file: Path) -> None:
-    command = (tool("checkov"), "--skip-download", "--quiet", "--compact", "--framework", "kubernetes")
+    command = (
+        tool("checkov"),
+        "--skip-download",
+        "--quiet",
+        "--compact",
+        "--framework",
+        "kubernetes",
+    )
     # The chart's reasons hold here, too; and which namespace it is, is the reader's choice.
     skipped = yaml.safe_load((ROOT / "charts/checkov.yaml").read_text())["skip-check"]
     run(*command, "--skip-check", ",".join([*skipped, "CKV_K8S_21"]), "--file", file)

@@ -27,7 +27,11 @@ from watcher import __version__
 
 USER = 65532
 BUILD = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
-PIP_SETTINGS = (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf")
+PIP_SETTINGS = (
+    Path("/etc/pip.conf"),
+    Path.home() / ".config/pip/pip.conf",
+    Path.home() / ".pip/pip.conf",
+)
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PATIENCE = 30.0
 
@@ -45,9 +49,27 @@ class Image:
         variables = [part for name, value in settings.items() for part in ("--setenv", name, value)]
         return [
             *(tool("setpriv"), f"--reuid={USER}", f"--regid={USER}", "--clear-groups"),
-            *(tool("bwrap"), "--ro-bind", str(self.root), "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),
+            *(
+                tool("bwrap"),
+                "--ro-bind",
+                str(self.root),
+                "/",
+                "--proc",
+                "/proc",
+                "--dev",
+                "/dev",
+                "--tmpfs",
+                "/tmp",
+            ),
             *("--bind", str(state), "/var/lib/watcher", "--chdir", self.config["WorkingDir"]),
-            *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--as-pid-1", "--cap-drop", "ALL"),
+            *(
+                "--unshare-user",
+                "--unshare-pid",
+                "--unshare-ipc",
+                "--as-pid-1",
+                "--cap-drop",
+                "ALL",
+            ),
             *("--die-with-parent", "--clearenv", *variables),
             *(arguments or (*self.config["Entrypoint"], *self.config["Cmd"])),
         ]
@@ -79,7 +101,14 @@ def image() -> Iterator[Image]:
         folder.chmod(0o755)
 
         def build(*arguments: str | Path) -> str:
-            storage = ("--storage-driver", "vfs", "--root", folder / "storage", "--runroot", folder / "run")
+            storage = (
+                "--storage-driver",
+                "vfs",
+                "--root",
+                folder / "storage",
+                "--runroot",
+                folder / "run",
+            )
             return run(buildah, *storage, *arguments, env=BUILD, cwd=ROOT).stdout.strip()
 
         _stand_in_base(folder / "base")
@@ -102,7 +131,9 @@ def state() -> Iterator[Path]:
 
 
 @contextmanager
-def container(image: Image, state: Path, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
+def container(
+    image: Image, state: Path, **environ: str
+) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
     """Run the image until the end of the block; gives the process, its address, and when it began."""
     port = free_port()
     settings = {"MIXPEEK_API_KEY": "sk_made_up", "WATCHER_SERVER__PORT": str(port), **environ}
@@ -160,7 +191,9 @@ def test_the_configuration_is_what_the_dockerfile_promises(image: Image) -> None
 def test_it_is_ready_soon_healthy_and_ends_when_told(image: Image, state: Path) -> None:
     with container(image, state) as (process, url, began):
         took = until_ready(url) - began
-        probe = run(*image.command(state, *image.config["Healthcheck"]["Test"][1:], WATCHER_URL=url))
+        probe = run(
+            *image.command(state, *image.config["Healthcheck"]["Test"][1:], WATCHER_URL=url)
+        )
         assert probe.stdout.endswith("ok: ok\n")
         os.kill(first_process(process), signal.SIGTERM)
         said = process.communicate(timeout=PATIENCE)[1]
@@ -176,7 +209,10 @@ def test_told_to_end_before_it_began_it_ends(image: Image, state: Path) -> None:
     with container(image, state) as (process, _, _):
         inside = first_process(process)
         status = Path(f"/proc/{inside}/status")
-        while not int(re.findall(r"SigCgt:\s*(\w+)", status.read_text())[0], 16) & 1 << signal.SIGTERM - 1:
+        while (
+            not int(re.findall(r"SigCgt:\s*(\w+)", status.read_text())[0], 16)
+            & 1 << signal.SIGTERM - 1
+        ):
             time.sleep(0.001)
         os.kill(inside, signal.SIGTERM)
         assert process.wait(timeout=PATIENCE) in (0, 128 + signal.SIGTERM)
@@ -205,15 +241,25 @@ def test_nothing_but_the_runtime_is_inside(image: Image) -> None:
     assert not names & {"test", "tests", ".cache", "pip", "hatchling", "pytest", "mypy"}
     assert not (image.root / "opt/build").exists()
     assert not (image.root / "src").exists()
-    programs = {one.name for folder in ("usr/bin", "usr/local/bin") for one in (image.root / folder).iterdir()}
-    assert not {name for name in programs if re.fullmatch(r"(.*-)?(gcc|g\+\+|cc|clang|ld|make|pip3?)(-[\d.]+)?", name)}
+    programs = {
+        one.name
+        for folder in ("usr/bin", "usr/local/bin")
+        for one in (image.root / folder).iterdir()
+    }
+    assert not {
+        name
+        for name in programs
+        if re.fullmatch(r"(.*-)?(gcc|g\+\+|cc|clang|ld|make|pip3?)(-[\d.]+)?", name)
+    }
     assert not [*(image.root / "root").rglob("*pip*/http*")]
 
 
 def test_nothing_inside_belongs_to_the_user_but_its_folder(image: Image) -> None:
     written = [one for one in image.root.rglob("*") if one.lstat().st_uid == USER]
     assert written == [image.root / "var/lib/watcher"]
-    loose = [one for one in (image.root / "opt/watcher").rglob("*") if one.lstat().st_mode & stat.S_IWOTH]
+    loose = [
+        one for one in (image.root / "opt/watcher").rglob("*") if one.lstat().st_mode & stat.S_IWOTH
+    ]
     assert [one for one in loose if not one.is_symlink()] == []
 
 

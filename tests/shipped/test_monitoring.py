@@ -74,7 +74,7 @@ def test_the_dashboard_is_what_its_program_writes() -> None:
 
 
 def test_each_panel_says_what_it_shows_in_which_unit_for_the_chosen_daemon() -> None:
-    places = set()
+    places: set[tuple[int, int]] = set()
     for panel in panels():
         assert panel["description"].endswith(".")
         assert panel["fieldConfig"]["defaults"]["unit"]
@@ -97,7 +97,10 @@ def test_each_panel_says_what_it_shows_in_which_unit_for_the_chosen_daemon() -> 
 
 @contextmanager
 def process(*command: str | Path, log: Path) -> Iterator[None]:
-    with log.open("w") as said, subprocess.Popen([str(one) for one in command], stdout=said, stderr=said) as running:
+    with (
+        log.open("w") as said,
+        subprocess.Popen([str(one) for one in command], stdout=said, stderr=said) as running,
+    ):
         try:
             yield
         finally:
@@ -135,24 +138,40 @@ async def monitoring(folder: Path, site: Site, target: int) -> AsyncIterator[Mon
     hasty = re.sub(r"\bfor: \w+", "for: 0s", RULES.read_text())
     (folder / RULES.name).write_text(hasty)
     settings = (shipped / "prometheus.yaml").read_text().replace("15s", "500ms")
-    settings = settings.replace("127.0.0.1:9464", f"127.0.0.1:{target}").replace(":9093", f":{ports[1]}")
+    settings = settings.replace("127.0.0.1:9464", f"127.0.0.1:{target}").replace(
+        ":9093", f":{ports[1]}"
+    )
     (folder / "prometheus.yaml").write_text(settings)
     (folder / "slack").write_text(site.hook.replace("/hook", "/slack"))
-    settings = (shipped / "alertmanager.yaml").read_text().replace("/run/secrets/slack-webhook", f"{folder}/slack")
+    settings = (
+        (shipped / "alertmanager.yaml")
+        .read_text()
+        .replace("/run/secrets/slack-webhook", f"{folder}/slack")
+    )
     (folder / "alertmanager.yaml").write_text(settings.replace("group_wait: 30s", "group_wait: 0s"))
     with (
         process(
-            *(alertmanager, f"--config.file={folder}/alertmanager.yaml", f"--storage.path={folder}/alertmanager"),
+            *(
+                alertmanager,
+                f"--config.file={folder}/alertmanager.yaml",
+                f"--storage.path={folder}/alertmanager",
+            ),
             *(f"--web.listen-address=127.0.0.1:{ports[1]}", "--cluster.listen-address="),
             log=folder / "alertmanager.log",
         ),
         process(
-            *(prometheus, f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/prometheus"),
+            *(
+                prometheus,
+                f"--config.file={folder}/prometheus.yaml",
+                f"--storage.tsdb.path={folder}/prometheus",
+            ),
             f"--web.listen-address=127.0.0.1:{ports[0]}",
             log=folder / "prometheus.log",
         ),
     ):
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports[0]}", trust_env=False) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{ports[0]}", trust_env=False
+        ) as client:
             with anyio.fail_after(PATIENCE):
                 while not await _ready(client):
                     await anyio.sleep(0.1)
@@ -183,7 +202,12 @@ async def live(site: Site, daemon: Daemon, number: int) -> None:
 
 def asked(expression: str, instance: str) -> str:
     """Return a panel's query as Grafana would send it."""
-    for name, value in (("$job", "watcher"), ("$instance", instance), ("$__rate_interval", "1m"), ("$__range", "1h")):
+    for name, value in (
+        ("$job", "watcher"),
+        ("$instance", instance),
+        ("$__rate_interval", "1m"),
+        ("$__range", "1h"),
+    ):
         expression = expression.replace(name, value)
     return expression
 
@@ -202,7 +226,9 @@ async def test_every_query_returns_data_and_an_alert_reaches_slack(tmp_path: Pat
             await live(site, daemon, 1)
             async with httpx.AsyncClient(trust_env=False) as client:
                 shown = await client.get(f"http://127.0.0.1:{port}/metrics")
-            checked = await anyio.run_process([tool("promtool"), "check", "metrics"], input=shown.content, check=False)
+            checked = await anyio.run_process(
+                [tool("promtool"), "check", "metrics"], input=shown.content, check=False
+            )
             assert checked.stderr + checked.stdout == b""
             assert await daemon.stop() == 0
         async with site.daemon(**settings, WATCHER_SOURCES=json.dumps(sources)) as daemon:

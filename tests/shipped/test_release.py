@@ -31,11 +31,18 @@ def test_the_wheel_holds_the_program_and_nothing_else(dist: Path) -> None:
     (wheel,) = dist.glob("*.whl")
     assert wheel.name == f"mixpeek_watcher-{__version__}-py3-none-any.whl"
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.partition("/")[0] for name in names} == {"watcher", f"mixpeek_watcher-{__version__}.dist-info"}
-    assert {"watcher/py.typed", "watcher/sql/sqlite/0001_initial.sql"} <= {*names}
+    assert {name.partition("/")[0] for name in names} == {
+        "watcher",
+        f"mixpeek_watcher-{__version__}.dist-info",
+    }
+    assert {"watcher/py.typed", "watcher/stores/sqlite/migrations/0001_initial.sql"} <= {*names}
     assert f"mixpeek_watcher-{__version__}.dist-info/licenses/LICENSE" in names
     assert not [name for name in names if "__pycache__" in name]
-    shipped = {str(one.relative_to(ROOT)) for one in (ROOT / "watcher").rglob("*") if one.suffix in (".py", ".sql")}
+    shipped = {
+        str(one.relative_to(ROOT))
+        for one in (ROOT / "watcher").rglob("*")
+        if one.suffix in (".py", ".sql")
+    }
     assert shipped <= {*names}
 
 
@@ -43,9 +50,19 @@ def test_the_same_wheel_comes_from_the_source_distribution(dist: Path, tmp_path:
     (source,) = dist.glob("*.tar.gz")
     run("tar", "--extract", "--file", source, "--directory", tmp_path)
     (unpacked,) = tmp_path.iterdir()
-    assert {"CHANGELOG.md", "LICENSE", "README.md", "config", "docs"} <= {one.name for one in unpacked.iterdir()}
+    assert {"CHANGELOG.md", "LICENSE", "README.md", "config", "docs"} <= {
+        one.name for one in unpacked.iterdir()
+    }
     run(
-        sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", tmp_path / "again", cwd=unpacked
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        tmp_path / "again",
+        cwd=unpacked,
     )
     (again,) = (tmp_path / "again").glob("*.whl")
     (wheel,) = dist.glob("*.whl")

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,9 +28,13 @@ def tool(name: str) -> str:
     return str(found)
 
 
-def run(*command: str | Path, check: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str | Path, check: bool = True, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; where that should be good and is not, show what it said."""
-    done = subprocess.run([str(one) for one in command], capture_output=True, text=True, check=False, **options)
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        [str(one) for one in command], capture_output=True, text=True, check=False, **options
+    )
     if check and done.returncode != 0:
         pytest.fail(f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}")
     return done

@@ -15,16 +15,16 @@ from tests.support.fake_upstream import transport
 from tests.support.records import request
 from tests.support.stores import notices, opened
 from tests.support.virtual_time import VirtualLoop, attentive, wall
-from watcher.core.models import TaskKey
 from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings, RouteSettings
+from watcher.core.tasks import TaskKey
 from watcher.core.wakeup import Wakeup
 from watcher.polling.poller import Poller
 from watcher.sources.mixpeek import list_endpoint as listing
 from watcher.sources.mixpeek import pagination as paging
 from watcher.sources.mixpeek import source as mixpeek
 from watcher.telemetry.metrics import Metrics
-from watcher.testing.mixpeek_api import Asked
+from watcher.testing.mixpeek_api import Request
 from watcher.testing.mixpeek_server import FakeUpstream
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +38,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": VirtualLoop}
 
 
-class House:
+class Harness:
     """The store, the poller and the real source over an upstream in memory, 50 ms away."""
 
     def __init__(self, store: Any, *, limit: int | None = None, **polling: Any) -> None:
@@ -51,9 +51,13 @@ class House:
         self.poller = self.new_poller()
 
     def new_source(self) -> mixpeek.MixpeekSource:
-        settings = mixpeek.Settings(base_url="https://upstream", api_key="sk_made_up", requests_per_minute=self.limit)
+        settings = mixpeek.Settings(
+            base_url="https://upstream", api_key="sk_made_up", requests_per_minute=self.limit
+        )
         metrics = self.metrics.source("mixpeek")
-        return mixpeek.create(settings, transport=transport(self.upstream), metrics=metrics, wall=wall)
+        return mixpeek.create(
+            settings, transport=transport(self.upstream), metrics=metrics, wall=wall
+        )
 
     def new_poller(self) -> Poller:
         routing = Routing([RouteSettings(channels=("backend",), initial=True)], ["backend"])
@@ -73,8 +77,10 @@ class House:
 
     async def watch(self, *task_ids: str) -> None:
         for start in range(0, len(task_ids), 1000):
-            added = await self.store.add([request(one) for one in task_ids[start : start + 1000]], wall())
-            self.poller.track(watch for watch in added.watches if watch.key in added.stirred)
+            added = await self.store.add(
+                [request(one) for one in task_ids[start : start + 1000]], wall()
+            )
+            self.poller.track(watch for watch in added.watches if watch.key in added.reactivated)
 
     async def types(self) -> list[str]:
         return [one.type for one in await self.store.events_after(0, 1_000_000)]
@@ -88,13 +94,13 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(tmp_path: Path) -> AsyncIterator[Harness]:
     async with opened(tmp_path) as store:
-        yield House(store)
+        yield Harness(store)
 
 
 @asynccontextmanager
-async def running(house: House) -> AsyncIterator[None]:
+async def running(house: Harness) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(house.poller.run)
         yield
@@ -105,13 +111,17 @@ def names(count: int) -> list[str]:
     return [f"task_{number}" for number in range(count)]
 
 
-def show(house: House, count: int, status: str = "IN_PROGRESS") -> list[str]:
+def show(house: Harness, count: int, status: str = "IN_PROGRESS") -> list[str]:
     for name in names(count):
         house.upstream.set(name, status)
     return names(count)
 
 
-async def follows(house: House, task_ids: list[str], within: float = 31.0) -> None:
+def trust_of(house: Harness) -> listing.FilterState:
+    return house.source.shared.trust
+
+
+async def follows(house: Harness, task_ids: list[str], within: float = 31.0) -> None:
     """Assert that the end of each is noticed in time."""
     for task_id in task_ids:
         house.upstream.set(task_id, "COMPLETED")
@@ -120,7 +130,7 @@ async def follows(house: House, task_ids: list[str], within: float = 31.0) -> No
     assert [await house.ended_at(one) <= now + within for one in task_ids] == [True] * len(task_ids)
 
 
-async def test_a_thousand_tasks_are_one_request(house: House) -> None:
+async def test_a_thousand_tasks_are_one_request(house: Harness) -> None:
     async with running(house):
         await house.watch(*show(house, 1000))
         await anyio.sleep(0.5)
@@ -131,7 +141,7 @@ async def test_a_thousand_tasks_are_one_request(house: House) -> None:
         await follows(house, names(1000))
 
 
-async def test_few_tasks_are_asked_one_by_one(house: House) -> None:
+async def test_few_tasks_are_asked_one_by_one(house: Harness) -> None:
     async with running(house):
         await house.watch(*show(house, 2))
         await anyio.sleep(300)
@@ -140,9 +150,11 @@ async def test_few_tasks_are_asked_one_by_one(house: House) -> None:
         await follows(house, names(2))
 
 
-async def test_few_tasks_share_a_request_where_the_budget_for_one_by_one_is_spent(tmp_path: Path) -> None:
+async def test_few_tasks_share_a_request_where_the_budget_for_one_by_one_is_spent(
+    tmp_path: Path,
+) -> None:
     async with opened(tmp_path) as store:
-        house = House(store, limit=10, max_interval=5.0)
+        house = Harness(store, limit=10, max_interval=5.0)
         async with running(house):
             await house.watch(*show(house, 3))
             await anyio.sleep(600)
@@ -154,7 +166,7 @@ async def test_few_tasks_share_a_request_where_the_budget_for_one_by_one_is_spen
 @pytest.mark.parametrize("mode", ["get", "list"])
 async def test_the_mode_says_which_way_is_used(tmp_path: Path, mode: str) -> None:
     async with opened(tmp_path) as store:
-        house = House(store, mode=mode)
+        house = Harness(store, mode=mode)
         async with running(house):
             await house.watch(*show(house, 20))
             await anyio.sleep(100)
@@ -162,7 +174,7 @@ async def test_the_mode_says_which_way_is_used(tmp_path: Path, mode: str) -> Non
     assert (house.requests(GET) > 0, house.requests(LIST) > 0) == (mode == "get", mode == "list")
 
 
-async def test_the_list_is_followed_by_cursor_or_by_offset(house: House) -> None:
+async def test_the_list_is_followed_by_cursor_or_by_offset(house: Harness) -> None:
     house.upstream.api.page_cap = 100
     async with running(house):
         await house.watch(*show(house, 450))
@@ -174,7 +186,7 @@ async def test_the_list_is_followed_by_cursor_or_by_offset(house: House) -> None
     assert house.requests(GET) == 0
 
 
-async def test_one_that_the_list_leaves_out_is_asked_for_alone(house: House) -> None:
+async def test_one_that_the_list_leaves_out_is_asked_for_alone(house: Harness) -> None:
     house.upstream.api.hidden = {"task_7"}
     async with running(house):
         await house.watch(*show(house, 100))
@@ -184,7 +196,7 @@ async def test_one_that_the_list_leaves_out_is_asked_for_alone(house: House) -> 
     assert (await house.types()).count("task.lost") == 0
 
 
-async def test_one_that_only_the_list_shows_is_not_lost(house: House) -> None:
+async def test_one_that_only_the_list_shows_is_not_lost(house: Harness) -> None:
     house.upstream.api.unread = {"task_0", "task_7"}
     async with running(house):
         await house.watch(*show(house, 100))
@@ -197,7 +209,7 @@ async def test_one_that_only_the_list_shows_is_not_lost(house: House) -> None:
     assert (await house.types()).count("task.completed") == 100
 
 
-async def test_one_that_neither_shows_is_lost_after_the_time_for_it(house: House) -> None:
+async def test_one_that_neither_shows_is_lost_after_the_time_for_it(house: Harness) -> None:
     async with running(house):
         await house.watch(*show(house, 100))
         await anyio.sleep(60)
@@ -215,7 +227,7 @@ async def test_one_that_neither_shows_is_lost_after_the_time_for_it(house: House
 
 
 async def test_a_refused_id_is_found_by_halving_and_asked_for_alone(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.upstream.api.refused_ids = {"task_123", "task_321"}
     async with running(house):
@@ -233,7 +245,7 @@ async def test_a_refused_id_is_found_by_halving_and_asked_for_alone(
 
 @pytest.mark.parametrize("behaviour", ["refused", "ignored", "leaves_out"])
 async def test_a_filter_that_does_not_work_is_done_without_and_tried_again(
-    house: House, behaviour: Any, caplog: pytest.LogCaptureFixture
+    house: Harness, behaviour: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     house.upstream.api.id_filter = behaviour
@@ -243,7 +255,7 @@ async def test_a_filter_that_does_not_work_is_done_without_and_tried_again(
         await house.watch(*show(house, 400))
         await anyio.sleep(60)
         assert len(await house.types()) == 400
-        assert house.source.shared.trust is listing.Trust.SWEEP
+        assert trust_of(house) is listing.FilterState.SWEEP
         gets = house.requests(GET)
         assert gets <= (400 if behaviour == "leaves_out" else 30)
         await follows(house, names(20))
@@ -251,7 +263,7 @@ async def test_a_filter_that_does_not_work_is_done_without_and_tried_again(
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         house.upstream.api.id_filter = "works"
         await anyio.sleep(listing.TRY_AGAIN_AFTER + 40)
-        assert house.source.shared.trust is listing.Trust.FILTER
+        assert trust_of(house) is listing.FilterState.FILTER
         requests = house.requests(LIST)
         await anyio.sleep(300)
         assert house.requests(LIST) - requests <= 60
@@ -259,7 +271,7 @@ async def test_a_filter_that_does_not_work_is_done_without_and_tried_again(
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
-async def test_what_a_sweep_does_not_reach_is_asked_for_alone(house: House) -> None:
+async def test_what_a_sweep_does_not_reach_is_asked_for_alone(house: Harness) -> None:
     house.upstream.api.id_filter = "ignored"
     for number in range(12_000):
         house.upstream.set(f"other_{number}", "IN_PROGRESS")
@@ -273,7 +285,7 @@ async def test_what_a_sweep_does_not_reach_is_asked_for_alone(house: House) -> N
 
 @pytest.mark.parametrize("status", [403, 404, 405, 501])
 async def test_an_upstream_without_a_list_is_asked_one_by_one(
-    house: House, status: int, caplog: pytest.LogCaptureFixture
+    house: Harness, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     if status == 404:
         house.upstream.api.has_list = False
@@ -288,11 +300,11 @@ async def test_an_upstream_without_a_list_is_asked_one_by_one(
     assert len(caplog.records) == 1
 
 
-def break_list(house: House, status: int) -> None:
+def break_list(house: Harness, status: int) -> None:
     """Answer the list with `status`, and nothing else."""
     answer = house.upstream.answer
 
-    async def broken(asked: Asked) -> Any:
+    async def broken(asked: Request) -> Any:
         if asked.path == "/v1/tasks/list":
             return status, {}, b'{"error": {"message": "no"}}'
         return await answer(asked)
@@ -300,7 +312,9 @@ def break_list(house: House, status: int) -> None:
     house.upstream.answer = broken  # type: ignore[method-assign]
 
 
-async def test_a_list_that_fails_while_tasks_can_be_had_is_no_source_that_is_down(house: House) -> None:
+async def test_a_list_that_fails_while_tasks_can_be_had_is_no_source_that_is_down(
+    house: Harness,
+) -> None:
     break_list(house, 500)
     async with running(house):
         await house.watch(*show(house, 50))
@@ -310,7 +324,9 @@ async def test_a_list_that_fails_while_tasks_can_be_had_is_no_source_that_is_dow
         await follows(house, names(50))
 
 
-async def test_pages_that_are_too_large_are_halved(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_that_are_too_large_are_halved(
+    house: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(paging, "PAGE_BYTES", 20_000)
     async with running(house):
         await house.watch(*show(house, 400))
@@ -319,10 +335,10 @@ async def test_pages_that_are_too_large_are_halved(house: House, monkeypatch: py
     assert house.requests(GET) == 0
 
 
-async def test_a_list_that_leads_in_a_circle_is_left(house: House) -> None:
+async def test_a_list_that_leads_in_a_circle_is_left(house: Harness) -> None:
     answer = house.upstream.answer
 
-    async def circling(asked: Asked) -> Any:
+    async def circling(asked: Request) -> Any:
         status, headers, body = await answer(asked)
         if asked.path == "/v1/tasks/list":
             body = b'{"results": [], "pagination": {"next_cursor": "round"}}'
@@ -336,13 +352,15 @@ async def test_a_list_that_leads_in_a_circle_is_left(house: House) -> None:
         await follows(house, names(10))
 
 
-async def test_pages_that_overlap_repeat_shrink_or_reorder_conclude_nothing_wrong(house: House) -> None:
+async def test_pages_that_overlap_repeat_shrink_or_reorder_conclude_nothing_wrong(
+    house: Harness,
+) -> None:
     """Each page is cut from a list that was shuffled since the page before."""
     house.upstream.api.page_cap = 50
     random = Random(9)
     answer = house.upstream.answer
 
-    async def shuffling(asked: Asked) -> Any:
+    async def shuffling(asked: Request) -> Any:
         tasks = list(house.upstream.api.tasks.items())
         random.shuffle(tasks)
         house.upstream.api.tasks = dict(tasks)
@@ -365,11 +383,11 @@ async def test_a_ten_minute_outage_is_one_event_each_way_and_what_ended_meanwhil
 ) -> None:
     caplog.set_level(logging.INFO)
     async with opened(tmp_path) as store:
-        house = House(store, limit=60)
+        house = Harness(store, limit=60)
         answer = house.upstream.answer
         begins = 300.0
 
-        async def down(asked: Asked) -> Any:
+        async def down(asked: Request) -> Any:
             if begins <= anyio.current_time() < begins + 600:
                 house.upstream.requests["down"] += 1
                 return 502, {}, b"<html>Bad Gateway</html>"
@@ -386,7 +404,10 @@ async def test_a_ten_minute_outage_is_one_event_each_way_and_what_ended_meanwhil
             await anyio.sleep(60)
         events = await house.store.events_after(0, 10_000)
 
-    told = {kind: [one.at for one in events if one.type == kind] for kind in {one.type for one in events}}
+    told = {
+        kind: [one.at for one in events if one.type == kind]
+        for kind in {one.type for one in events}
+    }
     assert len(told["source.unreachable"]) == len(told["source.recovered"]) == 1
     returned = wall() - anyio.current_time() + begins + 600
     assert told["source.recovered"][0] - returned <= 35
@@ -399,7 +420,7 @@ async def test_a_ten_minute_outage_is_one_event_each_way_and_what_ended_meanwhil
 @pytest.mark.parametrize("limit", [10, 60])
 async def test_thousands_of_tasks_within_the_limit(tmp_path: Path, limit: int) -> None:
     async with opened(tmp_path) as store:
-        house = House(store, limit=limit)
+        house = Harness(store, limit=limit)
         house.upstream.tells_limit = True
         async with running(house):
             await house.watch(*show(house, 3000))
@@ -409,11 +430,11 @@ async def test_thousands_of_tasks_within_the_limit(tmp_path: Path, limit: int) -
             assert house.requests(LIST) <= limit * 2.6
 
 
-async def test_retry_after_is_kept_to_the_second(house: House) -> None:
+async def test_retry_after_is_kept_to_the_second(house: Harness) -> None:
     times: list[float] = []
     answer = house.upstream.answer
 
-    async def limited(asked: Asked) -> Any:
+    async def limited(asked: Request) -> Any:
         if asked.path == "/v1/tasks/list":
             times.append(anyio.current_time())
             if len(times) == 3:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.records import request, step
 from watcher.core.errors import StoreCorruptError, StoreError, StoreUnusableError
-from watcher.core.models import WatchFilter
+from watcher.core.tasks import WatchFilter
 from watcher.stores.sqlite import queries
 from watcher.stores.sqlite import store as sqlite
 from watcher.stores.sqlite.connection import migrations, network_file_system
@@ -53,7 +53,8 @@ async def test_the_file_is_durable_and_its_owners_alone(url: str) -> None:
         # What the store was opened with is seen on its own connection alone.
         writer = store._commits._connection
         values = [
-            next(iter(await writer.execute_fetchall(f"PRAGMA {name}")))[0] for name in ("journal_mode", "synchronous")
+            next(iter(await writer.execute_fetchall(f"PRAGMA {name}")))[0]
+            for name in ("journal_mode", "synchronous")
         ]
     assert values == ["wal", 2]
 
@@ -101,7 +102,9 @@ async def test_a_newer_schema_is_refused_naming_both_versions(url: str) -> None:
         pass
     with closing(sqlite3.connect(file_of(url))) as connection:
         connection.execute("PRAGMA user_version = 99")
-    assert f"has schema version 99, this program knows up to {len(migrations())}" in await refused(url)
+    assert f"has schema version 99, this program knows up to {len(migrations())}" in await refused(
+        url
+    )
 
 
 async def test_the_database_of_another_program_is_left_alone(url: str) -> None:
@@ -120,7 +123,9 @@ async def test_what_is_no_database_is_refused(url: str) -> None:
     assert file_of(url).read_bytes().startswith(b"This is a text file.")
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:////tmp-folder/"])
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:////tmp-folder/"]
+)
 async def test_a_url_without_a_file_is_refused(url: str) -> None:
     assert "names no file" in await refused(url)
 
@@ -134,7 +139,9 @@ async def test_a_damaged_page_is_said_and_nothing_is_overwritten(url: str) -> No
     async with sqlite.create(url) as store:
         await store.add([request(f"task_{number}") for number in range(1000)], NOW)
     with closing(sqlite3.connect(file_of(url))) as connection:
-        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'watches'").fetchone()
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'watches'"
+        ).fetchone()
     content = bytearray(file_of(url).read_bytes())
     start = 4096 * (root - 1)
     content[start : start + 64] = b"\xff" * 64
@@ -186,7 +193,9 @@ async def test_of_a_group_only_the_operation_at_fault_fails(url: str) -> None:
         assert results == {"bad": "refused", **{f"task_{number}": 1 for number in range(10)}}
 
 
-async def test_cancelled_in_the_middle_the_connection_is_left_outside_a_transaction(url: str) -> None:
+async def test_cancelled_in_the_middle_the_connection_is_left_outside_a_transaction(
+    url: str,
+) -> None:
     async with sqlite.create(url) as store:
         for delay in (0.0, 0.0002, 0.0005, 0.001, 0.002):
             with anyio.move_on_after(delay):
@@ -199,7 +208,9 @@ def test_the_schema_is_the_sum_of_the_migrations(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "sum.db")) as connection:
         for script in migrations():
             connection.executescript(script)
-        rows = connection.execute("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2")
+        rows = connection.execute(
+            "SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2"
+        )
         found = [f"{kind} {name}" for kind, name in rows]
     assert found == [
         "index deliveries_delivered",
@@ -236,7 +247,7 @@ def test_the_schema_is_the_sum_of_the_migrations(tmp_path: Path) -> None:
     [
         (queries.DUE, 3),
         (queries.NEXT_DUE_AT, 2),
-        (queries.GIVE_TURN, 1),
+        (queries.UNBLOCK_NEXT, 1),
         (queries.INSERT_DELIVERY, 2),
         (queries.SETTLE, 10),
         (queries.PASSING, 2),
@@ -253,9 +264,15 @@ def test_no_hot_query_scans_a_table(tmp_path: Path, query: str, parameters: int)
             connection.executescript(script)
         plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", ["[]"] * parameters).fetchall()
     steps = [row[3] for row in plan]
-    scans = [one for one in steps if one.startswith("SCAN") and "USING" not in one and "VIRTUAL TABLE" not in one]
+    scans = [
+        one
+        for one in steps
+        if one.startswith("SCAN") and "USING" not in one and "VIRTUAL TABLE" not in one
+    ]
     assert [
-        one for one in scans if one.split()[1] in ("deliveries", "watches", "events", "d", "e", "done", "next")
+        one
+        for one in scans
+        if one.split()[1] in ("deliveries", "watches", "events", "d", "e", "done", "next")
     ] == []
     assert query != queries.DUE or not any("TEMP B-TREE" in one for one in steps)
 

@@ -2,7 +2,7 @@
 
 import httpx
 
-from watcher.testing.mixpeek_api import Asked
+from watcher.testing.mixpeek_api import Request
 from watcher.testing.mixpeek_server import FakeUpstream
 
 
@@ -11,7 +11,7 @@ def transport(upstream: FakeUpstream) -> httpx.MockTransport:
 
     async def answer(request: httpx.Request) -> httpx.Response:
         status, headers, body = await upstream.answer(
-            Asked(
+            Request(
                 method=request.method,
                 path=request.url.raw_path.decode().partition("?")[0],
                 query=dict(request.url.params),

@@ -4,18 +4,9 @@ from dataclasses import replace
 
 from msgspec import Raw
 
-from watcher.core.models import (
-    Change,
-    DeliveryState,
-    Detail,
-    Event,
-    Observation,
-    Settlement,
-    TaskKey,
-    Watch,
-    WatchRequest,
-    WatchState,
-)
+from watcher.core.deliveries import AttemptResult, DeliveryState
+from watcher.core.events import Change, Event
+from watcher.core.tasks import Detail, Observation, TaskKey, Watch, WatchRequest, WatchState
 
 KEY = TaskKey("mixpeek", "task_1")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -47,7 +38,9 @@ def event(
     )
 
 
-def step(watch: Watch, status: str, *, at: float = 100.0, channels: tuple[str, ...] = ("backend",)) -> Change:
+def step(
+    watch: Watch, status: str, *, at: float = 100.0, channels: tuple[str, ...] = ("backend",)
+) -> Change:
     """The change by which `watch` comes to `status`."""
     sequence = watch.sequence + 1
     done = status in ("COMPLETED", "FAILED")
@@ -76,7 +69,9 @@ def observation(task_id: str, status: str, extra: bytes = b"") -> Observation:
 
 def observed(task_id: str, status: str, raw: bytes, error: str | None = None) -> Observation:
     """An answer whose details are these."""
-    return Observation(task_id=task_id, status=status, task_type="api_x", details=_Known(error, raw))
+    return Observation(
+        task_id=task_id, status=status, task_type="api_x", details=_Known(error, raw)
+    )
 
 
 class _Known:
@@ -93,15 +88,15 @@ def settled(
     *,
     at: float = 100.0,
     next_attempt_at: float | None = None,
-    passes_at: float | None = None,
+    unblocks_at: float | None = None,
     not_before: float | None = None,
-) -> Settlement:
-    return Settlement(
+) -> AttemptResult:
+    return AttemptResult(
         delivery_id=delivery_id,
         state=state,
         attempted_at=at,
         scheduled=1,
         next_attempt_at=next_attempt_at,
-        passes_at=passes_at,
+        unblocks_at=unblocks_at,
         not_before=not_before,
     )

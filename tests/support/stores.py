@@ -9,9 +9,7 @@ import anyio
 
 from tests.support.virtual_time import outside, wall
 from watcher.core.errors import StoreError
-from watcher.core.events import new_event_id, notice_event
-from watcher.core.models import Event
-from watcher.core.protocols import Notice
+from watcher.core.events import Event, SystemEventFactory, new_event_id, system_event
 from watcher.core.routing import Routing
 from watcher.stores.sqlite import store as sqlite
 
@@ -29,12 +27,14 @@ async def opened(folder: Path, **given: Any) -> AsyncIterator[Any]:
             await opening.__aexit__(None, None, None)
 
 
-def notices(routing: Routing) -> Notice:
+def notices(routing: Routing) -> SystemEventFactory:
     """What builds events about sources and channels."""
 
     def build(kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
-        channels = routing.for_notice(kind, subject)
-        return notice_event(kind, at=at, event_id=new_event_id(), data=data, order_key=subject, channels=channels)
+        channels = routing.for_system_event(kind, subject)
+        return system_event(
+            kind, at=at, event_id=new_event_id(), data=data, order_key=subject, channels=channels
+        )
 
     return build
 

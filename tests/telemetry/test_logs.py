@@ -22,7 +22,11 @@ def restored() -> Iterator[None]:
 
 
 def logged(
-    form: str, text: str, *details: object, secrets: tuple[str, ...] = (), error: Exception | None = None
+    form: str,
+    text: str,
+    *details: object,
+    secrets: tuple[str, ...] = (),
+    error: Exception | None = None,
 ) -> str:
     stream = io.StringIO()
     logs.configure(LogSettings.model_validate({"format": form}), secrets=secrets, stream=stream)
@@ -40,7 +44,11 @@ def test_json_lines_hold_what_happened() -> None:
 def test_secrets_are_masked_wherever_they_stand(form: str) -> None:
     secret = "whsec_abc/def+ghi="
     shown = logged(
-        form, "%s and whsec_abc%%2Fdef%%2Bghi%%3D", secret, secrets=(secret,), error=ValueError(f"bad {secret}")
+        form,
+        "%s and whsec_abc%%2Fdef%%2Bghi%%3D",
+        secret,
+        secrets=(secret,),
+        error=ValueError(f"bad {secret}"),
     )
     assert "abc" not in shown
     assert shown.count("********") == 3

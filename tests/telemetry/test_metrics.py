@@ -6,7 +6,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families as families
 
-from watcher.core.models import KNOWN_STATUSES
+from watcher.core.tasks import KNOWN_STATUSES
 from watcher.telemetry.metrics import TASK_TYPES_SHOWN, Metrics
 
 README = Path(__file__).parents[2] / "README.md"
@@ -23,12 +23,16 @@ def filled() -> Metrics:
 
 def samples(metrics: Metrics) -> list[tuple[str, dict[str, str], float]]:
     text = generate_latest(metrics.registry).decode()
-    return [(one.name, one.labels, one.value) for family in families(text) for one in family.samples]
+    return [
+        (one.name, one.labels, one.value) for family in families(text) for one in family.samples
+    ]
 
 
 def test_the_readme_names_every_metric_with_its_labels() -> None:
     documented: dict[str, set[str]] = {}
-    for names, labels in re.findall(r"^\| (`watcher_[^|]+) \|([^|]*)\|", README.read_text(), re.MULTILINE):
+    for names, labels in re.findall(
+        r"^\| (`watcher_[^|]+) \|([^|]*)\|", README.read_text(), re.MULTILINE
+    ):
         for name in re.findall(r"`(\w+)`", names):
             documented[name] = {label for label in re.split(r"[ ,]+", labels) if label}
 
@@ -47,7 +51,13 @@ def test_what_can_happen_stands_at_zero_before_it_happens() -> None:
     for outcome in ("delivered", "retried", "failed"):
         assert shown["watcher_deliveries_total", *sorted(("backend", outcome))] == 0
     for code in ("200", "429", "503", "timeout", "connect", "protocol"):
-        assert shown["watcher_upstream_requests_total", *sorted(("mixpeek", "GET /v1/tasks/{task_id}", code))] == 0
+        assert (
+            shown[
+                "watcher_upstream_requests_total",
+                *sorted(("mixpeek", "GET /v1/tasks/{task_id}", code)),
+            ]
+            == 0
+        )
     assert shown["watcher_store_errors_total",] == 0
     assert shown["watcher_last_success_timestamp_seconds", "mixpeek"] == 0
     assert shown["watcher_last_delivery_timestamp_seconds", "backend"] == 0

@@ -43,8 +43,10 @@ from watcher.api.schemas import (
 )
 from watcher.api.upstream import upstream
 from watcher.core.clock import parse_rfc3339, wall_clock
+from watcher.core.deliveries import DeliveryState
 from watcher.core.errors import StoreError
-from watcher.core.models import DeliveryState, EventFilter, TaskKey, Watch, WatchFilter, WatchRequest, WatchState
+from watcher.core.events import EventFilter
+from watcher.core.tasks import TaskKey, Watch, WatchFilter, WatchRequest, WatchState
 
 ADD_LIMIT = 1000
 STREAM_LIMIT = 100
@@ -126,13 +128,16 @@ def _document(api: FastAPI, sources: Sequence[str]) -> dict[str, Any]:
     "",
     response_model=AddedView,
     status_code=201,
-    responses={200: {"model": AddedView, "description": "All were there."}, **documented(400, 401, 403, 413, 422, 503)},
+    responses={
+        200: {"model": AddedView, "description": "All were there."},
+        **documented(400, 401, 403, 413, 422, 503),
+    },
 )
 async def add_watches(request: Request, daemon: Running) -> Response:
     """Watch a task, or a list of up to 1,000. Adding again merges labels; one bad entry refuses all."""
     wanted = _requests(await request.body(), [source.name for source in daemon.settings.sources])
     added = await daemon.store.add(wanted, wall_clock())
-    daemon.track(watch for watch in added.watches if watch.key in added.stirred)
+    daemon.track(watch for watch in added.watches if watch.key in added.reactivated)
     items = [_shown(daemon, watch) for watch in added.watches]
     content = {"added": added.added, "existing": added.existing, "items": items}
     return json_response(content, 201 if added.added else 200)
@@ -146,10 +151,14 @@ def _requests(body: bytes, sources: Sequence[str]) -> list[WatchRequest]:
         found = error.errors(include_input=False, include_url=False, include_context=False)
         if found[0]["type"] == "json_invalid":
             raise Problem(400, f"the body is not JSON: {found[0]['msg']}") from None
-        errors = [field_error(one["loc"] if several else (0, *one["loc"]), one["msg"]) for one in found]
+        errors = [
+            field_error(one["loc"] if several else (0, *one["loc"]), one["msg"]) for one in found
+        ]
         raise _invalid(errors) from None
     if not 1 <= len(entries) <= ADD_LIMIT:
-        raise _invalid([FieldError(index=None, field="", message=f"a request holds 1 to {ADD_LIMIT} tasks")])
+        raise _invalid(
+            [FieldError(index=None, field="", message=f"a request holds 1 to {ADD_LIMIT} tasks")]
+        )
     unknown = [
         FieldError(index=index, field="source", message=f"there is no source {entry.source!r}")
         for index, entry in enumerate(entries)
@@ -159,7 +168,9 @@ def _requests(body: bytes, sources: Sequence[str]) -> list[WatchRequest]:
         raise _invalid(unknown)
     return [
         WatchRequest(
-            key=TaskKey(entry.source or sources[0], entry.task_id), namespace=entry.namespace, labels=entry.labels
+            key=TaskKey(entry.source or sources[0], entry.task_id),
+            namespace=entry.namespace,
+            labels=entry.labels,
         )
         for entry in entries
     ]
@@ -169,7 +180,9 @@ def _invalid(errors: Sequence[FieldError]) -> Problem:
     first = errors[0]
     place = "" if first.index is None else f"entry {first.index}: "
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return Problem(422, f"{place}{first.field}: {first.message}{more}; nothing was added", errors=errors)
+    return Problem(
+        422, f"{place}{first.field}: {first.message}{more}; nothing was added", errors=errors
+    )
 
 
 def _shown(daemon: Daemon, watch: Watch) -> dict[str, object]:
@@ -179,21 +192,30 @@ def _shown(daemon: Daemon, watch: Watch) -> dict[str, object]:
 @watchlist.get("", response_model=WatchPageView, responses=documented(401, 403, 422, 503))
 async def list_watches(
     daemon: Running,
-    status: Annotated[list[str] | None, Query(description="One of these statuses; may be repeated.")] = None,
+    status: Annotated[
+        list[str] | None, Query(description="One of these statuses; may be repeated.")
+    ] = None,
     state: Annotated[WatchState | None, Query()] = None,
     label: Annotated[
-        list[LabelText] | None, Query(description="`key:value`; may be repeated, and all must hold.")
+        list[LabelText] | None,
+        Query(description="`key:value`; may be repeated, and all must hold."),
     ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
     """List watches, newest first."""
-    chosen = WatchFilter(statuses=tuple(one.upper() for one in status or ()), state=state, labels=_labels(label or []))
+    chosen = WatchFilter(
+        statuses=tuple(one.upper() for one in status or ()),
+        state=state,
+        labels=_labels(label or []),
+    )
     try:
         watches, next_cursor = await daemon.store.list_watches(chosen, limit, cursor)
     except ValueError as error:
         raise bad_query("cursor", str(error)) from None
-    return json_response({"items": [_shown(daemon, watch) for watch in watches], "next_cursor": next_cursor})
+    return json_response(
+        {"items": [_shown(daemon, watch) for watch in watches], "next_cursor": next_cursor}
+    )
 
 
 def _labels(given: Iterable[str]) -> Mapping[str, str]:
@@ -209,23 +231,32 @@ async def _found(daemon: Daemon, task_id: str, source: str | None) -> Watch:
     if not watches:
         raise Problem(404, f"{task_id!r} is not watched")
     if len(watches) > 1:
-        raise Problem(409, f"{task_id!r} is watched at {', '.join(one.key.source for one in watches)}; add ?source=")
+        raise Problem(
+            409,
+            f"{task_id!r} is watched at {', '.join(one.key.source for one in watches)}; add ?source=",
+        )
     return watches[0]
 
 
 @watchlist.get(
-    "/{task_id}", response_model=WatchWithTransitionsView, responses=documented(401, 403, 404, 409, 422, 503)
+    "/{task_id}",
+    response_model=WatchWithTransitionsView,
+    responses=documented(401, 403, 404, 409, 422, 503),
 )
 async def show_watch(task_id: TaskIdInPath, daemon: Running, source: SourceName = None) -> Response:
     """Show one watch with its transitions."""
     watch = await _found(daemon, task_id, source)
     # Events outlive a watch that is taken off; those of an earlier watch of the same task are not this one's.
-    events = [event for event in await daemon.store.transitions(watch.key) if event.at >= watch.added_at]
+    events = [
+        event for event in await daemon.store.transitions(watch.key) if event.at >= watch.added_at
+    ]
     return json_response({**_shown(daemon, watch), "transitions": transition_views(events)})
 
 
 @watchlist.delete("/{task_id}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
-async def remove_watch(task_id: TaskIdInPath, daemon: Running, source: SourceName = None) -> Response:
+async def remove_watch(
+    task_id: TaskIdInPath, daemon: Running, source: SourceName = None
+) -> Response:
     """Take a task off the watchlist. Deliveries already stored still go."""
     watch = await _found(daemon, task_id, source)
     await daemon.store.remove(watch.key)
@@ -240,7 +271,10 @@ async def remove_watch(task_id: TaskIdInPath, daemon: Running, source: SourceNam
     "/events",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events as stored."},
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "Events as stored.",
+        },
         **documented(401, 403, 422, 503),
     },
 )
@@ -252,22 +286,34 @@ async def stream_events(
         raise bad_query("Last-Event-ID", "is not a number that this stream gave")
     state = request.app.state
     if state.streams >= STREAM_LIMIT:
-        raise Problem(503, f"{STREAM_LIMIT} streams are open already", headers={"retry-after": "30"})
+        raise Problem(
+            503, f"{STREAM_LIMIT} streams are open already", headers={"retry-after": "30"}
+        )
     # Taken before the answer begins: whoever sees the stream open misses nothing that is stored from then on.
-    after = await daemon.store.last_event_id() if last_event_id is None else min(int(last_event_id), 2**63 - 1)
+    after = (
+        await daemon.store.last_event_id()
+        if last_event_id is None
+        else min(int(last_event_id), 2**63 - 1)
+    )
 
     async def counted() -> Any:
         state.streams += 1
         try:
-            async for part in server_sent_events(daemon.store, daemon.outbox, after, daemon.stopping):
+            async for part in server_sent_events(
+                daemon.store, daemon.outbox, after, daemon.stopping
+            ):
                 yield part
         finally:
             state.streams -= 1
 
-    return StreamingResponse(counted(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+    return StreamingResponse(
+        counted(), media_type="text/event-stream", headers={"cache-control": "no-store"}
+    )
 
 
-@outbox.get("/deliveries", response_model=DeliveryPageView, responses=documented(401, 403, 422, 503))
+@outbox.get(
+    "/deliveries", response_model=DeliveryPageView, responses=documented(401, 403, 422, 503)
+)
 async def list_deliveries(
     daemon: Running,
     state: Annotated[DeliveryState | None, Query()] = None,
@@ -280,11 +326,15 @@ async def list_deliveries(
         deliveries, next_cursor = await daemon.store.list_deliveries(state, channel, limit, cursor)
     except ValueError as error:
         raise bad_query("cursor", str(error)) from None
-    return json_response({"items": [delivery_view(one) for one in deliveries], "next_cursor": next_cursor})
+    return json_response(
+        {"items": [delivery_view(one) for one in deliveries], "next_cursor": next_cursor}
+    )
 
 
 @outbox.get(
-    "/deliveries/{delivery_id}", response_model=DeliveryWithAttemptsView, responses=documented(401, 403, 404, 422, 503)
+    "/deliveries/{delivery_id}",
+    response_model=DeliveryWithAttemptsView,
+    responses=documented(401, 403, 404, 422, 503),
 )
 async def show_delivery(delivery_id: int, daemon: Running) -> Response:
     """Return a delivery with its last attempts."""
@@ -292,7 +342,9 @@ async def show_delivery(delivery_id: int, daemon: Running) -> Response:
     if found is None:
         raise Problem(404, f"there is no delivery {delivery_id}")
     delivery, attempts = found
-    return json_response({**delivery_view(delivery), "history": [attempt_view(one) for one in attempts]})
+    return json_response(
+        {**delivery_view(delivery), "history": [attempt_view(one) for one in attempts]}
+    )
 
 
 @outbox.post(
@@ -303,7 +355,9 @@ async def show_delivery(delivery_id: int, daemon: Running) -> Response:
 )
 async def retry_delivery(delivery_id: int, daemon: Running) -> Response:
     """Send a delivery once more, now, with the whole schedule before it."""
-    delivery = await daemon.store.retry(delivery_id, wall_clock()) if 0 < delivery_id < 2**63 else None
+    delivery = (
+        await daemon.store.retry(delivery_id, wall_clock()) if 0 < delivery_id < 2**63 else None
+    )
     if delivery is None:
         raise Problem(404, f"there is no delivery {delivery_id}")
     daemon.outbox.set()
@@ -332,15 +386,23 @@ def _configured(daemon: Daemon, name: str) -> str:
 
 
 @outbox.post(
-    "/channels/{name}/pause", response_model=ChannelView, responses=documented(400, 401, 403, 404, 413, 422, 503)
+    "/channels/{name}/pause",
+    response_model=ChannelView,
+    responses=documented(400, 401, 403, 404, 413, 422, 503),
 )
-async def pause_channel(name: str, daemon: Running, wanted: PauseRequestView | None = None) -> Response:
+async def pause_channel(
+    name: str, daemon: Running, wanted: PauseRequestView | None = None
+) -> Response:
     """Send nothing to a channel until it is resumed, over restarts too; what is in flight is finished."""
     await daemon.pause(_configured(daemon, name), (wanted or PauseRequestView()).reason)
     return await _channel(daemon, name)
 
 
-@outbox.post("/channels/{name}/resume", response_model=ChannelView, responses=documented(401, 403, 404, 422, 503))
+@outbox.post(
+    "/channels/{name}/resume",
+    response_model=ChannelView,
+    responses=documented(401, 403, 404, 422, 503),
+)
 async def resume_channel(name: str, daemon: Running) -> Response:
     """Send to a channel again that was paused, or that its receiver has stopped; what waits goes at once."""
     await daemon.resume(_configured(daemon, name))
@@ -386,7 +448,9 @@ def _moment(field: str, text: str) -> float:
     try:
         return parse_rfc3339(text)
     except (ValueError, OverflowError):
-        raise bad_query(field, f"{text!r} is no RFC 3339 time such as 2026-11-23T07:00:00Z") from None
+        raise bad_query(
+            field, f"{text!r} is no RFC 3339 time such as 2026-11-23T07:00:00Z"
+        ) from None
 
 
 # Probes
@@ -411,7 +475,12 @@ async def readyz(daemon: Running) -> Response:
 @probes.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text."}},
+    responses={
+        200: {
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+            "description": "Prometheus text.",
+        }
+    },
 )
 async def metrics(daemon: Running, accept: Annotated[str, Header()] = "") -> Response:
     """Metrics for Prometheus, in the OpenMetrics format where that is asked for."""

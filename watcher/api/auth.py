@@ -49,10 +49,14 @@ class Guard:
             if path in _OPEN or _bears(headers.get(b"authorization", ""), token.get_secret_value()):
                 return None
             return Problem(
-                401, "send the API token as `Authorization: Bearer …`", headers={"www-authenticate": "Bearer"}
+                401,
+                "send the API token as `Authorization: Bearer …`",
+                headers={"www-authenticate": "Bearer"},
             )
         if not _is_here(headers.get(b"host", "")):
-            return Problem(403, "without a token the API answers to localhost alone; set server.api_token")
+            return Problem(
+                403, "without a token the API answers to localhost alone; set server.api_token"
+            )
         origin = headers.get(b"origin")
         if origin is not None and not _is_here(origin.partition("://")[2]):
             return Problem(403, "without a token the API answers no page of another origin")
@@ -74,12 +78,18 @@ def _hardened(send: Send) -> Send:
 
 def _is_here(authority: str) -> bool:
     """Return whether a host, with or without a port, is this machine itself."""
-    return is_loopback(authority[1:].partition("]")[0] if authority.startswith("[") else authority.partition(":")[0])
+    return is_loopback(
+        authority[1:].partition("]")[0]
+        if authority.startswith("[")
+        else authority.partition(":")[0]
+    )
 
 
 def _bears(header: str, token: str) -> bool:
     scheme, _, given = header.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+    return scheme.lower() == "bearer" and hmac.compare_digest(
+        given.strip().encode(), token.encode()
+    )
 
 
 def _oversized(headers: Sequence[tuple[bytes, bytes]]) -> Problem | None:

@@ -8,9 +8,11 @@ import msgspec
 from fastapi import Depends, Query, Request, Response
 
 from watcher.api.problems import FieldError, Problem
-from watcher.core.models import ChannelState, TaskKey, Watch
-from watcher.core.protocols import Calls, Store
+from watcher.core.channels import ChannelState
+from watcher.core.interfaces.source import Calls
+from watcher.core.interfaces.store import Store
 from watcher.core.settings import Settings
+from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.telemetry.health import Health
 from watcher.telemetry.metrics import Metrics
@@ -70,7 +72,9 @@ async def running(request: Request) -> Daemon:
 
 Running = Annotated[Daemon, Depends(running)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items a page holds.")]
-Cursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of the page before.")]
+Cursor = Annotated[
+    str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of the page before.")
+]
 
 
 def json_response(content: object, status: int = 200) -> Response:
@@ -81,4 +85,6 @@ def json_response(content: object, status: int = 200) -> Response:
 
 def bad_query(field: str, message: str) -> Problem:
     """Return what is wrong with one part of a request."""
-    return Problem(422, f"{field}: {message}", errors=[FieldError(index=None, field=field, message=message)])
+    return Problem(
+        422, f"{field}: {message}", errors=[FieldError(index=None, field=field, message=message)]
+    )

@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator
 import anyio
 
 from watcher.core.errors import StoreError
-from watcher.core.models import StoredEvent
-from watcher.core.protocols import Store
+from watcher.core.events import StoredEvent
+from watcher.core.interfaces.store import Store
 from watcher.core.wakeup import Wakeup
 
 _KEEP_ALIVE = 15.0
 _PAGE = 500
 
 
-async def server_sent_events(store: Store, outbox: Wakeup, after: int, stopping: anyio.Event) -> AsyncIterator[bytes]:
+async def server_sent_events(
+    store: Store, outbox: Wakeup, after: int, stopping: anyio.Event
+) -> AsyncIterator[bytes]:
     """Yield every event stored after number `after`, as it is stored, until `stopping`.
 
     Ends where the store fails: the client comes back with `Last-Event-ID`. Nothing is kept for a slow reader; what it

@@ -38,7 +38,12 @@ class Problem(Exception):  # noqa: N818  # RFC 9457's own word
     """A request that is refused, with the HTTP status and what is wrong in words."""
 
     def __init__(
-        self, status: int, detail: str, *, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -57,13 +62,18 @@ def response(problem: Problem) -> JSONResponse:
     }
     if problem.errors:
         content["errors"] = [error.model_dump() for error in problem.errors]
-    return JSONResponse(content, status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+    return JSONResponse(
+        content, status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE
+    )
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI entries of these problem statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }
 
 
 def install(api: FastAPI) -> None:
@@ -83,7 +93,9 @@ def install(api: FastAPI) -> None:
     @api.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         errors = [field_error(one["loc"][1:], one["msg"]) for one in error.errors()]
-        return response(Problem(422, "; ".join(f"{one.field}: {one.message}" for one in errors), errors=errors))
+        return response(
+            Problem(422, "; ".join(f"{one.field}: {one.message}" for one in errors), errors=errors)
+        )
 
     @api.exception_handler(StoreError)
     async def unstored(_: Request, error: StoreError) -> JSONResponse:
@@ -106,4 +118,6 @@ def field_error(place: Sequence[str | int], message: str) -> FieldError:
     """Return what is wrong at `place`, whose first item is the entry's position where the body is a list."""
     index = next((part for part in place if isinstance(part, int)), None)
     names = [str(part) for part in place if not isinstance(part, int)]
-    return FieldError(index=index, field=".".join(names), message=message.removeprefix("Value error, "))
+    return FieldError(
+        index=index, field=".".join(names), message=message.removeprefix("Value error, ")
+    )

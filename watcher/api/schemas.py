@@ -4,20 +4,21 @@ import re
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
-
-from watcher.core.clock import rfc3339
-from watcher.core.models import (
-    TERMINAL_STATUSES,
-    Attempt,
-    ChannelState,
-    Delivery,
-    DeliveryState,
-    OutboxDepth,
-    StoredEvent,
-    Watch,
-    WatchState,
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    WithJsonSchema,
 )
+
+from watcher.core.channels import ChannelState
+from watcher.core.clock import rfc3339
+from watcher.core.deliveries import Attempt, Delivery, DeliveryState, OutboxDepth
+from watcher.core.events import StoredEvent
+from watcher.core.tasks import TERMINAL_STATUSES, Watch, WatchState
 
 Time = str
 """RFC 3339 in UTC."""
@@ -48,7 +49,9 @@ TaskId = Annotated[
 ]
 TaskIdInPath = Annotated[TaskId, Path()]
 Printable = Annotated[str, Field(min_length=1, max_length=256, pattern=SHOWN)]
-LabelName = Annotated[str, Field(min_length=1, max_length=64, pattern=SHOWN.replace("[^", "[^:=").replace("*", "+"))]
+LabelName = Annotated[
+    str, Field(min_length=1, max_length=64, pattern=SHOWN.replace("[^", "[^:=").replace("*", "+"))
+]
 LabelValue = Annotated[str, Field(max_length=256, pattern=SHOWN)]
 Labels = Annotated[
     dict[LabelName, LabelValue],
@@ -314,7 +317,9 @@ class HealthView(BaseModel):
     status: str
 
 
-def watch_view(watch: Watch, polled_at: float | None, next_poll_at: float | None) -> dict[str, object]:
+def watch_view(
+    watch: Watch, polled_at: float | None, next_poll_at: float | None
+) -> dict[str, object]:
     """Return the fields of a `WatchView`."""
     active = watch.state is WatchState.ACTIVE
     return {

@@ -27,7 +27,9 @@ def bind(section: str, host: str, port: int) -> socket.socket:
     Raises `ConfigurationError`, naming `section` of the settings, where that is not possible.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -38,7 +40,9 @@ def bind(section: str, host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise ConfigurationError([f"{section}: cannot listen on {host} port {port}: {error.strerror}"]) from None
+        raise ConfigurationError(
+            [f"{section}: cannot listen on {host} port {port}: {error.strerror}"]
+        ) from None
     return listener
 
 

@@ -12,7 +12,7 @@ READ_WITHIN = 30.0
 """Seconds for which an answer may wait to be read on."""
 
 
-class PatientProtocol(H11Protocol):
+class TimeoutH11Protocol(H11Protocol):
     """uvicorn's HTTP protocol, with an end to its patience."""
 
     request_within = REQUEST_WITHIN
@@ -65,6 +65,10 @@ class _Timer:
             self._handle = None
 
 
-def protocol(request_within: float, read_within: float) -> type[PatientProtocol]:
+def protocol(request_within: float, read_within: float) -> type[TimeoutH11Protocol]:
     """Return the protocol with these limits of patience, in seconds."""
-    return type("Protocol", (PatientProtocol,), {"request_within": request_within, "read_within": read_within})
+    return type(
+        "Protocol",
+        (TimeoutH11Protocol,),
+        {"request_within": request_within, "read_within": read_within},
+    )

@@ -11,8 +11,9 @@ from enum import StrEnum
 
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.models import Added, TaskKey, UploadBucket, WatchRequest
-from watcher.core.protocols import Calls, Store
+from watcher.core.interfaces.source import Calls
+from watcher.core.interfaces.store import Store
+from watcher.core.tasks import Added, OperationScope, TaskKey, WatchRequest
 
 AT_ONCE = 100
 """Uploads a request."""
@@ -67,7 +68,7 @@ class ConfirmationError(SourceError):
 async def confirm(
     calls: Calls,
     store: Store,
-    bucket: UploadBucket,
+    bucket: OperationScope,
     confirmations: Sequence[Mapping[str, object]],
     *,
     namespace: str | None,
@@ -82,20 +83,27 @@ async def confirm(
     added: list[Added] = []
     for start in range(0, len(confirmations), AT_ONCE):
         part = {str(one["upload_id"]): one for one in confirmations[start : start + AT_ONCE]}
-        known = await store.claim_uploads(bucket, list(part), wall())
-        fresh = [one for one in part if one not in known or (resend_doubtful and known[one] is None)]
+        known = await store.claim_operations(bucket, list(part), wall())
+        fresh = [
+            one for one in part if one not in known or (resend_doubtful and known[one] is None)
+        ]
         results += [_known(one, known[one]) for one in part if one not in fresh]
         if not fresh:
             continue
         try:
-            task_id = await calls.confirm_uploads(bucket.bucket, [part[one] for one in fresh], namespace)
+            task_id = await calls.confirm_uploads(
+                bucket.bucket, [part[one] for one in fresh], namespace
+            )
         except SourceError as error:
             if error.reason in _NOT_TAKEN:
-                await store.release_uploads(bucket, [one for one in fresh if one not in known])
+                await store.release_operations(bucket, [one for one in fresh if one not in known])
             raise ConfirmationError(error, Confirmed(results=results, added=added)) from None
         request = WatchRequest(key=TaskKey(bucket.source, task_id), namespace=namespace)
-        added.append(await store.confirm_uploads(bucket, fresh, request, wall()))
-        results += [UploadResult(upload_id=one, state=UploadState.CONFIRMED, task_id=task_id) for one in fresh]
+        added.append(await store.complete_operations(bucket, fresh, request, wall()))
+        results += [
+            UploadResult(upload_id=one, state=UploadState.CONFIRMED, task_id=task_id)
+            for one in fresh
+        ]
     return Confirmed(results=results, added=added)
 
 

@@ -23,8 +23,8 @@ from watcher.api.schemas import (
 from watcher.api.uploads import ConfirmationError, Confirmed, confirm
 from watcher.core.clock import wall_clock
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.models import Added, TaskKey, UploadBucket, WatchRequest
-from watcher.core.protocols import Calls
+from watcher.core.interfaces.source import Calls
+from watcher.core.tasks import Added, OperationScope, TaskKey, WatchRequest
 
 upstream = APIRouter(prefix="/v1/sources/{source}", tags=["upstream"])
 
@@ -32,10 +32,15 @@ Result = TypeVar("Result")
 Cursor = Annotated[
     str | None,
     # The length apart from the pattern, for counting it there would take ten MiB.
-    Query(max_length=4096, pattern=r"^(offset:[0-9]{1,4}|cursor:.+)$", description="`next_cursor` of the page before."),
+    Query(
+        max_length=4096,
+        pattern=r"^(offset:[0-9]{1,4}|cursor:.+)$",
+        description="`next_cursor` of the page before.",
+    ),
 ]
 Namespace = Annotated[
-    str | None, Query(pattern=r"^[!-~]{1,256}$", description="Sent as X-Namespace; default the source's own.")
+    str | None,
+    Query(pattern=r"^[!-~]{1,256}$", description="Sent as X-Namespace; default the source's own."),
 ]
 
 _STATUSES = {
@@ -47,10 +52,16 @@ _STATUSES = {
 
 
 @upstream.post(
-    "/tasks/list", response_model=ItemPageView, responses=documented(400, 401, 403, 404, 409, 413, 422, 502, 503, 504)
+    "/tasks/list",
+    response_model=ItemPageView,
+    responses=documented(400, 401, 403, 404, 409, 413, 422, 502, 503, 504),
 )
 async def list_tasks(
-    source: str, wanted: TaskListRequestView, daemon: Running, limit: Limit = 100, cursor: Cursor = None
+    source: str,
+    wanted: TaskListRequestView,
+    daemon: Running,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> Response:
     """List upstream's tasks, watched or not."""
     page = _calls(daemon, source).list_tasks(_given(wanted), limit, cursor)
@@ -99,7 +110,9 @@ async def cancel_batch(
 
 
 @upstream.delete(
-    "/tasks/{task_id}", response_model=dict[str, Any], responses=documented(401, 403, 404, 409, 422, 502, 503, 504)
+    "/tasks/{task_id}",
+    response_model=dict[str, Any],
+    responses=documented(401, 403, 404, 409, 422, 502, 503, 504),
 )
 async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running) -> Response:
     """Kill a task: upstream's answer. The task is watched, so that its end is told."""
@@ -116,7 +129,11 @@ async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running) -> Resp
     responses=documented(400, 401, 403, 404, 409, 413, 422, 502, 503, 504),
 )
 async def confirm_uploads(
-    source: str, bucket: str, wanted: ConfirmRequestView, daemon: Running, namespace: Namespace = None
+    source: str,
+    bucket: str,
+    wanted: ConfirmRequestView,
+    daemon: Running,
+    namespace: Namespace = None,
 ) -> Response:
     """Confirm uploads, none of them twice; every task this starts is watched."""
     calls = _calls(daemon, source)
@@ -125,7 +142,7 @@ async def confirm_uploads(
         done = await confirm(
             calls,
             daemon.store,
-            UploadBucket(source, bucket),
+            OperationScope(source, bucket),
             list(confirmations.values()),
             namespace=namespace,
             resend_doubtful=wanted.resend_doubtful,
@@ -135,7 +152,10 @@ async def confirm_uploads(
         _track(daemon, error.done.added)
         raise _problem(error, _progress(error.done, len(confirmations))) from None
     _track(daemon, done.added)
-    items = [{"upload_id": one.upload_id, "state": one.state, "task_id": one.task_id} for one in done.results]
+    items = [
+        {"upload_id": one.upload_id, "state": one.state, "task_id": one.task_id}
+        for one in done.results
+    ]
     return json_response({"items": items, "next_cursor": None})
 
 
@@ -161,8 +181,12 @@ async def _answered(call: Awaitable[Result]) -> Result:
 
 
 def _problem(error: SourceError, progress: str = "") -> Problem:
-    headers = {} if error.retry_after is None else {"retry-after": str(max(round(error.retry_after), 1))}
-    return Problem(_STATUSES.get(error.reason, 502), f"upstream: {error}{progress}", headers=headers)
+    headers = (
+        {} if error.retry_after is None else {"retry-after": str(max(round(error.retry_after), 1))}
+    )
+    return Problem(
+        _STATUSES.get(error.reason, 502), f"upstream: {error}{progress}", headers=headers
+    )
 
 
 def _progress(done: Confirmed, wanted: int) -> str:

@@ -3,8 +3,8 @@
 import httpx
 
 from watcher.core.clock import Clock
+from watcher.core.deliveries import Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure
-from watcher.core.models import Receipt
 from watcher.net.exchange import ExchangeError, Reply, exchange, retry_after
 
 ANSWER_LIMIT = 8192
@@ -18,14 +18,19 @@ _KEPT = 1024
 
 
 async def post(
-    transport: httpx.AsyncBaseTransport, request: httpx.Request, deadline: float, answer_limit: int = ANSWER_LIMIT
+    transport: httpx.AsyncBaseTransport,
+    request: httpx.Request,
+    deadline: float,
+    answer_limit: int = ANSWER_LIMIT,
 ) -> Reply:
     """Send `request` within `deadline` seconds and return the answer, whatever its status, cut to `answer_limit` bytes.
 
     A compressed answer stays so, for nobody asked for it. Raises the `DeliveryError` that a missing answer means.
     """
     try:
-        return await exchange(transport, request, deadline=deadline, body_limit=answer_limit, decoded=False)
+        return await exchange(
+            transport, request, deadline=deadline, body_limit=answer_limit, decoded=False
+        )
     except ExchangeError as error:
         raise DeliveryError(DeliveryFailure(error.kind), str(error), ours=error.ours) from None
 
@@ -71,5 +76,8 @@ def _reason(status: int) -> DeliveryFailure:
 def _text(reply: Reply) -> str:
     if 300 <= reply.status < 400:
         return f"HTTP {reply.status}: a redirect, which is never followed; configure the final URL"
-    said = "".join(char if char.isprintable() else " " for char in _readable(reply)[:_SHOWN].decode("utf-8", "replace"))
+    said = "".join(
+        char if char.isprintable() else " "
+        for char in _readable(reply)[:_SHOWN].decode("utf-8", "replace")
+    )
     return f"HTTP {reply.status}: {' '.join(said.split())}".removesuffix(": ")

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from watcher.core.models import Message
+from watcher.core.deliveries import Message
 
 MOST_KINDS = 20
 """So many kinds of events, or statuses, are told apart in one message."""
@@ -28,7 +28,7 @@ MARKS = {
 _UNKNOWN = "🔔"
 
 
-def told_of(message: Message) -> Mapping[str, Any]:
+def event_data(message: Message) -> Mapping[str, Any]:
     """Return the event's `data`, empty where the body is no event."""
     try:
         event = msgspec.json.decode(message.body)
@@ -52,7 +52,10 @@ def headline_of(kind: str, told: Mapping[str, Any]) -> str:
 def facts(message: Message, told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the name and the value of what is known; values may be empty."""
     if message.type.startswith("task."):
-        before, now = text_of(told.get("previous_status")) or "not seen", text_of(told.get("status")) or "not seen"
+        before, now = (
+            text_of(told.get("previous_status")) or "not seen",
+            text_of(told.get("status")) or "not seen",
+        )
         yield "Status", now if before == now else f"{before} → {now}"
         yield "Task", text_of(told.get("task_id"))
         yield "Type", text_of(told.get("task_type"))
@@ -61,7 +64,7 @@ def facts(message: Message, told: Mapping[str, Any]) -> Iterator[tuple[str, str]
         if isinstance(labels, dict):
             yield "Labels", ", ".join(f"{name}: {text_of(value)}" for name, value in labels.items())
         if message.watched_for is not None:
-            yield "Watched for", humanised(message.watched_for)
+            yield "Watched for", format_duration(message.watched_for)
     for name in ("reason", "since", "pending", "active_watches"):
         yield name.replace("_", " ").capitalize(), text_of(told.get(name))
 
@@ -71,7 +74,9 @@ def partial_success(told: Mapping[str, Any]) -> str:
     counts = next((one for one in _outputs(told) if "failed_count" in one), {})
     parts = []
     if counts:
-        parts.append(f"{text_of(counts['failed_count'])} of {text_of(counts.get('processed_count')) or '?'} failed")
+        parts.append(
+            f"{text_of(counts['failed_count'])} of {text_of(counts.get('processed_count')) or '?'} failed"
+        )
     rate = counts.get("success_rate")
     if isinstance(rate, int | float) and not isinstance(rate, bool):
         parts.append(f"success rate {rate:.1%}")
@@ -87,7 +92,11 @@ def _outputs(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if told.get("status") != "COMPLETED_WITH_ERRORS":
         return []
     outputs = told.get("outputs")
-    return [one for one in (outputs if isinstance(outputs, list) else [outputs]) if isinstance(one, dict)]
+    return [
+        one
+        for one in (outputs if isinstance(outputs, list) else [outputs])
+        if isinstance(one, dict)
+    ]
 
 
 def _item_errors(output: Mapping[str, Any]) -> Iterator[str]:
@@ -104,35 +113,48 @@ def _item_error(item: object) -> Iterator[str]:
         if text := text_of(item):
             yield text
         return
-    said = item.get("error_message") or item.get("error") or item.get("message") or item.get("reason")
+    said = (
+        item.get("error_message") or item.get("error") or item.get("message") or item.get("reason")
+    )
     if isinstance(said, dict):
         said = said.get("message")
     if text := text_of(said):
-        name = next((text_of(item[key]) for key in ("object_id", "item_id", "id", "document_id") if key in item), "")
+        name = next(
+            (
+                text_of(item[key])
+                for key in ("object_id", "item_id", "id", "document_id")
+                if key in item
+            ),
+            "",
+        )
         yield f"{name}: {text}" if name else text
 
 
 def batch_of(message: Message) -> str | None:
     """Return the batch that a task's event belongs to, None where it says none."""
-    further = told_of(message).get("additional_data")
+    further = event_data(message).get("additional_data")
     named = further.get("batch_id") if isinstance(further, dict) else None
     return named if message.type.startswith("task.") and isinstance(named, str) and named else None
 
 
 def status_of(message: Message) -> tuple[str, str, int]:
     """Return the task that an event is about, what it has come to, and its sequence."""
-    told = told_of(message)
+    told = event_data(message)
     kind = message.type.removeprefix("task.").upper()
     status = kind if kind in ("LOST", "STALLED") else text_of(told.get("status")) or kind
     sequence = told.get("sequence")
-    return text_of(told.get("task_id")) or "unknown", status, sequence if isinstance(sequence, int) else 0
+    return (
+        text_of(told.get("task_id")) or "unknown",
+        status,
+        sequence if isinstance(sequence, int) else 0,
+    )
 
 
 def by_kind(messages: Sequence[Message]) -> dict[str, list[str]]:
     """Return the names of what `messages` are about, by their types; beyond `MOST_KINDS` types, as "others"."""
     names: dict[str, list[str]] = {}
     for message in messages:
-        told = told_of(message)
+        told = event_data(message)
         subject = message.type.partition(".")[0]
         name = told.get("task_id") if subject == "task" else told.get(subject)
         kind = message.type if message.type in names or len(names) < MOST_KINDS else "others"
@@ -162,7 +184,9 @@ def text_of(value: object) -> str:
     """Return a value as text that shows; empty for what is no single value."""
     if value is None or isinstance(value, bool | dict | list):
         return ""
-    return "".join(char if char.isprintable() or char == "\n" else " " for char in str(value)).strip()
+    return "".join(
+        char if char.isprintable() or char == "\n" else " " for char in str(value)
+    ).strip()
 
 
 def one_line(text: str) -> str:
@@ -179,10 +203,14 @@ def cut(text: str, limit: int) -> str:
     return (kept[:space] if space > limit * 4 // 5 else kept) + "…"
 
 
-def humanised(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration as people say it: `42 s`, `3 min 5 s`, `2 h 10 min`, `4 d 1 h`."""
     whole = int(seconds)
-    for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+    for size, unit, smaller, name in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
         if whole >= size:
             rest = whole % size // smaller
             return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")

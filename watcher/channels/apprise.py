@@ -18,29 +18,35 @@ import anyio.to_thread
 import httpx
 from pydantic import Field, SecretStr, model_validator
 
-from watcher.channels._digest import DIGEST_MOST, FOR_PEOPLE, storm
+from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, digest_slice
 from watcher.channels._text import (
     by_kind,
     counted,
     cut,
+    event_data,
     facts,
     headline_of,
     item_errors,
     listed,
     partial_success,
     text_of,
-    told_of,
 )
 from watcher.core.clock import Clock
+from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure
-from watcher.core.models import Message, Receipt
-from watcher.core.protocols import Notes
+from watcher.core.interfaces.channel import Notes
 from watcher.core.settings import ChannelSettings, is_loopback
 
-DEFAULT_EVENTS = FOR_PEOPLE
+DEFAULT_EVENTS = ATTENTION_EVENTS
 
 _KINDS = {
-    "failure": ("task.failed", "task.lost", "source.unreachable", "channel.failing", "channel.stopped"),
+    "failure": (
+        "task.failed",
+        "task.lost",
+        "source.unreachable",
+        "channel.failing",
+        "channel.stopped",
+    ),
     "warning": ("task.completed_with_errors", "task.stalled", "task.canceled"),
     "success": ("task.completed", "source.recovered", "channel.recovered"),
 }
@@ -65,23 +71,31 @@ class Settings(ChannelSettings):
     @model_validator(mode="after")
     def _usable(self) -> Self:
         try:
-            service = _library().Apprise.instantiate(self.url.get_secret_value(), suppress_exceptions=True)
+            service = _library().Apprise.instantiate(
+                self.url.get_secret_value(), suppress_exceptions=True
+            )
         except ImportError:
-            raise ValueError("type apprise needs an extra: pip install 'mixpeek-watcher[apprise]'") from None
+            raise ValueError(
+                "type apprise needs an extra: pip install 'mixpeek-watcher[apprise]'"
+            ) from None
         if service is None:
             raise ValueError("url is none that Apprise knows; see https://appriseit.com/services/")
         if not (self.allow_http or _encrypted(service, self.url.get_secret_value())):
-            raise ValueError("url names a service without encryption: use the one with TLS, or set allow_http")
+            raise ValueError(
+                "url names a service without encryption: use the one with TLS, or set allow_http"
+            )
         return self
 
 
-def create(settings: Settings, *, transport: httpx.AsyncBaseTransport, notes: Notes, wall: Clock) -> "AppriseChannel":
+def create(
+    settings: Settings, *, transport: httpx.AsyncBaseTransport, notes: Notes, wall: Clock
+) -> "AppriseChannel":
     """Return the channel that notifies `settings.url`; the connections are Apprise's own, not `transport`'s."""
     return AppriseChannel(settings)
 
 
 class AppriseChannel:
-    """Implements `watcher.protocols.Channel` and `Digesting`."""
+    """Implements `watcher.core.interfaces.channel.Channel` and `Digesting`."""
 
     def __init__(self, settings: Settings) -> None:
         self._apprise = _library().Apprise()
@@ -92,7 +106,7 @@ class AppriseChannel:
         self.digest_most = DIGEST_MOST
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
-        return storm(range(len(waiting)), self._above)
+        return digest_slice(range(len(waiting)), self._above)
 
     async def send(self, message: Message) -> Receipt:
         return await self._notify(*worded(message), kind_of(message.type))
@@ -103,10 +117,14 @@ class AppriseChannel:
         return await self._notify(f"🔔 {len(messages)} events", worded_digest(messages), worst)
 
     async def _notify(self, title: str, body: str, kind: str) -> Receipt:
-        notify = partial(self._apprise.notify, title=title, body=body, notify_type=kind, body_format="text")
+        notify = partial(
+            self._apprise.notify, title=title, body=body, notify_type=kind, body_format="text"
+        )
         try:
             with anyio.fail_after(self._deadline):
-                result = await anyio.to_thread.run_sync(notify, abandon_on_cancel=True, limiter=self._threads)
+                result = await anyio.to_thread.run_sync(
+                    notify, abandon_on_cancel=True, limiter=self._threads
+                )
         except TimeoutError:
             text = f"no end within {self._deadline:g} s"
             raise DeliveryError(DeliveryFailure.TIMEOUT, text) from None
@@ -117,17 +135,28 @@ class AppriseChannel:
 
 def worded(message: Message) -> tuple[str, str]:
     """Return the title and the text that tell `message`."""
-    told = told_of(message)
-    lines = [f"{name}: {cut(value, _LONGEST // 4)}" for name, value in facts(message, told) if value]
-    further = [text_of(told.get("error_message")), partial_success(told), *item_errors(told)[:_ITEMS]]
-    return headline_of(message.type, told), cut("\n".join([*lines, *filter(None, further)]), _LONGEST)
+    told = event_data(message)
+    lines = [
+        f"{name}: {cut(value, _LONGEST // 4)}" for name, value in facts(message, told) if value
+    ]
+    further = [
+        text_of(told.get("error_message")),
+        partial_success(told),
+        *item_errors(told)[:_ITEMS],
+    ]
+    return headline_of(message.type, told), cut(
+        "\n".join([*lines, *filter(None, further)]), _LONGEST
+    )
 
 
 def worded_digest(messages: Sequence[Message]) -> str:
     """Return one text that tells all of `messages`, those of a type together, each named, or counted."""
     names = by_kind(messages)
     room = _LONGEST // len(names)
-    return "\n".join(f"{counted(kind, len(of_a_kind))}: {listed(of_a_kind, room)}" for kind, of_a_kind in names.items())
+    return "\n".join(
+        f"{counted(kind, len(of_a_kind))}: {listed(of_a_kind, room)}"
+        for kind, of_a_kind in names.items()
+    )
 
 
 def kind_of(event_type: str) -> str:
@@ -140,7 +169,9 @@ def _failure(result: Any) -> DeliveryError:
     found = _STATUS.search(" ".join(entry.message for entry in result.logs()))
     said = f": HTTP {found[1]}" if found else ""
     return DeliveryError(
-        DeliveryFailure.UNAVAILABLE, f"Apprise could not deliver{said}", status=int(found[1]) if found else None
+        DeliveryFailure.UNAVAILABLE,
+        f"Apprise could not deliver{said}",
+        status=int(found[1]) if found else None,
     )
 
 
@@ -156,6 +187,7 @@ def _encrypted(service: Any, url: str) -> bool:
     """Return whether the service has no variant with TLS, uses it, or is on this machine."""
     schema = urlsplit(url).scheme.lower()
     plain, safe = (
-        {one} if isinstance(one, str) else set(one or ()) for one in (service.protocol, service.secure_protocol)
+        {one} if isinstance(one, str) else set(one or ())
+        for one in (service.protocol, service.secure_protocol)
     )
     return schema in safe or not (schema in plain and safe) or is_loopback(str(service.host or ""))

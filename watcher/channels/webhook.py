@@ -9,14 +9,16 @@ from pydantic import AfterValidator, Field, SecretStr
 from watcher import __version__
 from watcher.channels._http import post, require_success
 from watcher.core.clock import Clock
-from watcher.core.models import Message, Receipt
-from watcher.core.protocols import Notes
+from watcher.core.deliveries import Message, Receipt
+from watcher.core.interfaces.channel import Notes
 from watcher.core.settings import ChannelSettings, ConnectionSettings, SecretUrl
 from watcher.core.signing import Signer, parse_secret
 
 DEFAULT_EVENTS = ("*",)
 
-_RESERVED = frozenset({"host", "content-type", "content-length", "transfer-encoding", "connection", "te", "upgrade"})
+_RESERVED = frozenset(
+    {"host", "content-type", "content-length", "transfer-encoding", "connection", "te", "upgrade"}
+)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
@@ -52,7 +54,9 @@ class Settings(ConnectionSettings, ChannelSettings):
         Field(min_length=1),
         AfterValidator(_one_without_end),
     ]
-    headers: Annotated[dict[str, SecretStr], AfterValidator(_own_headers_only)] = Field(default_factory=dict)
+    headers: Annotated[dict[str, SecretStr], AfterValidator(_own_headers_only)] = Field(
+        default_factory=dict
+    )
 
 
 def create(
@@ -67,9 +71,11 @@ def create(
 
 
 class WebhookChannel:
-    """Implements `watcher.protocols.Channel`."""
+    """Implements `watcher.core.interfaces.channel.Channel`."""
 
-    def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport, wall: Clock) -> None:
+    def __init__(
+        self, settings: Settings, transport: httpx.AsyncBaseTransport, wall: Clock
+    ) -> None:
         self._url = httpx.URL(settings.url.get_secret_value())
         self._signer = Signer(secret.get_secret_value() for secret in settings.secrets)
         headers = {
@@ -89,8 +95,13 @@ class WebhookChannel:
             *self._headers,
             (b"webhook-id", message.event_id.encode()),
             (b"webhook-timestamp", b"%d" % timestamp),
-            (b"webhook-signature", self._signer.sign(message.event_id, timestamp, message.body).encode()),
+            (
+                b"webhook-signature",
+                self._signer.sign(message.event_id, timestamp, message.body).encode(),
+            ),
         ]
         # A stream and encoded headers spare httpx what costs a tenth of a delivery.
-        request = httpx.Request("POST", self._url, headers=headers, stream=httpx.ByteStream(message.body))
+        request = httpx.Request(
+            "POST", self._url, headers=headers, stream=httpx.ByteStream(message.body)
+        )
         return require_success(await post(self._transport, request, self._deadline), self._wall)

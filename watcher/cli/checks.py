@@ -13,10 +13,11 @@ from prometheus_client import CollectorRegistry
 from watcher import __version__
 from watcher.configuration import plugins
 from watcher.core.clock import wall_clock
+from watcher.core.deliveries import Message
 from watcher.core.errors import ConfigurationError, DeliveryError, SourceError, SourceFailure
-from watcher.core.events import new_event_id, notice_event
-from watcher.core.models import Message, Missing
+from watcher.core.events import new_event_id, system_event
 from watcher.core.settings import ChannelSettings, Settings, SourceSettings, local_url
+from watcher.core.tasks import TaskNotFound
 from watcher.delivery.notes import PassingNotes
 from watcher.net.transport import channel_transport, create_transport
 from watcher.telemetry.metrics import Metrics
@@ -49,7 +50,9 @@ def health_url(settings: Settings) -> str:
     """Return where a daemon with these settings answers probes. Raises `ConfigurationError` where nobody can tell."""
     listener = settings.telemetry or settings.server
     if listener.port == 0:
-        raise ConfigurationError(["the port is 0, so any free one was taken: name the daemon with --url"])
+        raise ConfigurationError(
+            ["the port is 0, so any free one was taken: name the daemon with --url"]
+        )
     return local_url(listener.host, listener.port)
 
 
@@ -75,26 +78,35 @@ async def _check_source(settings: SourceSettings) -> Verdict:
         source = create(alone, transport=transport, metrics=metrics, wall=wall_clock)
         try:
             await source.single.admit()
-            async with aclosing(source.single.fetch([f"watcher-check-{secrets.token_hex(8)}"])) as parts:
+            async with aclosing(
+                source.single.fetch([f"watcher-check-{secrets.token_hex(8)}"])
+            ) as parts:
                 answers = [answer async for part in parts for answer in part]
         except SourceError as error:
             hint = ": check the key" if error.reason is SourceFailure.UNAUTHORIZED else ""
             return Verdict(name=settings.name, good=False, text=f"{error}{hint}")
-    known = not isinstance(answers[0], Missing)
+    known = not isinstance(answers[0], TaskNotFound)
     text = "it knows a task that cannot exist" if known else "it answers, and takes the key"
     return Verdict(name=settings.name, good=not known, text=text)
 
 
 async def _test_channel(settings: ChannelSettings) -> Verdict:
     told = {"channel": settings.name, "reason": "a test, sent by `watcher channels test`"}
-    event = notice_event(
-        "watcher.test", at=wall_clock(), event_id=new_event_id(), data=told, order_key="test", channels=()
+    event = system_event(
+        "watcher.test",
+        at=wall_clock(),
+        event_id=new_event_id(),
+        data=told,
+        order_key="test",
+        channels=(),
     )
     async with channel_transport(settings) as transport:
         create = plugins.load("channels", settings.type).create
         channel = create(settings, transport=transport, notes=PassingNotes(), wall=wall_clock)
         try:
-            receipt = await channel.send(Message(event_id=event.event_id, type=event.type, body=event.body))
+            receipt = await channel.send(
+                Message(event_id=event.event_id, type=event.type, body=event.body)
+            )
         except DeliveryError as error:
             return Verdict(name=settings.name, good=False, text=str(error))
     return Verdict(name=settings.name, good=True, text=f"HTTP {receipt.status}")

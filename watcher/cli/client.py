@@ -22,7 +22,9 @@ def headers(token: str | None) -> dict[str, str]:
 
 def unreachable(url: str) -> DaemonError:
     """Return the error of a daemon that does not answer."""
-    return DaemonError(f"no watcher answers at {url}; start one with `watcher run`, or name it with --url")
+    return DaemonError(
+        f"no watcher answers at {url}; start one with `watcher run`, or name it with --url"
+    )
 
 
 def refusal(response: httpx.Response) -> DaemonError:
@@ -39,11 +41,17 @@ def refusal(response: httpx.Response) -> DaemonError:
 class Client:
     """One connection to a daemon. Every method raises `DaemonError`."""
 
-    def __init__(self, url: str, token: str | None, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, token: str | None, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self._url = url
         # A proxy of the environment has nothing to do with a daemon beside us.
         self._http = httpx.Client(
-            base_url=url, headers=headers(token), timeout=_TIMEOUT, trust_env=False, transport=transport
+            base_url=url,
+            headers=headers(token),
+            timeout=_TIMEOUT,
+            trust_env=False,
+            transport=transport,
         )
 
     def add(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -57,7 +65,9 @@ class Client:
 
     def watch(self, task_id: str, source: str | None) -> dict[str, Any]:
         """Return one watch with its transitions."""
-        return self._ask("GET", f"/v1/watches/{quote(task_id, safe='')}", params=_given(source=source))
+        return self._ask(
+            "GET", f"/v1/watches/{quote(task_id, safe='')}", params=_given(source=source)
+        )
 
     def remove(self, task_id: str, source: str | None) -> None:
         """Take a task off the watchlist."""
@@ -77,11 +87,19 @@ class Client:
 
     def replay(self, channel: str, **chosen: Any) -> int:
         """Send a channel the chosen events once more; returns how many were queued."""
-        return int(self._ask("POST", f"/v1/channels/{_quoted(channel)}/replay", json=_given(**chosen))["queued"])
+        return int(
+            self._ask("POST", f"/v1/channels/{_quoted(channel)}/replay", json=_given(**chosen))[
+                "queued"
+            ]
+        )
 
     def purge(self, channel: str, **chosen: Any) -> int:
         """Remove a channel's deliveries for good; returns how many."""
-        return int(self._ask("POST", f"/v1/channels/{_quoted(channel)}/purge", json=_given(**chosen))["purged"])
+        return int(
+            self._ask("POST", f"/v1/channels/{_quoted(channel)}/purge", json=_given(**chosen))[
+                "purged"
+            ]
+        )
 
     def channels(self) -> Iterator[dict[str, Any]]:
         """Yield every channel of the daemon's configuration."""
@@ -89,18 +107,27 @@ class Client:
 
     def pause(self, channel: str, reason: str | None) -> dict[str, Any]:
         """Have nothing sent to a channel."""
-        return self._ask("POST", f"/v1/channels/{_quoted(channel)}/pause", json=_given(reason=reason))
+        return self._ask(
+            "POST", f"/v1/channels/{_quoted(channel)}/pause", json=_given(reason=reason)
+        )
 
     def resume(self, channel: str) -> dict[str, Any]:
         """Have a channel sent to again."""
         return self._ask("POST", f"/v1/channels/{_quoted(channel)}/resume")
 
-    def upstream_tasks(self, source: str, wanted: Mapping[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
+    def upstream_tasks(
+        self, source: str, wanted: Mapping[str, Any], limit: int | None
+    ) -> Iterator[dict[str, Any]]:
         """Yield upstream's own tasks, at most `limit`."""
         return self._pages(f"/v1/sources/{_quoted(source)}/tasks/list", wanted, {}, limit)
 
     def batches(
-        self, source: str, bucket: str, wanted: Mapping[str, Any], namespace: str | None, limit: int | None
+        self,
+        source: str,
+        bucket: str,
+        wanted: Mapping[str, Any],
+        namespace: str | None,
+        limit: int | None,
     ) -> Iterator[dict[str, Any]]:
         """Yield a bucket's batches, at most `limit`."""
         path = f"/v1/sources/{_quoted(source)}/buckets/{_quoted(bucket)}/batches/list"
@@ -129,7 +156,10 @@ class Client:
         """Confirm uploads, a hundred a request, and yield what became of each hundred."""
         path = f"/v1/sources/{_quoted(source)}/buckets/{_quoted(bucket)}/uploads/confirm"
         for start in range(0, len(confirmations), CONFIRM_LIMIT):
-            body = {"confirmations": confirmations[start : start + CONFIRM_LIMIT], "resend_doubtful": resend_doubtful}
+            body = {
+                "confirmations": confirmations[start : start + CONFIRM_LIMIT],
+                "resend_doubtful": resend_doubtful,
+            }
             yield self._ask("POST", path, json=body, params=_given(namespace=namespace))["items"]
 
     def _pages(
@@ -139,7 +169,10 @@ class Client:
         left = _ENDLESS if limit is None else limit
         while left > 0:
             page = self._ask(
-                "POST", path, json=wanted, params={**_given(cursor=cursor), **query, "limit": min(left, _PAGE)}
+                "POST",
+                path,
+                json=wanted,
+                params={**_given(cursor=cursor), **query, "limit": min(left, _PAGE)},
             )
             yield from page["items"][:left]
             left -= len(page["items"])

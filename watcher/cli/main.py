@@ -35,7 +35,16 @@ USAGE = 2
 
 _WATCH_COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
 _CHANNEL_COLUMNS = ("name", "type", "state", "since", "reason", "pending", "failed")
-_DELIVERY_COLUMNS = ("id", "channel", "type", "task_id", "state", "attempts", "last_error", "created")
+_DELIVERY_COLUMNS = (
+    "id",
+    "channel",
+    "type",
+    "task_id",
+    "state",
+    "attempts",
+    "last_error",
+    "created",
+)
 
 source_option = click.option("--source", help="The source; default the first one configured.")
 
@@ -92,7 +101,9 @@ def run(config: Path | None) -> None:
 
 @cli.command()
 @config_option
-@click.option("--url", envvar="WATCHER_URL", help="Where the daemon is; default what the configuration says.")
+@click.option(
+    "--url", envvar="WATCHER_URL", help="Where the daemon is; default what the configuration says."
+)
 def healthcheck(config: Path | None, url: str | None) -> None:
     """Ask the daemon on this machine whether it is alive: exit 0, or 1 and why not."""
     from watcher.cli import checks
@@ -152,7 +163,9 @@ def add(
 @label_option
 @url_option
 @json_option
-def list_watches(statuses: Sequence[str], state: str | None, labels: Sequence[str], url: str, as_json: bool) -> None:
+def list_watches(
+    statuses: Sequence[str], state: str | None, labels: Sequence[str], url: str, as_json: bool
+) -> None:
     """List the watchlist."""
     from watcher.cli.terminal import ago, print_json, print_table
 
@@ -161,7 +174,9 @@ def list_watches(statuses: Sequence[str], state: str | None, labels: Sequence[st
     if as_json:
         print_json(items)
     else:
-        print_table(_WATCH_COLUMNS, [{**item, "changed": ago(item["changed_at"])} for item in items])
+        print_table(
+            _WATCH_COLUMNS, [{**item, "changed": ago(item["changed_at"])} for item in items]
+        )
 
 
 @cli.command()
@@ -261,7 +276,9 @@ def deliveries(state: str | None, channel: str | None, url: str, as_json: bool) 
     if as_json:
         print_json(items)
     else:
-        print_table(_DELIVERY_COLUMNS, [{**item, "created": ago(item["created_at"])} for item in items])
+        print_table(
+            _DELIVERY_COLUMNS, [{**item, "created": ago(item["created_at"])} for item in items]
+        )
 
 
 @cli.command()
@@ -294,27 +311,51 @@ def retry(delivery_ids: Sequence[int], url: str) -> None:
 @click.option("--channel", required=True, help="The channel that hears them again.")
 @click.option("--since", required=True, metavar="T", help="An RFC 3339 time, or how long ago: 2h.")
 @click.option("--until", metavar="T", help="The same; default now.")
-@click.option("--status", "statuses", multiple=True, metavar="S", help="Only tasks that came to it; may be repeated.")
-@click.option("--task", "task_ids", multiple=True, metavar="ID", help="Only this task; may be repeated.")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    metavar="S",
+    help="Only tasks that came to it; may be repeated.",
+)
+@click.option(
+    "--task", "task_ids", multiple=True, metavar="ID", help="Only this task; may be repeated."
+)
 @url_option
 def replay(
-    channel: str, since: str, until: str | None, statuses: Sequence[str], task_ids: Sequence[str], url: str
+    channel: str,
+    since: str,
+    until: str | None,
+    statuses: Sequence[str],
+    task_ids: Sequence[str],
+    url: str,
 ) -> None:
     """Send a channel the events of a span of time once more, each under its old webhook-id."""
-    chosen = {"since": _moment(since), "until": until and _moment(until), "statuses": statuses, "task_ids": task_ids}
+    chosen = {
+        "since": _moment(since),
+        "until": until and _moment(until),
+        "statuses": statuses,
+        "task_ids": task_ids,
+    }
     click.echo(f"{client_at(url).replay(channel, **chosen)} queued")
 
 
 @cli.command()
-@click.option("--channel", required=True, help="The channel; one that is not configured any more as well.")
+@click.option(
+    "--channel", required=True, help="The channel; one that is not configured any more as well."
+)
 @click.option("--state", required=True, type=click.Choice(["pending", "delivered", "failed"]))
-@click.option("--before", metavar="T", help="Only of events before then: an RFC 3339 time, or how long ago.")
+@click.option(
+    "--before", metavar="T", help="Only of events before then: an RFC 3339 time, or how long ago."
+)
 @yes_option
 @url_option
 def purge(channel: str, state: str, before: str | None, yes: bool, url: str) -> None:
     """Remove deliveries for good; what was pending is never sent."""
     ask_first(f"Remove the {state} deliveries to {channel} for good?", yes)
-    click.echo(f"{client_at(url).purge(channel, state=state, before=before and _moment(before))} removed")
+    click.echo(
+        f"{client_at(url).purge(channel, state=state, before=before and _moment(before))} removed"
+    )
 
 
 for verb in (*UPSTREAM_VERBS, *SIGNING_VERBS, routes):
@@ -369,7 +410,9 @@ def test_channels(names: Sequence[str], config: Path | None) -> None:
 
     known = {channel.name: channel for channel in _load(config).channels}
     if unknown := [name for name in names if name not in known]:
-        raise click.UsageError(f"no channel is called {', '.join(unknown)}; known: {', '.join(known) or 'none'}")
+        raise click.UsageError(
+            f"no channel is called {', '.join(unknown)}; known: {', '.join(known) or 'none'}"
+        )
     if not known:
         raise click.UsageError("the configuration has no channel")
     _report(checks.test_channels([known[name] for name in names or known]))

@@ -14,12 +14,21 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 url_option = click.option(
-    "--url", envvar="WATCHER_URL", default=DEFAULT_URL, show_default=True, help="Where the daemon's API is."
+    "--url",
+    envvar="WATCHER_URL",
+    default=DEFAULT_URL,
+    show_default=True,
+    help="Where the daemon's API is.",
 )
 config_option = click.option(
-    "-c", "--config", type=click.Path(path_type=Path), help="The configuration; default WATCHER_CONFIG, else /etc."
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The configuration; default WATCHER_CONFIG, else /etc.",
 )
-label_option = click.option("--label", "labels", multiple=True, metavar="K=V", help="May be repeated.")
+label_option = click.option(
+    "--label", "labels", multiple=True, metavar="K=V", help="May be repeated."
+)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask first.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 

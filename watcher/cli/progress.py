@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from watcher.cli.terminal import plain
-from watcher.core.models import TERMINAL_STATUSES
+from watcher.core.tasks import TERMINAL_STATUSES
 
 
 class Progress:
@@ -35,7 +35,10 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         if self._on_terminal:
             self._bar.stop()

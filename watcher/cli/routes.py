@@ -16,8 +16,12 @@ def routes() -> None:
 
 @routes.command("test")
 @click.option("--status", help="The status that a task comes to.")
-@click.option("--event", help="Instead of a status, an event's type, such as task.lost or source.unreachable.")
-@click.option("--previous-status", help="The status it was in before; none: it is seen for the first time.")
+@click.option(
+    "--event", help="Instead of a status, an event's type, such as task.lost or source.unreachable."
+)
+@click.option(
+    "--previous-status", help="The status it was in before; none: it is seen for the first time."
+)
 @click.option("--task-type", help="The task's type.")
 @click.option("--namespace", help="The task's namespace.")
 @click.option("--source", help="The source; default the first one configured.")
@@ -38,16 +42,19 @@ def test_routes(
     """Say who would be told of an event, and for each route why not."""
     from watcher.cli.terminal import print_json
     from watcher.configuration import loader as configuration
-    from watcher.core.models import TERMINAL_STATUSES, event_type
-    from watcher.core.routing import Routing, Told, why_not
+    from watcher.core.events import event_type
+    from watcher.core.routing import Routing, RoutingContext, why_not
+    from watcher.core.tasks import TERMINAL_STATUSES
 
     if (status is None) == (event is None):
         raise click.UsageError("give either --status or --event")
     settings = configuration.load(configuration.find_file(config, os.environ), os.environ)
     kind = event_type(status) if status is not None else str(event)
     about_a_task = kind.startswith("task.")
-    silent = status is not None and previous_status is None and status.upper() not in TERMINAL_STATUSES
-    told = Told(
+    silent = (
+        status is not None and previous_status is None and status.upper() not in TERMINAL_STATUSES
+    )
+    told = RoutingContext(
         type=kind,
         source=None if kind.startswith("channel.") else source or settings.sources[0].name,
         namespace=namespace,
@@ -71,5 +78,7 @@ def test_routes(
         return
     for number, (route, reason) in enumerate(zip(given, reasons, strict=True)):
         mark = click.style("yes", fg="green") if reason is None else click.style("no", fg="yellow")
-        click.echo(f"routes[{number}] to {', '.join(route.channels)}: {mark}{'' if reason is None else f': {reason}'}")
+        click.echo(
+            f"routes[{number}] to {', '.join(route.channels)}: {mark}{'' if reason is None else f': {reason}'}"
+        )
     click.echo(f"{kind} is told to {', '.join(channels) or 'nobody'}")

@@ -12,7 +12,9 @@ from watcher.cli.options import json_option
 _SECRETS = "WATCHER_WEBHOOK_SECRETS"
 
 _secrets_option = click.option(
-    "--secrets-file", type=click.File("r"), help=f"The secrets, as the daemon's file has them; default {_SECRETS}."
+    "--secrets-file",
+    type=click.File("r"),
+    help=f"The secrets, as the daemon's file has them; default {_SECRETS}.",
 )
 _body_argument = click.argument("body", type=click.File("rb"), default="-")
 
@@ -33,7 +35,11 @@ def _secrets(file: TextIO | None) -> list[str]:
 @click.option("--timestamp", type=click.IntRange(min=0), help="Unix seconds; default now.")
 @json_option
 def sign(
-    body: BinaryIO, secrets_file: TextIO | None, event_id: str | None, timestamp: int | None, as_json: bool
+    body: BinaryIO,
+    secrets_file: TextIO | None,
+    event_id: str | None,
+    timestamp: int | None,
+    as_json: bool,
 ) -> None:
     """Print the headers with which BODY (a file; default standard input) would be sent."""
     from watcher.cli.terminal import print_json
@@ -47,7 +53,11 @@ def sign(
         signature = Signer(_secrets(secrets_file)).sign(event_id, timestamp, body.read())
     except ValueError as error:
         raise click.UsageError(f"a secret {error}") from None
-    headers = {"webhook-id": event_id, "webhook-timestamp": str(timestamp), "webhook-signature": signature}
+    headers = {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature,
+    }
     if as_json:
         print_json(headers)
         return
@@ -58,9 +68,18 @@ def sign(
 @click.command()
 @_body_argument
 @_secrets_option
-@click.option("-H", "--header", "lines", multiple=True, metavar="'NAME: VALUE'", help="As they came; may be repeated.")
+@click.option(
+    "-H",
+    "--header",
+    "lines",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="As they came; may be repeated.",
+)
 @click.option("--at", type=float, help="Unix seconds of the moment it came; default now.")
-def verify(body: BinaryIO, secrets_file: TextIO | None, lines: Sequence[str], at: float | None) -> None:
+def verify(
+    body: BinaryIO, secrets_file: TextIO | None, lines: Sequence[str], at: float | None
+) -> None:
     """Say whether BODY (a file; default standard input) was signed with one of the secrets: exit 0, or 1 and why not.
 
     Public keys (whpk_…) count as secrets here.
@@ -68,9 +87,14 @@ def verify(body: BinaryIO, secrets_file: TextIO | None, lines: Sequence[str], at
     from watcher.core import signing
     from watcher.core.clock import wall_clock
 
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines)
+    }
     try:
-        position = signing.verify(_secrets(secrets_file), headers, body.read(), wall_clock() if at is None else at)
+        position = signing.verify(
+            _secrets(secrets_file), headers, body.read(), wall_clock() if at is None else at
+        )
     except signing.VerificationError as error:
         click.echo(f"refused: {error}")
         sys.exit(1)

@@ -20,7 +20,9 @@ def read(file: Path) -> list[dict[str, Any]]:
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8-sig")
     except OSError as error:
-        raise ConfigurationError([f"{file}: {(error.strerror or 'cannot be read').lower()}"]) from None
+        raise ConfigurationError(
+            [f"{file}: {(error.strerror or 'cannot be read').lower()}"]
+        ) from None
     except UnicodeDecodeError:
         raise ConfigurationError([f"{file}: is not UTF-8 text"]) from None
     rows = _from_json(file, text) if text.lstrip()[:1] in ("[", "{") else _from_csv(file, text)
@@ -41,7 +43,9 @@ def _from_json(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]
     if isinstance(content, dict):
         content = content.get("confirmations")
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
-        raise ConfigurationError([f"{file}: is not a list of objects with upload_id, etag and file_size_bytes"])
+        raise ConfigurationError(
+            [f"{file}: is not a list of objects with upload_id, etag and file_size_bytes"]
+        )
     for number, row in enumerate(content):
         yield f"entry {number}", row
 
@@ -52,7 +56,10 @@ def _from_csv(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise ConfigurationError([f"{file}: its first line is not upload_id,etag,file_size_bytes"])
     try:
         for row in rows:
-            yield f"line {rows.line_num}", {name: value for name, value in row.items() if value not in (None, "")}
+            yield (
+                f"line {rows.line_num}",
+                {name: value for name, value in row.items() if value not in (None, "")},
+            )
     except csv.Error as error:
         raise ConfigurationError([f"{file}: after line {rows.line_num}: {error}"]) from None
 
@@ -66,7 +73,9 @@ def _confirmation(place: str, row: Mapping[str, Any]) -> dict[str, Any]:
     if "file_size_bytes" in one:
         size = str(one["file_size_bytes"])
         if not (size.isascii() and size.isdigit() and int(size) >= 1):
-            raise ConfigurationError([f"{place}: file_size_bytes {size!r} is not a number of bytes"])
+            raise ConfigurationError(
+                [f"{place}: file_size_bytes {size!r} is not a number of bytes"]
+            )
         one["file_size_bytes"] = int(size)
     if not isinstance(one.get("etag", ""), str):
         raise ConfigurationError([f"{place}: etag is not text"])

@@ -12,10 +12,18 @@ from watcher.cli.options import ask_first, client_at, json_option, url_option, y
 _TASK_COLUMNS = ("task_id", "status", "task_type", "error")
 _BATCH_COLUMNS = ("batch_id", "status", "done", "task_id", "error")
 
-upstream_option = click.option("--source", default="mixpeek", show_default=True, help="The source whose API is called.")
-namespace_option = click.option("--namespace", help="Sent as X-Namespace; default the source's own.")
+upstream_option = click.option(
+    "--source", default="mixpeek", show_default=True, help="The source whose API is called."
+)
+namespace_option = click.option(
+    "--namespace", help="Sent as X-Namespace; default the source's own."
+)
 limit_option = click.option(
-    "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="The most to list; 0 lists all."
+    "--limit",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="The most to list; 0 lists all.",
 )
 
 
@@ -23,7 +31,9 @@ limit_option = click.option(
 @click.option("--status", metavar="S", help="Only those in this status.")
 @click.option("--type", "task_type", metavar="T", help="Only those of this type.")
 @click.option(
-    "--filters", metavar="JSON", help='Such as \'{"additional_data.bucket_id": "bkt_1"}\'; AND, OR and NOT nest.'
+    "--filters",
+    metavar="JSON",
+    help='Such as \'{"additional_data.bucket_id": "bkt_1"}\'; AND, OR and NOT nest.',
 )
 @click.option("--search", metavar="TEXT", help="Only those with this text in ID, type or status.")
 @click.option("--sort", metavar="FIELD[:desc]", help="In this order.")
@@ -58,7 +68,8 @@ def tasks(
         print_json(items)
     else:
         print_table(
-            _TASK_COLUMNS, [{**item, "error": item.get("error_message") or item.get("error")} for item in items]
+            _TASK_COLUMNS,
+            [{**item, "error": item.get("error_message") or item.get("error")} for item in items],
         )
 
 
@@ -71,16 +82,29 @@ def tasks(
 @url_option
 @json_option
 def batches(
-    bucket: str, status: str | None, namespace: str | None, limit: int | None, source: str, url: str, as_json: bool
+    bucket: str,
+    status: str | None,
+    namespace: str | None,
+    limit: int | None,
+    source: str,
+    url: str,
+    as_json: bool,
 ) -> None:
     """List a bucket's batches."""
     from watcher.cli.terminal import print_json, print_table
 
-    items = list(client_at(url).batches(source, bucket, _present({"status": status}), namespace, limit or None))
+    items = list(
+        client_at(url).batches(
+            source, bucket, _present({"status": status}), namespace, limit or None
+        )
+    )
     if as_json:
         print_json(items)
         return
-    rows = [{**item, "done": _share(item.get("progress")), "error": item.get("failure_reason")} for item in items]
+    rows = [
+        {**item, "done": _share(item.get("progress")), "error": item.get("failure_reason")}
+        for item in items
+    ]
     print_table(_BATCH_COLUMNS, rows)
 
 
@@ -94,7 +118,14 @@ def batches(
 @url_option
 @json_option
 def cancel_batch(
-    bucket: str, batch: str, reason: str | None, namespace: str | None, yes: bool, source: str, url: str, as_json: bool
+    bucket: str,
+    batch: str,
+    reason: str | None,
+    namespace: str | None,
+    yes: bool,
+    source: str,
+    url: str,
+    as_json: bool,
 ) -> None:
     """Cancel a batch; its end is then told like any other."""
     from watcher.cli.terminal import cancellation, plain, print_json
@@ -104,7 +135,9 @@ def cancel_batch(
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"{plain(answer.get('task_id'))} {plain(answer.get('status'))}: {cancellation(answer)}")
+        click.echo(
+            f"{plain(answer.get('task_id'))} {plain(answer.get('status'))}: {cancellation(answer)}"
+        )
 
 
 @click.command()
@@ -128,13 +161,23 @@ def kill(task_id: str, yes: bool, source: str, url: str, as_json: bool) -> None:
 @click.command("confirm-uploads")
 @click.argument("bucket")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--resend-doubtful", is_flag=True, help="Send those again that may or may not have been confirmed.")
+@click.option(
+    "--resend-doubtful",
+    is_flag=True,
+    help="Send those again that may or may not have been confirmed.",
+)
 @namespace_option
 @upstream_option
 @url_option
 @json_option
 def confirm_uploads(
-    bucket: str, file: Path, resend_doubtful: bool, namespace: str | None, source: str, url: str, as_json: bool
+    bucket: str,
+    file: Path,
+    resend_doubtful: bool,
+    namespace: str | None,
+    source: str,
+    url: str,
+    as_json: bool,
 ) -> None:
     """Confirm the uploads of a JSON or CSV file of upload_id, etag, file_size_bytes; run again after an interruption.
 
@@ -158,7 +201,9 @@ def confirm_uploads(
     if not as_json:
         started = len({item["task_id"] for item in items if item["state"] == "confirmed"})
         already = states.count("already")
-        click.echo(f"{states.count('confirmed')} confirmed by {started} tasks, {already} confirmed before")
+        click.echo(
+            f"{states.count('confirmed')} confirmed by {started} tasks, {already} confirmed before"
+        )
     if doubtful := states.count("doubtful"):
         text = f"{doubtful} were interrupted and may be confirmed or not; --resend-doubtful sends them again"
         click.echo(f"watcher: {text}", err=True)

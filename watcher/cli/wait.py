@@ -13,7 +13,7 @@ import httpx
 
 from watcher.cli.client import ADD_LIMIT, headers, refusal, unreachable
 from watcher.core.errors import DaemonError
-from watcher.core.models import TERMINAL_STATUSES
+from watcher.core.tasks import TERMINAL_STATUSES
 
 _SILENCE = 45.0  # three times the daemon's keep-alive
 _RECONNECT = 0.5
@@ -120,7 +120,9 @@ class Waiting:
 
     async def _add(self) -> None:
         for start in range(0, len(self._entries), ADD_LIMIT):
-            response = await self._http.post("/v1/watches", json=list(self._entries[start : start + ADD_LIMIT]))
+            response = await self._http.post(
+                "/v1/watches", json=list(self._entries[start : start + ADD_LIMIT])
+            )
             if not response.is_success:
                 raise refusal(response)
             for watch in response.json()["items"]:

@@ -119,15 +119,22 @@ class _Reading:
         channels = self._list(values, "channels", None)
         settings: dict[str, Any] = {
             "sources": self._plugins("sources", [self._with_key(source) for source in sources]),
-            "channels": self._plugins("channels", self._shortcuts() if channels is None else channels),
+            "channels": self._plugins(
+                "channels", self._shortcuts() if channels is None else channels
+            ),
             "routes": self._items(RouteSettings, self._list(values, "routes", []), "routes"),
-            "discovery": self._items(DiscoverySettings, self._list(values, "discovery", []), "discovery"),
+            "discovery": self._items(
+                DiscoverySettings, self._list(values, "discovery", []), "discovery"
+            ),
         }
         values.setdefault("store", {})
         if isinstance(values["store"], dict):
             values["store"].setdefault("url", _default_store(self._environ))
         for name, model in _SECTIONS.items():
-            if name in values and (checked := self._checked(model, values[name], (name,))) is not None:
+            if (
+                name in values
+                and (checked := self._checked(model, values[name], (name,))) is not None
+            ):
                 settings[name] = checked
         if sources == []:
             self._problem(("sources",), "at least one is needed")
@@ -161,7 +168,9 @@ class _Reading:
             self._problems.append(f"{variable}: is not JSON, as which a whole list is given")
         for name, value in self._from_environment.items():
             below = values.get(name)
-            values[name] = {**below, **value} if isinstance(below, dict) and isinstance(value, dict) else value
+            values[name] = (
+                {**below, **value} if isinstance(below, dict) and isinstance(value, dict) else value
+            )
         return {name: value for name, value in values.items() if value is not None}
 
     def _list(self, values: Mapping[str, Any], name: str, default: Any) -> Any:
@@ -175,7 +184,9 @@ class _Reading:
         if not isinstance(source, dict):
             return source
         completed = dict(source)
-        if not {"api_key", "api_key_file"} & source.keys() and (key := self._environ.get("MIXPEEK_API_KEY")):
+        if not {"api_key", "api_key_file"} & source.keys() and (
+            key := self._environ.get("MIXPEEK_API_KEY")
+        ):
             completed["api_key"] = key.strip()
         if "base_url" not in source and (url := self._environ.get("MIXPEEK_BASE_URL")):
             completed["base_url"] = url
@@ -187,7 +198,9 @@ class _Reading:
         if url := self._environ.get("WATCHER_WEBHOOK_URL"):
             secrets = split_secrets(self._environ.get("WATCHER_WEBHOOK_SECRETS", ""))
             if not secrets:
-                self._problems.append("WATCHER_WEBHOOK_SECRETS: is missing; a webhook is signed with whsec_…")
+                self._problems.append(
+                    "WATCHER_WEBHOOK_SECRETS: is missing; a webhook is signed with whsec_…"
+                )
                 return []
             channels.append({"name": "webhook", "type": "webhook", "url": url, "secrets": secrets})
         if url := self._environ.get("WATCHER_SLACK_URL"):
@@ -221,7 +234,9 @@ class _Reading:
             self._problem((folder,), f"two of them are called {name!r}; names tell them apart")
 
     def _items(self, model: type[BaseModel], items: Sequence[Any], name: str) -> tuple[Any, ...]:
-        return tuple(self._checked(model, item, (name, number)) for number, item in enumerate(items))
+        return tuple(
+            self._checked(model, item, (name, number)) for number, item in enumerate(items)
+        )
 
     def _checked(self, model: type[BaseModel], given: Any, place: Place) -> Any:
         if not isinstance(given, dict):
@@ -234,19 +249,25 @@ class _Reading:
             found = error.errors(include_input=False, include_url=False, include_context=False)
             for one in found:
                 # A list whose only item was refused counts as empty, too; that is no news.
-                if one["type"] != "too_short" or not any(_within(other["loc"], one["loc"]) for other in found):
+                if one["type"] != "too_short" or not any(
+                    _within(other["loc"], one["loc"]) for other in found
+                ):
                     self._refused(model, one["type"], one["loc"], one["msg"], place)
             return None
         self._certificates(checked, place)
         return checked
 
-    def _refused(self, model: type[BaseModel], kind: str, inner: Place, message: str, place: Place) -> None:
+    def _refused(
+        self, model: type[BaseModel], kind: str, inner: Place, message: str, place: Place
+    ) -> None:
         known = [*model.model_fields, *(f"{name}_file" for name in secret_fields(model))]
         if kind == "extra_forbidden":
             self._unknown((*place, *inner), str(inner[-1]), known)
         elif kind == "missing" and inner[-1] in secret_fields(model):
             where = " or the variable MIXPEEK_API_KEY" if inner[-1] == "api_key" else ""
-            self._problem(place, f"{inner[-1]} is missing: give {inner[-1]}, {inner[-1]}_file{where}")
+            self._problem(
+                place, f"{inner[-1]} is missing: give {inner[-1]}, {inner[-1]}_file{where}"
+            )
         elif kind == "too_short":
             self._problem((*place, *inner), "at least one is needed")
         else:
@@ -263,7 +284,9 @@ class _Reading:
             key, _, text = error.problems[0].partition(": ")
             self._problem((*place, key), text)
 
-    def _with_files(self, model: type[BaseModel], values: dict[str, Any], place: Place) -> dict[str, Any]:
+    def _with_files(
+        self, model: type[BaseModel], values: dict[str, Any], place: Place
+    ) -> dict[str, Any]:
         """Put what each `x_file` points to in the place of the secret `x`."""
         for name, several in secret_fields(model).items():
             key = f"{name}_file"
@@ -282,7 +305,10 @@ class _Reading:
                 content = opened.read(_FILE_LIMIT + 1)
             text = content.decode().strip()
         except (OSError, ValueError) as error:
-            self._problem(place, f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}")
+            self._problem(
+                place,
+                f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}",
+            )
             return None
         if not text or len(content) > _FILE_LIMIT:
             self._problem(place, f"{file} is {'too long for a secret' if text else 'empty'}")
@@ -335,7 +361,13 @@ def secret_values(settings: Settings) -> set[str]:
     sections = (*settings.sources, *settings.channels, settings.server, settings.heartbeat)
     for section in sections:
         for value in dict(section or {}).values():
-            parts = value if isinstance(value, tuple) else value.values() if isinstance(value, dict) else (value,)
+            parts = (
+                value
+                if isinstance(value, tuple)
+                else value.values()
+                if isinstance(value, dict)
+                else (value,)
+            )
             found |= {part.get_secret_value() for part in parts if isinstance(part, SecretStr)}
     return found | {bare(secret) for secret in found}
 
@@ -358,19 +390,30 @@ def warnings(settings: Settings) -> list[str]:
     unheard = [
         kind
         for kind in _MUST_BE_HEARD
-        if not any(route_events(route) is None or matches(route_events(route) or (), kind) for route in routes)
+        if not any(
+            route_events(route) is None or matches(route_events(route) or (), kind)
+            for route in routes
+        )
     ]
     if unheard:
-        found.append(f"nobody hears {', '.join(unheard)}: a person would miss that something is wrong")
+        found.append(
+            f"nobody hears {', '.join(unheard)}: a person would miss that something is wrong"
+        )
     used = {channel for route in routes for channel in route.channels}
-    found += [f"no route leads to channel {one.name!r}" for one in settings.channels if one.name not in used]
+    found += [
+        f"no route leads to channel {one.name!r}"
+        for one in settings.channels
+        if one.name not in used
+    ]
     return found
 
 
 def default_routes(settings: Settings) -> tuple[RouteSettings, ...]:
     """Return the routes of a configuration that gives none: each channel hears what its kind hears by default."""
     return tuple(
-        RouteSettings(channels=(one.name,), events=plugins.load("channels", one.type).DEFAULT_EVENTS)
+        RouteSettings(
+            channels=(one.name,), events=plugins.load("channels", one.type).DEFAULT_EVENTS
+        )
         for one in settings.channels
     )
 
@@ -378,7 +421,12 @@ def default_routes(settings: Settings) -> tuple[RouteSettings, ...]:
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the file."""
     kinds = {
-        folder: {"anyOf": [_section_schema(plugins.load(folder, name).Settings) for name in plugins.names(folder)]}
+        folder: {
+            "anyOf": [
+                _section_schema(plugins.load(folder, name).Settings)
+                for name in plugins.names(folder)
+            ]
+        }
         for folder in ("sources", "channels")
     }
     kinds["routes"] = _section_schema(RouteSettings)
@@ -389,16 +437,26 @@ def schema() -> dict[str, Any]:
         "title": "The watcher's configuration",
         "type": "object",
         "additionalProperties": False,
-        "properties": {**{name: {"type": "array", "items": items} for name, items in kinds.items()}, **sections},
+        "properties": {
+            **{name: {"type": "array", "items": items} for name, items in kinds.items()},
+            **sections,
+        },
     }
 
 
 def _section_schema(model: type[BaseModel]) -> dict[str, Any]:
     shape = model.model_json_schema()
     for name in secret_fields(model):
-        shape["properties"][f"{name}_file"] = {"type": "string", "description": f"a file that holds {name}"}
+        shape["properties"][f"{name}_file"] = {
+            "type": "string",
+            "description": f"a file that holds {name}",
+        }
     # What a section must have may come from a file, from the environment, or from a default that is found out.
-    required = [name for name in shape.pop("required", []) if name not in secret_fields(model) and name != "url"]
+    required = [
+        name
+        for name in shape.pop("required", [])
+        if name not in secret_fields(model) and name != "url"
+    ]
     if model.__name__ == "Settings" and "name" in required:
         required.append("type")
     return {**shape, "required": required} if required else shape

@@ -13,7 +13,9 @@ Folder = Literal["sources", "stores", "channels"]
 def names(folder: Folder) -> list[str]:
     """Return the names of the implementations in `folder`, sorted."""
     package = importlib.import_module(f"watcher.{folder}")
-    return sorted(one.name for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_"))
+    return sorted(
+        one.name for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_")
+    )
 
 
 def load(folder: Folder, name: str) -> ModuleType:
@@ -24,5 +26,7 @@ def load(folder: Folder, name: str) -> ModuleType:
     known = names(folder)
     if name not in known:
         kind = folder.removesuffix("s")
-        raise ConfigurationError([f"there is no {kind} of type {name!r}; known: {', '.join(known)}"])
+        raise ConfigurationError(
+            [f"there is no {kind} of type {name!r}; known: {', '.join(known)}"]
+        )
     return importlib.import_module(f"watcher.{folder}.{name}")

@@ -26,7 +26,9 @@ class Document:
         """Return `file:line: ` of the value at `place`, or of what it stands in."""
         while place and place not in self.lines:
             place = place[:-1]
-        return f"{self.name}:{self.lines[place]}: " if place else f"{self.name}: " if self.name else ""
+        return (
+            f"{self.name}:{self.lines[place]}: " if place else f"{self.name}: " if self.name else ""
+        )
 
 
 EMPTY = Document(name="", values={}, lines={})
@@ -51,7 +53,9 @@ def read(path: Path) -> Document:
     except yaml.YAMLError as error:
         raise ConfigurationError([_syntax_error(path.name, error)]) from None
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError([f"{path.name}: is no YAML that can be read: {type(error).__name__}"]) from None
+        raise ConfigurationError(
+            [f"{path.name}: is no YAML that can be read: {type(error).__name__}"]
+        ) from None
 
 
 def _parse(name: str, text: str) -> Document:
@@ -70,10 +74,14 @@ def _parse(name: str, text: str) -> Document:
         values = loader.construct_document(node)
     finally:
         loader.dispose()
-    return Document(name=name, values={str(key): value for key, value in values.items()}, lines=lines)
+    return Document(
+        name=name, values={str(key): value for key, value in values.items()}, lines=lines
+    )
 
 
-def _mark(node: yaml.Node, place: Place, lines: dict[Place, int], duplicates: list[str], seen: set[int]) -> None:
+def _mark(
+    node: yaml.Node, place: Place, lines: dict[Place, int], duplicates: list[str], seen: set[int]
+) -> None:
     if id(node) in seen:
         return  # an alias: what it stands for has been marked
     seen.add(id(node))
@@ -86,7 +94,9 @@ def _mark(node: yaml.Node, place: Place, lines: dict[Place, int], duplicates: li
             inner = (*place, str(key.value))
             line = key.start_mark.line + 1
             if inner in lines and key.value != "<<":
-                duplicates.append(f"{line}: {key.value}: stands twice, first on line {lines[inner]}")
+                duplicates.append(
+                    f"{line}: {key.value}: stands twice, first on line {lines[inner]}"
+                )
             lines[inner] = line
             _mark(value, inner, lines, duplicates, seen)
 

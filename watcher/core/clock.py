@@ -32,7 +32,7 @@ def parse_rfc3339(text: str) -> float:
     return moment.timestamp()
 
 
-class Steadiness:
+class ClockJumpDetector:
     """Since when the wall clock has run as evenly as the one that never jumps: durations across a jump mean nothing.
 
     `now` is the monotonic clock, in seconds.

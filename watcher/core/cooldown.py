@@ -7,7 +7,7 @@ _LONGEST_GUESS = 30.0  # as long as the probes of a source or channel that is do
 Now = Callable[[], float]
 
 
-class Pause:
+class Cooldown:
     """A time until which nothing is asked or sent, because the other side wants that. `now` is monotonic seconds."""
 
     def __init__(self, now: Now) -> None:

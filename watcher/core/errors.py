@@ -68,7 +68,9 @@ class SourceError(WatcherError):
     `retry_after` is in seconds, as upstream asked, and counts for the whole source; None where it did not ask.
     """
 
-    def __init__(self, reason: SourceFailure, text: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: SourceFailure, text: str, *, retry_after: float | None = None
+    ) -> None:
         super().__init__(text)
         self.reason = reason
         self.retry_after = retry_after

@@ -6,12 +6,91 @@ The shape of a body is the Standard Webhooks payload, `{"type", "timestamp", "da
 
 import base64
 import os
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
 from watcher.core.clock import rfc3339
-from watcher.core.models import TERMINAL_STATUSES, Event, Observation, TaskKey, Watch, event_type
+from watcher.core.tasks import TERMINAL_STATUSES, Observation, TaskKey, Watch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something to tell: its bytes are made once and are the same on every attempt to every channel.
+
+    `key`, `sequence`, `previous_status` and `status` are None for an event about a source or a channel.
+    `order_key` names the line in which deliveries of this event wait for one another (a task, a source, a channel).
+    `watched_for` is the seconds between the watch's addition and `at`. `channels` are the names routing chose.
+    """
+
+    event_id: str
+    type: str
+    at: float
+    body: bytes
+    order_key: str
+    channels: tuple[str, ...]
+    key: TaskKey | None = None
+    sequence: int | None = None
+    previous_status: str | None = None
+    status: str | None = None
+    watched_for: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One step of one watch, stored whole or not at all: the watch as it is after it, and what is told about it.
+
+    It applies only where the stored watch is still at `expected_sequence`. `event` is None for a step that nobody is
+    told of, such as the first time that upstream does not know a task.
+    """
+
+    watch: Watch
+    expected_sequence: int
+    event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event with the growing number the store gave it."""
+
+    id: int
+    event_id: str
+    type: str
+    at: float
+    body: bytes
+    sequence: int | None
+    previous_status: str | None
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Events seen in [since, until] (Unix seconds; None: now), of these statuses and tasks where any are given."""
+
+    since: float
+    until: float | None = None
+    statuses: tuple[str, ...] = ()
+    task_ids: tuple[str, ...] = ()
+
+
+class SystemEventFactory(Protocol):
+    """Builds the events that are about no task."""
+
+    def __call__(self, kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
+        """Return the event of type `kind` about `subject` (`channel backend`), routed to all that take it.
+
+        A channel does not hear of itself.
+        """
+        ...
+
+
+def event_type(status: str) -> str:
+    """Return the type of the event that tells of `status`: `FAILED` is told as `task.failed`."""
+    return "task." + re.sub(r"[^a-z0-9_]", "_", status.lower())
+
 
 _NULL = msgspec.Raw(b"null")
 _FOLDED = frozenset({"error", "namespace_id"})  # told as error_message and namespace
@@ -72,10 +151,12 @@ def task_event(
         "labels": watch.labels,
     }
     told |= {name: raw for name, raw in fields.items() if name not in told and name not in _FOLDED}
-    return _event(event_type(seen.status), watch, seen.status, sequence, at, event_id, channels, told)
+    return _event(
+        event_type(seen.status), watch, seen.status, sequence, at, event_id, channels, told
+    )
 
 
-def trouble_event(
+def task_alert_event(
     watch: Watch, kind: str, *, reason: str, at: float, event_id: str, channels: tuple[str, ...]
 ) -> Event:
     """Return the event of a task that is lost (`task.lost`) or stalled (`task.stalled`); its sequence stays."""
@@ -98,12 +179,23 @@ def trouble_event(
     return _event(kind, watch, watch.status, watch.sequence, at, event_id, channels, told)
 
 
-def notice_event(
-    kind: str, *, at: float, event_id: str, data: Mapping[str, object], order_key: str, channels: tuple[str, ...]
+def system_event(
+    kind: str,
+    *,
+    at: float,
+    event_id: str,
+    data: Mapping[str, object],
+    order_key: str,
+    channels: tuple[str, ...],
 ) -> Event:
     """Return an event that is about no task, but about a source or a channel."""
     return Event(
-        event_id=event_id, type=kind, at=at, body=_body(kind, at, data), order_key=order_key, channels=channels
+        event_id=event_id,
+        type=kind,
+        at=at,
+        body=_body(kind, at, data),
+        order_key=order_key,
+        channels=channels,
     )
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from watcher.core.models import TERMINAL_STATUSES, Watch, event_type
+from watcher.core.events import event_type
 from watcher.core.settings import RouteSettings
+from watcher.core.tasks import TERMINAL_STATUSES, Watch
 
 
 def matches(patterns: Iterable[str], text: str) -> bool:
@@ -22,7 +23,7 @@ def route_events(route: RouteSettings) -> tuple[str, ...] | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class RoutingContext:
     """What routes look at; None is a field that the event does not have.
 
     `silent` is a first observation of a task that is not finished: told only where a route asks for it.
@@ -52,7 +53,7 @@ class Routing:
         A first observation is told where its status is terminal, or where the route asks for it.
         """
         return self.channels(
-            Told(
+            RoutingContext(
                 type=event_type(status),
                 source=watch.key.source,
                 namespace=namespace,
@@ -63,10 +64,10 @@ class Routing:
             )
         )
 
-    def for_trouble(self, watch: Watch, kind: str) -> tuple[str, ...]:
+    def for_task_alert(self, watch: Watch, kind: str) -> tuple[str, ...]:
         """Return who hears that a task is lost (`task.lost`), or stalled (`task.stalled`)."""
         return self.channels(
-            Told(
+            RoutingContext(
                 type=kind,
                 source=watch.key.source,
                 namespace=watch.namespace,
@@ -76,19 +77,24 @@ class Routing:
             )
         )
 
-    def for_notice(self, kind: str, subject: str) -> tuple[str, ...]:
+    def for_system_event(self, kind: str, subject: str) -> tuple[str, ...]:
         """Return who hears of `subject` (`channel backend`): all that take `kind`, but not that channel itself."""
         what, _, name = subject.partition(" ")
-        chosen = self.channels(Told(type=kind, source=name if what == "source" else None))
+        chosen = self.channels(RoutingContext(type=kind, source=name if what == "source" else None))
         return tuple(one for one in chosen if subject != f"channel {one}")
 
-    def channels(self, told: Told) -> tuple[str, ...]:
+    def channels(self, told: RoutingContext) -> tuple[str, ...]:
         """Return who hears of this, in the configuration's order."""
-        chosen = {name for route in self._routes if why_not(route, told) is None for name in route.channels}
+        chosen = {
+            name
+            for route in self._routes
+            if why_not(route, told) is None
+            for name in route.channels
+        }
         return tuple(name for name in self._order if name in chosen)
 
 
-def why_not(route: RouteSettings, told: Told) -> str | None:
+def why_not(route: RouteSettings, told: RoutingContext) -> str | None:
     """Return the first condition of `route` that does not hold, None where all do.
 
     One on a field that the event does not have does not hold.
@@ -109,5 +115,7 @@ def why_not(route: RouteSettings, told: Told) -> str | None:
         if told.labels is None or told.labels.get(name) != value:
             return f"the label {name} is not {value}"
     return (
-        "a first status that is no end is told only with initial: true" if told.silent and not route.initial else None
+        "a first status that is no end is told only with initial: true"
+        if told.silent and not route.initial
+        else None
     )

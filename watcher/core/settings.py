@@ -39,7 +39,10 @@ def parse_duration(value: Any) -> float:
 
 
 _DURATION_SCHEMA = {
-    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)?$"}],
+    "anyOf": [
+        {"type": "number", "minimum": 0},
+        {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)?$"},
+    ],
     "description": "seconds, or text such as 500ms, 30s, 5m, 7d",
 }
 
@@ -132,8 +135,14 @@ class ConnectionSettings(Model):
     def _encrypted(self) -> Self:
         for name in ("url", "base_url"):
             given = getattr(self, name, None)
-            parts = urlsplit(given.get_secret_value() if isinstance(given, SecretStr) else given or "")
-            if parts.scheme == "http" and not self.allow_http and not is_loopback(parts.hostname or ""):
+            parts = urlsplit(
+                given.get_secret_value() if isinstance(given, SecretStr) else given or ""
+            )
+            if (
+                parts.scheme == "http"
+                and not self.allow_http
+                and not is_loopback(parts.hostname or "")
+            ):
                 raise ValueError(
                     f"{name} begins with http://, over which anybody can listen in: use https://, or set allow_http"
                 )
@@ -190,7 +199,9 @@ class DiscoverySettings(Model):
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
-        foreign = ("bucket",) if self.list == "tasks" else ("task_type", "filters", "search", "sort")
+        foreign = (
+            ("bucket",) if self.list == "tasks" else ("task_type", "filters", "search", "sort")
+        )
         for name in foreign:
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} is nothing that a list of {self.list} has")
@@ -201,7 +212,10 @@ MAX_SIZE = 4 * 1024**3
 """Bytes that a store may hold where nothing else is said."""
 
 _SIZE_SCHEMA = {
-    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)? ?([kKmMgGtT]i?)?[bB]?$"}],
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        {"type": "string", "pattern": r"^\d+(\.\d+)? ?([kKmMgGtT]i?)?[bB]?$"},
+    ],
     "description": "bytes, or text such as 512MiB, 4GiB",
 }
 
@@ -214,10 +228,25 @@ class StoreSettings(Model):
 
     url: str
     retention: PositiveDuration = 7 * 86400.0
-    max_size: Annotated[ByteSize, Field(ge=16 * 1024**2), WithJsonSchema(_SIZE_SCHEMA)] = ByteSize(MAX_SIZE)
+    max_size: Annotated[ByteSize, Field(ge=16 * 1024**2), WithJsonSchema(_SIZE_SCHEMA)] = ByteSize(
+        MAX_SIZE
+    )
 
 
-DEFAULT_ATTEMPTS = (0.0, 5.0, 30.0, 120.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
+DEFAULT_ATTEMPTS = (
+    0.0,
+    5.0,
+    30.0,
+    120.0,
+    300.0,
+    1800.0,
+    7200.0,
+    18000.0,
+    36000.0,
+    50400.0,
+    72000.0,
+    86400.0,
+)
 
 
 def _first_at_once(attempts: tuple[float, ...]) -> tuple[float, ...]:
@@ -237,9 +266,9 @@ class ChannelSettings(Model):
     timeout: PositiveDuration = 15.0
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8
     rate: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    attempts: Annotated[tuple[Duration, ...], Field(min_length=1, max_length=100), AfterValidator(_first_at_once)] = (
-        DEFAULT_ATTEMPTS
-    )
+    attempts: Annotated[
+        tuple[Duration, ...], Field(min_length=1, max_length=100), AfterValidator(_first_at_once)
+    ] = DEFAULT_ATTEMPTS
     order_wait: Duration = 600.0
     alert_after: Duration = 300.0
 
@@ -264,7 +293,11 @@ class RouteSettings(Model):
 
 def _origin(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or text != f"{parts.scheme}://{parts.netloc}":
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or text != f"{parts.scheme}://{parts.netloc}"
+    ):
         raise ValueError("is no origin such as https://console.example")
     return text
 
@@ -280,7 +313,9 @@ class ServerSettings(Model):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     api_token: SecretStr | None = None
-    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_words)] = ()
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_words)
+    ] = ()
 
     @model_validator(mode="after")
     def _pages_need_a_token(self) -> Self:

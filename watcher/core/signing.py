@@ -64,7 +64,9 @@ def parse_secret(text: str) -> Secret:
         raise ValueError("is followed by something else than until=2026-12-01T00:00:00Z")
     until = _moment(end.removeprefix(_UNTIL)) if end else None
     if key.startswith(_PUBLIC):
-        raise ValueError("is a public key (whpk_), which verifies; the private one begins with whsk_")
+        raise ValueError(
+            "is a public key (whpk_), which verifies; the private one begins with whsk_"
+        )
     if key.startswith(_PRIVATE):
         return Secret(_asymmetric(_decoded(key, _PRIVATE)), until)
     return Secret(_symmetric(_symmetric_key(key)), until)
@@ -87,7 +89,9 @@ def _decoded(text: str, prefix: str) -> bytes:
 def _symmetric_key(text: str) -> bytes:
     key = _decoded(text, _SYMMETRIC)
     if not _SHORTEST <= len(key) <= _LONGEST:
-        raise ValueError(f"holds {len(key)} bytes; the specification asks for {_SHORTEST} to {_LONGEST}")
+        raise ValueError(
+            f"holds {len(key)} bytes; the specification asks for {_SHORTEST} to {_LONGEST}"
+        )
     return key
 
 
@@ -142,7 +146,9 @@ def verify(secrets: Iterable[str], headers: Mapping[str, str], body: bytes, now:
     """
     checks = [_check(secret) for secret in secrets]
     try:
-        event_id, timestamp, signatures = (headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
+        event_id, timestamp, signatures = (
+            headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature")
+        )
     except KeyError as error:
         raise VerificationError(f"the header {error.args[0]} is missing") from None
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 16):

@@ -25,13 +25,21 @@ from watcher.api import server
 from watcher.api.app import create_api, create_telemetry
 from watcher.configuration import loader as configuration
 from watcher.configuration import plugins
+from watcher.core.channels import ChannelState
 from watcher.core.clock import wall_clock
 from watcher.core.errors import ConfigurationError, StoreError, WatcherError
-from watcher.core.events import new_event_id, notice_event
-from watcher.core.models import ChannelState, Event, TaskKey, Watch
-from watcher.core.protocols import Calls, Notice, Source, Store
+from watcher.core.events import Event, SystemEventFactory, new_event_id, system_event
+from watcher.core.interfaces.source import Calls, Source
+from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
-from watcher.core.settings import ChannelSettings, DiscoverySettings, HeartbeatSettings, Settings, SourceSettings
+from watcher.core.settings import (
+    ChannelSettings,
+    DiscoverySettings,
+    HeartbeatSettings,
+    Settings,
+    SourceSettings,
+)
+from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.daemon.heartbeat import Heartbeat
 from watcher.daemon.maintenance import keep_up
@@ -42,7 +50,7 @@ from watcher.polling.discovery import Discovery, rule_label
 from watcher.polling.poller import Poller
 from watcher.telemetry import logs
 from watcher.telemetry.health import Health
-from watcher.telemetry.liveness import Pulse
+from watcher.telemetry.liveness import LivenessMonitor
 from watcher.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -55,7 +63,7 @@ FILES_LOOKED_AT_EVERY = 2.0
 _SOURCE_CONNECTIONS = 64
 _NEEDS_RESTART = ("store", "server", "telemetry")
 
-Orders = MemoryObjectReceiveStream[Settings]
+ReloadRequests = MemoryObjectReceiveStream[Settings]
 """Each item is new settings to go on with; the end of the stream means: stop in order."""
 
 
@@ -127,23 +135,29 @@ class Daemon:
         waiting = {depth.channel: depth for depth in await self.store.outbox()}
         for channel in {*waiting, *self._generation.dispatchers}:
             depth = waiting.get(channel)
-            oldest = now if depth is None or depth.oldest_created_at is None else depth.oldest_created_at
+            oldest = (
+                now if depth is None or depth.oldest_created_at is None else depth.oldest_created_at
+            )
             self.metrics.channel(channel).waiting(depth.pending if depth else 0, now - oldest)
         self.metrics.stored(await self.store.size())
         for source, poller in self._generation.pollers.items():
             self.metrics.source(source).watching(poller.counts(), poller.behind())
 
-    def _pulses(self) -> Mapping[str, Pulse]:
+    def _pulses(self) -> Mapping[str, LivenessMonitor]:
         polling = {
             f"poller {name} ({loop})": pulse
             for name, poller in self._generation.pollers.items()
             for loop, pulse in poller.pulses.items()
         }
-        return polling | {f"dispatcher {name}": one.pulse for name, one in self._generation.dispatchers.items()}
+        return polling | {
+            f"dispatcher {name}": one.pulse for name, one in self._generation.dispatchers.items()
+        }
 
     # One generation
 
-    async def run_generation(self, settings: Settings, orders: Orders, ready: Callable[[], None]) -> Settings | None:
+    async def run_generation(
+        self, settings: Settings, orders: ReloadRequests, ready: Callable[[], None]
+    ) -> Settings | None:
         """Run with `settings` until an order comes, wind down, and return it: new settings, or None to stop."""
         async with AsyncExitStack() as resources:
             self._generation = await self._build(settings, resources)
@@ -160,7 +174,9 @@ class Daemon:
                 if settings.heartbeat is not None:
                     tasks.start_soon(self._beat, settings.heartbeat, name="heartbeat")
                 retention = settings.store.retention
-                tasks.start_soon(keep_up, self.store, retention, self.forget, wall_clock, name="upkeep")
+                tasks.start_soon(
+                    keep_up, self.store, retention, self.forget, wall_clock, name="upkeep"
+                )
                 ready()
                 order = await _next(orders)
                 await self._wind_down()
@@ -169,7 +185,8 @@ class Daemon:
 
     async def _build(self, settings: Settings, resources: AsyncExitStack) -> Generation:
         routing = Routing(
-            settings.routes or configuration.default_routes(settings), [one.name for one in settings.channels]
+            settings.routes or configuration.default_routes(settings),
+            [one.name for one in settings.channels],
         )
         sources = {}
         for source in settings.sources:
@@ -177,7 +194,10 @@ class Daemon:
                 create_transport(connections=_SOURCE_CONNECTIONS, reached=source)
             )
             sources[source.name] = self._source(source, transport)
-        pollers = {one.name: self._poller(one, sources[one.name], settings, routing) for one in settings.sources}
+        pollers = {
+            one.name: self._poller(one, sources[one.name], settings, routing)
+            for one in settings.sources
+        }
         dispatchers = {}
         for channel in settings.channels:
             transport = await resources.enter_async_context(channel_transport(channel))
@@ -187,17 +207,26 @@ class Daemon:
             for number, rule in enumerate(settings.discovery)
         }
         return Generation(
-            settings=settings, sources=sources, pollers=pollers, dispatchers=dispatchers, discoveries=discoveries
+            settings=settings,
+            sources=sources,
+            pollers=pollers,
+            dispatchers=dispatchers,
+            discoveries=discoveries,
         )
 
     def _source(self, settings: SourceSettings, transport: httpx.AsyncBaseTransport) -> Source:
         create = plugins.load("sources", settings.type).create
         source: Source = create(
-            settings, transport=transport, metrics=self.metrics.source(settings.name), wall=wall_clock
+            settings,
+            transport=transport,
+            metrics=self.metrics.source(settings.name),
+            wall=wall_clock,
         )
         return source
 
-    def _poller(self, source: SourceSettings, polled: Source, settings: Settings, routing: Routing) -> Poller:
+    def _poller(
+        self, source: SourceSettings, polled: Source, settings: Settings, routing: Routing
+    ) -> Poller:
         return Poller(
             source_name=source.name,
             source=polled,
@@ -265,7 +294,11 @@ class Daemon:
             await heartbeat.run()
 
     def _answered_at(self) -> Mapping[str, float | None]:
-        return {name: one.last_answer_at for name, one in self._generation.pollers.items() if one.counts()}
+        return {
+            name: one.last_answer_at
+            for name, one in self._generation.pollers.items()
+            if one.counts()
+        }
 
     async def _oldest_waiting(self) -> float:
         now = wall_clock()
@@ -273,7 +306,8 @@ class Daemon:
             (
                 now - depth.oldest_created_at
                 for depth in await self.store.outbox()
-                if depth.oldest_created_at is not None and depth.channel in self._generation.dispatchers
+                if depth.oldest_created_at is not None
+                and depth.channel in self._generation.dispatchers
             ),
             default=0.0,
         )
@@ -286,7 +320,9 @@ class Daemon:
                 poller.restore(watch for watch in watches if watch.source == source)
             orphans += sum(watch.source not in self._generation.pollers for watch in watches)
         if orphans:
-            logger.warning("%d watches belong to sources that are not configured; they wait for them", orphans)
+            logger.warning(
+                "%d watches belong to sources that are not configured; they wait for them", orphans
+            )
 
     async def _warn_of_orphans(self) -> None:
         for depth in await self.store.outbox():
@@ -308,7 +344,9 @@ class Daemon:
         with suppress(StoreError):  # said already, by whoever wrote last
             for depth in await self.store.outbox():
                 if depth.pending:
-                    logger.info("%d deliveries to %r remain; they go later", depth.pending, depth.channel)
+                    logger.info(
+                        "%d deliveries to %r remain; they go later", depth.pending, depth.channel
+                    )
 
 
 def _set_aside() -> None:
@@ -318,10 +356,12 @@ def _set_aside() -> None:
     gc.freeze()
 
 
-def _notice(routing: Routing) -> Notice:
+def _notice(routing: Routing) -> SystemEventFactory:
     def build(kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
-        channels = routing.for_notice(kind, subject)
-        return notice_event(kind, at=at, event_id=new_event_id(), data=data, order_key=subject, channels=channels)
+        channels = routing.for_system_event(kind, subject)
+        return system_event(
+            kind, at=at, event_id=new_event_id(), data=data, order_key=subject, channels=channels
+        )
 
     return build
 
@@ -333,7 +373,7 @@ def _by_source(watches: Iterable[Watch]) -> dict[str, list[Watch]]:
     return grouped
 
 
-async def _next(orders: Orders) -> Settings | None:
+async def _next(orders: ReloadRequests) -> Settings | None:
     try:
         return await orders.receive()
     except anyio.EndOfStream:
@@ -341,7 +381,10 @@ async def _next(orders: Orders) -> Settings | None:
 
 
 async def serve(
-    settings: Settings, orders: Orders, *, task_status: anyio.abc.TaskStatus[str] = anyio.TASK_STATUS_IGNORED
+    settings: Settings,
+    orders: ReloadRequests,
+    *,
+    task_status: anyio.abc.TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run the daemon until `orders` ends; reports the API's base URL once everything is up.
 
@@ -349,18 +392,32 @@ async def serve(
     """
     create_store = plugins.load("stores", settings.store.url.partition(":")[0]).create
     async with AsyncExitStack() as resources:
-        listener = resources.enter_context(server.bind("server", settings.server.host, settings.server.port))
+        listener = resources.enter_context(
+            server.bind("server", settings.server.host, settings.server.port)
+        )
         metrics = Metrics(CollectorRegistry(), __version__)
-        opening = create_store(settings.store.url, max_size=settings.store.max_size, failed=metrics.store_errors.inc)
+        opening = create_store(
+            settings.store.url, max_size=settings.store.max_size, failed=metrics.store_errors.inc
+        )
         daemon = Daemon(settings, await resources.enter_async_context(opening), metrics)
         url = server.url_of(listener)
 
         async with anyio.create_task_group() as tasks:
-            await tasks.start(server.serve, create_api(daemon), listener, daemon.stopping, name="api")
+            await tasks.start(
+                server.serve, create_api(daemon), listener, daemon.stopping, name="api"
+            )
             if (telemetry := settings.telemetry) is not None:
-                second = resources.enter_context(server.bind("telemetry", telemetry.host, telemetry.port))
+                second = resources.enter_context(
+                    server.bind("telemetry", telemetry.host, telemetry.port)
+                )
                 logger.info("metrics and probes listen on %s", server.url_of(second))
-                await tasks.start(server.serve, create_telemetry(daemon), second, daemon.stopping, name="telemetry")
+                await tasks.start(
+                    server.serve,
+                    create_telemetry(daemon),
+                    second,
+                    daemon.stopping,
+                    name="telemetry",
+                )
             current: Settings | None = settings
             started = _Once(lambda: task_status.started(url))
             logger.info("the API listens on %s", url)
@@ -389,7 +446,12 @@ def run(config: Path | None, environ: Mapping[str, str]) -> None:
     """
     settings = _load(config, environ)
     try:
-        anyio.run(_process, settings, lambda: _load(config, environ), backend_options={"use_uvloop": os.name != "nt"})
+        anyio.run(
+            _process,
+            settings,
+            lambda: _load(config, environ),
+            backend_options={"use_uvloop": os.name != "nt"},
+        )
     except BaseExceptionGroup as group:
         # Raised within task groups; whoever started the command is to see the one line that matters.
         reasons, others = group.split(WatcherError)
@@ -460,7 +522,9 @@ async def _obey_signals(
                 if not stopping and (reloaded := reading.again()) is not None:
                     await orders.send(reloaded)
             elif stopping:
-                os._exit(128 + number)  # a second one: at once, whatever is under way; the store survives that
+                os._exit(
+                    128 + number
+                )  # a second one: at once, whatever is under way; the store survives that
             else:
                 stopping = True
                 logger.info("stopping: deliveries in flight get %g s", DELIVERY_GRACE)

@@ -80,9 +80,13 @@ class Heartbeat:
         return None
 
     async def _send(self) -> str | None:
-        request = httpx.Request("GET", self._url, headers={"user-agent": f"mixpeek-watcher/{__version__}"})
+        request = httpx.Request(
+            "GET", self._url, headers={"user-agent": f"mixpeek-watcher/{__version__}"}
+        )
         try:
-            reply = await exchange(self._transport, request, deadline=_DEADLINE, body_limit=_ANSWER_LIMIT)
+            reply = await exchange(
+                self._transport, request, deadline=_DEADLINE, body_limit=_ANSWER_LIMIT
+            )
         except ExchangeError as error:
             return f"its receiver did not answer ({error})"
         return None if 200 <= reply.status < 300 else f"its receiver answered HTTP {reply.status}"

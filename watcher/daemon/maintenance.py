@@ -7,8 +7,8 @@ import anyio
 
 from watcher.core.clock import Clock
 from watcher.core.errors import StoreError
-from watcher.core.models import TaskKey
-from watcher.core.protocols import Store
+from watcher.core.interfaces.store import Store
+from watcher.core.tasks import TaskKey
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,9 @@ FULL = 0.8
 _SHORTEST = 60.0
 
 
-async def keep_up(store: Store, retention: float, forget: Callable[[TaskKey], None], wall: Clock) -> None:
+async def keep_up(
+    store: Store, retention: float, forget: Callable[[TaskKey], None], wall: Clock
+) -> None:
     """Do so until cancelled; `forget` is called for each lost task that is not watched any more."""
     retired_at = -RETIRE_EVERY
     while True:
@@ -30,8 +32,8 @@ async def keep_up(store: Store, retention: float, forget: Callable[[TaskKey], No
             if anyio.current_time() - retired_at >= RETIRE_EVERY:
                 retired_at = anyio.current_time()
                 before = wall() - retention
-                await store.retire(before)
-                for key in await store.retire_lost(before):
+                await store.prune(before)
+                for key in await store.prune_lost(before):
                     forget(key)
             await _make_room(store, retention, wall)
         except StoreError as error:
@@ -46,7 +48,10 @@ async def _make_room(store: Store, retention: float, wall: Clock) -> None:
         kept_for = retention
         while (await store.size()).used_share > FULL and kept_for > _SHORTEST:
             kept_for = max(kept_for / 2, _SHORTEST)
-            gone += await store.retire(wall() - kept_for, failed_too=failed_too)
+            gone += await store.prune(wall() - kept_for, failed_too=failed_too)
     if gone:
         what = f"{gone} records of what has ended went before their time"
-        logger.warning("the store has come close to store.max_size: %s; give it more, or shorten store.retention", what)
+        logger.warning(
+            "the store has come close to store.max_size: %s; give it more, or shorten store.retention",
+            what,
+        )

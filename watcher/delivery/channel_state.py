@@ -11,10 +11,12 @@ from functools import partial
 
 import anyio
 
+from watcher.core.channels import ChannelState, Suspension, SuspensionKind
 from watcher.core.clock import Clock, rfc3339
 from watcher.core.errors import DeliveryError, DeliveryFailure
-from watcher.core.models import ChannelState, Event, Hold, HoldKind, Trouble
-from watcher.core.protocols import Notice, Store
+from watcher.core.events import Event, SystemEventFactory
+from watcher.core.interfaces.store import Store
+from watcher.core.outage import Outage
 from watcher.core.settings import ChannelSettings
 from watcher.telemetry.metrics import ChannelMetrics
 
@@ -48,7 +50,7 @@ class ChannelHealth:
         *,
         settings: ChannelSettings,
         store: Store,
-        notice: Notice,
+        notice: SystemEventFactory,
         metrics: ChannelMetrics,
         stir: Callable[[], None],
         tell: Callable[[], None],
@@ -76,16 +78,18 @@ class ChannelHealth:
         self._alert = False
         self._broken_said = False
         self._warned_at = -_REPEAT_WARNING
-        self._trouble: Trouble | None = None
-        self._hold: Hold | None = None
+        self._trouble: Outage | None = None
+        self._hold: Suspension | None = None
         self._stopped_by: DeliveryError | None = None
 
     async def load(self) -> None:
         """Go on from what is stored."""
-        self._trouble = await self._store.trouble(self._subject)
+        self._trouble = await self._store.outage(self._subject)
         if self._trouble is not None:
             self._since = self._trouble.since
-        self._hold = next((one for one in await self._store.holds() if one.channel == self._name), None)
+        self._hold = next(
+            (one for one in await self._store.suspensions() if one.channel == self._name), None
+        )
         self._metrics.held(None if self._hold is None else self._hold.kind)
 
     # What may be sent
@@ -98,7 +102,7 @@ class ChannelHealth:
     @property
     def off(self) -> bool:
         """Whether the channel is off: something is tried now and then, at no cost to its schedule."""
-        return self._hold is not None and self._hold.kind is HoldKind.OFF
+        return self._hold is not None and self._hold.kind is SuspensionKind.OFF
 
     @property
     def silent(self) -> bool:
@@ -117,11 +121,17 @@ class ChannelHealth:
 
     def probe_interval(self) -> float:
         """Return the seconds between two probes: with an open breaker 1 s, doubling."""
-        return EARLY_EVERY if self.off else min(2.0 ** min(self._streak - BREAKER_AFTER, 16), _PROBE_EVERY_AT_MOST)
+        return (
+            EARLY_EVERY
+            if self.off
+            else min(2.0 ** min(self._streak - BREAKER_AFTER, 16), _PROBE_EVERY_AT_MOST)
+        )
 
     def alert_due_at(self) -> float | None:
         """Return when the others are to hear that the channel fails, None where they have, or need not."""
-        if self._since is None or (self._trouble is not None and self._trouble.alerted_at is not None):
+        if self._since is None or (
+            self._trouble is not None and self._trouble.alerted_at is not None
+        ):
             return None
         return self._since + self._settings.alert_after
 
@@ -148,7 +158,11 @@ class ChannelHealth:
             self._stir()
             if now - self._warned_at >= _REPEAT_WARNING:
                 self._warned_at = now
-                logger.warning("channel %r refuses (%s); deliveries wait and are tried again", self._name, error)
+                logger.warning(
+                    "channel %r refuses (%s); deliveries wait and are tried again",
+                    self._name,
+                    error,
+                )
         self._reason = error.reason
         self._deliveries.add(delivery_id)
 
@@ -162,7 +176,9 @@ class ChannelHealth:
             self._streak += 1
         if self.probing and not self.off and not self._broken_said:
             self._broken_said = True
-            logger.warning("channel %r: nothing goes through; one delivery at a time is tried now", self._name)
+            logger.warning(
+                "channel %r: nothing goes through; one delivery at a time is tried now", self._name
+            )
         self._metrics.breaker(self.probing and not self.off)
 
     def delivered(self, at: float) -> float | None:
@@ -193,15 +209,17 @@ class ChannelHealth:
 
     async def pause(self, reason: str) -> None:
         """Hold the channel until `release`, over restarts too."""
-        hold = Hold(channel=self._name, kind=HoldKind.PAUSED, reason=reason, since=self._wall())
-        await self._store.hold(hold, None, None)
+        hold = Suspension(
+            channel=self._name, kind=SuspensionKind.PAUSED, reason=reason, since=self._wall()
+        )
+        await self._store.suspend(hold, None, None)
         self._hold = hold
         self._metrics.held(hold.kind)
         logger.info("channel %r is paused: %s", self._name, reason)
 
     async def release(self) -> None:
         """Hold the channel no more."""
-        await self._store.release(self._name)
+        await self._store.lift_suspension(self._name)
         if self._hold is not None:
             logger.info("channel %r is resumed", self._name)
         self._hold = self._stopped_by = None
@@ -211,26 +229,36 @@ class ChannelHealth:
     async def tend_hold(self) -> bool:
         """Hold or release the channel where what happened calls for it; returns whether it was released."""
         if self._stopped_by is not None:
-            await self._stop(HoldKind.STOPPED, str(self._stopped_by), f"`watcher channels resume {self._name}`")
+            await self._stop(
+                SuspensionKind.STOPPED,
+                str(self._stopped_by),
+                f"`watcher channels resume {self._name}`",
+            )
         elif self._hold is None and self._since is not None:
             if self._wall() - max(self._since, self._off_from) >= self._off_after:
-                reason = f"for {self._off_after / 86400:g} days nothing but failures ({self._reason})"
-                await self._stop(HoldKind.OFF, reason, "one that is tried now and then goes through")
+                reason = (
+                    f"for {self._off_after / 86400:g} days nothing but failures ({self._reason})"
+                )
+                await self._stop(
+                    SuspensionKind.OFF, reason, "one that is tried now and then goes through"
+                )
         elif self.off and self._since is None:
             await self.release()
             return True
         return False
 
-    async def _stop(self, kind: HoldKind, reason: str, until: str) -> None:
+    async def _stop(self, kind: SuspensionKind, reason: str, until: str) -> None:
         now = self._wall()
-        hold = Hold(channel=self._name, kind=kind, reason=reason, since=now)
-        trouble = Trouble(subject=self._subject, since=self._since or now, alerted_at=now)
-        await self._store.hold(hold, await self._about("channel.stopped", trouble, now), trouble)
+        hold = Suspension(channel=self._name, kind=kind, reason=reason, since=now)
+        trouble = Outage(subject=self._subject, since=self._since or now, alerted_at=now)
+        await self._store.suspend(hold, await self._about("channel.stopped", trouble, now), trouble)
         self._hold, self._trouble, self._stopped_by = hold, trouble, None
         self._alert = False
         self._metrics.held(hold.kind)
         self._tell()
-        logger.error("channel %r is %s: %s; everything waits until %s", self._name, hold.kind, reason, until)
+        logger.error(
+            "channel %r is %s: %s; everything waits until %s", self._name, hold.kind, reason, until
+        )
 
     async def bound_queue(self) -> None:
         """Let the oldest deliveries fail where too many wait for a channel that is held."""
@@ -238,9 +266,11 @@ class ChannelHealth:
             return
         self._bounded_at = anyio.current_time()
         why = f"more than {self._held_most} waited while the channel was {self._hold.kind}"
-        if failed := await self._store.bound(self._name, self._held_most, why):
+        if failed := await self._store.trim_pending(self._name, self._held_most, why):
             self._metrics.overflowed(failed)
-            logger.error("channel %r: the %d oldest deliveries have failed: %s", self._name, failed, why)
+            logger.error(
+                "channel %r: the %d oldest deliveries have failed: %s", self._name, failed, why
+            )
 
     async def tend_trouble(self) -> None:
         """Store and tell, once each, that the channel refuses and that it takes events again."""
@@ -252,24 +282,26 @@ class ChannelHealth:
             if self._trouble.alerted_at is not None:
                 event = await self._about("channel.recovered", self._trouble, now)
                 logger.info("channel %r takes events again", self._name)
-            await self._store.announce(event, None, recovered=self._subject)
+            await self._store.record_outage(event, None, recovered=self._subject)
             self._trouble = None
             self._tell()
 
     async def _tend_failing(self, now: float) -> None:
         since = now if self._since is None else self._since
-        known = self._trouble or Trouble(subject=self._subject, since=since)
+        known = self._trouble or Outage(subject=self._subject, since=since)
         if known.alerted_at is None and (self._alert or now >= since + self._settings.alert_after):
             known = replace(known, alerted_at=now)
-            await self._store.announce(await self._about("channel.failing", known, now), known)
+            await self._store.record_outage(await self._about("channel.failing", known, now), known)
             self._tell()
         elif self._trouble is None:
-            await self._store.announce(None, known)
+            await self._store.record_outage(None, known)
         self._trouble = known
         self._alert = False
 
-    async def _about(self, kind: str, trouble: Trouble, now: float) -> Event:
-        pending = next((one.pending for one in await self._store.outbox() if one.channel == self._name), 0)
+    async def _about(self, kind: str, trouble: Outage, now: float) -> Event:
+        pending = next(
+            (one.pending for one in await self._store.outbox() if one.channel == self._name), 0
+        )
         told: dict[str, object] = {
             "channel": self._name,
             "reason": self._reason,

@@ -12,15 +12,18 @@ from random import Random
 import anyio
 
 from watcher.core.backoff import lengthened
+from watcher.core.channels import ChannelState
 from watcher.core.clock import Clock
-from watcher.core.cooldown import Pause
+from watcher.core.cooldown import Cooldown
+from watcher.core.deliveries import AttemptResult, DeliveryState, DueDelivery, Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, StoreError
-from watcher.core.models import ChannelState, DeliveryState, DueDelivery, Message, Receipt, Settlement
-from watcher.core.protocols import Channel, Digesting, Notice, Store
+from watcher.core.events import SystemEventFactory
+from watcher.core.interfaces.channel import Channel, Digesting
+from watcher.core.interfaces.store import Store
 from watcher.core.settings import ChannelSettings
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.channel_state import EARLY_EVERY, HELD_MOST, OFF_AFTER, ChannelHealth
-from watcher.telemetry.liveness import Pulse
+from watcher.telemetry.liveness import LivenessMonitor
 from watcher.telemetry.metrics import ChannelMetrics
 
 logger = logging.getLogger(__name__)
@@ -44,7 +47,7 @@ class Dispatcher:
         settings: ChannelSettings,
         channel: Channel,
         store: Store,
-        notice: Notice,
+        notice: SystemEventFactory,
         metrics: ChannelMetrics,
         outbox: Wakeup,
         wall: Clock,
@@ -65,7 +68,7 @@ class Dispatcher:
         self._held: set[int] = set()
         self._queue: deque[DueDelivery] = deque()
         self._queued = anyio.Semaphore(0)
-        self._results: list[Settlement] = []
+        self._results: list[AttemptResult] = []
         self._finished = Wakeup()
         self._stir = Wakeup()
         self._health = ChannelHealth(
@@ -79,7 +82,7 @@ class Dispatcher:
             held_most=held_most,
             off_after=off_after,
         )
-        self._pause = Pause(anyio.current_time)
+        self._pause = Cooldown(anyio.current_time)
         self._turn = anyio.Lock()
         self._free_at = 0.0
         self._probe: int | None = None
@@ -92,7 +95,7 @@ class Dispatcher:
         self._settles = True
         self._closing = False
         self._done = anyio.Event()
-        self.pulse = Pulse(anyio.current_time)
+        self.pulse = LivenessMonitor(anyio.current_time)
 
     async def run(self) -> None:
         """Deliver until `close`, or until cancelled; what finished by then is stored."""
@@ -178,17 +181,22 @@ class Dispatcher:
             return _NAP  # the next stir is when one of them is settled
         if self._closing:
             return _NAP
-        if await self._store.let_pass(self._name, now):
+        if await self._store.unblock_expired(self._name, now):
             return 0.0
         return await self._until_next(now)
 
     async def _try_one(self) -> float:
         """Probe with one delivery when it is time; returns the seconds until it is."""
         off = self._health.off
-        wait = max(self._tried_at + self._health.probe_interval() - anyio.current_time(), self._paused_for())
+        wait = max(
+            self._tried_at + self._health.probe_interval() - anyio.current_time(),
+            self._paused_for(),
+        )
         if wait > 0 and not self._closing:
             alert_due_at = self._health.alert_due_at()
-            return wait if alert_due_at is None else min(wait, max(alert_due_at - self._wall(), 0.0))
+            return (
+                wait if alert_due_at is None else min(wait, max(alert_due_at - self._wall(), 0.0))
+            )
         if not self._held and not (off and self._closing):
             if off:
                 self._queue_up(await self._one_early())
@@ -201,7 +209,11 @@ class Dispatcher:
         # What is settled while we read may be read as it was before; whoever was held when it began is left out.
         held = frozenset(self._held)
         if self._closing:
-            due = [one for one in await self._store.stalest(self._name, room + len(self._held)) if not one.attempts]
+            due = [
+                one
+                for one in await self._store.due_for_probe(self._name, room + len(self._held))
+                if not one.attempts
+            ]
         else:
             due = list(await self._store.due(self._name, now, room + len(self._held)))
         fresh = [one for one in due if one.id not in held][:room]
@@ -220,12 +232,19 @@ class Dispatcher:
         self._tried_at = anyio.current_time()
         now = self._wall()
         held = frozenset(self._held)
-        waiting = await self._store.stalest(self._name, len(held) + 16)
-        return [one for one in waiting if one.id not in held and (one.not_before is None or one.not_before <= now)][:1]
+        waiting = await self._store.due_for_probe(self._name, len(held) + 16)
+        return [
+            one
+            for one in waiting
+            if one.id not in held and (one.not_before is None or one.not_before <= now)
+        ][:1]
 
     async def _until_next(self, looked_at: float) -> float:
         # What was due when we looked is held: a stir tells when that ends.
-        moments = [await self._store.next_due_at(self._name, looked_at), self._health.alert_due_at()]
+        moments = [
+            await self._store.next_due_at(self._name, looked_at),
+            self._health.alert_due_at(),
+        ]
         to_come = [moment for moment in moments if moment is not None]
         return max(min(to_come) - self._wall(), 0.0) if to_come else _NAP
 
@@ -245,7 +264,9 @@ class Dispatcher:
         if self._settings.rate is None:
             await self._queued.acquire()
             return self._next_batch()
-        async with self._turn:  # who waits for its time has claimed nothing that another could tell along
+        async with (
+            self._turn
+        ):  # who waits for its time has claimed nothing that another could tell along
             await self._queued.acquire()
             await self._pace(self._settings.rate)
             return self._next_batch()
@@ -255,7 +276,10 @@ class Dispatcher:
         if self._digesting is None or self._queue[0].id in self._alone:
             return [self._queue.popleft()]
         together = [one for one in self._queue if one.id not in self._alone]
-        chosen = [together[number] for number in self._digesting.choose([_message(one) for one in together])]
+        chosen = [
+            together[number]
+            for number in self._digesting.choose([_message(one) for one in together])
+        ]
         taken = chosen[:1]
         for delivery in chosen[1:]:
             try:
@@ -278,7 +302,7 @@ class Dispatcher:
         self._free_at = begin + _GUARD / rate
         await anyio.sleep_until(begin)
 
-    async def _attempt(self, batch: Sequence[DueDelivery]) -> list[Settlement]:
+    async def _attempt(self, batch: Sequence[DueDelivery]) -> list[AttemptResult]:
         began = self._tried_at = anyio.current_time()
         at = self._wall()
         try:
@@ -289,15 +313,22 @@ class Dispatcher:
             return self._all_failed(batch, error, at, anyio.current_time() - began)
         except Exception as error:
             if not self._health.failing:
-                logger.exception("an unexpected error while sending to channel %r; it is tried again", self._name)
-            unexpected = DeliveryError(DeliveryFailure.PROTOCOL, f"unexpected {type(error).__name__}")
+                logger.exception(
+                    "an unexpected error while sending to channel %r; it is tried again", self._name
+                )
+            unexpected = DeliveryError(
+                DeliveryFailure.PROTOCOL, f"unexpected {type(error).__name__}"
+            )
             return self._all_failed(batch, unexpected, at, anyio.current_time() - began)
         self._alone.difference_update(delivery.id for delivery in batch)
-        return [self._delivered(delivery, receipt, at, anyio.current_time() - began) for delivery in batch]
+        return [
+            self._delivered(delivery, receipt, at, anyio.current_time() - began)
+            for delivery in batch
+        ]
 
     def _all_failed(
         self, batch: Sequence[DueDelivery], error: DeliveryError, at: float, duration: float
-    ) -> list[Settlement]:
+    ) -> list[AttemptResult]:
         settlements = [self._failed(delivery, error, at, duration) for delivery in batch]
         self._health.request_failed(error)
         return settlements
@@ -311,15 +342,19 @@ class Dispatcher:
     def _one_by_one(self, batch: Sequence[DueDelivery], error: DeliveryError) -> DeliveryError:
         """A digest was refused for its body: nobody knows whose, so each goes alone, and this has cost none of them."""
         self._alone.update(delivery.id for delivery in batch)
-        return DeliveryError(error.reason, str(error), status=error.status, ours=True, answer=error.answer)
+        return DeliveryError(
+            error.reason, str(error), status=error.status, ours=True, answer=error.answer
+        )
 
-    def _delivered(self, delivery: DueDelivery, receipt: Receipt, at: float, duration: float) -> Settlement:
+    def _delivered(
+        self, delivery: DueDelivery, receipt: Receipt, at: float, duration: float
+    ) -> AttemptResult:
         now = self._wall()
         self._metrics.delivered(duration=duration, latency=now - delivery.event_at, at=now)
         self._pause.succeeded()
         if (back := self._health.delivered(at)) is not None:
             self._hasten_before, self._probe = back, None
-        return Settlement(
+        return AttemptResult(
             delivery_id=delivery.id,
             state=DeliveryState.DELIVERED,
             attempted_at=at,
@@ -329,7 +364,9 @@ class Dispatcher:
             answer=receipt.answer,
         )
 
-    def _failed(self, delivery: DueDelivery, error: DeliveryError, at: float, duration: float) -> Settlement:
+    def _failed(
+        self, delivery: DueDelivery, error: DeliveryError, at: float, duration: float
+    ) -> AttemptResult:
         now = self._wall()
         gone = error.reason is DeliveryFailure.GONE
         if gone:
@@ -346,7 +383,9 @@ class Dispatcher:
         if last:
             self._metrics.failed(duration)
             self._health.failed_for_good()
-            logger.error("channel %r: delivery %d has failed for good (%s)", self._name, delivery.id, error)
+            logger.error(
+                "channel %r: delivery %d has failed for good (%s)", self._name, delivery.id, error
+            )
         else:
             self._metrics.retried(duration)
         not_before = None if error.retry_after is None else now + error.retry_after
@@ -354,29 +393,39 @@ class Dispatcher:
         next_attempt_at = None
         if not last:
             step = self._settings.attempts[scheduled] if scheduled > delivery.scheduled else None
-            next_attempt_at = self._next_attempt(delivery.scheduled_at if early else None, step, error, now)
+            next_attempt_at = self._next_attempt(
+                delivery.scheduled_at if early else None, step, error, now
+            )
         if error.busy:
             self._pause.asked(error.retry_after, at_most=max((next_attempt_at or now) - now, 0.0))
-        return Settlement(
+        return AttemptResult(
             delivery_id=delivery.id,
             state=DeliveryState.FAILED if last else DeliveryState.PENDING,
             attempted_at=at,
             scheduled=scheduled,
-            next_attempt_at=None if next_attempt_at is None else max(next_attempt_at, not_before or 0),
+            next_attempt_at=None
+            if next_attempt_at is None
+            else max(next_attempt_at, not_before or 0),
             not_before=not_before,
-            passes_at=at if error.body_refused else first_attempt_at + self._settings.order_wait,
+            unblocks_at=at if error.body_refused else first_attempt_at + self._settings.order_wait,
             last_error=str(error),
             last_status=error.status,
             duration=duration,
             answer=error.answer,
         )
 
-    def _next_attempt(self, kept: float | None, step: float | None, error: DeliveryError, now: float) -> float:
+    def _next_attempt(
+        self, kept: float | None, step: float | None, error: DeliveryError, now: float
+    ) -> float:
         """Return when to try again: as `kept`, after `step` seconds of the schedule, or soon where no step is used."""
         if kept is not None:
             return kept
         if step is None:
-            step = _FREE_RETRY if error.retry_after is None else max(error.retry_after, _FREE_RETRY_AT_LEAST)
+            step = (
+                _FREE_RETRY
+                if error.retry_after is None
+                else max(error.retry_after, _FREE_RETRY_AT_LEAST)
+            )
         return now + lengthened(step, self._random)
 
     def _paused_for(self) -> float:
@@ -416,7 +465,11 @@ class Dispatcher:
             try:
                 await self._store.settle(self._results)
             except StoreError as error:
-                logger.error("%s; %d deliveries will be repeated after the next start", error, len(self._results))
+                logger.error(
+                    "%s; %d deliveries will be repeated after the next start",
+                    error,
+                    len(self._results),
+                )
 
     def _refused_by_store(self, error: StoreError) -> None:
         if self._settles:
@@ -436,9 +489,14 @@ class Dispatcher:
     async def _hasten(self) -> None:
         """Make due what waits although the channel answers, or because the wall clock was set back."""
         if self._hasten_before is not None:
-            await self._store.hasten(self._name, self._hasten_before, self._wall())
+            await self._store.make_due(self._name, self._hasten_before, self._wall())
             self._hasten_before = None
 
 
 def _message(delivery: DueDelivery) -> Message:
-    return Message(event_id=delivery.event_id, type=delivery.type, body=delivery.body, watched_for=delivery.watched_for)
+    return Message(
+        event_id=delivery.event_id,
+        type=delivery.type,
+        body=delivery.body,
+        watched_for=delivery.watched_for,
+    )

@@ -1,11 +1,11 @@
 """What channels remember: one channel's part of the store, or a process's memory where there is no store."""
 
 from watcher.core.clock import Clock
-from watcher.core.protocols import Store
+from watcher.core.interfaces.store import Store
 
 
 class StoredNotes:
-    """Implements `watcher.protocols.Notes`."""
+    """Implements `watcher.core.interfaces.channel.Notes`."""
 
     def __init__(self, store: Store, channel: str, wall: Clock) -> None:
         self._store = store
@@ -13,14 +13,14 @@ class StoredNotes:
         self._wall = wall
 
     async def read(self, name: str) -> bytes | None:
-        return await self._store.note(self._channel, name)
+        return await self._store.read_note(self._channel, name)
 
     async def write(self, name: str, value: bytes) -> None:
-        await self._store.keep_note(self._channel, name, value, self._wall())
+        await self._store.write_note(self._channel, name, value, self._wall())
 
 
 class PassingNotes:
-    """Implements `watcher.protocols.Notes`, for as long as it is there."""
+    """Implements `watcher.core.interfaces.channel.Notes`, for as long as it is there."""
 
     def __init__(self) -> None:
         self._notes: dict[str, bytes] = {}

@@ -25,7 +25,9 @@ class ExchangeError(WatcherError):
     `ours` says that the request never left this machine, for a reason that is this machine's.
     """
 
-    def __init__(self, kind: Literal["connect", "timeout", "protocol"], text: str, *, ours: bool = False) -> None:
+    def __init__(
+        self, kind: Literal["connect", "timeout", "protocol"], text: str, *, ours: bool = False
+    ) -> None:
         super().__init__(text)
         self.kind: Literal["connect", "timeout", "protocol"] = kind
         self.ours = ours
@@ -78,13 +80,20 @@ async def _converse(
         truncated = False
         # httpx's decoders cost as much as all the rest of a large answer; most come as they are.
         encoded = decoded and "content-encoding" in response.headers
-        async for chunk in response.aiter_bytes() if encoded else cast(httpx.AsyncByteStream, response.stream):
+        async for chunk in (
+            response.aiter_bytes() if encoded else cast(httpx.AsyncByteStream, response.stream)
+        ):
             chunks.append(chunk[:room])
             truncated = len(chunk) > room
             room -= len(chunks[-1])
             if truncated:
                 break
-        return Reply(status=response.status_code, headers=response.headers, body=b"".join(chunks), truncated=truncated)
+        return Reply(
+            status=response.status_code,
+            headers=response.headers,
+            body=b"".join(chunks),
+            truncated=truncated,
+        )
     finally:
         # Closing a response that was not read to its end drops the connection; it must not be reused.
         with anyio.CancelScope(shield=True), anyio.move_on_after(1):

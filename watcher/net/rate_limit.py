@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import anyio
 
-from watcher.core.cooldown import Now, Pause
+from watcher.core.cooldown import Cooldown, Now
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class RouteBudget:
     """
 
     def __init__(self, route: str, limit: int | None, now: Now) -> None:
-        self.pause = Pause(now)
+        self.pause = Cooldown(now)
         self._route = route
         self._setting = limit
         self._limit = limit
@@ -77,11 +77,17 @@ class RouteBudget:
     def refused(self) -> None:
         """Note a 429: upstream allows less than this. Several at once count as one."""
         now = self._now()
-        if self._limit is None or self._setting is None or now - self._halved_at < _HALVE_AT_MOST_EVERY:
+        if (
+            self._limit is None
+            or self._setting is None
+            or now - self._halved_at < _HALVE_AT_MOST_EVERY
+        ):
             return
         self._fill()
         if not self._warned:
-            logger.warning("%s: more than upstream allows (429) at %d requests a minute; %s", *self._advice())
+            logger.warning(
+                "%s: more than upstream allows (429) at %d requests a minute; %s", *self._advice()
+            )
             self._warned = True
         self._limit = max(self._limit // 2, 1)
         self._tokens = min(self._tokens, 0.0)
@@ -111,7 +117,9 @@ class RouteBudget:
         if setting is None or told >= setting or self._limit is None:
             return
         self._fill()
-        logger.info("%s: upstream allows %d requests a minute; that is kept from now on", self._route, told)
+        logger.info(
+            "%s: upstream allows %d requests a minute; that is kept from now on", self._route, told
+        )
         self._setting = told
         self._limit = min(self._limit, told)
         self._tokens = min(self._tokens, _burst(self._limit))

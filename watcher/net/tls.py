@@ -21,14 +21,20 @@ def tls_context(settings: ConnectionSettings) -> ssl.SSLContext | None:
     if settings.client_certificate_file is not None:
         try:
             # A key behind a passphrase would otherwise ask for it on the terminal.
-            context.load_cert_chain(settings.client_certificate_file, settings.client_key_file, password=lambda: b"")
+            context.load_cert_chain(
+                settings.client_certificate_file, settings.client_key_file, password=lambda: b""
+            )
         except (OSError, ValueError) as error:
-            raise _unusable("client_certificate_file", settings.client_certificate_file, error) from None
+            raise _unusable(
+                "client_certificate_file", settings.client_certificate_file, error
+            ) from None
     return context
 
 
 def _unusable(key: str, file: object, error: Exception) -> ConfigurationError:
     if isinstance(error, ssl.SSLError) or not isinstance(error, OSError):
-        why = "it holds no usable PEM certificate" + (" with its key" if key.startswith("client") else "")
+        why = "it holds no usable PEM certificate" + (
+            " with its key" if key.startswith("client") else ""
+        )
         return ConfigurationError([f"{key}: {file} cannot be used: {why}"])
     return ConfigurationError([f"{key}: {error.filename or file} cannot be read: {error.strerror}"])

@@ -49,9 +49,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def __aenter__(self) -> Self:
         self._pooled = _session(
-            aiohttp.TCPConnector(limit=self._connections, ssl=self._tls, keepalive_timeout=_KEEP_ALIVE)
+            aiohttp.TCPConnector(
+                limit=self._connections, ssl=self._tls, keepalive_timeout=_KEEP_ALIVE
+            )
         )
-        self._fresh = _session(aiohttp.TCPConnector(limit=self._connections, ssl=self._tls, force_close=True))
+        self._fresh = _session(
+            aiohttp.TCPConnector(limit=self._connections, ssl=self._tls, force_close=True)
+        )
         return self
 
     async def aclose(self) -> None:
@@ -73,7 +77,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 response = await self._send(self._fresh, request, reuse)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _translated(error) from None
-        return httpx.Response(response.status, headers=list(response.raw_headers), stream=_Body(response))
+        return httpx.Response(
+            response.status, headers=list(response.raw_headers), stream=_Body(response)
+        )
 
     async def _send(
         self, session: aiohttp.ClientSession, request: httpx.Request, reuse: dict[str, bool]
@@ -93,7 +99,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
 
-def create_transport(*, connections: int = 100, reached: ConnectionSettings | None = None) -> AiohttpTransport:
+def create_transport(
+    *, connections: int = 100, reached: ConnectionSettings | None = None
+) -> AiohttpTransport:
     """Return a transport, to be entered before use, that holds at most so many connections.
 
     Raises `ConfigurationError` where a certificate of `reached` cannot be used.
@@ -106,7 +114,8 @@ def create_transport(*, connections: int = 100, reached: ConnectionSettings | No
 
 def channel_transport(channel: ChannelSettings) -> AiohttpTransport:
     """Return the transport of a channel; one that is not reached over HTTP has no use for it."""
-    reached = channel if isinstance(channel, ConnectionSettings) else None
+    settings: object = channel  # the type checker holds a class of both kinds for impossible
+    reached = settings if isinstance(settings, ConnectionSettings) else None
     return create_transport(connections=channel.concurrency, reached=reached)
 
 
@@ -143,7 +152,9 @@ class _Body(httpx.AsyncByteStream):
         try:
             content = self._response.content
             encoded = "Content-Encoding" in self._response.headers
-            async for chunk in content.iter_chunked(_ENCODED_CHUNK) if encoded else content.iter_any():
+            async for chunk in (
+                content.iter_chunked(_ENCODED_CHUNK) if encoded else content.iter_any()
+            ):
                 yield chunk
         except (aiohttp.ClientError, OSError) as error:
             raise _translated(error) from None
@@ -156,16 +167,32 @@ class _Body(httpx.AsyncByteStream):
 
 
 _OURS = frozenset(
-    {errno.ENETUNREACH, errno.ENETDOWN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+    {
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EADDRNOTAVAIL,
+    }
 )
 _TRANSLATIONS: tuple[tuple[type[Exception], type[httpx.TransportError], str], ...] = (
     (aiohttp.ClientConnectorDNSError, NotSentError, "its name could not be resolved"),
-    (aiohttp.ClientConnectorCertificateError, httpx.ConnectError, "its TLS certificate is not valid"),
+    (
+        aiohttp.ClientConnectorCertificateError,
+        httpx.ConnectError,
+        "its TLS certificate is not valid",
+    ),
     (aiohttp.ClientSSLError, httpx.ConnectError, "no TLS connection could be made"),
     (aiohttp.ClientProxyConnectionError, NotSentError, "the proxy could not be reached"),
     (aiohttp.ClientHttpProxyError, httpx.ConnectError, "the proxy refused"),
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "its URL is not valid"),
-    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError, "it closed the connection without an answer"),
+    (
+        aiohttp.ServerDisconnectedError,
+        httpx.RemoteProtocolError,
+        "it closed the connection without an answer",
+    ),
     (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, "its answer was cut off"),
     (aiohttp.ClientResponseError, httpx.RemoteProtocolError, "its answer is not HTTP"),
 )

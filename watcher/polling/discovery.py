@@ -13,9 +13,10 @@ import anyio
 
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, StoreError
-from watcher.core.models import FoundPage, Watch
-from watcher.core.protocols import Calls, Store
+from watcher.core.interfaces.source import Calls
+from watcher.core.interfaces.store import Store
 from watcher.core.settings import DiscoverySettings
+from watcher.core.tasks import DiscoveredPage, Watch
 from watcher.telemetry.metrics import RuleMetrics
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,9 @@ _REPEAT_COMPLAINT = 600.0
 
 def rule_key(source: str, rule: DiscoverySettings) -> str:
     """Return what a rule is known by in the store: what it lists, and neither how often nor with which labels."""
-    lists = rule.model_dump(include={"list", "bucket", "status", "task_type", "filters", "search"}, exclude_none=True)
+    lists = rule.model_dump(
+        include={"list", "bucket", "status", "task_type", "filters", "search"}, exclude_none=True
+    )
     return json.dumps({"source": source, **lists}, sort_keys=True)
 
 
@@ -84,13 +87,20 @@ class Discovery:
             now = anyio.current_time()
             if now - self._complained_at >= _REPEAT_COMPLAINT:
                 self._complained_at = now
-                logger.warning("discovery of %s at %r: %s; it is tried again", self._rule.list, self._source, error)
+                logger.warning(
+                    "discovery of %s at %r: %s; it is tried again",
+                    self._rule.list,
+                    self._source,
+                    error,
+                )
 
     async def run_once(self) -> None:
         """Read the list once, newest first where that can be had, up to what has been seen or to `max_pages`."""
         silent = not await self._store.rule_ran(self._key)
         began = anyio.current_time()
-        may_stop = not silent and self._stops_at_seen() and began - self._read_all_at < READ_ALL_EVERY
+        may_stop = (
+            not silent and self._stops_at_seen() and began - self._read_all_at < READ_ALL_EVERY
+        )
         complete = truncated = False
         read = 0
         this_time: set[str] = set()
@@ -118,21 +128,25 @@ class Discovery:
         Not where it may enter the list late, because its status, or whatever a filter looks at, has changed.
         """
         rule = self._rule
-        return rule.list == "tasks" and all(one is None for one in (rule.status, rule.filters, rule.search, rule.sort))
+        return rule.list == "tasks" and all(
+            one is None for one in (rule.status, rule.filters, rule.search, rule.sort)
+        )
 
-    def _pages(self) -> AsyncGenerator[FoundPage, None]:
+    def _pages(self) -> AsyncGenerator[DiscoveredPage, None]:
         rule = self._rule
-        wanted = rule.model_dump(include={"status", "task_type", "filters", "search", "sort"}, exclude_none=True)
+        wanted = rule.model_dump(
+            include={"status", "task_type", "filters", "search", "sort"}, exclude_none=True
+        )
         if rule.list == "batches":
             return self._calls.find_batches(rule.bucket, wanted)
         return self._calls.find_tasks(wanted)
 
-    async def _learn(self, page: FoundPage, *, silent: bool) -> int:
+    async def _learn(self, page: DiscoveredPage, *, silent: bool) -> int:
         """Store what is new on a page, and return how much that is."""
         rule = self._rule
         new, added = await self._store.discover(
             self._key, self._source, page.found, rule.labels, self._wall(), silent=silent
         )
         self._metrics.read(new)
-        self._track(watch for watch in added.watches if watch.key in added.stirred)
+        self._track(watch for watch in added.watches if watch.key in added.reactivated)
         return new

@@ -7,14 +7,17 @@ import anyio
 
 from watcher.core.clock import Clock, rfc3339
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.models import Event, Trouble
-from watcher.core.protocols import Notice, Store
+from watcher.core.events import Event, SystemEventFactory
+from watcher.core.interfaces.store import Store
+from watcher.core.outage import Outage
 from watcher.polling.reachability import PROBE_INTERVAL, Reachability
 from watcher.telemetry.metrics import SourceMetrics
 
 logger = logging.getLogger(__name__)
 
-_WRONG_SOURCE = "it does not know most of the tasks it is asked for; check base_url and the key's account"
+_WRONG_SOURCE = (
+    "it does not know most of the tasks it is asked for; check base_url and the key's account"
+)
 
 
 class SourceTrouble:
@@ -26,7 +29,7 @@ class SourceTrouble:
         source_name: str,
         unreachable_after: float,
         store: Store,
-        notice: Notice,
+        notice: SystemEventFactory,
         metrics: SourceMetrics,
         wall: Clock,
         active_watches: Callable[[], int],
@@ -39,7 +42,7 @@ class SourceTrouble:
         self._wall = wall
         self._active_watches = active_watches
         self._reach = Reachability(unreachable_after)
-        self._told: Trouble | None = None
+        self._told: Outage | None = None
         self._last_reason: SourceFailure | None = None
         self.last_answer_at: float | None = None
         self.probe_at = 0.0
@@ -55,13 +58,13 @@ class SourceTrouble:
         return self._reach.answering
 
     @property
-    def misdirected(self) -> bool:
+    def mostly_unknown(self) -> bool:
         """Whether most watches are unknown to upstream, so that none of them may be called lost."""
-        return self._reach.misdirected
+        return self._reach.mostly_unknown
 
     async def restore(self) -> None:
         """Take over what was told before a restart. Raises `StoreError`."""
-        self._told = await self._store.trouble(self._subject)
+        self._told = await self._store.outage(self._subject)
 
     def probing(self) -> None:
         """A request goes out: while the source is down, the next one may follow only after a while."""
@@ -101,10 +104,12 @@ class SourceTrouble:
         try:
             if self.reason is not None and known is None:
                 await self._tell_unreachable()
-            elif known is not None and self._reach.since is None and self.last_answer_at is not None:
+            elif (
+                known is not None and self._reach.since is None and self.last_answer_at is not None
+            ):
                 self._told = None
                 event = self._about("source.recovered", known, self._wall())
-                await self._store.announce(event, None, recovered=self._subject)
+                await self._store.record_outage(event, None, recovered=self._subject)
             else:
                 return False
         except BaseException:
@@ -117,11 +122,13 @@ class SourceTrouble:
         began = self._reach.since
         failing_for = 0.0 if began is None else anyio.current_time() - began
         # Known before it is stored, for another answer may come meanwhile.
-        self._told = Trouble(subject=self._subject, since=now - failing_for, alerted_at=now)
+        self._told = Outage(subject=self._subject, since=now - failing_for, alerted_at=now)
         self._last_reason = self.reason
-        await self._store.announce(self._about("source.unreachable", self._told, now), self._told)
+        await self._store.record_outage(
+            self._about("source.unreachable", self._told, now), self._told
+        )
 
-    def _about(self, kind: str, trouble: Trouble, now: float) -> Event:
+    def _about(self, kind: str, trouble: Outage, now: float) -> Event:
         told: dict[str, object] = {
             "source": self._name,
             "reason": self._last_reason,
@@ -136,6 +143,8 @@ class SourceTrouble:
         if down is None:
             logger.info("source %r answers again", self._name)
         elif down is SourceFailure.UNAUTHORIZED:
-            logger.error("source %r refuses the API key (%s); put a valid one in api_key", self._name, why)
+            logger.error(
+                "source %r refuses the API key (%s); put a valid one in api_key", self._name, why
+            )
         else:
             logger.error("source %r is down, reason %s: %s", self._name, down, why)

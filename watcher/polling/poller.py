@@ -18,32 +18,39 @@ from random import Random
 import anyio
 import anyio.abc
 
-from watcher.core.clock import Clock, Steadiness
+from watcher.core.clock import Clock, ClockJumpDetector
 from watcher.core.errors import SourceError, SourceFailure, StoreError
-from watcher.core.events import namespace_of, new_event_id, task_event, trouble_event
-from watcher.core.models import (
+from watcher.core.events import (
+    Change,
+    SystemEventFactory,
+    namespace_of,
+    new_event_id,
+    task_alert_event,
+    task_event,
+)
+from watcher.core.interfaces.source import Endpoint, Source
+from watcher.core.interfaces.store import Store
+from watcher.core.routing import Routing
+from watcher.core.settings import PollingSettings
+from watcher.core.tasks import (
     SLOW_STATUSES,
     TERMINAL_STATUSES,
     ActiveWatch,
     Answer,
-    Change,
-    Missing,
+    NotInPage,
     Observation,
     TaskKey,
-    Unlisted,
+    TaskNotFound,
     Watch,
     WatchState,
 )
-from watcher.core.protocols import Endpoint, Notice, Source, Store
-from watcher.core.routing import Routing
-from watcher.core.settings import PollingSettings
 from watcher.core.wakeup import Wakeup
 from watcher.polling.outage import SourceTrouble
 from watcher.polling.schedule import Schedule
 from watcher.polling.stalled import StalledTasks
 from watcher.polling.transitions import Step, step
 from watcher.polling.watchlist import Tracked, TrackedTasks
-from watcher.telemetry.liveness import Pulse
+from watcher.telemetry.liveness import LivenessMonitor
 from watcher.telemetry.metrics import SourceMetrics
 
 logger = logging.getLogger(__name__)
@@ -77,7 +84,7 @@ class Poller:
         source: Source,
         store: Store,
         routing: Routing,
-        notice: Notice,
+        notice: SystemEventFactory,
         polling: PollingSettings,
         unreachable_after: float,
         metrics: SourceMetrics,
@@ -107,7 +114,7 @@ class Poller:
             active_watches=lambda: len(self._tasks),
         )
         self._missing_counts_from = float("-inf")
-        self._steadiness = Steadiness(wall, anyio.current_time)
+        self._steadiness = ClockJumpDetector(wall, anyio.current_time)
         self._admitted: set[str] = set()
         self._unsettled: Counter[str] = Counter()
         self._stirred = Wakeup()
@@ -124,7 +131,7 @@ class Poller:
             outbox=outbox,
             wall=wall,
         )
-        self.pulses = {name: Pulse(anyio.current_time) for name in loops}
+        self.pulses = {name: LivenessMonitor(anyio.current_time) for name in loops}
 
     # The watchlist in memory
 
@@ -134,7 +141,9 @@ class Poller:
         for watch in watches:
             if self._tasks.get(watch.task_id) is None:
                 known = watch.missing_since is None and watch.lost_at is None
-                (self._common if known else self._unlisted).spread(self._tasks.adopt(watch, watch.task_id), now)
+                (self._common if known else self._unlisted).spread(
+                    self._tasks.adopt(watch, watch.task_id), now
+                )
         self._stirred.set()
 
     def track(self, watches: Iterable[Watch]) -> None:
@@ -193,7 +202,9 @@ class Poller:
                 requests.start_soon(self._stalled.run, name=f"stalled {self._name}")
                 requests.start_soon(self._loop, "single", self._single, self._for_single, requests)
                 if self._shared is not None:
-                    requests.start_soon(self._loop, "shared", self._shared, self._for_shared, requests)
+                    requests.start_soon(
+                        self._loop, "shared", self._shared, self._for_shared, requests
+                    )
 
     def close(self) -> None:
         """Stop at once; an answer that is being stored is stored."""
@@ -230,7 +241,9 @@ class Poller:
     def _until_next(self, now: float) -> float:
         if not self._trouble.answering:
             return min(max(self._trouble.probe_at - now, 0.0), _NAP) or _GLANCE
-        due = [at for one in (self._common, self._unlisted) if (at := one.next_due_at()) is not None]
+        due = [
+            at for one in (self._common, self._unlisted) if (at := one.next_due_at()) is not None
+        ]
         if not due:
             return _NAP
         return max(min(min(due) - now, _NAP), _TICK) if min(due) > now else _GLANCE
@@ -240,12 +253,21 @@ class Poller:
         if not self._trouble.answering and now < self._trouble.probe_at:
             return None
         alone = not self._sharing() or not self._trouble.answering or self._few(now)
-        due = [one for one in (self._unlisted, self._common) if one.due(now) and (one is self._unlisted or alone)]
+        due = [
+            one
+            for one in (self._unlisted, self._common)
+            if one.due(now) and (one is self._unlisted or alone)
+        ]
         return max(due, key=lambda schedule: schedule.late(now), default=None)
 
     def _for_shared(self, now: float) -> Schedule[Tracked] | None:
         """Return whose tasks are to be asked for together now, None for nobody's."""
-        if self._sharing() and self._trouble.answering and self._common.due(now) and not self._few(now):
+        if (
+            self._sharing()
+            and self._trouble.answering
+            and self._common.due(now)
+            and not self._few(now)
+        ):
             return self._common
         return None
 
@@ -273,7 +295,12 @@ class Poller:
         except SourceError as error:
             self._unanswered(waiting.values(), error)
         except Exception:
-            self._complain("unexpected", "an unexpected error while asking %r; going on", self._name, exc_info=True)
+            self._complain(
+                "unexpected",
+                "an unexpected error while asking %r; going on",
+                self._name,
+                exc_info=True,
+            )
             self._later(entry for entry in entries if entry.slot is None)
         finally:
             self._unsettled[name] -= 1
@@ -289,7 +316,7 @@ class Poller:
     async def _learn(self, waiting: dict[str, Tracked], answers: Sequence[Answer]) -> None:
         now = anyio.current_time()
         quiet: list[Tracked] = []
-        steps: list[tuple[Tracked, Observation | Missing, Step]] = []
+        steps: list[tuple[Tracked, Observation | TaskNotFound, Step]] = []
         unlisted = 0
         for answer in answers:
             entry = waiting.pop(answer.task_id, None)
@@ -298,10 +325,10 @@ class Poller:
             if _as_known(entry, answer):
                 entry.answered_at = now
                 quiet.append(entry)
-            elif isinstance(answer, Unlisted):
+            elif isinstance(answer, NotInPage):
                 unlisted += 1
                 entry.unlisted = True
-                self._unlisted.promptly(entry, now)
+                self._unlisted.poll_now(entry, now)
             elif (taken := self._news(entry, answer, now)) is not None:
                 steps.append((entry, answer, taken))
         self._common.unchanged(quiet, now)
@@ -311,7 +338,7 @@ class Poller:
         if steps:
             await self._record(steps)
 
-    def _news(self, entry: Tracked, answer: Observation | Missing, now: float) -> Step | None:
+    def _news(self, entry: Tracked, answer: Observation | TaskNotFound, now: float) -> Step | None:
         """Return what has to be stored because of this answer, None for nothing (yet)."""
         entry.answered_at = now
         looked_up, entry.unlisted = entry.unlisted or not self._sharing(), False
@@ -319,13 +346,15 @@ class Poller:
         if taken in _QUIET:
             self._again(entry)
             return None
-        if isinstance(answer, Missing) and not looked_up:
-            self._common.promptly(entry, now)  # unless the list, too, does not show it, nothing is concluded
+        if isinstance(answer, TaskNotFound) and not looked_up:
+            self._common.poll_now(
+                entry, now
+            )  # unless the list, too, does not show it, nothing is concluded
             return None
         return taken
 
-    def _step(self, entry: Tracked, answer: Observation | Missing) -> Step:
-        if isinstance(answer, Missing) and not entry.lost:
+    def _step(self, entry: Tracked, answer: Observation | TaskNotFound) -> Step:
+        if isinstance(answer, TaskNotFound) and not entry.lost:
             self._tasks.missing.add(entry.task_id)
             self._steadiness.since()  # so that a jump is noticed when it happens, and not when it matters
         else:
@@ -337,7 +366,7 @@ class Poller:
 
     def _may_be_lost(self) -> bool:
         self._judge_absences()
-        if self._trouble.misdirected:
+        if self._trouble.mostly_unknown:
             self._trouble.blamed()
             return False
         counts_from = max(self._missing_counts_from, self._steadiness.since())
@@ -345,12 +374,14 @@ class Poller:
 
     def _judge_absences(self) -> None:
         """Note whether most tasks are missing; once that is over, each missing one gets its full time again."""
-        was_misdirected = self._trouble.misdirected
+        was_misdirected = self._trouble.mostly_unknown
         self._trouble.unknown(len(self._tasks.missing), len(self._tasks) - len(self._tasks.lost))
-        if was_misdirected and not self._trouble.misdirected:
+        if was_misdirected and not self._trouble.mostly_unknown:
             self._missing_counts_from = anyio.current_time()
 
-    async def _record(self, steps: Sequence[tuple[Tracked, Observation | Missing, Step]]) -> None:
+    async def _record(
+        self, steps: Sequence[tuple[Tracked, Observation | TaskNotFound, Step]]
+    ) -> None:
         at = self._wall()
         entries = [entry for entry, _, _ in steps]
         try:
@@ -360,7 +391,9 @@ class Poller:
                 for entry, answer, taken in steps
                 if self._key(entry) in stored
             }
-            applied = dict(zip(changes, await self._store.record(list(changes.values())), strict=True))
+            applied = dict(
+                zip(changes, await self._store.record(list(changes.values())), strict=True)
+            )
         except StoreError as error:
             if not self._store_refuses:
                 logger.error("%s; what changed is noticed again", error)
@@ -376,17 +409,25 @@ class Poller:
                 await self._attempt(partial(self._resynchronise, entry))
         self._outbox.set()
 
-    def _change(self, watch: Watch, answer: Observation | Missing, taken: Step, at: float) -> Change:
+    def _change(
+        self, watch: Watch, answer: Observation | TaskNotFound, taken: Step, at: float
+    ) -> Change:
         if isinstance(answer, Observation) and taken is Step.TRANSITION:
             return self._transition(watch, answer, at)
         if taken is Step.LOST:
             since = watch.missing_since if watch.missing_since is not None else at
             reason = f"upstream has answered 404 for {at - since:.0f} s"
-            channels = self._routing.for_trouble(watch, "task.lost")
-            event = trouble_event(watch, "task.lost", reason=reason, at=at, event_id=new_event_id(), channels=channels)
-            return Change(watch=replace(watch, lost_at=at), expected_sequence=watch.sequence, event=event)
+            channels = self._routing.for_task_alert(watch, "task.lost")
+            event = task_alert_event(
+                watch, "task.lost", reason=reason, at=at, event_id=new_event_id(), channels=channels
+            )
+            return Change(
+                watch=replace(watch, lost_at=at), expected_sequence=watch.sequence, event=event
+            )
         missing_since = at if taken is Step.MISSING else None
-        return Change(watch=replace(watch, missing_since=missing_since), expected_sequence=watch.sequence)
+        return Change(
+            watch=replace(watch, missing_since=missing_since), expected_sequence=watch.sequence
+        )
 
     def _transition(self, watch: Watch, seen: Observation, at: float) -> Change:
         sequence = watch.sequence + 1
@@ -452,7 +493,7 @@ class Poller:
         elif entry.missing_since is not None:
             self._unlisted.unchanged([entry], now)
         elif entry.status in SLOW_STATUSES:
-            self._common.slowly(entry, now)
+            self._common.poll_at_max_interval(entry, now)
         else:
             self._common.unchanged([entry], now)
 
@@ -466,7 +507,7 @@ class Poller:
             self._trouble.answered(0)
             for entry in entries:
                 if not entry.gone:
-                    self._common.slowly(entry, anyio.current_time())
+                    self._common.poll_at_max_interval(entry, anyio.current_time())
             return
         self._later(entries)
         was_up = self._trouble.reason is None
@@ -492,5 +533,8 @@ class Poller:
 def _as_known(entry: Tracked, answer: Answer) -> bool:
     """Return whether the answer is what was known before: so for nearly all, which is why it is looked at first."""
     return (
-        type(answer) is Observation and answer.status == entry.status and entry.missing_since is None and not entry.lost
+        type(answer) is Observation
+        and answer.status == entry.status
+        and entry.missing_since is None
+        and not entry.lost
     )

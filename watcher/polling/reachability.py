@@ -40,7 +40,11 @@ class Reachability:
     @property
     def since(self) -> float | None:
         """Since when the source has been failing, or unknown tasks have been most; None while neither is so."""
-        moments = [moment for moment in (self._failing_since, self._misdirected_since) if moment is not None]
+        moments = [
+            moment
+            for moment in (self._failing_since, self._misdirected_since)
+            if moment is not None
+        ]
         return min(moments, default=None)
 
     @property
@@ -49,7 +53,7 @@ class Reachability:
         return self._silent_for is None
 
     @property
-    def misdirected(self) -> bool:
+    def mostly_unknown(self) -> bool:
         """Whether most watches are unknown to upstream right now, so that none of them may be called lost."""
         return self._misdirected_since is not None
 
@@ -68,7 +72,9 @@ class Reachability:
         self._failures += 1
         if self._failing_since is None:
             self._failing_since = now
-        if not self.answering or not (error.reason is SourceFailure.UNAUTHORIZED or self._long_enough(now)):
+        if not self.answering or not (
+            error.reason is SourceFailure.UNAUTHORIZED or self._long_enough(now)
+        ):
             return False
         was_up = self.reason is None
         self._silent_for = error.reason

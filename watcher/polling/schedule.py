@@ -71,7 +71,9 @@ class _Wheel(Generic[EntryType]):
         entry.slot = slot.number  # the slot's own number: one object for all who wait in it
         slot.entries.append(entry)
 
-    def push_spread(self, entries: Sequence[EntryType], first: int, last: int, interval: float) -> None:
+    def push_spread(
+        self, entries: Sequence[EntryType], first: int, last: int, interval: float
+    ) -> None:
         """Push entries evenly over the slots from `first` to `last`; a page is a thousand entries, so slot by slot."""
         count = last - first + 1
         for position in range(min(count, len(entries))):
@@ -186,7 +188,7 @@ class Schedule(Generic[EntryType]):
             # They are spread by now, and together the least jitter keeps them so; more would be more requests.
             self._regular.push_spread(settled, _after(now + shortened(longest)), last, longest)
 
-    def slowly(self, entry: EntryType, now: float) -> None:
+    def poll_at_max_interval(self, entry: EntryType, now: float) -> None:
         """Ask at the longest interval."""
         self.every(entry, self._polling.max_interval, now)
 
@@ -195,7 +197,7 @@ class Schedule(Generic[EntryType]):
         entry.interval = interval
         self._regular.push(entry, _after(now + equal_jitter(interval, self._random)))
 
-    def promptly(self, entry: EntryType, now: float) -> None:
+    def poll_now(self, entry: EntryType, now: float) -> None:
         """Ask as soon as there is a place, its interval staying as it was."""
         self._regular.push(entry, _at(now))
 
@@ -238,17 +240,23 @@ class Schedule(Generic[EntryType]):
         return self._recent.count(number, enough + 1) + self._regular.count(number, enough + 1)
 
     def _first(self) -> int | None:
-        firsts = [first for wheel in (self._recent, self._regular) if (first := wheel.first()) is not None]
+        firsts = [
+            first for wheel in (self._recent, self._regular) if (first := wheel.first()) is not None
+        ]
         return min(firsts, default=None)
 
     def _take_oldest(self, taken: list[EntryType], places: int, until: int, now: float) -> None:
         while len(taken) < places:
-            slots = [slot for wheel in (self._recent, self._regular) if (slot := wheel.oldest(until))]
+            slots = [
+                slot for wheel in (self._recent, self._regular) if (slot := wheel.oldest(until))
+            ]
             if not slots:
                 return
             self._take_from(min(slots, key=lambda slot: slot.number), taken, places, now)
 
-    def _take_from(self, slot: _Slot[EntryType], taken: list[EntryType], places: int, now: float) -> None:
+    def _take_from(
+        self, slot: _Slot[EntryType], taken: list[EntryType], places: int, now: float
+    ) -> None:
         before = len(taken)
         entries, number = slot.entries, slot.number
         while entries and len(taken) < places:

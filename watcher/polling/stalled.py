@@ -11,12 +11,12 @@ from fnmatch import fnmatchcase
 
 import anyio
 
-from watcher.core.clock import Clock, Steadiness
+from watcher.core.clock import Clock, ClockJumpDetector
 from watcher.core.errors import StoreError
-from watcher.core.events import new_event_id, trouble_event
-from watcher.core.models import Change, TaskKey, Watch
-from watcher.core.protocols import Store
+from watcher.core.events import Change, new_event_id, task_alert_event
+from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
+from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,11 @@ def allowed(stalled_after: Mapping[str, float | None], task_type: str | None) ->
 
     Of several patterns that match, the longest counts, for it says most.
     """
-    matching = [pattern for pattern in stalled_after if fnmatchcase((task_type or "").lower(), pattern.lower())]
+    matching = [
+        pattern
+        for pattern in stalled_after
+        if fnmatchcase((task_type or "").lower(), pattern.lower())
+    ]
     return stalled_after[max(matching, key=len)] if matching else None
 
 
@@ -59,7 +63,7 @@ class StalledTasks:
         self._answered_at = answered_at
         self._outbox = outbox
         self._wall = wall
-        self._steadiness = Steadiness(wall, anyio.current_time)
+        self._steadiness = ClockJumpDetector(wall, anyio.current_time)
 
     async def run(self) -> None:
         """Look every now and then; returns at once where no task may ever be called stalled."""
@@ -68,14 +72,18 @@ class StalledTasks:
             await anyio.sleep(min(max(min(limits) * _SHARE, _SOONEST), _LATEST))
             self._steadiness.since()  # so that a jump is noticed when it happens, and not when it matters
             try:
-                async for watches in self._store.unchanged_watches(self._source, self._wall() - min(limits)):
+                async for watches in self._store.unchanged_watches(
+                    self._source, self._wall() - min(limits)
+                ):
                     await self._tell(watches)
             except StoreError as error:
                 logger.warning("%s; stalled tasks are told later", error)
 
     async def _tell(self, watches: Sequence[Watch]) -> None:
         now = self._wall()
-        changes = [self._change(watch, limit, now) for watch in watches if (limit := self._exceeded(watch))]
+        changes = [
+            self._change(watch, limit, now) for watch in watches if (limit := self._exceeded(watch))
+        ]
         if changes:
             await self._store.record(changes)
             self._outbox.set()
@@ -92,12 +100,14 @@ class StalledTasks:
 
     def _change(self, watch: Watch, limit: float, now: float) -> Change:
         unchanged_for = now - (watch.changed_at or now)
-        event = trouble_event(
+        event = task_alert_event(
             watch,
             "task.stalled",
             reason=f"{watch.status} for {unchanged_for:.0f} s, longer than {limit:.0f} s",
             at=now,
             event_id=new_event_id(),
-            channels=self._routing.for_trouble(watch, "task.stalled"),
+            channels=self._routing.for_task_alert(watch, "task.stalled"),
         )
-        return Change(watch=replace(watch, stalled_at=now), expected_sequence=watch.sequence, event=event)
+        return Change(
+            watch=replace(watch, stalled_at=now), expected_sequence=watch.sequence, event=event
+        )

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Protocol
 
-from watcher.core.models import TERMINAL_STATUSES, Missing, Observation
+from watcher.core.tasks import TERMINAL_STATUSES, Observation, TaskNotFound
 
 
 class Known(Protocol):
@@ -25,7 +25,9 @@ class Step(Enum):
     LOST = "lost"  # not known for too long
 
 
-def step(known: Known, answer: Observation | Missing, *, now: float, lost_after: float) -> Step:
+def step(
+    known: Known, answer: Observation | TaskNotFound, *, now: float, lost_after: float
+) -> Step:
     """Return what `answer`, received at `now`, means for a task that is `known` so far.
 
     A task that comes back after it was told lost is a transition even with the status it had: whoever heard that it was
@@ -33,7 +35,7 @@ def step(known: Known, answer: Observation | Missing, *, now: float, lost_after:
     """
     if known.status in TERMINAL_STATUSES:
         return Step.UNCHANGED
-    if isinstance(answer, Missing):
+    if isinstance(answer, TaskNotFound):
         return _absence(known, now, lost_after)
     if answer.status != known.status or known.lost:
         return Step.TRANSITION

@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from watcher.core.models import ActiveWatch, Watch
+from watcher.core.tasks import ActiveWatch, Watch
 from watcher.polling.schedule import Entry
 
 

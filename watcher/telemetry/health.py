@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import anyio
 
 from watcher.core.errors import StoreError
-from watcher.telemetry.liveness import Pulse
+from watcher.telemetry.liveness import LivenessMonitor
 
 _REMEMBERED = 1.0
 _PATIENCE = 2.0
@@ -14,7 +14,11 @@ _PATIENCE = 2.0
 class Health:
     """Answers the probes; `ping` writes to the store, and what came of it is remembered for a second."""
 
-    def __init__(self, ping: Callable[[], Awaitable[None]], pulses: Callable[[], Mapping[str, Pulse]]) -> None:
+    def __init__(
+        self,
+        ping: Callable[[], Awaitable[None]],
+        pulses: Callable[[], Mapping[str, LivenessMonitor]],
+    ) -> None:
         self._ping = ping
         self._pulses = pulses
         self._asked_at: float | None = None

@@ -6,7 +6,7 @@ LIVENESS_LIMIT = 60.0
 """Seconds within which every loop has to come round."""
 
 
-class Pulse:
+class LivenessMonitor:
     """Beaten by a loop each time it comes round; `now` returns monotonic seconds.
 
     A loop that may rightly wait for longer than the limit has to wake up in between and beat.

@@ -26,7 +26,9 @@ class _Masking(logging.Formatter, ABC):
         super().__init__()
         written = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
         # The longest first, for one may hold another.
-        self._secrets = sorted((one for one in written if len(one) >= _SHORTEST_SECRET), key=len, reverse=True)
+        self._secrets = sorted(
+            (one for one in written if len(one) >= _SHORTEST_SECRET), key=len, reverse=True
+        )
 
     def format(self, record: logging.LogRecord) -> str:
         text = self._written(record)
@@ -39,7 +41,9 @@ class _Masking(logging.Formatter, ABC):
         """Return the line, secrets and all."""
 
     def _error(self, record: logging.LogRecord) -> str:
-        return self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
+        return (
+            self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
+        )
 
 
 class _JsonLines(_Masking):
@@ -70,13 +74,17 @@ class _Text(_Masking):
         return f"{line}\n{error}" if (error := self._error(record)) else line
 
 
-def configure(settings: LogSettings, *, secrets: Iterable[str], stream: TextIO = sys.stderr) -> None:
+def configure(
+    settings: LogSettings, *, secrets: Iterable[str], stream: TextIO = sys.stderr
+) -> None:
     """Send the log to `stream` as the settings say, with every one of `secrets` masked."""
     terminal = stream.isatty()
     as_text = settings.format == "text" or (settings.format == "auto" and terminal)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
-        _Text(secrets, coloured=terminal and "NO_COLOR" not in os.environ) if as_text else _JsonLines(secrets)
+        _Text(secrets, coloured=terminal and "NO_COLOR" not in os.environ)
+        if as_text
+        else _JsonLines(secrets)
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -5,11 +5,20 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from watcher.core.models import KNOWN_STATUSES, TERMINAL_STATUSES, HoldKind, StoreSize
+from watcher.core.channels import SuspensionKind
+from watcher.core.interfaces.store import StoreSize
+from watcher.core.tasks import KNOWN_STATUSES, TERMINAL_STATUSES
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each; the process knows when it began
 
@@ -21,7 +30,22 @@ TASK_TYPES_SHOWN = 100
 
 _REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LAG_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-_LATENCY_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 3600.0, 86400.0)
+_LATENCY_SECONDS = (
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    5.0,
+    30.0,
+    60.0,
+    300.0,
+    3600.0,
+    86400.0,
+)
 _CODES = ("200", "401", "404", "429", "500", "502", "503", "504", "timeout", "connect", "protocol")
 """Shown from the start, so that the first of them is an increase."""
 _OUTCOMES = ("delivered", "retried", "failed")
@@ -57,7 +81,9 @@ class BulkHistogram(Collector):
         family = HistogramMetricFamily(self._name, self._text, labels=[self._label])
         for value, series in self._series.items():
             names = [*(str(bound) for bound in self._bounds), "+Inf"]
-            family.add_metric([value], [*zip(names, accumulate(series.counts), strict=True)], series.sum)
+            family.add_metric(
+                [value], [*zip(names, accumulate(series.counts), strict=True)], series.sum
+            )
         return [family]
 
 
@@ -151,14 +177,16 @@ class ChannelMetrics:
     """The series of one channel."""
 
     def __init__(self, metrics: "Metrics", channel: str) -> None:
-        self._outcomes = {outcome: metrics.deliveries.labels(channel, outcome) for outcome in _OUTCOMES}
+        self._outcomes = {
+            outcome: metrics.deliveries.labels(channel, outcome) for outcome in _OUTCOMES
+        }
         self._duration = metrics.delivery_duration.labels(channel)
         self._latency = metrics.event_latency.labels(channel)
         self._pending = metrics.outbox_pending.labels(channel)
         self._oldest = metrics.outbox_oldest.labels(channel)
         self._last_delivery = metrics.last_delivery.labels(channel)
         self._breaker = metrics.channel_breaker.labels(channel)
-        self._held = {kind: metrics.channel_held.labels(channel, kind) for kind in HoldKind}
+        self._held = {kind: metrics.channel_held.labels(channel, kind) for kind in SuspensionKind}
 
     def delivered(self, *, duration: float, latency: float, at: float) -> None:
         """Count a success: seconds of the attempt, seconds since the event was seen, and the Unix time."""
@@ -181,7 +209,7 @@ class ChannelMetrics:
         """Count deliveries that ended `failed` without another attempt, because too many waited."""
         self._outcomes["failed"].inc(count)
 
-    def held(self, kind: HoldKind | None) -> None:
+    def held(self, kind: SuspensionKind | None) -> None:
         """Show who keeps the channel from sending, None for nobody."""
         for one, gauge in self._held.items():
             gauge.set(1 if one is kind else 0)
@@ -215,28 +243,54 @@ class Metrics:
             return Histogram(name, text, labels, buckets=buckets, registry=registry)
 
         ProcessCollector(registry=registry)
-        gauge("watcher_build_info", "The running version; always 1.", "version").labels(version).set(1)
+        gauge("watcher_build_info", "The running version; always 1.", "version").labels(
+            version
+        ).set(1)
         self.watches = gauge("watcher_watches", "Active watches.", "source", "status")
-        self.requests = counter("watcher_upstream_requests_total", "Requests to upstream.", "source", "route", "code")
+        self.requests = counter(
+            "watcher_upstream_requests_total", "Requests to upstream.", "source", "route", "code"
+        )
         self.request_duration = histogram(
-            "watcher_upstream_request_duration_seconds", "How long they took.", _REQUEST_SECONDS, "source", "route"
+            "watcher_upstream_request_duration_seconds",
+            "How long they took.",
+            _REQUEST_SECONDS,
+            "source",
+            "route",
         )
         self.observations = counter("watcher_observations_total", "Answers about tasks.", "source")
-        self.poll_lag = BulkHistogram("watcher_poll_lag_seconds", "From due to asked.", _LAG_SECONDS, "source")
+        self.poll_lag = BulkHistogram(
+            "watcher_poll_lag_seconds", "From due to asked.", _LAG_SECONDS, "source"
+        )
         registry.register(self.poll_lag)
-        self.poll_behind = gauge("watcher_poll_behind_seconds", "How late the task is that waits longest.", "source")
-        self.transitions = counter("watcher_transitions_total", "Status changes seen.", "source", "task_type", "status")
-        self.deliveries = counter("watcher_deliveries_total", "Delivery attempts, by outcome.", "channel", "outcome")
+        self.poll_behind = gauge(
+            "watcher_poll_behind_seconds", "How late the task is that waits longest.", "source"
+        )
+        self.transitions = counter(
+            "watcher_transitions_total", "Status changes seen.", "source", "task_type", "status"
+        )
+        self.deliveries = counter(
+            "watcher_deliveries_total", "Delivery attempts, by outcome.", "channel", "outcome"
+        )
         self.delivery_duration = histogram(
-            "watcher_delivery_duration_seconds", "How long an attempt took.", _REQUEST_SECONDS, "channel"
+            "watcher_delivery_duration_seconds",
+            "How long an attempt took.",
+            _REQUEST_SECONDS,
+            "channel",
         )
         self.event_latency = histogram(
-            "watcher_event_latency_seconds", "From observed to delivered.", _LATENCY_SECONDS, "channel"
+            "watcher_event_latency_seconds",
+            "From observed to delivered.",
+            _LATENCY_SECONDS,
+            "channel",
         )
         self.outbox_pending = gauge("watcher_outbox_pending", "Deliveries that wait.", "channel")
-        self.outbox_oldest = gauge("watcher_outbox_oldest_seconds", "Age of the oldest that waits.", "channel")
+        self.outbox_oldest = gauge(
+            "watcher_outbox_oldest_seconds", "Age of the oldest that waits.", "channel"
+        )
         self.channel_breaker = gauge(
-            "watcher_channel_breaker_open", "1 while only one delivery at a time is tried.", "channel"
+            "watcher_channel_breaker_open",
+            "1 while only one delivery at a time is tried.",
+            "channel",
         )
         self.channel_held = gauge(
             "watcher_channel_held",
@@ -244,27 +298,43 @@ class Metrics:
             "channel",
             "kind",
         )
-        self.discovery_found = counter("watcher_discovery_tasks_total", "Tasks that a rule found.", "source", "rule")
+        self.discovery_found = counter(
+            "watcher_discovery_tasks_total", "Tasks that a rule found.", "source", "rule"
+        )
         self.discovery_requests = counter(
             "watcher_discovery_requests_total", "List pages that a rule read.", "source", "rule"
         )
         self.discovery_truncated = gauge(
-            "watcher_discovery_truncated", "1 where max_pages was not enough for a rule's list.", "source", "rule"
+            "watcher_discovery_truncated",
+            "1 where max_pages was not enough for a rule's list.",
+            "source",
+            "rule",
         )
         self.store_errors = Counter(
-            "watcher_store_errors_total", "Operations that the store could not do.", registry=registry
+            "watcher_store_errors_total",
+            "Operations that the store could not do.",
+            registry=registry,
         )
         self._store_bytes = Gauge("watcher_store_bytes", "What the store holds.", registry=registry)
-        self._store_limit = Gauge("watcher_store_limit_bytes", "What the store may hold.", registry=registry)
+        self._store_limit = Gauge(
+            "watcher_store_limit_bytes", "What the store may hold.", registry=registry
+        )
         self.source_up = gauge("watcher_source_up", "1 while upstream answers.", "source")
         self.budget_remaining = gauge(
-            "watcher_request_budget_remaining", "Requests that could be sent now.", "source", "route"
+            "watcher_request_budget_remaining",
+            "Requests that could be sent now.",
+            "source",
+            "route",
         )
         self.last_success = gauge(
-            "watcher_last_success_timestamp_seconds", "When upstream last answered about a task.", "source"
+            "watcher_last_success_timestamp_seconds",
+            "When upstream last answered about a task.",
+            "source",
         )
         self.last_delivery = gauge(
-            "watcher_last_delivery_timestamp_seconds", "When the channel last took an event.", "channel"
+            "watcher_last_delivery_timestamp_seconds",
+            "When the channel last took an event.",
+            "channel",
         )
 
     def stored(self, size: StoreSize) -> None:

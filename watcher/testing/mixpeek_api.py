@@ -12,17 +12,25 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from watcher.core.models import KNOWN_STATUSES
+from watcher.core.tasks import KNOWN_STATUSES
 from watcher.testing.mixpeek_filters import FilterError, matcher
 
 OFFSET_LIMIT = 10_000
 _TASKS_KEYS = {"status", "task_type", "filters", "sort", "search"}
-_BATCHES_KEYS = {"status", "collection_id", "bucket_id", "namespace_id", "offset", "limit", "cursor"}
+_BATCHES_KEYS = {
+    "status",
+    "collection_id",
+    "bucket_id",
+    "namespace_id",
+    "offset",
+    "limit",
+    "cursor",
+}
 _ACTIVE = {"PENDING", "QUEUED", "IN_PROGRESS", "PROCESSING", "DRAFT"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Request:
     """A request as it came."""
 
     method: str
@@ -45,10 +53,16 @@ class Asked:
 class Refusal(Exception):  # noqa: N818  # it is an answer like any other
     """An error as the API words it."""
 
-    def __init__(self, status: int, message: str, kind: str, details: object = None, **headers: str) -> None:
+    def __init__(
+        self, status: int, message: str, kind: str, details: object = None, **headers: str
+    ) -> None:
         super().__init__(message)
         self.status = status
-        error = {"message": message, "type": kind, **({} if details is None else {"details": details})}
+        error = {
+            "message": message,
+            "type": kind,
+            **({} if details is None else {"details": details}),
+        }
         self.content = {"success": False, "status": status, "error": error}
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
@@ -90,7 +104,7 @@ class TaskApi:
             )
         )
 
-    def route(self, asked: Asked) -> tuple[str, Handler, Sequence[str]] | None:
+    def route(self, asked: Request) -> tuple[str, Handler, Sequence[str]] | None:
         """Return the template that the request is counted under, what answers it, and what stood in its gaps."""
         for template, pattern, handler in self._routes:
             if match := pattern.fullmatch(f"{asked.method} {asked.path}"):
@@ -103,25 +117,31 @@ class TaskApi:
         """Show a task with this status from now on; `fields` stay as they were where they are not given."""
         shown = self.tasks.setdefault(
             task_id,
-            {"task_id": task_id, "task_type": None, "inputs": None, "outputs": None, "additional_data": None},
+            {
+                "task_id": task_id,
+                "task_type": None,
+                "inputs": None,
+                "outputs": None,
+                "additional_data": None,
+            },
         )
         shown.update(fields, status=status)
 
     # Tasks
 
-    def _get_task(self, asked: Asked, task_id: str) -> dict[str, Any]:
+    def _get_task(self, asked: Request, task_id: str) -> dict[str, Any]:
         if task_id not in self.tasks or task_id in self.unread:
             raise Refusal(404, f"Task {task_id} not found", "NotFoundError")
         return self.tasks[task_id]
 
-    def _kill_task(self, asked: Asked, task_id: str) -> dict[str, Any]:
+    def _kill_task(self, asked: Request, task_id: str) -> dict[str, Any]:
         task = self._get_task(asked, task_id)
         if task["status"] not in _ACTIVE:
             raise Refusal(400, f"Task {task_id} has ended already", "BadRequestError")
         task["status"] = "CANCELED"
         return {"success": True, "message": f"Task {task_id} killed"}
 
-    def _list_tasks(self, asked: Asked) -> dict[str, Any]:
+    def _list_tasks(self, asked: Request) -> dict[str, Any]:
         wanted = asked.json()
         _only(wanted, _TASKS_KEYS)
         limit = _number(asked.query, "limit", 100, 1, 1000)
@@ -134,7 +154,9 @@ class TaskApi:
         return {"results": page, "pagination": {**pagination, "total": total}}
 
     def _selected(self, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
-        tests: list[Callable[[Mapping[str, Any]], bool]] = [lambda task: task["task_id"] not in self.hidden]
+        tests: list[Callable[[Mapping[str, Any]], bool]] = [
+            lambda task: task["task_id"] not in self.hidden
+        ]
         if (status := wanted.get("status")) is not None:
             if str(status).upper() not in KNOWN_STATUSES:
                 raise Refusal(422, f"status: {status!r} is not a status", "ValidationError")
@@ -142,7 +164,11 @@ class TaskApi:
         if (kind := wanted.get("task_type")) is not None:
             tests.append(lambda task: str(task["task_type"]).upper() == str(kind).upper())
         if (search := wanted.get("search")) is not None:
-            tests.append(lambda task: any(search in str(task[name]) for name in ("task_id", "task_type", "status")))
+            tests.append(
+                lambda task: any(
+                    search in str(task[name]) for name in ("task_id", "task_type", "status")
+                )
+            )
         if (filters := wanted.get("filters")) is not None:
             tests.append(self._filter(filters))
         return [task for task in self.tasks.values() if all(test(task) for test in tests)]
@@ -164,22 +190,28 @@ class TaskApi:
 
     # Batches and uploads
 
-    def _list_all_batches(self, asked: Asked) -> dict[str, Any]:
+    def _list_all_batches(self, asked: Request) -> dict[str, Any]:
         wanted = asked.json()
-        return self._batch_page(wanted, [one for one in self.batches.values() if _chosen(one, wanted)])
+        return self._batch_page(
+            wanted, [one for one in self.batches.values() if _chosen(one, wanted)]
+        )
 
-    def _list_batches(self, asked: Asked, bucket: str) -> dict[str, Any]:
+    def _list_batches(self, asked: Request, bucket: str) -> dict[str, Any]:
         _namespace(asked)
         wanted = {**asked.json(), "bucket_id": bucket}
-        return self._batch_page(wanted, [one for one in self.batches.values() if _chosen(one, wanted)])
+        return self._batch_page(
+            wanted, [one for one in self.batches.values() if _chosen(one, wanted)]
+        )
 
     def _batch_page(self, wanted: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
         _only(wanted, _BATCHES_KEYS)
         limit = _number(wanted, "limit", 100, 1, 1000)
-        page, pagination = self._page(found, limit, _number(wanted, "offset", 0, 0, 2**31), wanted.get("cursor"))
+        page, pagination = self._page(
+            found, limit, _number(wanted, "offset", 0, 0, 2**31), wanted.get("cursor")
+        )
         return {"results": page, "total_count": len(found), "pagination": pagination}
 
-    def _cancel_batch(self, asked: Asked, bucket: str, batch_id: str) -> dict[str, Any]:
+    def _cancel_batch(self, asked: Request, bucket: str, batch_id: str) -> dict[str, Any]:
         batch = self.batches.get(batch_id)
         if batch is None or batch["bucket_id"] != bucket:
             raise Refusal(404, f"Batch {batch_id} not found", "NotFoundError")
@@ -196,7 +228,7 @@ class TaskApi:
         }
         return {**self.tasks[batch["task_id"]], "cancellation": outcome}
 
-    def _confirm_uploads(self, asked: Asked, bucket: str) -> dict[str, Any]:
+    def _confirm_uploads(self, asked: Request, bucket: str) -> dict[str, Any]:
         _namespace(asked)
         wanted = asked.json()
         _only(wanted, {"confirmations"})
@@ -204,8 +236,16 @@ class TaskApi:
         if not isinstance(confirmations, list) or not 1 <= len(confirmations) <= 100:
             raise Refusal(422, "confirmations: List should have 1 to 100 items", "ValidationError")
         for one in confirmations:
-            if not isinstance(one, dict) or not {"upload_id"} <= one.keys() <= {"upload_id", "etag", "file_size_bytes"}:
-                raise Refusal(422, "confirmations: upload_id, etag and file_size_bytes, no more", "ValidationError")
+            if not isinstance(one, dict) or not {"upload_id"} <= one.keys() <= {
+                "upload_id",
+                "etag",
+                "file_size_bytes",
+            }:
+                raise Refusal(
+                    422,
+                    "confirmations: upload_id, etag and file_size_bytes, no more",
+                    "ValidationError",
+                )
         self.confirmed += [one["upload_id"] for one in confirmations]
         task_id = f"task_confirm_{next(self._numbers)}"
         about = {"bucket_id": bucket, "object_count": len(confirmations)}
@@ -228,7 +268,10 @@ class TaskApi:
         page = found[start : start + limit]
         more = start + limit < len(found)
         next_cursor = base64.urlsafe_b64encode(str(start + limit).encode()).decode()
-        return page, {"next_cursor": next_cursor if more and self.paging == "cursor" else None, "page_size": limit}
+        return page, {
+            "next_cursor": next_cursor if more and self.paging == "cursor" else None,
+            "page_size": limit,
+        }
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -238,7 +281,9 @@ def _pattern(template: str) -> re.Pattern[str]:
 def _only(given: Mapping[str, Any], known: Iterable[str]) -> None:
     if extra := sorted(given.keys() - set(known)):
         details = [{"type": "extra_forbidden", "loc": ["body", name]} for name in extra]
-        raise Refusal(422, f"{extra[0]}: Extra inputs are not permitted", "ValidationError", details)
+        raise Refusal(
+            422, f"{extra[0]}: Extra inputs are not permitted", "ValidationError", details
+        )
 
 
 def _number(given: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
@@ -268,7 +313,10 @@ def _sorted(found: list[dict[str, Any]], sort: Any) -> list[dict[str, Any]]:
 
 def _ids(condition: Any) -> Sequence[Any]:
     """Return the task IDs that a condition names."""
-    if isinstance(condition, Mapping) and (condition.get("field"), condition.get("operator")) == ("task_id", "in"):
+    if isinstance(condition, Mapping) and (condition.get("field"), condition.get("operator")) == (
+        "task_id",
+        "in",
+    ):
         return list(condition["value"])
     return ()
 
@@ -284,6 +332,6 @@ def _tiers(batch: Mapping[str, Any]) -> list[str]:
     return [tier["task_id"] for tier in batch.get("tier_tasks") or () if tier.get("task_id")]
 
 
-def _namespace(asked: Asked) -> None:
+def _namespace(asked: Request) -> None:
     if not asked.headers.get("x-namespace"):
         raise Refusal(400, "X-Namespace header is required", "BadRequestError")

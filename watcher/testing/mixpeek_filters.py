@@ -57,7 +57,10 @@ def matcher(filters: Any) -> Callable[[Mapping[str, Any]], bool]:
     folded = not filters.get("case_sensitive", False)
     tests = [_group(name, filters[name], folded) for name in _GROUPS if name in filters]
     shorthand = [name for name in filters if name not in (*_GROUPS, "case_sensitive")]
-    tests += [_condition({"field": name, "operator": "eq", "value": filters[name]}, folded) for name in shorthand]
+    tests += [
+        _condition({"field": name, "operator": "eq", "value": filters[name]}, folded)
+        for name in shorthand
+    ]
     return lambda item: all(test(item) for test in tests)
 
 
@@ -65,7 +68,8 @@ def _group(name: str, members: Any, folded: bool) -> Callable[[Mapping[str, Any]
     if not isinstance(members, Sequence) or isinstance(members, str):
         raise FilterError(f"filters.{name}: Input should be a valid list")
     tests = [
-        _condition(one, folded) if isinstance(one, Mapping) and "field" in one else matcher(one) for one in members
+        _condition(one, folded) if isinstance(one, Mapping) and "field" in one else matcher(one)
+        for one in members
     ]
     if name == "AND":
         return lambda item: all(test(item) for test in tests)
@@ -76,7 +80,12 @@ def _group(name: str, members: Any, folded: bool) -> Callable[[Mapping[str, Any]
 
 def _condition(given: Mapping[str, Any], folded: bool) -> Callable[[Mapping[str, Any]], bool]:
     operator = given.get("operator", "eq")
-    if operator not in _OPERATORS or given.keys() - {"field", "operator", "value", "case_sensitive"}:
+    if operator not in _OPERATORS or given.keys() - {
+        "field",
+        "operator",
+        "value",
+        "case_sensitive",
+    }:
         raise FilterError(f"filters: operator {operator!r} is not known, or a key is")
     expected = given.get("value")
     if operator in ("in", "nin"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from watcher.testing.mixpeek_api import Asked, Refusal, TaskApi
+from watcher.testing.mixpeek_api import Refusal, Request, TaskApi
 
 GET_TASK = "GET /v1/tasks/{task_id}"
 _WINDOW = 60.0
@@ -25,7 +25,9 @@ class FakeUpstream:
     those of whole routes. `asked` counts the GETs of each task, `requests` those of each route, `answered` statuses.
     """
 
-    def __init__(self, *, api_key: str = "sk_made_up", limit: int | None = None, latency: float = 0.0) -> None:
+    def __init__(
+        self, *, api_key: str = "sk_made_up", limit: int | None = None, latency: float = 0.0
+    ) -> None:
         self.api = TaskApi()
         self.limit = limit
         self.tells_limit = False
@@ -55,7 +57,7 @@ class FakeUpstream:
         async with served(app) as url:
             yield url
 
-    async def answer(self, asked: Asked) -> tuple[int, Mapping[str, str], bytes]:
+    async def answer(self, asked: Request) -> tuple[int, Mapping[str, str], bytes]:
         """Return the status, headers and body with which a request is answered, faults aside."""
         if self.latency:
             await asyncio.sleep(self.latency)
@@ -69,7 +71,7 @@ class FakeUpstream:
         self.answered[status] += 1
         return status, headers, json.dumps(content).encode()
 
-    def _content(self, asked: Asked, headers: dict[str, str]) -> dict[str, Any]:
+    def _content(self, asked: Request, headers: dict[str, str]) -> dict[str, Any]:
         found = self.api.route(asked)
         if found is None:
             raise Refusal(404, "Not Found", "NotFoundError")
@@ -98,10 +100,12 @@ class FakeUpstream:
             told = {"Limit": self.limit, "Remaining": remaining, "Reset": reset}
             headers |= {f"x-ratelimit-{name.lower()}": str(value) for name, value in told.items()}
         if over:
-            raise Refusal(429, f"Rate limit exceeded for {template}", "RateLimitError", Retry_After=str(reset))
+            raise Refusal(
+                429, f"Rate limit exceeded for {template}", "RateLimitError", Retry_After=str(reset)
+            )
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        asked = Asked(
+        asked = Request(
             method=request.method,
             path=request.rel_url.raw_path,
             query=request.query,
@@ -114,9 +118,11 @@ class FakeUpstream:
             self.answered[response.status] += 1
             return response
         status, headers, body = await self.answer(asked)
-        return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+        return web.Response(
+            status=status, headers=headers, body=body, content_type="application/json"
+        )
 
-    def _fault(self, asked: Asked) -> Fault | None:
+    def _fault(self, asked: Request) -> Fault | None:
         found = self.api.route(asked)
         if found is None:
             return self.fault
@@ -124,7 +130,7 @@ class FakeUpstream:
         alone = self.faults.get(parts[0]) if template == GET_TASK else None
         return alone or self.route_faults.get(template) or self.fault
 
-    def _note(self, asked: Asked) -> None:
+    def _note(self, asked: Request) -> None:
         if (found := self.api.route(asked)) is not None:
             self.requests[found[0]] += 1
             if found[0] == GET_TASK:
@@ -164,7 +170,9 @@ async def hangs(_: web.Request) -> web.StreamResponse:
 
 async def cut_off(request: web.Request) -> web.StreamResponse:
     """A fault: the answer ends in the middle."""
-    response = web.StreamResponse(headers={"Content-Length": "1000", "Content-Type": "application/json"})
+    response = web.StreamResponse(
+        headers={"Content-Length": "1000", "Content-Type": "application/json"}
+    )
     await response.prepare(request)
     await response.write(b'{"task_id": "')
     if request.transport is not None:
@@ -180,6 +188,10 @@ async def served(app: web.Application) -> AsyncIterator[str]:
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        yield site.name if not site.name.endswith(":0") else f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield (
+            site.name
+            if not site.name.endswith(":0")
+            else f"http://127.0.0.1:{runner.addresses[0][1]}"
+        )
     finally:
         await runner.cleanup()

@@ -33,7 +33,9 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     expected = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    return any(hmac.compare_digest(given, expected) for given in headers["webhook-signature"].split())
+    return any(
+        hmac.compare_digest(given, expected) for given in headers["webhook-signature"].split()
+    )
 
 
 class Receiver:

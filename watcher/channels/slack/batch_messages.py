@@ -13,8 +13,8 @@ import msgspec
 from watcher.channels._text import status_of
 from watcher.channels.slack.blocks import Style, render, render_batch, render_digest
 from watcher.channels.slack.client import Bot, MessageGoneError, Posted
-from watcher.core.models import Message, Receipt
-from watcher.core.protocols import Notes
+from watcher.core.deliveries import Message, Receipt
+from watcher.core.interfaces.channel import Notes
 from watcher.core.routing import matches
 
 UPDATE_EVERY = 5.0
@@ -78,14 +78,19 @@ class Batches:
         while batch.shown_version < mine:
             await anyio.sleep_until(batch.changed_at + UPDATE_EVERY)
             async with batch.lock:
-                if batch.shown_version < mine and anyio.current_time() >= batch.changed_at + UPDATE_EVERY:
+                if (
+                    batch.shown_version < mine
+                    and anyio.current_time() >= batch.changed_at + UPDATE_EVERY
+                ):
                     await self._show(name, batch)
         return batch.receipt
 
     async def _show(self, name: str, batch: _Batch) -> None:
         """Post the batch's message, or change it."""
         version = batch.version
-        content = render_batch(name, {task_id: status for task_id, (_, status) in batch.shown.statuses.items()})
+        content = render_batch(
+            name, {task_id: status for task_id, (_, status) in batch.shown.statuses.items()}
+        )
         batch.changed_at = anyio.current_time()
         if batch.posted is not None:
             try:
@@ -100,10 +105,16 @@ class Batches:
 
     async def _tell_thread(self, name: str, batch: _Batch, messages: Sequence[Message]) -> None:
         told = frozenset(batch.shown.told)
-        failures = [one for one in messages if matches(_IN_THREAD, one.type) and one.event_id not in told]
+        failures = [
+            one for one in messages if matches(_IN_THREAD, one.type) and one.event_id not in told
+        ]
         groups = [[one] for one in failures] if len(failures) <= _SINGLY else [failures]
         for group in groups:
-            content = render(group[0], self._style) if len(group) == 1 else render_digest(group, self._style)
+            content = (
+                render(group[0], self._style)
+                if len(group) == 1
+                else render_digest(group, self._style)
+            )
             await self._bot.post(content, batch.posted)
             batch.shown.told = [*batch.shown.told, *(one.event_id for one in group)][-_TOLD:]
             await self._keep(name, batch)

@@ -18,6 +18,7 @@ from watcher.channels._text import (
     by_kind,
     counted,
     cut,
+    event_data,
     facts,
     headline_of,
     item_errors,
@@ -25,10 +26,11 @@ from watcher.channels._text import (
     one_line,
     partial_success,
     text_of,
-    told_of,
 )
-from watcher.core.models import TERMINAL_STATUSES, Message, event_type
+from watcher.core.deliveries import Message
+from watcher.core.events import event_type
 from watcher.core.routing import matches
+from watcher.core.tasks import TERMINAL_STATUSES
 
 PLACEHOLDERS = frozenset({"task_id", "task_type", "source", "namespace", "status"})
 """What a link's template may hold."""
@@ -66,7 +68,7 @@ def render(message: Message, style: Style) -> dict[str, Any]:
 
 def _rendered(message: Message, style: Style, scale: float) -> dict[str, Any]:
     """Return the message with each text cut to `scale` of what Slack would take."""
-    told = told_of(message)
+    told = event_data(message)
     headline = headline_of(message.type, told)
     text = _escaped_cut(one_line(headline), int(_TEXT * scale))
     if error := text_of(told.get("error_message")):
@@ -86,7 +88,10 @@ def _rendered(message: Message, style: Style, scale: float) -> dict[str, Any]:
 
 def _fits(content: Mapping[str, Any]) -> bool:
     texts = [content["text"], *_texts(content["blocks"])]
-    return sum(map(len, texts)) <= _ALL_TEXT and len(msgspec.json.encode(content).decode()) <= _ALL_JSON
+    return (
+        sum(map(len, texts)) <= _ALL_TEXT
+        and len(msgspec.json.encode(content).decode()) <= _ALL_JSON
+    )
 
 
 def plain(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +140,9 @@ def render_batch(name: str, statuses: Mapping[str, str]) -> dict[str, Any]:
     """Return one Slack message about a batch, whose tasks (by ID) have come to `statuses`: each named, or counted."""
     by_status: defaultdict[str, list[str]] = defaultdict(list)
     for task_id, status in statuses.items():
-        by_status[status if status in by_status or len(by_status) < MOST_KINDS else "others"].append(task_id)
+        by_status[
+            status if status in by_status or len(by_status) < MOST_KINDS else "others"
+        ].append(task_id)
     done = sum(status in TERMINAL_STATUSES for status in statuses.values())
     headline = one_line(f"📦 Batch {text_of(name)}: {done} of {len(statuses)} tasks done")
     room = min(_DIGEST // max(len(by_status), 1), _TEXT - 2 * _NAME)
@@ -143,7 +150,11 @@ def render_batch(name: str, statuses: Mapping[str, str]) -> dict[str, Any]:
     for status, task_ids in by_status.items():
         mark = MARKS.get(event_type(status), "🔄")
         words = _escaped_cut(status.lower().replace("_", " "), _NAME)
-        blocks.append(_section(f"*{mark} {len(task_ids)} {words}*\n{_listed(list(map(one_line, task_ids)), room)}"))
+        blocks.append(
+            _section(
+                f"*{mark} {len(task_ids)} {words}*\n{_listed(list(map(one_line, task_ids)), room)}"
+            )
+        )
     return {"text": _escaped_cut(headline, _TEXT), "blocks": blocks}
 
 
@@ -181,7 +192,9 @@ def _partial(told: Mapping[str, Any], scale: float) -> Iterator[dict[str, Any]]:
     if summary := partial_success(told):
         yield _section(f"*Partial success*: {_escaped_cut(summary, int(_FIELD * scale))}")
     if errors := item_errors(told)[:_ITEMS]:
-        yield _section("\n".join(f"• {_escaped_cut(error, int(_ITEM * scale))}" for error in errors))
+        yield _section(
+            "\n".join(f"• {_escaped_cut(error, int(_ITEM * scale))}" for error in errors)
+        )
 
 
 def _links(told: Mapping[str, Any], style: Style, scale: float) -> Iterator[dict[str, Any]]:

@@ -15,20 +15,48 @@ from watcher import __version__
 from watcher.channels._http import kept, post, require_success
 from watcher.channels.slack.blocks import plain
 from watcher.core.clock import Clock
+from watcher.core.deliveries import Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure
-from watcher.core.models import Receipt
 
 _NEVER_AGAIN = frozenset(
     {
-        *("access_denied", "account_inactive", "action_prohibited", "channel_is_archived", "channel_not_found"),
-        *("invalid_auth", "invalid_token", "is_archived", "missing_scope", "no_active_hooks", "no_permission"),
-        *("no_service", "no_team", "not_allowed_token_type", "not_authed", "not_in_channel", "restricted_action"),
-        *("team_access_not_granted", "team_disabled", "token_expired", "token_revoked", "user_not_found"),
+        *(
+            "access_denied",
+            "account_inactive",
+            "action_prohibited",
+            "channel_is_archived",
+            "channel_not_found",
+        ),
+        *(
+            "invalid_auth",
+            "invalid_token",
+            "is_archived",
+            "missing_scope",
+            "no_active_hooks",
+            "no_permission",
+        ),
+        *(
+            "no_service",
+            "no_team",
+            "not_allowed_token_type",
+            "not_authed",
+            "not_in_channel",
+            "restricted_action",
+        ),
+        *(
+            "team_access_not_granted",
+            "team_disabled",
+            "token_expired",
+            "token_revoked",
+            "user_not_found",
+        ),
     }
 )
 """What takes no message any more until a person has done something."""
 _NOT_THESE_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
-_SLACK_FAILS = frozenset({"fatal_error", "internal_error", "request_timeout", "ratelimited", "service_unavailable"})
+_SLACK_FAILS = frozenset(
+    {"fatal_error", "internal_error", "request_timeout", "ratelimited", "service_unavailable"}
+)
 _NO_SUCH_MESSAGE = frozenset({"cant_update_message", "edit_window_closed", "message_not_found"})
 _BOT_EVERY = 1.05
 """Seconds between two requests of a bot: Slack takes about one message a second for each channel."""
@@ -61,7 +89,9 @@ _decode_answer = msgspec.json.Decoder(_Answer).decode
 class Webhook:
     """An incoming webhook: it takes messages, and can change none."""
 
-    def __init__(self, url: str, transport: httpx.AsyncBaseTransport, deadline: float, wall: Clock) -> None:
+    def __init__(
+        self, url: str, transport: httpx.AsyncBaseTransport, deadline: float, wall: Clock
+    ) -> None:
         self._url = httpx.URL(url)
         self._transport = transport
         self._deadline = deadline
@@ -107,18 +137,28 @@ class Bot:
         self._wall = wall
         self._free_at = 0.0
 
-    async def post(self, content: Mapping[str, Any], thread: Posted | None = None) -> tuple[Receipt, Posted]:
+    async def post(
+        self, content: Mapping[str, Any], thread: Posted | None = None
+    ) -> tuple[Receipt, Posted]:
         """Post a message, in the thread of another where one is given. Raises `DeliveryError`."""
-        where = {"channel": self._channel} if thread is None else {"channel": thread.channel, "thread_ts": thread.ts}
+        where = (
+            {"channel": self._channel}
+            if thread is None
+            else {"channel": thread.channel, "thread_ts": thread.ts}
+        )
         receipt, answer = await self._call("chat.postMessage", content, where)
         return receipt, Posted(channel=answer.channel or self._channel, ts=answer.ts)
 
     async def update(self, posted: Posted, content: Mapping[str, Any]) -> Receipt:
         """Change a message. Raises `MessageGoneError` where it is not there any more, and `DeliveryError`."""
-        receipt, _ = await self._call("chat.update", content, {"channel": posted.channel, "ts": posted.ts})
+        receipt, _ = await self._call(
+            "chat.update", content, {"channel": posted.channel, "ts": posted.ts}
+        )
         return receipt
 
-    async def _call(self, method: str, content: Mapping[str, Any], where: Mapping[str, str]) -> tuple[Receipt, _Answer]:
+    async def _call(
+        self, method: str, content: Mapping[str, Any], where: Mapping[str, str]
+    ) -> tuple[Receipt, _Answer]:
         try:
             return await self._send(method, {**content, **where})
         except _BlocksRefusedError:
@@ -129,14 +169,18 @@ class Bot:
         begin = max(anyio.current_time(), self._free_at)
         self._free_at = begin + _BOT_EVERY
         await anyio.sleep_until(begin)
-        request = _request(httpx.URL(self._api_url + method), content, authorization=self._authorization)
+        request = _request(
+            httpx.URL(self._api_url + method), content, authorization=self._authorization
+        )
         reply = await post(self._transport, request, self._deadline, _ECHO_LIMIT)
         receipt = require_success(reply, self._wall)
         try:
             answer = _decode_answer(reply.body)
         except msgspec.MsgspecError:
             text = f"HTTP {reply.status}: the answer is not Slack's"
-            raise DeliveryError(DeliveryFailure.PROTOCOL, text, status=reply.status, answer=kept(reply)) from None
+            raise DeliveryError(
+                DeliveryFailure.PROTOCOL, text, status=reply.status, answer=kept(reply)
+            ) from None
         if not answer.ok:
             raise _refusal(answer.error, reply.status, kept(reply))
         return receipt, answer
@@ -160,7 +204,9 @@ def _refusal(said: str, status: int, answer: str) -> DeliveryError:
     refused = reason is DeliveryFailure.REFUSED
     busy = reason is DeliveryFailure.UNAVAILABLE
     text = f"Slack refuses: {said}"
-    return kind(reason, text, status=status, body_refused=refused, lasting=refused, busy=busy, answer=answer)
+    return kind(
+        reason, text, status=status, body_refused=refused, lasting=refused, busy=busy, answer=answer
+    )
 
 
 def _request(url: httpx.URL, content: Mapping[str, Any], **headers: str) -> httpx.Request:

@@ -21,8 +21,8 @@ from watcher.cli.demo.view import View
 from watcher.cli.wait import frames
 from watcher.configuration import loader as configuration
 from watcher.core.clock import parse_rfc3339, wall_clock
-from watcher.core.models import TERMINAL_STATUSES
 from watcher.core.settings import Settings
+from watcher.core.tasks import TERMINAL_STATUSES
 from watcher.core.wakeup import Wakeup
 from watcher.daemon import app
 from watcher.testing.mixpeek_server import FakeUpstream
@@ -31,7 +31,10 @@ from watcher.testing.receiver import Received, Receiver
 _PATIENCE = 60.0
 _SLACK_MESSAGES = 3
 _API_KEY = "sk_made_up"
-_LINKS = {"Open task": "https://console.example/tasks/{task_id}", "Runbook": "https://wiki.example/batches"}
+_LINKS = {
+    "Open task": "https://console.example/tasks/{task_id}",
+    "Runbook": "https://wiki.example/batches",
+}
 
 
 def show() -> int:
@@ -80,11 +83,25 @@ class _Demo:
     def _settings(self, upstream: str, receiver: str) -> Settings:
         """Return the settings as a user would give them: through the environment, here a made-up one."""
         source = {"base_url": upstream, "api_key": _API_KEY, "requests_per_minute": None}
-        webhook = {"name": "backend", "type": "webhook", "url": f"{receiver}/hook", "secrets": [self._secret]}
-        slack = {"name": "alerts", "type": "slack", "url": f"{receiver}/slack", "mention": "<!here>", "links": _LINKS}
+        webhook = {
+            "name": "backend",
+            "type": "webhook",
+            "url": f"{receiver}/hook",
+            "secrets": [self._secret],
+        }
+        slack = {
+            "name": "alerts",
+            "type": "slack",
+            "url": f"{receiver}/slack",
+            "mention": "<!here>",
+            "links": _LINKS,
+        }
         routes = [
             {"channels": ["backend"], "initial": True},
-            {"channels": ["alerts"], "events": ["task.failed", "task.completed_with_errors", "task.canceled"]},
+            {
+                "channels": ["alerts"],
+                "events": ["task.failed", "task.completed_with_errors", "task.canceled"],
+            },
         ]
         return configuration.load(
             None,
@@ -98,7 +115,13 @@ class _Demo:
             },
         )
 
-    async def _daemon(self, settings: Settings, orders: app.Orders, *, task_status: anyio.abc.TaskStatus[str]) -> None:
+    async def _daemon(
+        self,
+        settings: Settings,
+        orders: app.ReloadRequests,
+        *,
+        task_status: anyio.abc.TaskStatus[str],
+    ) -> None:
         await app.serve(settings, orders, task_status=task_status)
         self._stopped.set()
 
@@ -165,5 +188,7 @@ class _Demo:
             ("Slack", f"{len(self._receiver.slack)} messages"),
         ]
         if self._latencies:
-            rows.append(("stored to told", f"{statistics.median(self._latencies) * 1000:.0f} ms (median)"))
+            rows.append(
+                ("stored to told", f"{statistics.median(self._latencies) * 1000:.0f} ms (median)")
+            )
         self._view.summary(rows, Counter(self._statuses.values()))

@@ -54,7 +54,10 @@ def scenes() -> list[Scene]:
     """Return everything that happens, in order."""
     found = []
     for task_id, task_type, starts, ends, status, fields in _ENDS:
-        about = {"task_type": task_type, "additional_data": {"batch_id": task_id.replace("task", "batch")}}
+        about = {
+            "task_type": task_type,
+            "additional_data": {"batch_id": task_id.replace("task", "batch")},
+        }
         found.append(Scene(at=0.0, task_id=task_id, status="PENDING", fields=about))
         found.append(Scene(at=starts, task_id=task_id, status="IN_PROGRESS"))
         found.append(Scene(at=ends, task_id=task_id, status=status, fields=fields))

@@ -33,12 +33,19 @@ class View:
         """Show a status change that was stored."""
         before, now = told["previous_status"] or "·", told["status"]
         self._line(
-            seconds, "changed", "cyan", Text.assemble(f"{told['task_id']:<20} {before} → ", (now, style_of(now)))
+            seconds,
+            "changed",
+            "cyan",
+            Text.assemble(f"{told['task_id']:<20} {before} → ", (now, style_of(now))),
         )
 
     def delivery(self, seconds: float, received: Received) -> None:
         """Show a webhook that came."""
-        verdict = ("signature verified", "green") if received.verified else ("WRONG SIGNATURE", "bold red")
+        verdict = (
+            ("signature verified", "green")
+            if received.verified
+            else ("WRONG SIGNATURE", "bold red")
+        )
         data = received.event["data"]
         text = Text.assemble(f"{data['task_id']:<20} {received.event['type']}  ", verdict)
         self._line(seconds, "webhook", "blue", text)
@@ -47,7 +54,9 @@ class View:
         """Show a Slack message about as Slack would."""
         lines = [line for block in message["blocks"] for line in _block_lines(block)]
         body = Text("\n".join(html.unescape(line).replace("*", "") for line in lines))
-        self._console.print(Panel(body, title="Slack", title_align="left", border_style="magenta", width=96))
+        self._console.print(
+            Panel(body, title="Slack", title_align="left", border_style="magenta", width=96)
+        )
 
     def summary(self, rows: Sequence[tuple[str, str]], statuses: Mapping[str, int]) -> None:
         """Show what came of it."""
@@ -56,14 +65,17 @@ class View:
         table.add_column()
         for name, value in rows:
             table.add_row(name, value)
-        parts = [(f"{count} {status}  ", style_of(status)) for status, count in sorted(statuses.items())]
+        parts = [
+            (f"{count} {status}  ", style_of(status)) for status, count in sorted(statuses.items())
+        ]
         table.add_row("ended as", Text.assemble(*parts))
         self._console.print()
         self._console.print(table)
 
     def _line(self, seconds: float, what: str, colour: str, text: Text) -> None:
         self._console.print(
-            Text.assemble((f"{seconds:5.1f} s  ", "dim"), (f"{what:<8} ", colour), text), soft_wrap=True
+            Text.assemble((f"{seconds:5.1f} s  ", "dim"), (f"{what:<8} ", colour), text),
+            soft_wrap=True,
         )
 
 

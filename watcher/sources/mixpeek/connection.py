@@ -131,7 +131,10 @@ class Connection:
         code: int | str = "protocol"
         try:
             reply = await exchange(
-                self._transport, self._built(call), deadline=self._timeout, body_limit=call.answer_limit
+                self._transport,
+                self._built(call),
+                deadline=self._timeout,
+                body_limit=call.answer_limit,
             )
             code = reply.status
         except ExchangeError as error:
@@ -172,7 +175,9 @@ class Connection:
             content = msgspec.json.encode(call.body)
         url = _url(self._base_url + call.path, tuple(call.query.items()))
         extensions = {SENT_ONCE: True} if call.once else {}
-        return httpx.Request(call.method, url, headers=headers, content=content, extensions=extensions)
+        return httpx.Request(
+            call.method, url, headers=headers, content=content, extensions=extensions
+        )
 
     def _gate(self, route: str) -> _Gate:
         if route not in self._gates:

@@ -6,14 +6,18 @@ from contextlib import suppress
 import msgspec
 
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.models import KNOWN_STATUSES, Detail, Found, FoundPage, Observation
+from watcher.core.tasks import KNOWN_STATUSES, Detail, DiscoveredPage, DiscoveredTask, Observation
 from watcher.net.exchange import Reply
 
 _STATUS_LIMIT = 100
 _ERROR_TEXT_LIMIT = 8192
 _SHOWN = 200
 _CHECKED_WHOLE = 4 * 1024 * 1024
-_FAILURES = {401: SourceFailure.UNAUTHORIZED, 403: SourceFailure.FORBIDDEN, 404: SourceFailure.NOT_FOUND}
+_FAILURES = {
+    401: SourceFailure.UNAUTHORIZED,
+    403: SourceFailure.FORBIDDEN,
+    404: SourceFailure.NOT_FOUND,
+}
 
 
 class _Task(msgspec.Struct, gc=False):
@@ -88,7 +92,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class _PageDetails:
-    """Implements `watcher.model.Details` for a page; it is read anew at the first question, if there is one."""
+    """Implements `watcher.core.tasks.Details` for a page; it is read anew at the first question, if there is one."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -96,13 +100,15 @@ class _PageDetails:
 
     def of(self, task_id: str) -> Detail:
         if self._raw is None:
-            items = zip(_decode_tasks(self._body).results, _decode_page(self._body).results, strict=True)
+            items = zip(
+                _decode_tasks(self._body).results, _decode_page(self._body).results, strict=True
+            )
             self._raw = {task.task_id: raw for task, raw in items}
         return _detail(self._raw[task_id])
 
 
 class _KnownDetails:
-    """Implements `watcher.model.Details` for one task."""
+    """Implements `watcher.core.tasks.Details` for one task."""
 
     def __init__(self, raw: msgspec.Raw) -> None:
         self._raw = raw
@@ -148,7 +154,9 @@ def observation(raw: msgspec.Raw) -> Observation | str:
     if not isinstance(task.task_id, str):
         return "holds no task ID"
     kind = task.task_type if isinstance(task.task_type, str) else None
-    return Observation(task_id=task.task_id, status=status, task_type=kind, details=_KnownDetails(raw))
+    return Observation(
+        task_id=task.task_id, status=status, task_type=kind, details=_KnownDetails(raw)
+    )
 
 
 def finished(tasks: list[Observation], body: bytes) -> list[Observation]:
@@ -161,9 +169,9 @@ def finished(tasks: list[Observation], body: bytes) -> list[Observation]:
     return [one for one in tasks if one.status] if any(not one.status for one in tasks) else tasks
 
 
-def found_page(items: Sequence[msgspec.Raw], *, more: bool) -> FoundPage:
+def found_page(items: Sequence[msgspec.Raw], *, more: bool) -> DiscoveredPage:
     """Return the tasks that a page of tasks or of batches shows; a batch has one, and one for each tier."""
-    found: list[Found] = []
+    found: list[DiscoveredTask] = []
     created: list[str] = []
     for raw in items:
         try:
@@ -175,9 +183,13 @@ def found_page(items: Sequence[msgspec.Raw], *, more: bool) -> FoundPage:
         for one in (item, *(item.tier_tasks or ())):
             if isinstance(one.task_id, str) and one.task_id:
                 kind = one.task_type if isinstance(one.task_type, str) else None
-                found.append(Found(one.task_id, _status(one.status) or None, kind))
-    proven = len(created) == len(items) > 1 and created == sorted(created, reverse=True) and created[0] != created[-1]
-    return FoundPage(found=found, newest_first=proven, more=more)
+                found.append(DiscoveredTask(one.task_id, _status(one.status) or None, kind))
+    proven = (
+        len(created) == len(items) > 1
+        and created == sorted(created, reverse=True)
+        and created[0] != created[-1]
+    )
+    return DiscoveredPage(found=found, newest_first=proven, more=more)
 
 
 def _status(said: object) -> str:
@@ -208,11 +220,21 @@ def page_reply(reply: Reply, limit: int, *, of_tasks: bool) -> Page:
     return _page(body, len(page.results), page.pagination, limit, None)
 
 
-def _page(body: bytes, count: int, told: Pagination | None, limit: int, tasks: list[Observation] | None) -> Page:
+def _page(
+    body: bytes, count: int, told: Pagination | None, limit: int, tasks: list[Observation] | None
+) -> Page:
     told = told or Pagination()
     cursor = told.next_cursor if isinstance(told.next_cursor, str) and told.next_cursor else None
-    size = told.page_size if isinstance(told.page_size, int) and 0 < told.page_size < limit else limit
-    return Page(body=body, count=count, next_cursor=cursor, full=count >= size or bool(told.next_page), tasks=tasks)
+    size = (
+        told.page_size if isinstance(told.page_size, int) and 0 < told.page_size < limit else limit
+    )
+    return Page(
+        body=body,
+        count=count,
+        next_cursor=cursor,
+        full=count >= size or bool(told.next_page),
+        tasks=tasks,
+    )
 
 
 def _is_utf8(body: bytes) -> bool:

@@ -16,11 +16,25 @@ import anyio
 import anyio.lowlevel
 
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.models import RUNNING_STATUSES, SLOW_STATUSES, TERMINAL_STATUSES, Answer, Observation, Unlisted
+from watcher.core.tasks import (
+    RUNNING_STATUSES,
+    SLOW_STATUSES,
+    TERMINAL_STATUSES,
+    Answer,
+    NotInPage,
+    Observation,
+)
 from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.decoding import Page, finished, observation
-from watcher.sources.mixpeek.pagination import PAGE_SIZE, PageTooLargeError, Query, RefusedError, Send, read_pages
+from watcher.sources.mixpeek.pagination import (
+    PAGE_SIZE,
+    PageTooLargeError,
+    Query,
+    RefusedError,
+    Send,
+    read_pages,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +57,7 @@ _RUNNING = sorted(RUNNING_STATUSES)
 _OTHERS = (*sorted(TERMINAL_STATUSES), *sorted(SLOW_STATUSES))
 
 
-class Trust(Enum):
+class FilterState(Enum):
     """What the list is good for."""
 
     FILTER = "asked for the tasks that are due"
@@ -52,31 +66,35 @@ class Trust(Enum):
 
 
 class Listing:
-    """Implements `watcher.protocols.Endpoint`, many tasks a request."""
+    """Implements `watcher.core.interfaces.source.Endpoint`, many tasks a request."""
 
     def __init__(self, connection: Connection, source: str) -> None:
         self._connection = connection
         self._source = source
-        self._trust = Trust.FILTER
+        self._trust = FilterState.FILTER
         self._doubted_until = 0.0
         self._warned = False
         self._failures = 0
         self._good: str | None = None
-        self._culprits: set[str] = set()
+        self._rejected_ids: set[str] = set()
         self._refused_statuses: set[str] = set()
         self._blank: set[str] = set()
         self._found_outside = 0
 
     @property
-    def trust(self) -> Trust:
+    def trust(self) -> FilterState:
         """What the list is good for now."""
-        if self._trust is not Trust.FILTER and anyio.current_time() >= self._doubted_until:
-            self._trust = Trust.FILTER
+        if self._trust is not FilterState.FILTER and anyio.current_time() >= self._doubted_until:
+            self._trust = FilterState.FILTER
         return self._trust
 
     @property
     def places(self) -> int:
-        return {Trust.FILTER: PAGE_SIZE, Trust.SWEEP: _SWEEP_PLACES, Trust.NONE: 0}[self.trust]
+        return {
+            FilterState.FILTER: PAGE_SIZE,
+            FilterState.SWEEP: _SWEEP_PLACES,
+            FilterState.NONE: 0,
+        }[self.trust]
 
     def wait(self) -> float:
         return self._connection.wait(LIST_TASKS)
@@ -89,10 +107,10 @@ class Listing:
         reserved = _Reserved(self._connection)
         send = reserved.send
         try:
-            if self.trust is not Trust.SWEEP:
+            if self.trust is not FilterState.SWEEP:
                 async for answers in self._ask(task_ids, left, send):
                     yield answers
-            if left and self.trust is Trust.SWEEP:  # perhaps found out just now
+            if left and self.trust is FilterState.SWEEP:  # perhaps found out just now
                 async for answers in self._sweep(left, send):
                     yield answers
         except SourceError as error:
@@ -102,7 +120,7 @@ class Listing:
             reserved.withdraw()
         self._failures = 0
         if left:
-            yield [Unlisted(task_id=task_id) for task_id in left]
+            yield [NotInPage(task_id=task_id) for task_id in left]
 
     # What others learnt
 
@@ -114,23 +132,25 @@ class Listing:
             self._blank.discard(task_id)
             self._found_outside += 1
             if self._found_outside >= _BLANK_PAGE:
-                self._doubt(Trust.SWEEP, "it leaves out tasks that exist")
+                self._doubt(FilterState.SWEEP, "it leaves out tasks that exist")
 
     def recovered(self) -> None:
         """Note that upstream answers again: that the list failed was no fault of its own."""
-        if self._trust is Trust.NONE and self._failures:
+        if self._trust is FilterState.NONE and self._failures:
             self._failures = 0
-            self._trust = Trust.FILTER
+            self._trust = FilterState.FILTER
 
     # With the filter
 
-    async def _ask(self, task_ids: Sequence[str], left: set[str], send: Send) -> AsyncIterator[Sequence[Answer]]:
+    async def _ask(
+        self, task_ids: Sequence[str], left: set[str], send: Send
+    ) -> AsyncIterator[Sequence[Answer]]:
         """Ask by ID; whoever is answered for is taken out of `left`."""
         parts = [[*task_ids]]
-        if self._culprits:
-            parts = [[task_id for task_id in task_ids if task_id not in self._culprits]]
-        inquest = _Inquest()
-        while parts and self.trust is Trust.FILTER:
+        if self._rejected_ids:
+            parts = [[task_id for task_id in task_ids if task_id not in self._rejected_ids]]
+        inquest = _Bisection()
+        while parts and self.trust is FilterState.FILTER:
             if not (part := parts.pop()):
                 continue
             try:
@@ -141,43 +161,52 @@ class Listing:
             except RefusedError as refused:
                 await self._inquire(part, refused, inquest, send)
                 parts += inquest.narrowed(part, refused)
-        if self.trust is Trust.FILTER:
-            self._convict(inquest.suspects)
+        if self.trust is FilterState.FILTER:
+            self._exclude(inquest.suspects)
 
-    def _convict(self, suspects: Mapping[str, SourceError]) -> None:
-        if len(self._culprits) + len(suspects) > _CULPRITS:
-            self._culprits.clear()
+    def _exclude(self, suspects: Mapping[str, SourceError]) -> None:
+        if len(self._rejected_ids) + len(suspects) > _CULPRITS:
+            self._rejected_ids.clear()
         for task_id, why in suspects.items():
-            logger.warning("source %r: the list refuses %r (%s); it is asked for alone", self._source, task_id, why)
-            self._culprits.add(task_id)
+            logger.warning(
+                "source %r: the list refuses %r (%s); it is asked for alone",
+                self._source,
+                task_id,
+                why,
+            )
+            self._rejected_ids.add(task_id)
 
-    async def _inquire(self, part: list[str], refused: RefusedError, inquest: "_Inquest", send: Send) -> None:
+    async def _inquire(
+        self, part: list[str], refused: RefusedError, inquest: "_Bisection", send: Send
+    ) -> None:
         """Find out whether it is the filter that is at fault, or an ID."""
         if refused.status in _NOT_THERE:
-            self._doubt(Trust.NONE, str(refused))
+            self._doubt(FilterState.NONE, str(refused))
         elif not inquest.filter_tried and not await self._takes_good_ids(part, send):
-            self._doubt(Trust.SWEEP, f"it refuses IDs that are good ({refused})")
+            self._doubt(FilterState.SWEEP, f"it refuses IDs that are good ({refused})")
         elif len(part) == 1 and inquest.suspects and self._good is None:
-            self._doubt(Trust.SWEEP, f"it refuses whatever it is asked for ({refused})")
+            self._doubt(FilterState.SWEEP, f"it refuses whatever it is asked for ({refused})")
         inquest.filter_tried = True
 
-    async def _filtered(self, part: Sequence[str], left: set[str], send: Send) -> AsyncIterator[Sequence[Answer]]:
+    async def _filtered(
+        self, part: Sequence[str], left: set[str], send: Send
+    ) -> AsyncIterator[Sequence[Answer]]:
         shown = 0
         async for seen in self._observations(_by_id(part), send):
             answers = _crossed_off(seen, left)
-            if len(answers) < len(seen) and _strangers(seen, part):
-                self._doubt(Trust.SWEEP, "it shows other tasks than it was asked for")
+            if len(answers) < len(seen) and _unrequested_ids(seen, part):
+                self._doubt(FilterState.SWEEP, "it shows other tasks than it was asked for")
             shown += len(answers)
             if answers:
                 self._good = answers[-1].task_id
                 yield answers
-            if shown == len(part) or self.trust is not Trust.FILTER:
+            if shown == len(part) or self.trust is not FilterState.FILTER:
                 break
         if shown:
             self._blank.clear()
             self._found_outside = 0
             self._works()
-        elif self.trust is Trust.FILTER:
+        elif self.trust is FilterState.FILTER:
             self._blank = set(part)
 
     async def _takes_good_ids(self, part: Sequence[str], send: Send) -> bool:
@@ -207,9 +236,11 @@ class Listing:
                         return
             except RefusedError as refused:
                 if refused.status in _NOT_THERE:
-                    self._doubt(Trust.NONE, str(refused))
+                    self._doubt(FilterState.NONE, str(refused))
                     return
-                self._refused_statuses.add(status)  # not every version of the API knows every status
+                self._refused_statuses.add(
+                    status
+                )  # not every version of the API knows every status
 
     # Both
 
@@ -218,9 +249,11 @@ class Listing:
         async for page, _ in read_pages(send, query, self._connection.refusal):
             yield await decoded(page)
 
-    def _doubt(self, trust: Trust, why: str) -> None:
+    def _doubt(self, trust: FilterState, why: str) -> None:
         if not self._warned:
-            logger.warning("source %r: %s will be %s: %s", self._source, LIST_TASKS, trust.value, why)
+            logger.warning(
+                "source %r: %s will be %s: %s", self._source, LIST_TASKS, trust.value, why
+            )
         self._warned = True
         self._trust = trust
         self._doubted_until = anyio.current_time() + TRY_AGAIN_AFTER
@@ -228,20 +261,22 @@ class Listing:
         self._found_outside = 0
 
     def _works(self) -> None:
-        if self._warned and self.trust is Trust.FILTER:
+        if self._warned and self.trust is FilterState.FILTER:
             self._warned = False
-            logger.info("source %r: %s is %s again", self._source, LIST_TASKS, Trust.FILTER.value)
+            logger.info(
+                "source %r: %s is %s again", self._source, LIST_TASKS, FilterState.FILTER.value
+            )
 
     def _failed(self, error: SourceError) -> None:
         if error.reason in (SourceFailure.RATE_LIMITED, SourceFailure.UNAUTHORIZED):
             return
         self._failures += 1
         if self._failures >= _FAILURES:
-            self._trust = Trust.NONE
+            self._trust = FilterState.NONE
             self._doubted_until = anyio.current_time() + FAILING_FOR
 
 
-class _Inquest:
+class _Bisection:
     """What is known so far about a refusal: `suspects` were refused alone, and why."""
 
     def __init__(self) -> None:
@@ -303,9 +338,13 @@ def _crossed_off(seen: Sequence[Observation], left: set[str]) -> Sequence[Observ
     """Return those of `seen` that are `left`, each once, and take them out of it."""
     answers = [one for one in seen if one.task_id in left]
     left.difference_update([one.task_id for one in answers])
-    return answers if len(answers) == len(seen) else list({one.task_id: one for one in answers}.values())
+    return (
+        answers
+        if len(answers) == len(seen)
+        else list({one.task_id: one for one in answers}.values())
+    )
 
 
-def _strangers(seen: Iterable[Observation], asked: Iterable[str]) -> set[str]:
+def _unrequested_ids(seen: Iterable[Observation], asked: Iterable[str]) -> set[str]:
     """Return the IDs that nobody asked for; in another case of letters it is the same ID, as the API compares."""
     return {one.task_id.casefold() for one in seen} - {task_id.casefold() for task_id in asked}

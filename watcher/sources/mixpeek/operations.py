@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.models import FoundPage
+from watcher.core.tasks import DiscoveredPage
 from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.decoding import UNREADABLE, found_page
@@ -36,7 +36,7 @@ _decode_started = msgspec.json.Decoder(_Started).decode
 
 
 class MixpeekCalls:
-    """Implements `watcher.protocols.Calls`."""
+    """Implements `watcher.core.interfaces.source.Calls`."""
 
     def __init__(self, connection: Connection, namespace: str | None) -> None:
         self._connection = connection
@@ -49,12 +49,21 @@ class MixpeekCalls:
         return await self._page(_from(_tasks(wanted), limit, cursor))
 
     async def list_batches(
-        self, bucket: str | None, wanted: Mapping[str, object], limit: int, cursor: str | None, namespace: str | None
+        self,
+        bucket: str | None,
+        wanted: Mapping[str, object],
+        limit: int,
+        cursor: str | None,
+        namespace: str | None,
     ) -> tuple[Sequence[msgspec.Raw], str | None]:
         return await self._page(_from(self._batches(bucket, wanted, namespace), limit, cursor))
 
-    async def find_tasks(self, wanted: Mapping[str, object]) -> AsyncGenerator[FoundPage, None]:
-        ordered = wanted if "sort" in wanted or self._sort_refused else {**wanted, "sort": _NEWEST_FIRST}
+    async def find_tasks(
+        self, wanted: Mapping[str, object]
+    ) -> AsyncGenerator[DiscoveredPage, None]:
+        ordered = (
+            wanted if "sort" in wanted or self._sort_refused else {**wanted, "sort": _NEWEST_FIRST}
+        )
         try:
             async for page in self._pages(_tasks(ordered)):
                 yield page
@@ -65,12 +74,16 @@ class MixpeekCalls:
             async for page in self._pages(_tasks(wanted)):
                 yield page
 
-    async def find_batches(self, bucket: str | None, wanted: Mapping[str, object]) -> AsyncGenerator[FoundPage, None]:
+    async def find_batches(
+        self, bucket: str | None, wanted: Mapping[str, object]
+    ) -> AsyncGenerator[DiscoveredPage, None]:
         async for page in self._pages(self._batches(bucket, wanted, None)):
             yield page
 
-    async def _pages(self, query: Query) -> AsyncIterator[FoundPage]:
-        async for page, more in read_pages(self._connection.request, query, self._connection.refusal):
+    async def _pages(self, query: Query) -> AsyncIterator[DiscoveredPage]:
+        async for page, more in read_pages(
+            self._connection.request, query, self._connection.refusal
+        ):
             yield found_page(page.items(), more=more)
 
     async def cancel_batch(
@@ -102,9 +115,13 @@ class MixpeekCalls:
             raise SourceError(SourceFailure.PROTOCOL, "the answer names no task")
         return task_id
 
-    def _batches(self, bucket: str | None, wanted: Mapping[str, object], namespace: str | None) -> Query:
+    def _batches(
+        self, bucket: str | None, wanted: Mapping[str, object], namespace: str | None
+    ) -> Query:
         if bucket is None:
-            query = Query(route=_LIST_ALL_BATCHES, path="/v1/batches/list", body=wanted, paging_in="body")
+            query = Query(
+                route=_LIST_ALL_BATCHES, path="/v1/batches/list", body=wanted, paging_in="body"
+            )
         else:
             path = f"/v1/buckets/{_quoted(bucket)}/batches/list"
             query = Query(route=_LIST_BATCHES, path=path, body=wanted, paging_in="body")

@@ -89,7 +89,9 @@ async def read_page(send: Send, query: Query, refusal: Callable[[Reply], SourceE
         raise error
     if reply.truncated:
         raise PageTooLargeError
-    await anyio.lowlevel.checkpoint()  # putting 40 MB together and reading them are two pieces of work
+    await (
+        anyio.lowlevel.checkpoint()
+    )  # putting 40 MB together and reading them are two pieces of work
     return page_reply(reply, query.size, of_tasks=query.paging_in == "query")
 
 

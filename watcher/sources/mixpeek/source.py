@@ -9,8 +9,8 @@ from pydantic import AfterValidator, SecretStr
 
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError
-from watcher.core.models import Answer, Missing, Observation
 from watcher.core.settings import SourceSettings, http_url
+from watcher.core.tasks import Answer, Observation, TaskNotFound
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.decoding import says_the_api, task_reply
 from watcher.sources.mixpeek.list_endpoint import LIST_TASKS, Listing
@@ -53,7 +53,7 @@ def create(
 
 
 class MixpeekSource:
-    """Implements `watcher.protocols.Source`."""
+    """Implements `watcher.core.interfaces.source.Source`."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
         for route in (GET_TASK, LIST_TASKS):
@@ -64,7 +64,7 @@ class MixpeekSource:
 
 
 class _Single:
-    """Implements `watcher.protocols.Endpoint`, one task a request."""
+    """Implements `watcher.core.interfaces.source.Endpoint`, one task a request."""
 
     places = 1
 
@@ -94,9 +94,11 @@ class _Single:
             yield [answer]
 
     async def _get(self, task_id: str) -> Answer:
-        reply = await self._connection.send(Call(route=GET_TASK, path=f"/v1/tasks/{quote(task_id, safe='')}"))
+        reply = await self._connection.send(
+            Call(route=GET_TASK, path=f"/v1/tasks/{quote(task_id, safe='')}")
+        )
         if reply.status == 200:
             return task_reply(task_id, reply)
         if reply.status == 404 and says_the_api(reply.body):
-            return Missing(task_id=task_id)
+            return TaskNotFound(task_id=task_id)
         raise self._connection.refusal(reply)

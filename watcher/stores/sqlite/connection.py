@@ -20,7 +20,21 @@ APPLICATION_ID = 0x77746368
 
 _BUSY_SECONDS = 5.0
 _NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "9p", "afs", "ceph", "glusterfs", "lustre", "gpfs", "beegfs"}
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb2",
+        "smb3",
+        "9p",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "gpfs",
+        "beegfs",
+    }
 )
 
 
@@ -28,7 +42,9 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return what `error` means for whoever runs the daemon."""
     name = getattr(error, "sqlite_errorname", None) or ""
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return StoreCorruptError(f"{path} is damaged ({error}): stop, keep a copy of the file, and restore a backup")
+        return StoreCorruptError(
+            f"{path} is damaged ({error}): stop, keep a copy of the file, and restore a backup"
+        )
     if name.startswith("SQLITE_FULL"):
         return StoreError(
             f"{path} is as large as store.max_size allows, or its disk is full: nothing was stored; free some space"
@@ -47,14 +63,18 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     Raises `StoreUnusableError` where another process, or this one, holds it.
     """
     try:
-        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
     except OSError as error:
         raise StoreUnusableError(f"{path} cannot be opened for writing: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise StoreUnusableError(f"another watcher already uses {path}; stop it, or give this one its own") from None
+        raise StoreUnusableError(
+            f"another watcher already uses {path}; stop it, or give this one its own"
+        ) from None
     try:
         yield
     finally:
@@ -69,7 +89,9 @@ def make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreUnusableError(f"the folder {path.parent} cannot be made: {error.strerror}") from None
+        raise StoreUnusableError(
+            f"the folder {path.parent} cannot be made: {error.strerror}"
+        ) from None
 
 
 def network_file_system(path: Path, mountinfo: str) -> str | None:
@@ -99,7 +121,9 @@ def warn_of_network(path: Path) -> None:
         return
     if kind is not None:
         logger.warning(
-            "%s is on a network file system (%s); SQLite's locks may fail there, use a local disk", path, kind
+            "%s is on a network file system (%s); SQLite's locks may fail there, use a local disk",
+            path,
+            kind,
         )
 
 
@@ -150,7 +174,11 @@ async def _limit_size(connection: aiosqlite.Connection, max_size: int) -> None:
 def migrations() -> list[str]:
     """Return the numbered migrations in order; the schema's version is how many were applied."""
     folder = resources.files("watcher.stores.sqlite") / "migrations"
-    return [file.read_text() for file in sorted(folder.iterdir(), key=lambda file: file.name) if ".sql" in file.name]
+    return [
+        file.read_text()
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if ".sql" in file.name
+    ]
 
 
 async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
@@ -159,7 +187,9 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
     owner = await _pragma(connection, "application_id")
     tables = await connection.execute_fetchall("SELECT 1 FROM sqlite_schema LIMIT 1")
     if list(tables) and owner != APPLICATION_ID:
-        raise StoreUnusableError(f"{path} is the database of another program; give the watcher its own file")
+        raise StoreUnusableError(
+            f"{path} is the database of another program; give the watcher its own file"
+        )
     if version > len(steps):
         raise StoreUnusableError(
             f"{path} has schema version {version}, this program knows up to {len(steps)}: run a newer watcher"

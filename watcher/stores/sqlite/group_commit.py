@@ -19,7 +19,9 @@ Shared = Callable[[aiosqlite.Connection, Sequence[Any]], Awaitable[None]]
 
 
 class _Ticket:
-    def __init__(self, operation: Operation[Any] | Shared, items: Sequence[Any] | None = None) -> None:
+    def __init__(
+        self, operation: Operation[Any] | Shared, items: Sequence[Any] | None = None
+    ) -> None:
         self.operation: Any = operation
         self.items = items
         self.settled = False
@@ -34,7 +36,9 @@ class GroupCommit:
     for all who wait; there is no task in the background that could die unseen.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, failure: Callable[[sqlite3.Error], StoreError]) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, failure: Callable[[sqlite3.Error], StoreError]
+    ) -> None:
         self._connection = connection
         self._failure = failure
         self._lock = anyio.Lock()
@@ -64,7 +68,9 @@ class GroupCommit:
                         try:
                             await self._commit(batch)
                         finally:
-                            self._waiting[:0] = [one for one in batch if not one.settled and one is not ticket]
+                            self._waiting[:0] = [
+                                one for one in batch if not one.settled and one is not ticket
+                            ]
         except BaseException:
             if ticket in self._waiting:
                 self._waiting.remove(ticket)

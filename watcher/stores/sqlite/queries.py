@@ -1,6 +1,6 @@
 """The statements of the SQLite store. Keys and ids come as one JSON array, so that a batch is one statement."""
 
-from watcher.core.models import RUNNING_STATUSES
+from watcher.core.tasks import RUNNING_STATUSES
 
 WATCH_COLUMNS = (
     "source, task_id, namespace, labels, state, status, sequence, task_type, error_message,"
@@ -12,7 +12,9 @@ SELECT {WATCH_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN watches
 WHERE source = json_extract(wanted.value, '$[0]') AND task_id = json_extract(wanted.value, '$[1]')
 """
 
-INSERT_WATCH = "INSERT INTO watches (source, task_id, namespace, labels, added_at) VALUES (?, ?, ?, ?, ?)"
+INSERT_WATCH = (
+    "INSERT INTO watches (source, task_id, namespace, labels, added_at) VALUES (?, ?, ?, ?, ?)"
+)
 
 MERGE_WATCH = "UPDATE watches SET namespace = ?, labels = ? WHERE source = ? AND task_id = ?"
 
@@ -97,7 +99,7 @@ SELECT id, attempts % 50, attempts, ?2, ?3, ?4, ?5, ?6 FROM deliveries WHERE id 
 ATTEMPTS = "SELECT number, at, duration, status, error, answer FROM attempts WHERE delivery = ? ORDER BY number"
 
 # What ended or was passed gives its turn to the oldest of its line that has none, unless somebody has it already.
-GIVE_TURN = """
+UNBLOCK_NEXT = """
 UPDATE deliveries SET turn = 1 WHERE id IN (
     SELECT (
         SELECT min(next.id) FROM deliveries AS next
@@ -231,7 +233,9 @@ DELETE FROM watches WHERE id IN (
 RETURNING source, task_id
 """
 
-DISCOVERED = "SELECT task_id FROM discovered WHERE rule = ? AND task_id IN (SELECT value FROM json_each(?))"
+DISCOVERED = (
+    "SELECT task_id FROM discovered WHERE rule = ? AND task_id IN (SELECT value FROM json_each(?))"
+)
 
 # Refreshed once a day at most, so that a rule that finds nothing new writes next to nothing.
 STILL_LISTED = """

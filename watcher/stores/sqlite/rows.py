@@ -6,18 +6,9 @@ from typing import Any
 
 import msgspec
 
-from watcher.core.models import (
-    Attempt,
-    Delivery,
-    DeliveryState,
-    DueDelivery,
-    Event,
-    Settlement,
-    StoredEvent,
-    TaskKey,
-    Watch,
-    WatchState,
-)
+from watcher.core.deliveries import Attempt, AttemptResult, Delivery, DeliveryState, DueDelivery
+from watcher.core.events import Event, StoredEvent
+from watcher.core.tasks import TaskKey, Watch, WatchState
 
 _encode = msgspec.json.Encoder().encode
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
@@ -123,7 +114,7 @@ def attempt(row: Any) -> Attempt:
     return Attempt(**dict(zip(_ATTEMPT_FIELDS, row, strict=True)))
 
 
-def attempt_row(settled: Settlement) -> tuple[object, ...]:
+def attempt_row(settled: AttemptResult) -> tuple[object, ...]:
     return (
         settled.delivery_id,
         settled.attempted_at,
@@ -134,14 +125,14 @@ def attempt_row(settled: Settlement) -> tuple[object, ...]:
     )
 
 
-def settle_row(settled: Settlement, now: float) -> tuple[object, ...]:
+def settle_row(settled: AttemptResult, now: float) -> tuple[object, ...]:
     return (
         settled.state,
         settled.scheduled,
         settled.attempted_at,
         settled.next_attempt_at,
         settled.not_before,
-        settled.passes_at,
+        settled.unblocks_at,
         settled.last_error,
         settled.last_status,
         now,

@@ -13,35 +13,33 @@ from typing import Any
 import aiosqlite
 import anyio
 
+from watcher.core.channels import Suspension, SuspensionKind
 from watcher.core.clock import Clock, wall_clock
-from watcher.core.errors import StoreError, StoreUnusableError
-from watcher.core.models import (
-    TERMINAL_STATUSES,
-    ActiveWatch,
-    Added,
+from watcher.core.deliveries import (
     Attempt,
-    Change,
+    AttemptResult,
     Delivery,
     DeliveryState,
     DueDelivery,
-    Event,
-    EventFilter,
-    Found,
-    Hold,
-    HoldKind,
     OutboxDepth,
-    Settlement,
-    StoredEvent,
-    StoreSize,
+)
+from watcher.core.errors import StoreError, StoreUnusableError
+from watcher.core.events import Change, Event, EventFilter, StoredEvent
+from watcher.core.interfaces.store import StoreSize
+from watcher.core.outage import Outage
+from watcher.core.settings import MAX_SIZE
+from watcher.core.tasks import (
+    TERMINAL_STATUSES,
+    ActiveWatch,
+    Added,
+    DiscoveredTask,
+    OperationScope,
     TaskKey,
-    Trouble,
-    UploadBucket,
     Watch,
     WatchFilter,
     WatchRequest,
     WatchState,
 )
-from watcher.core.settings import MAX_SIZE
 from watcher.stores.sqlite import queries, rows
 from watcher.stores.sqlite.connection import (
     connect,
@@ -68,7 +66,11 @@ _VACUUM_PAGES = 1000
 
 @asynccontextmanager
 async def create(
-    url: str, *, max_size: int = MAX_SIZE, wall: Clock = wall_clock, failed: Callable[[], None] = lambda: None
+    url: str,
+    *,
+    max_size: int = MAX_SIZE,
+    wall: Clock = wall_clock,
+    failed: Callable[[], None] = lambda: None,
 ) -> AsyncIterator["SqliteStore"]:
     """Open the store at `sqlite:////absolute/path` or `sqlite:///relative/path`, made where it is not there.
 
@@ -106,12 +108,14 @@ async def _connected_reader(path: Path, max_size: int) -> aiosqlite.Connection:
 def _path(url: str) -> Path:
     name = url.removeprefix("sqlite:///")
     if name == url or name in ("", ":memory:") or name.endswith("/"):
-        raise StoreUnusableError(f"{url!r} names no file; write sqlite:////var/lib/watcher/watcher.db")
+        raise StoreUnusableError(
+            f"{url!r} names no file; write sqlite:////var/lib/watcher/watcher.db"
+        )
     return Path(name)
 
 
 class SqliteStore:
-    """Implements `watcher.protocols.Store`."""
+    """Implements `watcher.core.interfaces.store.Store`."""
 
     def __init__(
         self,
@@ -146,15 +150,26 @@ class SqliteStore:
         return bool(await self._read("SELECT 1 FROM discovery_rules WHERE rule = ?", rule))
 
     async def discover(
-        self, rule: str, source: str, found: Sequence[Found], labels: Mapping[str, str], now: float, *, silent: bool
+        self,
+        rule: str,
+        source: str,
+        found: Sequence[DiscoveredTask],
+        labels: Mapping[str, str],
+        now: float,
+        *,
+        silent: bool,
     ) -> tuple[int, Added]:
         ids = rows.as_json([one.task_id for one in found])
 
         async def note(connection: aiosqlite.Connection) -> tuple[int, Added]:
-            known = {row[0] for row in await connection.execute_fetchall(queries.DISCOVERED, (rule, ids))}
+            known = {
+                row[0] for row in await connection.execute_fetchall(queries.DISCOVERED, (rule, ids))
+            }
             new = {one.task_id: one for one in found if one.task_id not in known}
             await connection.execute(queries.STILL_LISTED, (rule, ids, now))
-            await connection.executemany(queries.DISCOVER, [(rule, task_id, now) for task_id in new])
+            await connection.executemany(
+                queries.DISCOVER, [(rule, task_id, now) for task_id in new]
+            )
             finished = [one for one in new.values() if silent and one.status in TERMINAL_STATUSES]
             told = rows.as_json(labels)
             await connection.executemany(
@@ -162,14 +177,20 @@ class SqliteStore:
                 [(source, one.task_id, told, one.status, one.task_type, now) for one in finished],
             )
             running = new.keys() - {one.task_id for one in finished}
-            requests = [WatchRequest(key=TaskKey(source, one), labels=labels) for one in new if one in running]
+            requests = [
+                WatchRequest(key=TaskKey(source, one), labels=labels)
+                for one in new
+                if one in running
+            ]
             return len(new), await _add(connection, requests, now)
 
         return await self._commits.write(note)
 
     async def rule_finished(self, rule: str, now: float, forget_before: float | None) -> None:
         async def finish(connection: aiosqlite.Connection) -> None:
-            await connection.execute("INSERT OR IGNORE INTO discovery_rules VALUES (?, ?)", (rule, now))
+            await connection.execute(
+                "INSERT OR IGNORE INTO discovery_rules VALUES (?, ?)", (rule, now)
+            )
             if forget_before is not None:
                 await connection.execute(
                     "DELETE FROM discovered WHERE rule = ? AND listed_at < ?", (rule, forget_before)
@@ -177,11 +198,13 @@ class SqliteStore:
 
         await self._commits.write(finish)
 
-    async def claim_uploads(
-        self, bucket: UploadBucket, upload_ids: Sequence[str], now: float
+    async def claim_operations(
+        self, bucket: OperationScope, upload_ids: Sequence[str], now: float
     ) -> Mapping[str, str | None]:
         async def claim(connection: aiosqlite.Connection) -> Mapping[str, str | None]:
-            found = await connection.execute_fetchall(queries.KNOWN_UPLOADS, (*bucket, rows.as_json(upload_ids)))
+            found = await connection.execute_fetchall(
+                queries.KNOWN_UPLOADS, (*bucket, rows.as_json(upload_ids))
+            )
             known: dict[str, str | None] = {row[0]: row[1] for row in found}
             new = [(*bucket, upload_id, now) for upload_id in upload_ids if upload_id not in known]
             await connection.executemany(queries.CLAIM_UPLOAD, new)
@@ -189,14 +212,14 @@ class SqliteStore:
 
         return await self._commits.write(claim)
 
-    async def release_uploads(self, bucket: UploadBucket, upload_ids: Sequence[str]) -> None:
+    async def release_operations(self, bucket: OperationScope, upload_ids: Sequence[str]) -> None:
         async def release(connection: aiosqlite.Connection) -> None:
             await connection.execute(queries.RELEASE_UPLOADS, (*bucket, rows.as_json(upload_ids)))
 
         await self._commits.write(release)
 
-    async def confirm_uploads(
-        self, bucket: UploadBucket, upload_ids: Sequence[str], started: WatchRequest, now: float
+    async def complete_operations(
+        self, bucket: OperationScope, upload_ids: Sequence[str], started: WatchRequest, now: float
     ) -> Added:
         async def confirm(connection: aiosqlite.Connection) -> Added:
             told = (*bucket, rows.as_json(upload_ids), started.key.task_id, now)
@@ -207,14 +230,17 @@ class SqliteStore:
 
     async def remove(self, key: TaskKey) -> bool:
         async def delete(connection: aiosqlite.Connection) -> bool:
-            cursor = await connection.execute("DELETE FROM watches WHERE source = ? AND task_id = ?", key)
+            cursor = await connection.execute(
+                "DELETE FROM watches WHERE source = ? AND task_id = ?", key
+            )
             return cursor.rowcount > 0
 
         return await self._commits.write(delete)
 
     async def watches(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Watch]:
         return {
-            watch.key: watch for watch in map(rows.watch, await self._read(queries.WATCHES_BY_KEY, rows.keys(keys)))
+            watch.key: watch
+            for watch in map(rows.watch, await self._read(queries.WATCHES_BY_KEY, rows.keys(keys)))
         }
 
     async def find(self, task_id: str) -> Sequence[Watch]:
@@ -237,7 +263,9 @@ class SqliteStore:
 
     async def unchanged_watches(self, source: str, before: float) -> AsyncIterator[Sequence[Watch]]:
         changed_at, last = 0.0, 0
-        while found := await self._read(queries.UNCHANGED_WATCHES, source, before, changed_at, last, _UNCHANGED_BATCH):
+        while found := await self._read(
+            queries.UNCHANGED_WATCHES, source, before, changed_at, last, _UNCHANGED_BATCH
+        ):
             watches = [rows.watch(row[:-1]) for row in found]
             changed_at, last = watches[-1].changed_at or 0.0, found[-1][-1]
             yield watches
@@ -253,22 +281,33 @@ class SqliteStore:
             keys = rows.keys(change.watch.key for change in changes)
             standing = {
                 TaskKey(source, task_id): (sequence, state)
-                for source, task_id, sequence, state in await connection.execute_fetchall(queries.STANDING, (keys,))
+                for source, task_id, sequence, state in await connection.execute_fetchall(
+                    queries.STANDING, (keys,)
+                )
             }
             applied = []
             for change in changes:
-                applies = standing.get(change.watch.key) == (change.expected_sequence, WatchState.ACTIVE)
+                applies = standing.get(change.watch.key) == (
+                    change.expected_sequence,
+                    WatchState.ACTIVE,
+                )
                 applied.append(applies)
                 if applies:
                     standing[change.watch.key] = (change.watch.sequence, change.watch.state)
             taken = [change for change, applies in zip(changes, applied, strict=True) if applies]
-            await connection.executemany(queries.STEP_WATCH, [rows.step_row(change.watch) for change in taken])
-            await _insert_events(connection, [change.event for change in taken if change.event is not None])
+            await connection.executemany(
+                queries.STEP_WATCH, [rows.step_row(change.watch) for change in taken]
+            )
+            await _insert_events(
+                connection, [change.event for change in taken if change.event is not None]
+            )
             return applied
 
         return await self._commits.write(step)
 
-    async def announce(self, event: Event | None, trouble: Trouble | None, recovered: str | None = None) -> None:
+    async def record_outage(
+        self, event: Event | None, trouble: Outage | None, recovered: str | None = None
+    ) -> None:
         async def insert(connection: aiosqlite.Connection) -> None:
             await _tell(connection, event, trouble)
             if recovered is not None:
@@ -276,18 +315,20 @@ class SqliteStore:
 
         await self._commits.write(insert)
 
-    async def trouble(self, subject: str) -> Trouble | None:
-        found = await self._read("SELECT subject, since, alerted_at FROM troubles WHERE subject = ?", subject)
-        return Trouble(subject=subject, since=found[0][1], alerted_at=found[0][2]) if found else None
+    async def outage(self, subject: str) -> Outage | None:
+        found = await self._read(
+            "SELECT subject, since, alerted_at FROM troubles WHERE subject = ?", subject
+        )
+        return Outage(subject=subject, since=found[0][1], alerted_at=found[0][2]) if found else None
 
-    async def holds(self) -> Sequence[Hold]:
+    async def suspensions(self) -> Sequence[Suspension]:
         found = await self._read("SELECT channel, kind, reason, since FROM holds ORDER BY channel")
         return [
-            Hold(channel=channel, kind=HoldKind(kind), reason=reason, since=since)
+            Suspension(channel=channel, kind=SuspensionKind(kind), reason=reason, since=since)
             for channel, kind, reason, since in found
         ]
 
-    async def hold(self, hold: Hold, event: Event | None, trouble: Trouble | None) -> None:
+    async def suspend(self, hold: Suspension, event: Event | None, trouble: Outage | None) -> None:
         async def insert(connection: aiosqlite.Connection) -> None:
             await _tell(connection, event, trouble)
             await connection.execute(
@@ -297,7 +338,7 @@ class SqliteStore:
 
         await self._commits.write(insert)
 
-    async def release(self, channel: str) -> None:
+    async def lift_suspension(self, channel: str) -> None:
         async def delete(connection: aiosqlite.Connection) -> None:
             await connection.execute("DELETE FROM holds WHERE channel = ?", (channel,))
 
@@ -314,33 +355,40 @@ class SqliteStore:
     # The outbox
 
     async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:
-        return [rows.due_delivery(row) for row in await self._read(queries.DUE, channel, now, limit)]
+        return [
+            rows.due_delivery(row) for row in await self._read(queries.DUE, channel, now, limit)
+        ]
 
     async def next_due_at(self, channel: str, after: float) -> float | None:
         moment: float | None = (await self._read(queries.NEXT_DUE_AT, channel, after))[0][0]
         return moment
 
-    async def stalest(self, channel: str, limit: int) -> Sequence[DueDelivery]:
+    async def due_for_probe(self, channel: str, limit: int) -> Sequence[DueDelivery]:
         return [rows.due_delivery(row) for row in await self._read(queries.STALEST, channel, limit)]
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
+    async def settle(self, settlements: Sequence[AttemptResult]) -> None:
         now = self._wall()
         await self._commits.write_items(_settle, [(settlement, now) for settlement in settlements])
 
-    async def let_pass(self, channel: str, now: float) -> int:
+    async def unblock_expired(self, channel: str, now: float) -> int:
         if not await self._read(queries.PASSING, channel, now):
             return 0
 
         async def update(connection: aiosqlite.Connection) -> int:
-            passed = [row[0] for row in await connection.execute_fetchall(queries.LET_PASS, (channel, now))]
-            await connection.execute(queries.GIVE_TURN, (rows.as_json(passed),))
+            passed = [
+                row[0]
+                for row in await connection.execute_fetchall(queries.LET_PASS, (channel, now))
+            ]
+            await connection.execute(queries.UNBLOCK_NEXT, (rows.as_json(passed),))
             return len(passed)
 
         return await self._commits.write(update)
 
-    async def hasten(self, channel: str, attempted_before: float, now: float) -> int:
+    async def make_due(self, channel: str, attempted_before: float, now: float) -> int:
         async def update(connection: aiosqlite.Connection) -> int:
-            return (await connection.execute(queries.HASTEN, (channel, attempted_before, now))).rowcount
+            return (
+                await connection.execute(queries.HASTEN, (channel, attempted_before, now))
+            ).rowcount
 
         return await self._commits.write(update)
 
@@ -363,7 +411,7 @@ class SqliteStore:
         async def reset(connection: aiosqlite.Connection) -> Delivery | None:
             await connection.execute(queries.RETRY, (delivery_id, now))
             # It may have been the head of its line.
-            await connection.execute(queries.GIVE_TURN, (rows.as_json([delivery_id]),))
+            await connection.execute(queries.UNBLOCK_NEXT, (rows.as_json([delivery_id]),))
             query = f"SELECT {queries.DELIVERY_COLUMNS} WHERE d.id = ?"
             found = list(await connection.execute_fetchall(query, (delivery_id,)))
             return rows.delivery(found[0]) if found else None
@@ -372,7 +420,9 @@ class SqliteStore:
 
     async def purge(self, channel: str, state: DeliveryState, before: float) -> int:
         async def delete(connection: aiosqlite.Connection) -> int:
-            count = (await connection.execute(queries.PURGE, (channel, state, before, _RETIRE_STEP))).rowcount
+            count = (
+                await connection.execute(queries.PURGE, (channel, state, before, _RETIRE_STEP))
+            ).rowcount
             if state is DeliveryState.PENDING and count < _RETIRE_STEP:
                 await connection.execute(queries.REORDER_LINES, (channel,))
             return count
@@ -382,11 +432,13 @@ class SqliteStore:
             gone += removed
         return gone
 
-    async def bound(self, channel: str, most: int, why: str) -> int:
+    async def trim_pending(self, channel: str, most: int, why: str) -> int:
         async def fail(connection: aiosqlite.Connection) -> int:
-            ended = await connection.execute_fetchall(queries.OLDEST_FAIL, (channel, min(left, _BATCH), why))
+            ended = await connection.execute_fetchall(
+                queries.OLDEST_FAIL, (channel, min(left, _BATCH), why)
+            )
             ids = [row[0] for row in ended]
-            await connection.execute(queries.GIVE_TURN, (rows.as_json(ids),))
+            await connection.execute(queries.UNBLOCK_NEXT, (rows.as_json(ids),))
             return len(ids)
 
         left = too_many = max((await self._read(queries.PENDING, channel))[0][0] - most, 0)
@@ -396,7 +448,9 @@ class SqliteStore:
 
     async def replay(self, channel: str, chosen: EventFilter, now: float) -> int:
         until = now if chosen.until is None else chosen.until
-        statuses, tasks = (rows.as_json(names) if names else None for names in (chosen.statuses, chosen.task_ids))
+        statuses, tasks = (
+            rows.as_json(names) if names else None for names in (chosen.statuses, chosen.task_ids)
+        )
         span = (channel, chosen.since, until, now, statuses, tasks)
 
         async def queue(connection: aiosqlite.Connection) -> int:
@@ -409,13 +463,17 @@ class SqliteStore:
 
         return await self._commits.write(queue)
 
-    async def note(self, channel: str, name: str) -> bytes | None:
-        found = await self._read("SELECT value FROM notes WHERE channel = ? AND name = ?", channel, name)
+    async def read_note(self, channel: str, name: str) -> bytes | None:
+        found = await self._read(
+            "SELECT value FROM notes WHERE channel = ? AND name = ?", channel, name
+        )
         return found[0][0] if found else None
 
-    async def keep_note(self, channel: str, name: str, value: bytes, now: float) -> None:
+    async def write_note(self, channel: str, name: str, value: bytes, now: float) -> None:
         async def keep(connection: aiosqlite.Connection) -> None:
-            await connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", (channel, name, value, now))
+            await connection.execute(
+                "INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", (channel, name, value, now)
+            )
 
         await self._commits.write(keep)
 
@@ -427,7 +485,7 @@ class SqliteStore:
 
     # Upkeep
 
-    async def retire(self, before: float, *, failed_too: bool = False) -> int:
+    async def prune(self, before: float, *, failed_too: bool = False) -> int:
         gone = 0
         for query in (queries.RETIRE_FAILED, *_RETIRING) if failed_too else _RETIRING:
             while removed := await self._delete_some(query, before):
@@ -435,7 +493,7 @@ class SqliteStore:
         await self._vacuum()
         return gone
 
-    async def retire_lost(self, before: float) -> Sequence[TaskKey]:
+    async def prune_lost(self, before: float) -> Sequence[TaskKey]:
         async def delete(connection: aiosqlite.Connection) -> Sequence[TaskKey]:
             found = await connection.execute_fetchall(queries.RETIRE_LOST, (before, _RETIRE_STEP))
             return [TaskKey(source, task_id) for source, task_id in found]
@@ -467,14 +525,22 @@ class SqliteStore:
         await self._commits.write(shrink)
 
 
-async def _settle(connection: aiosqlite.Connection, settlements: Sequence[tuple[Settlement, float]]) -> None:
-    await connection.executemany(queries.SETTLE, [rows.settle_row(settled, now) for settled, now in settlements])
-    await connection.executemany(queries.ATTEMPT, [rows.attempt_row(settled) for settled, _ in settlements])
+async def _settle(
+    connection: aiosqlite.Connection, settlements: Sequence[tuple[AttemptResult, float]]
+) -> None:
+    await connection.executemany(
+        queries.SETTLE, [rows.settle_row(settled, now) for settled, now in settlements]
+    )
+    await connection.executemany(
+        queries.ATTEMPT, [rows.attempt_row(settled) for settled, _ in settlements]
+    )
     ids = [settled.delivery_id for settled, _ in settlements]
-    await connection.execute(queries.GIVE_TURN, (rows.as_json(ids),))
+    await connection.execute(queries.UNBLOCK_NEXT, (rows.as_json(ids),))
 
 
-async def _tell(connection: aiosqlite.Connection, event: Event | None, trouble: Trouble | None) -> None:
+async def _tell(
+    connection: aiosqlite.Connection, event: Event | None, trouble: Outage | None
+) -> None:
     if event is not None:
         await _insert_events(connection, [event])
     if trouble is not None:
@@ -484,7 +550,9 @@ async def _tell(connection: aiosqlite.Connection, event: Event | None, trouble: 
         )
 
 
-async def _add(connection: aiosqlite.Connection, requests: Sequence[WatchRequest], now: float) -> Added:
+async def _add(
+    connection: aiosqlite.Connection, requests: Sequence[WatchRequest], now: float
+) -> Added:
     keys = rows.keys(request.key for request in requests)
     found = await connection.execute_fetchall(queries.WATCHES_BY_KEY, (keys,))
     before = {watch.key: watch for watch in map(rows.watch, found)}
@@ -493,7 +561,10 @@ async def _add(connection: aiosqlite.Connection, requests: Sequence[WatchRequest
     merged = [watch for key, watch in after.items() if key in before and watch != before[key]]
     await connection.executemany(
         queries.INSERT_WATCH,
-        [(*watch.key, watch.namespace, rows.as_json(watch.labels), watch.added_at) for watch in new],
+        [
+            (*watch.key, watch.namespace, rows.as_json(watch.labels), watch.added_at)
+            for watch in new
+        ],
     )
     await connection.executemany(
         queries.MERGE_WATCH,
@@ -504,11 +575,13 @@ async def _add(connection: aiosqlite.Connection, requests: Sequence[WatchRequest
         added=len(new),
         existing=len(requests) - len(new),
         watches=tuple(after[request.key] for request in requests),
-        stirred=frozenset({watch.key for watch in new} | lost),
+        reactivated=frozenset({watch.key for watch in new} | lost),
     )
 
 
-def _merge(requests: Iterable[WatchRequest], before: Mapping[TaskKey, Watch], now: float) -> dict[TaskKey, Watch]:
+def _merge(
+    requests: Iterable[WatchRequest], before: Mapping[TaskKey, Watch], now: float
+) -> dict[TaskKey, Watch]:
     after = dict(before)
     for request in requests:
         known = after.get(request.key) or Watch(key=request.key, added_at=now)
@@ -530,7 +603,9 @@ def _conditions(chosen: WatchFilter) -> tuple[str, list[object]]:
         conditions.append("AND state = ?")
         parameters.append(chosen.state)
     for name, value in chosen.labels.items():
-        conditions.append("AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND json_each.value = ?)")
+        conditions.append(
+            "AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND json_each.value = ?)"
+        )
         parameters += [name, value]
     return " ".join(conditions), parameters
 
