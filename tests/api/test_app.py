@@ -65,8 +65,8 @@ class FakeDaemon:
     def times(self, key: TaskKey) -> tuple[float | None, float | None]:
         return 1_700_000_000.0, 1_700_000_030.5
 
-    def calls(self, source: str) -> Any:
-        return self.upstream if source == "mixpeek" else None
+    def source(self, name: str) -> Any:
+        return self.upstream if name == "mixpeek" else None
 
     def channels(self) -> list[ChannelState]:
         hold = self.held.get("backend")

@@ -12,6 +12,7 @@ import pytest
 
 from tests.api.test_app import FakeDaemon, opened, problem
 from tests.support.fake_upstream import transport
+from tests.support.minimal_source import minimal_source
 from watcher.core.clock import wall_clock
 from watcher.core.tasks import WatchFilter
 from watcher.sources.mixpeek import source as mixpeek
@@ -42,7 +43,7 @@ class Harness:
         metrics = self.daemon.metrics.source("mixpeek")
         self.daemon.upstream = mixpeek.create(
             settings, transport=transport, metrics=metrics, wall=wall_clock
-        ).calls
+        )
 
     async def watched(self) -> set[str]:
         watches, _ = await self.daemon.store.list_watches(WatchFilter(), 1000, None)
@@ -159,6 +160,28 @@ async def test_what_is_wrong_with_a_call_is_a_problem_with_upstreams_words(house
     assert problem(refused, 409)["detail"] == "upstream: HTTP 422 status: 'BOILING' is not a status"
     gone = await house.api.post(f"{SOURCE}/buckets/b/batches/nope/cancel")
     assert problem(gone, 404)["detail"] == "upstream: HTTP 404 Batch nope not found"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation"),
+    [
+        ("POST", "tasks/list", "listing tasks"),
+        ("POST", "buckets/bkt/batches/list", "listing batches"),
+        ("POST", "buckets/bkt/batches/b1/cancel", "cancelling batches"),
+        ("DELETE", "tasks/task_1", "killing tasks"),
+        ("POST", "buckets/bkt/uploads/confirm", "confirming uploads"),
+    ],
+)
+async def test_an_operation_that_the_source_lacks_is_a_problem(
+    house: Harness, method: str, path: str, operation: str
+) -> None:
+    house.daemon.upstream = minimal_source()
+    body = {"confirmations": uploads(1)} if path.endswith("confirm") else {}
+    answer = await house.api.request(
+        method, f"{SOURCE}/{path}", json=None if method == "DELETE" else body
+    )
+    assert problem(answer, 501)["detail"] == f"source 'mixpeek' does not support {operation}"
+    assert await house.watched() == set()
 
 
 @pytest.mark.parametrize(("status", "becomes"), [(401, 502), (500, 502), (429, 503), (302, 502)])

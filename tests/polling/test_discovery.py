@@ -12,8 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.support.fake_upstream import transport
+from tests.support.minimal_source import minimal_source
 from tests.support.stores import opened
 from tests.support.virtual_time import VirtualLoop, attentive, wall
+from watcher.core.interfaces.source import Source
 from watcher.core.settings import DiscoverySettings
 from watcher.core.tasks import TaskKey, Watch, WatchFilter, WatchState
 from watcher.polling.discovery import READ_ALL_EVERY, Discovery, rule_key, rule_label
@@ -46,7 +48,7 @@ class Harness:
             namespace="ns_1",
         )
         metrics = self.metrics.source("mixpeek")
-        self.source = mixpeek.create(
+        self.source: Source = mixpeek.create(
             settings, transport=transport(self.upstream), metrics=metrics, wall=wall
         )
         self.tracked: list[str] = []
@@ -57,7 +59,7 @@ class Harness:
         return Discovery(
             source_name="mixpeek",
             rule=rule,
-            calls=self.source.calls,
+            source=self.source,
             store=self.store,
             track=self.track,
             held_back=lambda: self.down,
@@ -374,3 +376,16 @@ def test_a_rule_is_known_by_what_it_lists() -> None:
         )
         == 5
     )
+
+
+@pytest.mark.parametrize("listed", ["tasks", "batches"])
+async def test_a_rule_that_the_source_does_not_support_is_reported_once_and_inactive(
+    house: Harness, listed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.source = minimal_source()
+    discovery = house.rule(list=listed)
+    await discovery.run()
+    await discovery.run_once()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "does not support it" in caplog.text
+    assert not await house.store.rule_ran(rule_key("mixpeek", DiscoverySettings(list=listed)))

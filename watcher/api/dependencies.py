@@ -9,7 +9,7 @@ from fastapi import Depends, Query, Request, Response
 
 from watcher.api.problems import FieldError, Problem
 from watcher.core.channels import ChannelState
-from watcher.core.interfaces.source import Calls
+from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.settings import Settings
 from watcher.core.tasks import TaskKey, Watch
@@ -44,8 +44,8 @@ class Daemon(Protocol):
         """Return when a task was last asked for and will be next, in Unix seconds."""
         ...
 
-    def calls(self, source: str) -> Calls | None:
-        """Return the calls of the source called so, None where there is none."""
+    def source(self, name: str) -> Source | None:
+        """Return the source of this name; None where none is configured."""
         ...
 
     def channels(self) -> Sequence[ChannelState]:

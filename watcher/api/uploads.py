@@ -11,12 +11,9 @@ from enum import StrEnum
 
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.interfaces.source import Calls
+from watcher.core.interfaces.source import UPLOADS_PER_REQUEST, ConfirmsUploads
 from watcher.core.interfaces.store import Store
 from watcher.core.tasks import Added, OperationScope, TaskKey, WatchRequest
-
-AT_ONCE = 100
-"""Uploads a request."""
 
 _NOT_TAKEN = frozenset(
     {
@@ -66,7 +63,7 @@ class ConfirmationError(SourceError):
 
 
 async def confirm(
-    calls: Calls,
+    source: ConfirmsUploads,
     store: Store,
     bucket: OperationScope,
     confirmations: Sequence[Mapping[str, object]],
@@ -81,8 +78,9 @@ async def confirm(
     """
     results: list[UploadResult] = []
     added: list[Added] = []
-    for start in range(0, len(confirmations), AT_ONCE):
-        part = {str(one["upload_id"]): one for one in confirmations[start : start + AT_ONCE]}
+    for start in range(0, len(confirmations), UPLOADS_PER_REQUEST):
+        chunk = confirmations[start : start + UPLOADS_PER_REQUEST]
+        part = {str(one["upload_id"]): one for one in chunk}
         known = await store.claim_operations(bucket, list(part), wall())
         fresh = [
             one for one in part if one not in known or (resend_doubtful and known[one] is None)
@@ -91,7 +89,7 @@ async def confirm(
         if not fresh:
             continue
         try:
-            task_id = await calls.confirm_uploads(
+            task_id = await source.confirm_uploads(
                 bucket.bucket, [part[one] for one in fresh], namespace
             )
         except SourceError as error:

@@ -23,7 +23,14 @@ from watcher.api.schemas import (
 from watcher.api.uploads import ConfirmationError, Confirmed, confirm
 from watcher.core.clock import wall_clock
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.interfaces.source import Calls
+from watcher.core.interfaces.source import (
+    CancelsBatches,
+    ConfirmsUploads,
+    KillsTasks,
+    ListsBatches,
+    ListsTasks,
+    Source,
+)
 from watcher.core.tasks import Added, OperationScope, TaskKey, WatchRequest
 
 upstream = APIRouter(prefix="/v1/sources/{source}", tags=["upstream"])
@@ -54,7 +61,7 @@ _STATUSES = {
 @upstream.post(
     "/tasks/list",
     response_model=ItemPageView,
-    responses=documented(400, 401, 403, 404, 409, 413, 422, 502, 503, 504),
+    responses=documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
 )
 async def list_tasks(
     source: str,
@@ -64,14 +71,17 @@ async def list_tasks(
     cursor: Cursor = None,
 ) -> Response:
     """List upstream's tasks, watched or not."""
-    page = _calls(daemon, source).list_tasks(_given(wanted), limit, cursor)
+    upstream_source = _source(daemon, source)
+    if not isinstance(upstream_source, ListsTasks):
+        raise _unsupported(source, "listing tasks")
+    page = upstream_source.list_tasks(_given(wanted), limit, cursor)
     return _page(*await _answered(page))
 
 
 @upstream.post(
     "/buckets/{bucket}/batches/list",
     response_model=ItemPageView,
-    responses=documented(400, 401, 403, 404, 409, 413, 422, 502, 503, 504),
+    responses=documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
 )
 async def list_batches(
     source: str,
@@ -83,14 +93,17 @@ async def list_batches(
     namespace: Namespace = None,
 ) -> Response:
     """List the batches of a bucket."""
-    page = _calls(daemon, source).list_batches(bucket, _given(wanted), limit, cursor, namespace)
+    upstream_source = _source(daemon, source)
+    if not isinstance(upstream_source, ListsBatches):
+        raise _unsupported(source, "listing batches")
+    page = upstream_source.list_batches(bucket, _given(wanted), limit, cursor, namespace)
     return _page(*await _answered(page))
 
 
 @upstream.post(
     "/buckets/{bucket}/batches/{batch}/cancel",
     response_model=dict[str, Any],
-    responses=documented(401, 403, 404, 409, 422, 502, 503, 504),
+    responses=documented(401, 403, 404, 409, 422, 501, 502, 503, 504),
 )
 async def cancel_batch(
     source: str,
@@ -101,9 +114,13 @@ async def cancel_batch(
     namespace: Namespace = None,
 ) -> Response:
     """Cancel a batch: upstream's answer, in which `cancellation` says what was reached. Its task is watched."""
-    calls = _calls(daemon, source)
+    upstream_source = _source(daemon, source)
+    if not isinstance(upstream_source, CancelsBatches):
+        raise _unsupported(source, "cancelling batches")
     _require_token(daemon)
-    answer, task_id = await _answered(calls.cancel_batch(bucket, batch, reason, namespace))
+    answer, task_id = await _answered(
+        upstream_source.cancel_batch(bucket, batch, reason, namespace)
+    )
     if task_id is not None:
         await _watch(daemon, WatchRequest(key=TaskKey(source, task_id), namespace=namespace))
     return json_response(answer)
@@ -112,13 +129,15 @@ async def cancel_batch(
 @upstream.delete(
     "/tasks/{task_id}",
     response_model=dict[str, Any],
-    responses=documented(401, 403, 404, 409, 422, 502, 503, 504),
+    responses=documented(401, 403, 404, 409, 422, 501, 502, 503, 504),
 )
 async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running) -> Response:
     """Kill a task: upstream's answer. The task is watched, so that its end is told."""
-    calls = _calls(daemon, source)
+    upstream_source = _source(daemon, source)
+    if not isinstance(upstream_source, KillsTasks):
+        raise _unsupported(source, "killing tasks")
     _require_token(daemon)
-    answer = await _answered(calls.kill_task(task_id))
+    answer = await _answered(upstream_source.kill_task(task_id))
     await _watch(daemon, WatchRequest(key=TaskKey(source, task_id)))
     return json_response(answer)
 
@@ -126,7 +145,7 @@ async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running) -> Resp
 @upstream.post(
     "/buckets/{bucket}/uploads/confirm",
     response_model=ConfirmedView,
-    responses=documented(400, 401, 403, 404, 409, 413, 422, 502, 503, 504),
+    responses=documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
 )
 async def confirm_uploads(
     source: str,
@@ -136,11 +155,13 @@ async def confirm_uploads(
     namespace: Namespace = None,
 ) -> Response:
     """Confirm uploads, none of them twice; every task this starts is watched."""
-    calls = _calls(daemon, source)
+    upstream_source = _source(daemon, source)
+    if not isinstance(upstream_source, ConfirmsUploads):
+        raise _unsupported(source, "confirming uploads")
     confirmations = {one.upload_id: _given(one) for one in wanted.confirmations}
     try:
         done = await confirm(
-            calls,
+            upstream_source,
             daemon.store,
             OperationScope(source, bucket),
             list(confirmations.values()),
@@ -159,11 +180,15 @@ async def confirm_uploads(
     return json_response({"items": items, "next_cursor": None})
 
 
-def _calls(daemon: Daemon, source: str) -> Calls:
-    calls = daemon.calls(source)
-    if calls is None:
-        raise Problem(404, f"there is no source {source!r}")
-    return calls
+def _source(daemon: Daemon, name: str) -> Source:
+    source = daemon.source(name)
+    if source is None:
+        raise Problem(404, f"there is no source {name!r}")
+    return source
+
+
+def _unsupported(source: str, operation: str) -> Problem:
+    return Problem(501, f"source {source!r} does not support {operation}")
 
 
 def _require_token(daemon: Daemon) -> None:

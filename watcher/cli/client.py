@@ -7,9 +7,9 @@ from urllib.parse import quote
 import httpx
 
 from watcher.core.errors import DaemonError
+from watcher.core.interfaces.source import UPLOADS_PER_REQUEST
 
 ADD_LIMIT = 1000
-CONFIRM_LIMIT = 100
 _PAGE = 1000
 _ENDLESS = 2**62
 _TIMEOUT = 40.0  # longer than the daemon waits for the request budget and for upstream
@@ -155,9 +155,9 @@ class Client:
     ) -> Iterator[list[dict[str, Any]]]:
         """Confirm uploads, a hundred a request, and yield what became of each hundred."""
         path = f"/v1/sources/{_quoted(source)}/buckets/{_quoted(bucket)}/uploads/confirm"
-        for start in range(0, len(confirmations), CONFIRM_LIMIT):
+        for start in range(0, len(confirmations), UPLOADS_PER_REQUEST):
             body = {
-                "confirmations": confirmations[start : start + CONFIRM_LIMIT],
+                "confirmations": confirmations[start : start + UPLOADS_PER_REQUEST],
                 "resend_doubtful": resend_doubtful,
             }
             yield self._ask("POST", path, json=body, params=_given(namespace=namespace))["items"]

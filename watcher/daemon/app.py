@@ -29,7 +29,7 @@ from watcher.core.channels import ChannelState
 from watcher.core.clock import wall_clock
 from watcher.core.errors import ConfigurationError, StoreError, WatcherError
 from watcher.core.events import Event, SystemEventFactory, new_event_id, system_event
-from watcher.core.interfaces.source import Calls, Source
+from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
 from watcher.core.settings import (
@@ -112,10 +112,9 @@ class Daemon:
         poller = self._generation.pollers.get(key.source)
         return poller.times(key) if poller else (None, None)
 
-    def calls(self, source: str) -> Calls | None:
-        """Return the calls of the source called so, None where there is none."""
-        found = self._generation.sources.get(source)
-        return None if found is None else found.calls
+    def source(self, name: str) -> Source | None:
+        """Return the source of this name; None where none is configured."""
+        return self._generation.sources.get(name)
 
     def channels(self) -> Sequence[ChannelState]:
         """Return how each channel does."""
@@ -253,7 +252,7 @@ class Daemon:
         return Discovery(
             source_name=source,
             rule=rule,
-            calls=sources[source].calls,
+            source=sources[source],
             store=self.store,
             track=pollers[source].track,
             held_back=lambda: pollers[source].probing,

@@ -8,12 +8,13 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from functools import partial
 
 import anyio
 
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, StoreError
-from watcher.core.interfaces.source import Calls
+from watcher.core.interfaces.source import DiscoversBatches, DiscoversTasks, Source
 from watcher.core.interfaces.store import Store
 from watcher.core.settings import DiscoverySettings
 from watcher.core.tasks import DiscoveredPage, Watch
@@ -50,17 +51,17 @@ class Discovery:
         *,
         source_name: str,
         rule: DiscoverySettings,
-        calls: Calls,
+        source: Source,
         store: Store,
         track: Callable[[Iterable[Watch]], None],
         held_back: Callable[[], bool],
         metrics: RuleMetrics,
         wall: Clock,
     ) -> None:
-        self._source = source_name
+        self._source_name = source_name
         self._rule = rule
         self._key = rule_key(source_name, rule)
-        self._calls = calls
+        self._pages = _pages(source, rule)
         self._store = store
         self._track = track
         self._held_back = held_back
@@ -74,6 +75,13 @@ class Discovery:
 
         It has no pulse: it may rightly wait for the request budget for longer than a pulse may pause.
         """
+        if self._pages is None:
+            logger.error(
+                "discovery of %s at %r: the source does not support it; the rule is inactive",
+                self._rule.list,
+                self._source_name,
+            )
+            return
         while True:
             next_at = anyio.current_time() + self._rule.every
             if not self._held_back():
@@ -90,12 +98,14 @@ class Discovery:
                 logger.warning(
                     "discovery of %s at %r: %s; it is tried again",
                     self._rule.list,
-                    self._source,
+                    self._source_name,
                     error,
                 )
 
     async def run_once(self) -> None:
         """Read the list once, newest first where that can be had, up to what has been seen or to `max_pages`."""
+        if self._pages is None:
+            return
         silent = not await self._store.rule_ran(self._key)
         began = anyio.current_time()
         may_stop = (
@@ -132,21 +142,27 @@ class Discovery:
             one is None for one in (rule.status, rule.filters, rule.search, rule.sort)
         )
 
-    def _pages(self) -> AsyncGenerator[DiscoveredPage, None]:
-        rule = self._rule
-        wanted = rule.model_dump(
-            include={"status", "task_type", "filters", "search", "sort"}, exclude_none=True
-        )
-        if rule.list == "batches":
-            return self._calls.find_batches(rule.bucket, wanted)
-        return self._calls.find_tasks(wanted)
-
     async def _learn(self, page: DiscoveredPage, *, silent: bool) -> int:
         """Store what is new on a page, and return how much that is."""
         rule = self._rule
         new, added = await self._store.discover(
-            self._key, self._source, page.found, rule.labels, self._wall(), silent=silent
+            self._key, self._source_name, page.found, rule.labels, self._wall(), silent=silent
         )
         self._metrics.read(new)
         self._track(watch for watch in added.watches if watch.key in added.reactivated)
         return new
+
+
+def _pages(
+    source: Source, rule: DiscoverySettings
+) -> Callable[[], AsyncGenerator[DiscoveredPage, None]] | None:
+    """Return what starts reading the rule's list; None where the source does not support it."""
+    criteria = rule.model_dump(
+        include={"status", "task_type", "filters", "search", "sort"}, exclude_none=True
+    )
+    if rule.list == "batches":
+        if isinstance(source, DiscoversBatches):
+            return partial(source.discover_batches, rule.bucket, criteria)
+    elif isinstance(source, DiscoversTasks):
+        return partial(source.discover_tasks, criteria)
+    return None

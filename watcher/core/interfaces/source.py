@@ -1,111 +1,155 @@
-"""What a source must promise."""
+"""What a source must promise, and which further capabilities it may have.
+
+A capability is a protocol of one method. A source that can do it has that method, any other source does not: callers
+test with `isinstance` and never meet a method that only raises.
+
+Items and answers of capabilities are JSON as received. A list's cursor is the one returned with the page before it,
+None for the first page and after the last. Every capability waits for the request budget and may raise `SourceError`.
+"""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Raw
 
 from watcher.core.tasks import Answer, DiscoveredPage
 
+UPLOADS_PER_REQUEST = 100
+"""The most uploads that one call of `ConfirmsUploads.confirm_uploads` may hold."""
+
 
 class Endpoint(Protocol):
-    """One way of asking upstream about tasks, with a request budget of its own."""
+    """One way of polling tasks, with its own request budget."""
 
     @property
     def places(self) -> int:
-        """How many tasks one `fetch` may name; 0 while this way does not work."""
+        """The most tasks for one `fetch`; 0 while the endpoint does not work."""
         ...
 
     def wait(self) -> float:
-        """Return the seconds until the request budget lets a request through; 0 means now."""
+        """Return the seconds until the request budget allows a request; 0 means now."""
         ...
 
     async def admit(self) -> None:
-        """Wait until a request may be sent, and reserve it; the next `fetch` uses the reservation up.
+        """Wait until a request may be sent, and reserve it; the next `fetch` uses the reservation.
 
-        Waits as long as the budget, what is under way, or upstream's `Retry-After` demand. Cancelled while waiting, it
-        has reserved nothing.
+        Waits as long as the budget, the concurrency limit or upstream's `Retry-After` demand. Cancelled while waiting,
+        it has reserved nothing.
         """
         ...
 
     def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
-        """Ask upstream for these tasks and yield what it says about them, in as many parts as it comes.
+        """Poll these tasks and yield their answers in parts, as they arrive.
 
-        A task that upstream says it does not know is a `Missing`; one that should be asked for at the source's `single`
-        endpoint, because this one cannot tell, is `Unlisted`. A task without an answer is asked again. Raises
-        `SourceError` when nothing (more) was learnt. Each request ends by its own deadline; several may run at once.
+        A task that upstream does not know is a `TaskNotFound`; one for which this endpoint cannot decide that, and
+        which the source's `single` endpoint should poll, is `NotInPage`. A task without an answer is polled again.
+        Raises `SourceError` when there is no (further) answer. Each request has its own deadline; several fetches may
+        run at once.
         """
-        ...
-
-
-class Calls(Protocol):
-    """What else an upstream can be asked for: its lists, and to start and end work.
-
-    Items and answers are JSON as they came. A list's cursor is what the page before returned, None for the first and
-    after the last. Every method waits a while for the request budget and raises `SourceError`.
-    """
-
-    async def list_tasks(
-        self, wanted: Mapping[str, object], limit: int, cursor: str | None
-    ) -> tuple[Sequence[Raw], str | None]:
-        """Return a page of the tasks that `wanted` (the list call's body) selects. Raises `ValueError` for a cursor."""
-        ...
-
-    async def list_batches(
-        self,
-        bucket: str | None,
-        wanted: Mapping[str, object],
-        limit: int,
-        cursor: str | None,
-        namespace: str | None,
-    ) -> tuple[Sequence[Raw], str | None]:
-        """Return a page of a bucket's batches (None: every bucket's). Raises `ValueError` for a cursor."""
-        ...
-
-    def find_tasks(self, wanted: Mapping[str, object]) -> AsyncGenerator[DiscoveredPage, None]:
-        """Yield page after page of the tasks that `wanted` selects, newest first where upstream offers that order.
-
-        Waits for the request budget as long as it takes.
-        """
-        ...
-
-    def find_batches(
-        self, bucket: str | None, wanted: Mapping[str, object]
-    ) -> AsyncGenerator[DiscoveredPage, None]:
-        """Yield page after page of the tasks of a bucket's batches and of their tiers (None: every bucket's)."""
-        ...
-
-    async def cancel_batch(
-        self, bucket: str, batch: str, reason: str | None, namespace: str | None
-    ) -> tuple[Raw, str | None]:
-        """Cancel a batch, and return the answer and the ID of the batch's task."""
-        ...
-
-    async def kill_task(self, task_id: str) -> Raw:
-        """Kill a task, and return the answer."""
-        ...
-
-    async def confirm_uploads(
-        self, bucket: str, confirmations: Sequence[Mapping[str, object]], namespace: str | None
-    ) -> str:
-        """Confirm 1 to 100 uploads in one request, and return the ID of the task that this started."""
         ...
 
 
 class Source(Protocol):
-    """An upstream API that knows tasks. It keeps the request budgets; when to ask for which task is the poller's."""
+    """An upstream API that knows tasks. It enforces the request budgets; the poller decides when to poll which task."""
 
     @property
     def single(self) -> Endpoint:
-        """One task a request; its word is final."""
+        """One task per request; its answer is final."""
         ...
 
     @property
     def shared(self) -> Endpoint | None:
-        """Many tasks a request, where upstream offers that."""
+        """Many tasks per request, where upstream offers that."""
         ...
 
-    @property
-    def calls(self) -> Calls:
-        """Upstream's own calls."""
+
+@runtime_checkable
+class ListsTasks(Protocol):
+    """A source whose tasks can be listed."""
+
+    async def list_tasks(
+        self, criteria: Mapping[str, object], limit: int, cursor: str | None
+    ) -> tuple[Sequence[Raw], str | None]:
+        """Return a page of the tasks that match `criteria`, and the next cursor.
+
+        `criteria` is the body of upstream's list request. Raises `ValueError` for an invalid cursor.
+        """
+        ...
+
+
+@runtime_checkable
+class ListsBatches(Protocol):
+    """A source whose batches can be listed."""
+
+    async def list_batches(
+        self,
+        bucket: str | None,
+        criteria: Mapping[str, object],
+        limit: int,
+        cursor: str | None,
+        namespace: str | None,
+    ) -> tuple[Sequence[Raw], str | None]:
+        """Return a page of a bucket's batches (None: of every bucket), and the next cursor.
+
+        Raises `ValueError` for an invalid cursor.
+        """
+        ...
+
+
+@runtime_checkable
+class DiscoversTasks(Protocol):
+    """A source that supports discovery rules which list tasks."""
+
+    def discover_tasks(
+        self, criteria: Mapping[str, object]
+    ) -> AsyncGenerator[DiscoveredPage, None]:
+        """Yield the pages of tasks that match `criteria`, newest first where upstream offers that order.
+
+        Waits for the request budget without a time limit.
+        """
+        ...
+
+
+@runtime_checkable
+class DiscoversBatches(Protocol):
+    """A source that supports discovery rules which list batches."""
+
+    def discover_batches(
+        self, bucket: str | None, criteria: Mapping[str, object]
+    ) -> AsyncGenerator[DiscoveredPage, None]:
+        """Yield the pages of tasks of a bucket's batches and of their tiers (None: of every bucket).
+
+        Waits for the request budget without a time limit.
+        """
+        ...
+
+
+@runtime_checkable
+class CancelsBatches(Protocol):
+    """A source whose batches can be cancelled."""
+
+    async def cancel_batch(
+        self, bucket: str, batch: str, reason: str | None, namespace: str | None
+    ) -> tuple[Raw, str | None]:
+        """Cancel a batch; return upstream's answer and the ID of the batch's task."""
+        ...
+
+
+@runtime_checkable
+class KillsTasks(Protocol):
+    """A source whose tasks can be killed."""
+
+    async def kill_task(self, task_id: str) -> Raw:
+        """Kill a task and return upstream's answer."""
+        ...
+
+
+@runtime_checkable
+class ConfirmsUploads(Protocol):
+    """A source that confirms uploads."""
+
+    async def confirm_uploads(
+        self, bucket: str, confirmations: Sequence[Mapping[str, object]], namespace: str | None
+    ) -> str:
+        """Confirm 1 to `UPLOADS_PER_REQUEST` uploads in one request; return the ID of the task that this started."""
         ...

@@ -14,9 +14,6 @@ from watcher.sources.mixpeek.decoding import UNREADABLE, found_page
 from watcher.sources.mixpeek.list_endpoint import LIST_TASKS, LIST_TASKS_PATH
 from watcher.sources.mixpeek.pagination import Query, RefusedError, read_page, read_pages
 
-CONFIRMATIONS = 100
-"""The most uploads that one request confirms."""
-
 _KILL_TASK = "DELETE /v1/tasks/{task_id}"
 _LIST_ALL_BATCHES = "POST /v1/batches/list"
 _LIST_BATCHES = "POST /v1/buckets/{bucket}/batches/list"
@@ -35,8 +32,8 @@ class _Started(msgspec.Struct):
 _decode_started = msgspec.json.Decoder(_Started).decode
 
 
-class MixpeekCalls:
-    """Implements `watcher.core.interfaces.source.Calls`."""
+class MixpeekOperations:
+    """Implements every capability of `watcher.core.interfaces.source`."""
 
     def __init__(self, connection: Connection, namespace: str | None) -> None:
         self._connection = connection
@@ -44,40 +41,42 @@ class MixpeekCalls:
         self._sort_refused = False
 
     async def list_tasks(
-        self, wanted: Mapping[str, object], limit: int, cursor: str | None
+        self, criteria: Mapping[str, object], limit: int, cursor: str | None
     ) -> tuple[Sequence[msgspec.Raw], str | None]:
-        return await self._page(_from(_tasks(wanted), limit, cursor))
+        return await self._page(_from(_tasks(criteria), limit, cursor))
 
     async def list_batches(
         self,
         bucket: str | None,
-        wanted: Mapping[str, object],
+        criteria: Mapping[str, object],
         limit: int,
         cursor: str | None,
         namespace: str | None,
     ) -> tuple[Sequence[msgspec.Raw], str | None]:
-        return await self._page(_from(self._batches(bucket, wanted, namespace), limit, cursor))
+        return await self._page(_from(self._batches(bucket, criteria, namespace), limit, cursor))
 
-    async def find_tasks(
-        self, wanted: Mapping[str, object]
+    async def discover_tasks(
+        self, criteria: Mapping[str, object]
     ) -> AsyncGenerator[DiscoveredPage, None]:
         ordered = (
-            wanted if "sort" in wanted or self._sort_refused else {**wanted, "sort": _NEWEST_FIRST}
+            criteria
+            if "sort" in criteria or self._sort_refused
+            else {**criteria, "sort": _NEWEST_FIRST}
         )
         try:
             async for page in self._pages(_tasks(ordered)):
                 yield page
         except RefusedError:
-            if ordered is wanted:
+            if ordered is criteria:
                 raise
             self._sort_refused = True
-            async for page in self._pages(_tasks(wanted)):
+            async for page in self._pages(_tasks(criteria)):
                 yield page
 
-    async def find_batches(
-        self, bucket: str | None, wanted: Mapping[str, object]
+    async def discover_batches(
+        self, bucket: str | None, criteria: Mapping[str, object]
     ) -> AsyncGenerator[DiscoveredPage, None]:
-        async for page in self._pages(self._batches(bucket, wanted, None)):
+        async for page in self._pages(self._batches(bucket, criteria, None)):
             yield page
 
     async def _pages(self, query: Query) -> AsyncIterator[DiscoveredPage]:
@@ -116,15 +115,15 @@ class MixpeekCalls:
         return task_id
 
     def _batches(
-        self, bucket: str | None, wanted: Mapping[str, object], namespace: str | None
+        self, bucket: str | None, criteria: Mapping[str, object], namespace: str | None
     ) -> Query:
         if bucket is None:
             query = Query(
-                route=_LIST_ALL_BATCHES, path="/v1/batches/list", body=wanted, paging_in="body"
+                route=_LIST_ALL_BATCHES, path="/v1/batches/list", body=criteria, paging_in="body"
             )
         else:
             path = f"/v1/buckets/{_quoted(bucket)}/batches/list"
-            query = Query(route=_LIST_BATCHES, path=path, body=wanted, paging_in="body")
+            query = Query(route=_LIST_BATCHES, path=path, body=criteria, paging_in="body")
         return replace(query, namespace=namespace or self._namespace)
 
     async def _page(self, query: Query) -> tuple[Sequence[msgspec.Raw], str | None]:
@@ -142,8 +141,8 @@ class MixpeekCalls:
         return await self._connection.request(call, patience=_PATIENCE)
 
 
-def _tasks(wanted: Mapping[str, object]) -> Query:
-    return Query(route=LIST_TASKS, path=LIST_TASKS_PATH, body=wanted)
+def _tasks(criteria: Mapping[str, object]) -> Query:
+    return Query(route=LIST_TASKS, path=LIST_TASKS_PATH, body=criteria)
 
 
 def _from(query: Query, limit: int, position: str | None) -> Query:

@@ -14,7 +14,7 @@ from watcher.core.tasks import Answer, Observation, TaskNotFound
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.decoding import says_the_api, task_reply
 from watcher.sources.mixpeek.list_endpoint import LIST_TASKS, Listing
-from watcher.sources.mixpeek.operations import MixpeekCalls
+from watcher.sources.mixpeek.operations import MixpeekOperations
 from watcher.telemetry.metrics import SourceMetrics
 
 GET_TASK = "GET /v1/tasks/{task_id}"
@@ -52,15 +52,15 @@ def create(
     return MixpeekSource(connection, settings)
 
 
-class MixpeekSource:
-    """Implements `watcher.core.interfaces.source.Source`."""
+class MixpeekSource(MixpeekOperations):
+    """Implements `watcher.core.interfaces.source.Source`, with every capability."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
+        super().__init__(connection, settings.namespace)
         for route in (GET_TASK, LIST_TASKS):
             connection.open(route)
         self.shared = Listing(connection, settings.name)
         self.single = _Single(connection, self.shared)
-        self.calls = MixpeekCalls(connection, settings.namespace)
 
 
 class _Single:
