@@ -178,10 +178,10 @@ async def test_any_other_404_says_nothing_about_the_task(
     ("status", "reason"),
     [
         (204, SourceFailure.PROTOCOL),
-        (400, SourceFailure.REFUSED),
+        (400, SourceFailure.REJECTED),
         (401, SourceFailure.UNAUTHORIZED),
         (403, SourceFailure.FORBIDDEN),
-        (422, SourceFailure.REFUSED),
+        (422, SourceFailure.REJECTED),
         (429, SourceFailure.RATE_LIMITED),
         (500, SourceFailure.UNAVAILABLE),
         (502, SourceFailure.UNAVAILABLE),

@@ -19,8 +19,8 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": VirtualLoop}
 
 
-def budget(limit: int | None) -> RouteBudget:
-    return RouteBudget("GET /x", limit, anyio.current_time)
+def budget(limit: int | None, *plans: tuple[int, str]) -> RouteBudget:
+    return RouteBudget("GET /x", limit, anyio.current_time, plans)
 
 
 def fullest_minute(times: list[float]) -> int:
@@ -112,7 +112,7 @@ async def rate(spending: RouteBudget) -> int:
 async def test_a_refusal_halves_the_limit_says_once_which_plan_that_suggests_and_it_grows_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    spending = budget(60)
+    spending = budget(60, (10, "Free"), (60, "Pro"))
     before = await rate(spending)
     for _ in range(5):
         spending.refused()  # those that were in flight together count as one
@@ -127,6 +127,19 @@ async def test_a_refusal_halves_the_limit_says_once_which_plan_that_suggests_and
     assert [record.message for record in caplog.records] == [
         "GET /x: more than upstream allows (429) at 60 requests a minute; "
         "the key seems to be on the Free plan: set requests_per_minute to 10"
+    ]
+
+
+async def test_without_plans_a_429_suggests_that_the_key_is_shared(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spending = budget(60)
+    await rate(spending)
+    spending.refused()
+
+    assert caplog.messages == [
+        "GET /x: more than upstream allows (429) at 60 requests a minute; "
+        "another client seems to share the key"
     ]
 
 

@@ -22,7 +22,7 @@ _NOT_TAKEN = frozenset(
         SourceFailure.UNAUTHORIZED,
         SourceFailure.FORBIDDEN,
         SourceFailure.NOT_FOUND,
-        SourceFailure.REFUSED,
+        SourceFailure.REJECTED,
         SourceFailure.RATE_LIMITED,
     }
 )

@@ -52,7 +52,7 @@ Namespace = Annotated[
 
 _STATUSES = {
     SourceFailure.NOT_FOUND: 404,
-    SourceFailure.REFUSED: 409,
+    SourceFailure.REJECTED: 409,
     SourceFailure.RATE_LIMITED: 503,
     SourceFailure.TIMEOUT: 504,
 }

@@ -79,12 +79,23 @@ def ago(text: str | None) -> str | None:
 
 def cancellation(answer: Mapping[str, Any]) -> str:
     """Return what a cancelled batch's `cancellation` says, in words; that it is absent is not the same as zero."""
-    told = answer.get("cancellation")
-    if not isinstance(told, Mapping):
+    counts = answer.get("cancellation")
+    if not isinstance(counts, Mapping):
         return "upstream does not say whether any job was reached"
-    requested, refused = told.get("ray_jobs_requested") or 0, told.get("ray_jobs_refused") or 0
-    text = f"{requested} jobs asked to stop, {told.get('ray_jobs_accepted') or 0} accepted, {refused} refused"
+    requested, accepted, refused = (
+        _total(counts, outcome) for outcome in ("requested", "accepted", "refused")
+    )
+    text = f"{requested} jobs asked to stop, {accepted} accepted, {refused} refused"
     return f"{text}: work may still be running" if refused else text
+
+
+def _total(counts: Mapping[str, Any], outcome: str) -> int:
+    """Return the sum of the counts of every kind of job, which are named `<kind>_<outcome>`."""
+    return sum(
+        count
+        for name, count in counts.items()
+        if name.endswith(f"_{outcome}") and isinstance(count, int)
+    )
 
 
 class Counting:

@@ -57,7 +57,7 @@ class SourceFailure(StrEnum):
     UNAUTHORIZED = "unauthorized"  # 401
     FORBIDDEN = "forbidden"  # 403
     NOT_FOUND = "not_found"  # 404 that the API itself did not write, or for most watches at once
-    REFUSED = "refused"  # any other 4xx: this request will not get better
+    REJECTED = "refused"  # any other 4xx: sending the same request again does not help
     RATE_LIMITED = "rate_limited"  # 429
     UNAVAILABLE = "unavailable"  # 5xx
 

@@ -10,7 +10,7 @@ counts more strictly than is known: the limit is halved, and grows back by one a
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import anyio
 
@@ -23,21 +23,24 @@ _GUARD = 1.02  # upstream's clock and ours, and the way to it, differ a little
 _GROWTH_EVERY = 60.0
 _HALVE_AT_MOST_EVERY = 10.0
 _EPOCH = 1e9  # a Reset beyond this is a date and not a number of seconds
-_PLANS = ((10, "Free"), (60, "Pro"))
 
 
 class RouteBudget:
     """The token bucket of one route. `limit` is requests a minute; None sets no limit of ours.
 
-    `now` returns monotonic seconds.
+    `now` returns monotonic seconds. `plans` are the limits that upstream sells, ascending: requests per minute and the
+    plan's name. After a 429 they suggest the setting to use.
     """
 
-    def __init__(self, route: str, limit: int | None, now: Now) -> None:
+    def __init__(
+        self, route: str, limit: int | None, now: Now, plans: Sequence[tuple[int, str]] = ()
+    ) -> None:
         self.pause = Cooldown(now)
         self._route = route
         self._setting = limit
         self._limit = limit
         self._now = now
+        self._plans = plans
         self._tokens = 0.0
         self._filled_at = now()
         self._halved_at = -_MINUTE
@@ -125,7 +128,7 @@ class RouteBudget:
         self._tokens = min(self._tokens, _burst(self._limit))
 
     def _advice(self) -> tuple[str, int, str]:
-        smaller = [(limit, plan) for limit, plan in _PLANS if limit < (self._setting or 0)]
+        smaller = [(limit, plan) for limit, plan in self._plans if limit < (self._setting or 0)]
         if not smaller:
             advice = "another client seems to share the key"
         else:

@@ -502,7 +502,7 @@ class Poller:
             self._again(entry)
 
     def _unanswered(self, entries: Iterable[Tracked], error: SourceError) -> None:
-        if error.reason is SourceFailure.REFUSED:
+        if error.reason is SourceFailure.REJECTED:
             # Upstream is there and means this very request: the task is asked slowly, the others as ever.
             self._trouble.answered(0)
             for entry in entries:

@@ -18,7 +18,7 @@ PROBE_INTERVAL = 30.0
 
 _FAILURES_AT_LEAST = 3
 _WATCHES_AT_LEAST = 5
-_NO_TROUBLE = frozenset({SourceFailure.REFUSED, SourceFailure.RATE_LIMITED})
+_NO_TROUBLE = frozenset({SourceFailure.REJECTED, SourceFailure.RATE_LIMITED})
 
 
 class Reachability:

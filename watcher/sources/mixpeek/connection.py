@@ -25,6 +25,7 @@ ANSWER_LIMIT = 4 * 1024 * 1024
 
 _SLOW_SHARE = 0.5  # of the timeout
 _PAUSES = frozenset({429, 503})
+_PLANS = ((10, "Free"), (60, "Pro"))  # requests per minute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Call:
 
 class _Gate:
     def __init__(self, route: str, limit: int | None, slow_after: float) -> None:
-        self.budget = RouteBudget(route, limit, anyio.current_time)
+        self.budget = RouteBudget(route, limit, anyio.current_time, _PLANS)
         self.concurrency = Concurrency(slow_after)
 
 

@@ -261,7 +261,7 @@ def failure(status: int) -> SourceFailure:
     if status >= 500:
         return SourceFailure.UNAVAILABLE
     if status >= 400:
-        return SourceFailure.REFUSED
+        return SourceFailure.REJECTED
     return SourceFailure.REDIRECT if status >= 300 else SourceFailure.PROTOCOL
 
 

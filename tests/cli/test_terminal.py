@@ -1,0 +1,34 @@
+"""What commands print."""
+
+from typing import Any
+
+import pytest
+
+from watcher.cli.terminal import cancellation
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ({}, "upstream does not say whether any job was reached"),
+        ({"cancellation": None}, "upstream does not say whether any job was reached"),
+        (
+            {
+                "cancellation": {
+                    "ray_jobs_requested": 2,
+                    "ray_jobs_accepted": 1,
+                    "ray_jobs_refused": 1,
+                }
+            },
+            "2 jobs asked to stop, 1 accepted, 1 refused: work may still be running",
+        ),
+        (
+            {"cancellation": {"ray_jobs_requested": 2, "ray_jobs_refused": None}},
+            "2 jobs asked to stop, 0 accepted, 0 refused",
+        ),
+    ],
+)
+def test_the_outcome_of_a_cancellation_is_printed_in_words(
+    answer: dict[str, Any], text: str
+) -> None:
+    assert cancellation(answer) == text
