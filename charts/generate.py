@@ -1,6 +1,6 @@
-"""Writes what the chart repeats: the schema of `config:`, the dashboard, the alert rules, and the table of values.
+"""Write the generated files of the chart: schema of `config:`, dashboard, alert rules, table of values.
 
-python charts/generate.py    (the table needs readme-generator, which .ci/install brings)
+python charts/generate.py    (the table needs readme-generator, which .ci/install installs)
 """
 
 import json
@@ -23,15 +23,15 @@ Json = dict[str, Any]
 
 
 def _secret(shape: Mapping[str, Any]) -> bool:
-    """Return whether a value of this shape is, or holds, what nobody should read."""
+    """Return whether a value of this schema is or contains a secret."""
     within = [shape.get("items"), shape.get("additionalProperties"), *shape.get("anyOf", ())]
     return any(isinstance(one, Mapping) and one.get("writeOnly") for one in (shape, *within))
 
 
 def _without_secrets(shape: Any, kind: str | None = None) -> Any:
-    """Return `shape` without noise, and without the keys that would put a secret into a config map.
+    """Return the schema without titles, and without keys that would put a secret into a config map.
 
-    A webhook's address may stand there; Slack's and the heartbeat's are secrets by themselves.
+    A webhook's URL is allowed there; the URLs of Slack and of the heartbeat are secrets.
     """
     if isinstance(shape, list):
         return [_without_secrets(one) for one in shape]

@@ -1,4 +1,4 @@
-"""Writes watcher.json, the Grafana dashboard: what an operator asks, in the order they ask it.
+"""Write watcher.json, the Grafana dashboard: an operator's questions, in their order.
 
 python config/grafana/dashboard.py
 """
@@ -147,8 +147,8 @@ def _rising(warning: float, critical: float) -> list[tuple[float | None, str]]:
 
 _POLLING = [
     _stat(
-        "Reached",
-        "Daemons that Prometheus reaches.",
+        "Up",
+        "Daemons that Prometheus can scrape.",
         "short",
         f"sum(up{{{_CHOSEN}}})",
         steps=_GOOD_IS_ONE,
@@ -162,8 +162,8 @@ _POLLING = [
         steps=_GOOD_IS_ONE,
     ),
     _stat(
-        "Since the last answer",
-        "How long ago upstream last answered about a task. It grows where there is nothing to ask about.",
+        "Time since the last answer",
+        "Time since upstream last answered about a task. Grows if there are no active watches.",
         "s",
         f"min by (source) (time() - ({_metric('watcher_last_success_timestamp_seconds')} > 0))",
         "{{source}}",
@@ -171,21 +171,21 @@ _POLLING = [
     ),
     _stat(
         "Active watches",
-        "Tasks that are asked for.",
+        "Tasks that are polled.",
         "short",
         f"sum({_metric('watcher_watches')})",
         steps=_NEUTRAL,
     ),
     _stat(
-        "Waiting in the outbox",
-        "Events that are stored and not delivered yet, over all channels.",
+        "Pending deliveries",
+        "Deliveries that are stored and not delivered yet, all channels.",
         "short",
         f"sum({_metric('watcher_outbox_pending')})",
         steps=_rising(100, 10_000),
     ),
     _stat(
         "Version",
-        "The version that runs.",
+        "Running version.",
         "short",
         _metric("watcher_build_info"),
         "{{version}}",
@@ -194,7 +194,7 @@ _POLLING = [
     _by_status(
         _graph(
             "Active watches by status",
-            "UNSEEN are tasks that upstream has not shown yet.",
+            "UNSEEN: upstream has not returned the task yet.",
             "short",
             (f"sum by (status) ({_metric('watcher_watches')}) > 0", "{{status}}"),
             stacked=True,
@@ -202,7 +202,7 @@ _POLLING = [
     ),
     _graph(
         "Answers about tasks",
-        "How many tasks a second upstream answers for. Coalesced polling answers for up to 1,000 in one request.",
+        "Tasks per second that upstream answers for. One list request answers for up to 1,000.",
         "ops",
         (f"sum by (source) ({_rate('watcher_observations_total')})", "{{source}}"),
     ),
@@ -211,22 +211,22 @@ _POLLING[5]["options"]["textMode"] = "name"
 
 _BEHIND = [
     _graph(
-        "The task that waits longest",
-        "For how long it has been due. It grows where the request budget or upstream is too slow.",
+        "Most overdue poll",
+        "Delay of the most overdue poll. Grows if the request budget or upstream is too slow.",
         "s",
         (_metric("watcher_poll_behind_seconds"), "{{source}}"),
         width=8,
     ),
     _graph(
-        "From due to asked",
-        "Half of the tasks, and all but one in a hundred, are asked sooner.",
+        "Poll delay",
+        "Time from due to request: median and 99th percentile.",
         "s",
         *_quantiles("watcher_poll_lag_seconds", "source"),
         width=8,
     ),
     _graph(
-        "From seen to delivered",
-        "Half of the events, and all but one in a hundred, are delivered sooner.",
+        "Event latency",
+        "Time from observation to delivery: median and 99th percentile.",
         "s",
         *_quantiles("watcher_event_latency_seconds", "channel"),
         width=8,
@@ -236,8 +236,8 @@ _BEHIND = [
 _FAILED = [
     _by_status(
         _graph(
-            "Changes by status",
-            "Status changes a minute, as they were seen.",
+            "Transitions by status",
+            "Status changes per minute.",
             "short",
             (f"sum by (status) ({_rate('watcher_transitions_total')}) * 60 > 0", "{{status}}"),
             stacked=True,
@@ -245,7 +245,7 @@ _FAILED = [
     ),
     _graph(
         "Failures by task type",
-        "The ten types with the most tasks a minute that ended FAILED, CANCELED or COMPLETED_WITH_ERRORS.",
+        "The ten task types with most tasks per minute that ended FAILED, CANCELED or COMPLETED_WITH_ERRORS.",
         "short",
         (
             "topk(10, sum by (task_type) ("
@@ -260,22 +260,22 @@ _FAILED_DELIVERIES = _metric("watcher_deliveries_total", 'outcome="failed"')
 
 _UNDELIVERED = [
     _graph(
-        "Waiting, by channel",
-        "Deliveries that are stored and not taken yet.",
+        "Pending by channel",
+        "Deliveries that are stored and not delivered yet.",
         "short",
         (f"sum by (channel) ({_metric('watcher_outbox_pending')})", "{{channel}}"),
         width=8,
     ),
     _graph(
-        "Age of the oldest, by channel",
-        "How long the oldest delivery has waited. The alert's line is at 5 minutes.",
+        "Oldest pending by channel",
+        "Age of the oldest pending delivery. The alert fires above 5 minutes.",
         "s",
         (f"max by (channel) ({_metric('watcher_outbox_oldest_seconds')})", "{{channel}}"),
         width=8,
     ),
     _graph(
         "Attempts by outcome",
-        "Attempts a second. `retried` will be made again, `failed` ended for good and is kept.",
+        "Attempts per second. `retried` will be retried; `failed` ended permanently and is kept.",
         "ops",
         (
             f"sum by (channel, outcome) ({_rate('watcher_deliveries_total')})",
@@ -284,35 +284,35 @@ _UNDELIVERED = [
         width=8,
     ),
     _graph(
-        "Held channels",
+        "Suspended channels",
         "1 while nothing is sent: paused by a person, stopped by the receiver, or off after days of failures.",
         "short",
         (f"max by (channel, kind) ({_metric('watcher_channel_held')})", "{{channel}} {{kind}}"),
         width=8,
     ),
     _graph(
-        "Open breakers",
-        "1 while nothing goes through and one delivery at a time is tried.",
+        "Open circuit breakers",
+        "1 while the circuit breaker is open and only probes are sent.",
         "short",
         (f"max by (channel) ({_metric('watcher_channel_breaker_open')})", "{{channel}}"),
         width=8,
     ),
     _graph(
-        "Failed for good in the time shown",
-        "Deliveries that go again only when somebody says so: watcher retry, watcher replay.",
+        "Permanently failed in the time range",
+        "Deliveries that are sent again only by watcher retry or watcher replay.",
         "short",
         (f"sum by (channel) (increase({_FAILED_DELIVERIES}[$__range]))", "{{channel}}"),
         width=8,
     ),
     _graph(
-        "Since the last delivery",
-        "How long ago each channel last took an event. It grows where there is nothing to tell.",
+        "Time since the last delivery",
+        "Time since the last successful delivery of each channel. Grows if there are no events.",
         "s",
         (f"time() - ({_metric('watcher_last_delivery_timestamp_seconds')} > 0)", "{{channel}}"),
     ),
     _graph(
-        "How long an attempt takes",
-        "Half of the attempts, and all but one in a hundred, take less.",
+        "Attempt duration",
+        "Median and 99th percentile.",
         "s",
         *_quantiles("watcher_delivery_duration_seconds", "channel"),
     ),
@@ -320,14 +320,14 @@ _UNDELIVERED = [
 
 _BUDGET = [
     _graph(
-        "Requests left",
-        "How many requests of each route could be sent at once. Near 0 is fine as long as nothing is behind.",
+        "Remaining requests",
+        "Requests that could be sent now, by route. Near 0 is fine while no poll is late.",
         "short",
         (_metric("watcher_request_budget_remaining"), "{{source}} {{route}}"),
         width=8,
     ),
     _graph(
-        "Requests a minute, by answer",
+        "Requests per minute by status",
         "429 is upstream's limit, `timeout`, `connect` and `protocol` are no answer at all.",
         "short",
         (
@@ -338,15 +338,15 @@ _BUDGET = [
         stacked=True,
     ),
     _graph(
-        "How long upstream takes",
-        "Half of the requests, and all but one in a hundred, take less.",
+        "Request duration",
+        "Median and 99th percentile.",
         "s",
         *_quantiles("watcher_upstream_request_duration_seconds", "route"),
         width=8,
     ),
     _graph(
-        "Found by discovery rules",
-        "Tasks a minute that joined the watchlist by themselves.",
+        "Tasks added by discovery",
+        "Tasks per minute that discovery rules added.",
         "short",
         (
             f"sum by (source, rule) ({_rate('watcher_discovery_tasks_total')}) * 60",
@@ -356,7 +356,7 @@ _BUDGET = [
     ),
     _graph(
         "Requests of discovery rules",
-        "List pages a minute that each rule reads; they come from the same budget.",
+        "List pages per minute that each rule reads. They use the same request budget.",
         "short",
         (
             f"sum by (source, rule) ({_rate('watcher_discovery_requests_total')}) * 60",
@@ -365,7 +365,7 @@ _BUDGET = [
         width=8,
     ),
     _graph(
-        "Lists longer than a rule reads",
+        "Truncated discovery lists",
         "1 where max_pages was not enough, so older tasks are not found.",
         "short",
         (_metric("watcher_discovery_truncated"), "{{source}} {{rule}}"),
@@ -375,35 +375,35 @@ _BUDGET = [
 
 _COST = [
     _graph(
-        "Processor",
-        "Share of one core; the daemon uses one.",
+        "CPU",
+        "Share of one core. The daemon uses at most one.",
         "percentunit",
         (_rate("process_cpu_seconds_total"), "{{instance}}"),
         width=8,
     ),
     _graph(
         "Memory",
-        "What the process holds.",
+        "Resident memory of the process.",
         "bytes",
         (_metric("process_resident_memory_bytes"), "{{instance}}"),
         width=8,
     ),
     _graph(
         "Open files",
-        "Connections and the store's files.",
+        "Connections and files of the store.",
         "short",
         (_metric("process_open_fds"), "{{instance}}"),
         width=8,
     ),
     _graph(
         "Store errors",
-        "Operations a second that the store could not do.",
+        "Failed store operations per second.",
         "ops",
         (_rate("watcher_store_errors_total"), "{{instance}}"),
     ),
     _graph(
         "Store",
-        "What the store holds of what it may hold. From four fifths on, what has ended goes before its time.",
+        "Used share of the store's limit. Above four fifths, ended watches and events are removed early.",
         "percentunit",
         (
             f"{_metric('watcher_store_bytes')} / {_metric('watcher_store_limit_bytes')}",
@@ -470,7 +470,7 @@ def dashboard() -> Json:
     return {
         "uid": "mixpeek-watcher",
         "title": "Watcher",
-        "description": "The daemon that watches asynchronous tasks and tells their changes.",
+        "description": "Polling, notifications and cost of the watcher.",
         "tags": ["watcher"],
         "schemaVersion": 38,
         "version": 1,

@@ -242,7 +242,7 @@ async def test_every_query_returns_data_and_an_alert_reaches_slack(tmp_path: Pat
 
             site.upstream.fault = answers(500, "no")
             await seen.until('ALERTS{alertname="WatcherSourceDown", alertstate="firing"}')
-            await site.until(lambda: seen.told("mixpeek does not answer the watcher"))
-            (alarm,) = seen.told("mixpeek does not answer the watcher")[0]["attachments"]
+            await site.until(lambda: seen.told("mixpeek does not respond"))
+            (alarm,) = seen.told("mixpeek does not respond")[0]["attachments"]
             assert alarm["color"] == "danger"
             assert "docs/runbooks.md#watchersourcedown" in alarm["text"]

@@ -30,7 +30,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- mergeOverwrite (dict) .Values.commonLabels $ours | toYaml -}}
 {{- end -}}
 
-{{/* What every object's metadata holds: name, namespace, labels, annotations. Takes the root and, at will, `suffix`, `labels`, `annotations`. */}}
+{{/* Metadata of every object: name, namespace, labels, annotations. Takes the root and optionally `suffix`, `labels`, `annotations`. */}}
 {{- define "watcher.metadata" -}}
 {{- $root := .root -}}
 name: {{ include "watcher.fullname" $root }}{{ .suffix }}
@@ -58,7 +58,7 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* The API's port where it listens for more than the pod itself, else nothing. */}}
+{{/* The API's port if it listens beyond loopback, else empty. */}}
 {{- define "watcher.apiPort" -}}
 {{- $server := default (dict) .Values.config.server -}}
 {{- $host := default "127.0.0.1" $server.host -}}
@@ -71,7 +71,7 @@ annotations:
 {{- default 9464 .Values.config.telemetry.port | int -}}
 {{- end -}}
 
-{{/* What no schema can check, or a caller has told Helm not to. */}}
+{{/* Checks that the schema cannot express, or that Helm skips on request. */}}
 {{- define "watcher.checked" -}}
 {{- if gt (int .Values.replicaCount) 1 -}}
 {{- fail "replicaCount: two watchers cannot share one SQLite file; 1 is the most" -}}
