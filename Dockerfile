@@ -19,7 +19,7 @@ RUN /opt/build/bin/python -m hatchling build --target wheel \
 
 FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="mixpeek-watcher" \
-      org.opencontainers.image.description="Watches asynchronous Mixpeek tasks and tells every status change, once, as a signed webhook or a Slack message." \
+      org.opencontainers.image.description="Watches asynchronous Mixpeek tasks and sends each status change as a signed webhook or a Slack message." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 # Nothing is installed here any more; and the one folder that is written to belongs to the user that writes.
