@@ -32,7 +32,7 @@ from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import PassingNotes
 from watcher.net.exchange import exchange
 from watcher.net.transport import channel_transport, create_transport
-from watcher.sources.mixpeek.decoding import observation
+from watcher.sources.mixpeek.task_decoding import decode_task
 from watcher.stores.sqlite import store as sqlite
 from watcher.telemetry.metrics import Metrics
 
@@ -45,7 +45,7 @@ _RAW = (
     b'{"task_id":"x","status":"IN_PROGRESS","inputs":["%s"],"outputs":null,"additional_data":null}'
     % (b"x" * 700)
 )
-_READ = observation(msgspec.Raw(_RAW))
+_READ = decode_task(msgspec.Raw(_RAW))
 assert isinstance(_READ, Observation)
 _SEEN = _READ
 

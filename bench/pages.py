@@ -23,7 +23,7 @@ from watcher.core.wakeup import Wakeup
 from watcher.net.transport import create_transport
 from watcher.polling.poller import Poller
 from watcher.sources.mixpeek import source as mixpeek
-from watcher.sources.mixpeek.list_endpoint import Listing
+from watcher.sources.mixpeek.list_endpoint import ListEndpoint
 from watcher.stores.sqlite import store as sqlite
 from watcher.telemetry.metrics import Metrics
 
@@ -116,7 +116,7 @@ async def longest_hold() -> float:
     async def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=chunks())
 
-    listing: Listing = source("https://upstream", httpx.MockTransport(answer)).shared
+    listing: ListEndpoint = source("https://upstream", httpx.MockTransport(answer)).shared
     beat = asyncio.create_task(ticking())
     await listing.admit()
     seen = 0

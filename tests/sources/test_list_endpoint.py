@@ -20,9 +20,9 @@ from watcher.core.settings import PollingSettings, RouteSettings
 from watcher.core.tasks import TaskKey
 from watcher.core.wakeup import Wakeup
 from watcher.polling.poller import Poller
-from watcher.sources.mixpeek import list_endpoint as listing
 from watcher.sources.mixpeek import pagination as paging
 from watcher.sources.mixpeek import source as mixpeek
+from watcher.sources.mixpeek.list_health import RECHECK_AFTER, FilterState
 from watcher.telemetry.metrics import Metrics
 from watcher.testing.mixpeek_api import Request
 from watcher.testing.mixpeek_server import FakeUpstream
@@ -117,8 +117,8 @@ def show(house: Harness, count: int, status: str = "IN_PROGRESS") -> list[str]:
     return names(count)
 
 
-def trust_of(house: Harness) -> listing.FilterState:
-    return house.source.shared.trust
+def trust_of(house: Harness) -> FilterState:
+    return house.source.list_health.state
 
 
 async def follows(house: Harness, task_ids: list[str], within: float = 31.0) -> None:
@@ -255,15 +255,15 @@ async def test_a_filter_that_does_not_work_is_done_without_and_tried_again(
         await house.watch(*show(house, 400))
         await anyio.sleep(60)
         assert len(await house.types()) == 400
-        assert trust_of(house) is listing.FilterState.SWEEP
+        assert trust_of(house) is FilterState.SCAN_ALL
         gets = house.requests(GET)
         assert gets <= (400 if behaviour == "leaves_out" else 30)
         await follows(house, names(20))
         await anyio.sleep(3600)
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         house.upstream.api.id_filter = "works"
-        await anyio.sleep(listing.TRY_AGAIN_AFTER + 40)
-        assert trust_of(house) is listing.FilterState.FILTER
+        await anyio.sleep(RECHECK_AFTER + 40)
+        assert trust_of(house) is FilterState.WORKING
         requests = house.requests(LIST)
         await anyio.sleep(300)
         assert house.requests(LIST) - requests <= 60

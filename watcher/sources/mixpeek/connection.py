@@ -1,10 +1,11 @@
-"""Requests to the API: each route with its own budget, its own concurrency and its own patience."""
+"""Requests to the API: each route has its own rate limit, concurrency limit and pauses."""
 
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import TracebackType
 
 import anyio
 import httpx
@@ -17,22 +18,25 @@ from watcher.net.concurrency_limit import Concurrency
 from watcher.net.exchange import ExchangeError, Reply, exchange, retry_after
 from watcher.net.rate_limit import RouteBudget
 from watcher.net.transport import SENT_ONCE
-from watcher.sources.mixpeek import decoding
+from watcher.sources.mixpeek.error_decoding import reply_error
 from watcher.telemetry.metrics import SourceMetrics
 
-ANSWER_LIMIT = 4 * 1024 * 1024
-"""Bytes read of an answer about one thing."""
+REPLY_LIMIT = 4 * 1024 * 1024
+"""Bytes read of a reply that is not a page."""
 
-_SLOW_SHARE = 0.5  # of the timeout
-_PAUSES = frozenset({429, 503})
-_PLANS = ((10, "Free"), (60, "Pro"))  # requests per minute
+_SLOW_SHARE = 0.5
+"""Share of the timeout from which a reply counts as slow."""
+_PAUSE_STATUSES = frozenset({429, 503})
+_PLANS = ((10, "Free"), (60, "Pro"))
+"""Requests per minute of the API's plans."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request. `route` is the template that upstream counts by; `path` begins with a slash.
 
-    `once` is for what must not be done twice: the transport does not send it again where a connection breaks.
+    `once` is for requests that must not be repeated: the transport does not send them again where a
+    connection breaks.
     """
 
     route: str
@@ -40,23 +44,22 @@ class Call:
     query: Mapping[str, str | int] = field(default_factory=dict)
     body: object = None
     namespace: str | None = None
-    answer_limit: int = ANSWER_LIMIT
+    reply_limit: int = REPLY_LIMIT
     once: bool = False
 
     @property
     def method(self) -> str:
-        """The HTTP method, with which every template begins."""
         return self.route.partition(" ")[0]
 
 
-class _Gate:
+class _RouteLimits:
     def __init__(self, route: str, limit: int | None, slow_after: float) -> None:
         self.budget = RouteBudget(route, limit, anyio.current_time, _PLANS)
         self.concurrency = Concurrency(slow_after)
 
 
 class Connection:
-    """One source's way to the API."""
+    """The requests of one source. `requests_per_minute` is per route; None sets no limit."""
 
     def __init__(
         self,
@@ -76,97 +79,98 @@ class Connection:
             "accept-encoding": "identity",
             "user-agent": f"mixpeek-watcher/{__version__}",
         }
-        self._limit = requests_per_minute
+        self._requests_per_minute = requests_per_minute
         self._timeout = timeout
         self._transport = transport
         self._metrics = metrics
         self._wall = wall
-        self._gates: dict[str, _Gate] = {}
+        self._routes: dict[str, _RouteLimits] = {}
 
     def open(self, route: str) -> None:
-        """Show the series of `route` before its first request."""
-        self._gate(route)
+        """Export the metrics of `route` before its first request."""
+        self._limits(route)
 
     def wait(self, route: str) -> float:
-        """Return the seconds until the budget of `route` lets a request through."""
-        return self._gate(route).budget.wait()
+        """Return the seconds until the budget of `route` allows a request."""
+        return self._limits(route).budget.wait()
 
     async def admit(self, route: str) -> None:
-        """Wait until a request of `route` may be sent, and reserve it: `send` uses the reservation up.
+        """Wait until a request of `route` may be sent, and reserve it for `send`.
 
         Cancelled while waiting, it has reserved nothing.
         """
-        gate = self._gate(route)
-        await gate.concurrency.acquire()
+        limits = self._limits(route)
+        await limits.concurrency.acquire()
         try:
-            await gate.budget.spend()
+            await limits.budget.spend()
         except BaseException:
-            gate.concurrency.release()
+            limits.concurrency.release()
             raise
 
     def withdraw(self, route: str) -> None:
-        """Give back a reservation that is not going to be used; its part of the budget is spent all the same."""
-        self._gate(route).concurrency.release()
+        """Release an unused reservation; what it took from the budget stays spent."""
+        self._limits(route).concurrency.release()
 
-    async def request(self, call: Call, patience: float = math.inf) -> Reply:
-        """Send `call` when its time has come; see `send`.
+    async def request(self, call: Call, max_wait: float = math.inf) -> Reply:
+        """Send `call` as soon as the limits allow it; see `send`.
 
-        Raises `SourceError` (rate limited) where that is more than `patience` seconds away.
+        Raises `SourceError` (rate limited) where that takes longer than `max_wait` seconds.
         """
         try:
-            with anyio.fail_after(patience):
+            with anyio.fail_after(max_wait):
                 await self.admit(call.route)
         except TimeoutError:
             wait = max(self.wait(call.route), 1.0)
-            text = f"the budget for {call.route} is spent; try again in {wait:.0f} s"
+            text = f"the request budget of {call.route} is spent; try again in {wait:.0f} s"
             raise SourceError(SourceFailure.RATE_LIMITED, text, retry_after=wait) from None
         return await self.send(call)
 
     async def send(self, call: Call) -> Reply:
-        """Send `call`, which has been admitted, and return the answer, whatever its status.
+        """Send `call`, which has been admitted, and return the reply, whatever its status.
 
-        Raises `SourceError` where there was none.
+        Raises `SourceError` where there is none.
         """
-        gate = self._gate(call.route)
+        limits = self._limits(call.route)
         began = time.perf_counter()
         code: int | str = "protocol"
         try:
             reply = await exchange(
                 self._transport,
-                self._built(call),
+                self._http_request(call),
                 deadline=self._timeout,
-                body_limit=call.answer_limit,
+                body_limit=call.reply_limit,
             )
             code = reply.status
         except ExchangeError as error:
             code = error.kind
-            gate.concurrency.failed()
+            limits.concurrency.failed()
             raise SourceError(SourceFailure(error.kind), str(error)) from None
         finally:
-            gate.concurrency.release()
+            limits.concurrency.release()
             seconds = time.perf_counter() - began
             self._metrics.requested(call.route, code, seconds)
-        self._learn(gate, reply, seconds)
+        self._adapt(limits, reply, seconds)
         return reply
 
-    def refusal(self, reply: Reply) -> SourceError:
-        """Return what an answer means that is not what was asked for."""
-        return decoding.refusal(reply, retry_after(reply.headers, self._wall()))
+    def error(self, reply: Reply) -> SourceError:
+        """Return the error of a reply that is not the expected answer."""
+        return reply_error(reply, retry_after(reply.headers, self._wall()))
 
-    def _learn(self, gate: _Gate, reply: Reply, seconds: float) -> None:
-        gate.budget.informed(reply.headers, self._wall())
+    def _adapt(self, limits: _RouteLimits, reply: Reply, seconds: float) -> None:
+        """Adapt the limits of a route to a reply and its duration."""
+        limits.budget.informed(reply.headers, self._wall())
         if reply.status == 429:
-            gate.budget.refused()
-        if reply.status in _PAUSES:
-            gate.budget.pause.asked(retry_after(reply.headers, self._wall()))
+            limits.budget.refused()
+        if reply.status in _PAUSE_STATUSES:
+            limits.budget.pause.asked(retry_after(reply.headers, self._wall()))
         else:
-            gate.budget.pause.succeeded()
+            limits.budget.pause.succeeded()
         if reply.status == 429 or reply.status >= 500:
-            gate.concurrency.failed()
+            limits.concurrency.failed()
         else:
-            gate.concurrency.answered(seconds)
+            limits.concurrency.answered(seconds)
 
-    def _built(self, call: Call) -> httpx.Request:
+    def _http_request(self, call: Call) -> httpx.Request:
         headers = dict(self._headers)
         if call.namespace is not None:
             headers["x-namespace"] = call.namespace
@@ -180,14 +184,45 @@ class Connection:
             call.method, url, headers=headers, content=content, extensions=extensions
         )
 
-    def _gate(self, route: str) -> _Gate:
-        if route not in self._gates:
-            gate = self._gates[route] = _Gate(route, self._limit, self._timeout * _SLOW_SHARE)
-            self._metrics.budget(route, gate.budget.remaining)
-        return self._gates[route]
+    def _limits(self, route: str) -> _RouteLimits:
+        if route not in self._routes:
+            limits = _RouteLimits(route, self._requests_per_minute, self._timeout * _SLOW_SHARE)
+            self._routes[route] = limits
+            self._metrics.budget(route, limits.budget.remaining)
+        return self._routes[route]
+
+
+class Reservation:
+    """Uses the reservation made by `admit` for the first request; each further one is admitted.
+
+    A context manager: an unused reservation is released on exit.
+    """
+
+    def __init__(self, connection: Connection, route: str) -> None:
+        self._connection = connection
+        self._route = route
+        self._unused = True
+
+    def __enter__(self) -> "Reservation":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._unused:
+            self._connection.withdraw(self._route)
+
+    async def send(self, call: Call) -> Reply:
+        if not self._unused:
+            return await self._connection.request(call)
+        self._unused = False
+        return await self._connection.send(call)
 
 
 @lru_cache(maxsize=256)
 def _url(base: str, query: tuple[tuple[str, str | int], ...]) -> httpx.URL:
-    """Return a URL; parsing one costs more than everything else about a request, and a page's is always the same."""
+    """Return a URL from the cache: parsing costs more than the rest of building a request."""
     return httpx.URL(base, params=dict(query)) if query else httpx.URL(base)

@@ -1,4 +1,4 @@
-"""The API's own calls, made for people and programs that start and end work: each within its route's budget."""
+"""The capabilities of the Mixpeek API besides polling, each within the budget of its route."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
@@ -6,13 +6,18 @@ from urllib.parse import quote
 
 import msgspec
 
-from watcher.core.errors import SourceError, SourceFailure
 from watcher.core.tasks import DiscoveredPage
 from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.connection import Call, Connection
-from watcher.sources.mixpeek.decoding import UNREADABLE, found_page
-from watcher.sources.mixpeek.list_endpoint import LIST_TASKS, LIST_TASKS_PATH
-from watcher.sources.mixpeek.pagination import Query, RefusedError, read_page, read_pages
+from watcher.sources.mixpeek.error_decoding import UNREADABLE, protocol_error
+from watcher.sources.mixpeek.page_decoding import discovered_page
+from watcher.sources.mixpeek.pagination import (
+    Query,
+    RejectedError,
+    read_page,
+    read_pages,
+    task_query,
+)
 
 _KILL_TASK = "DELETE /v1/tasks/{task_id}"
 _LIST_ALL_BATCHES = "POST /v1/batches/list"
@@ -21,15 +26,15 @@ _CANCEL_BATCH = "POST /v1/buckets/{bucket}/batches/{batch}/cancel"
 _CONFIRM_UPLOADS = "POST /v1/buckets/{bucket}/uploads/confirm/batch"
 
 _NEWEST_FIRST = {"field": "created_at", "direction": "desc"}
-_PATIENCE = 20.0
-"""Seconds that whoever calls waits for the budget."""
+_MAX_WAIT = 20.0
+"""Seconds to wait for the budget, except in discovery."""
 
 
-class _Started(msgspec.Struct):
+class _StartedTask(msgspec.Struct):
     task_id: str
 
 
-_decode_started = msgspec.json.Decoder(_Started).decode
+_decode_started_task = msgspec.json.Decoder(_StartedTask).decode
 
 
 class MixpeekOperations:
@@ -38,12 +43,12 @@ class MixpeekOperations:
     def __init__(self, connection: Connection, namespace: str | None) -> None:
         self._connection = connection
         self._namespace = namespace
-        self._sort_refused = False
+        self._sort_rejected = False
 
     async def list_tasks(
         self, criteria: Mapping[str, object], limit: int, cursor: str | None
     ) -> tuple[Sequence[msgspec.Raw], str | None]:
-        return await self._page(_from(_tasks(criteria), limit, cursor))
+        return await self._page(_at_cursor(task_query(criteria), limit, cursor))
 
     async def list_batches(
         self,
@@ -53,37 +58,36 @@ class MixpeekOperations:
         cursor: str | None,
         namespace: str | None,
     ) -> tuple[Sequence[msgspec.Raw], str | None]:
-        return await self._page(_from(self._batches(bucket, criteria, namespace), limit, cursor))
+        query = self._batch_query(bucket, criteria, namespace)
+        return await self._page(_at_cursor(query, limit, cursor))
 
     async def discover_tasks(
         self, criteria: Mapping[str, object]
     ) -> AsyncGenerator[DiscoveredPage, None]:
         ordered = (
             criteria
-            if "sort" in criteria or self._sort_refused
+            if "sort" in criteria or self._sort_rejected
             else {**criteria, "sort": _NEWEST_FIRST}
         )
         try:
-            async for page in self._pages(_tasks(ordered)):
+            async for page in self._pages(task_query(ordered)):
                 yield page
-        except RefusedError:
+        except RejectedError:
             if ordered is criteria:
                 raise
-            self._sort_refused = True
-            async for page in self._pages(_tasks(criteria)):
+            self._sort_rejected = True
+            async for page in self._pages(task_query(criteria)):
                 yield page
 
     async def discover_batches(
         self, bucket: str | None, criteria: Mapping[str, object]
     ) -> AsyncGenerator[DiscoveredPage, None]:
-        async for page in self._pages(self._batches(bucket, criteria, None)):
+        async for page in self._pages(self._batch_query(bucket, criteria, None)):
             yield page
 
     async def _pages(self, query: Query) -> AsyncIterator[DiscoveredPage]:
-        async for page, more in read_pages(
-            self._connection.request, query, self._connection.refusal
-        ):
-            yield found_page(page.items(), more=more)
+        async for page, more in read_pages(self._connection.request, query, self._connection.error):
+            yield discovered_page(page.items(), more=more)
 
     async def cancel_batch(
         self, bucket: str, batch: str, reason: str | None, namespace: str | None
@@ -94,11 +98,12 @@ class MixpeekOperations:
             query={} if reason is None else {"reason": reason},
             namespace=namespace or self._namespace,
         )
-        reply = await self._done(call)
-        return _json(reply), _started(reply)
+        reply = await self._checked(call)
+        return _json(reply), _task_id(reply)
 
     async def kill_task(self, task_id: str) -> msgspec.Raw:
-        return _json(await self._done(Call(route=_KILL_TASK, path=f"/v1/tasks/{_quoted(task_id)}")))
+        call = Call(route=_KILL_TASK, path=f"/v1/tasks/{_quoted(task_id)}")
+        return _json(await self._checked(call))
 
     async def confirm_uploads(
         self, bucket: str, confirmations: Sequence[Mapping[str, object]], namespace: str | None
@@ -110,11 +115,11 @@ class MixpeekOperations:
             namespace=namespace or self._namespace,
             once=True,
         )
-        if (task_id := _started(await self._done(call))) is None:
-            raise SourceError(SourceFailure.PROTOCOL, "the answer names no task")
+        if (task_id := _task_id(await self._checked(call))) is None:
+            raise protocol_error("the answer contains no task ID")
         return task_id
 
-    def _batches(
+    def _batch_query(
         self, bucket: str | None, criteria: Mapping[str, object], namespace: str | None
     ) -> Query:
         if bucket is None:
@@ -127,37 +132,33 @@ class MixpeekOperations:
         return replace(query, namespace=namespace or self._namespace)
 
     async def _page(self, query: Query) -> tuple[Sequence[msgspec.Raw], str | None]:
-        page = await read_page(self._send, query, self._connection.refusal)
-        following = query.after(page)
-        return page.items(), None if following is None else _position(following)
+        page = await read_page(self._send, query, self._connection.error)
+        next_query = query.after(page)
+        return page.items(), None if next_query is None else _cursor(next_query)
 
-    async def _done(self, call: Call) -> Reply:
+    async def _checked(self, call: Call) -> Reply:
         reply = await self._send(call)
         if not 200 <= reply.status < 300:
-            raise self._connection.refusal(reply)
+            raise self._connection.error(reply)
         return reply
 
     async def _send(self, call: Call) -> Reply:
-        return await self._connection.request(call, patience=_PATIENCE)
+        return await self._connection.request(call, max_wait=_MAX_WAIT)
 
 
-def _tasks(criteria: Mapping[str, object]) -> Query:
-    return Query(route=LIST_TASKS, path=LIST_TASKS_PATH, body=criteria)
-
-
-def _from(query: Query, limit: int, position: str | None) -> Query:
-    """Return `query` at the page that `position`, given by the page before, stands for; raises `ValueError`."""
-    if position is None:
+def _at_cursor(query: Query, limit: int, cursor: str | None) -> Query:
+    """Return `query` at a cursor made by `_cursor`. Raises `ValueError` for any other cursor."""
+    if cursor is None:
         return replace(query, size=limit)
-    kind, _, value = position.partition(":")
+    kind, _, value = cursor.partition(":")
     if kind == "cursor" and value:
         return replace(query, size=limit, cursor=value)
     if kind == "offset" and value.isascii() and value.isdigit():
         return replace(query, size=limit, offset=int(value))
-    raise ValueError("this cursor was not given by a list of this source")
+    raise ValueError("not a cursor of this source")
 
 
-def _position(query: Query) -> str:
+def _cursor(query: Query) -> str:
     return f"offset:{query.offset}" if query.cursor is None else f"cursor:{query.cursor}"
 
 
@@ -170,12 +171,12 @@ def _json(reply: Reply) -> msgspec.Raw:
         msgspec.json.decode(reply.body, type=dict[str, msgspec.Raw])
         reply.body.decode()
     except UNREADABLE:
-        raise SourceError(SourceFailure.PROTOCOL, "the answer is not a JSON object") from None
+        raise protocol_error("the answer is not a JSON object") from None
     return msgspec.Raw(reply.body)
 
 
-def _started(reply: Reply) -> str | None:
+def _task_id(reply: Reply) -> str | None:
     try:
-        return _decode_started(reply.body).task_id
+        return _decode_started_task(reply.body).task_id
     except UNREADABLE:
         return None

@@ -1,4 +1,4 @@
-"""Reading a list page by page: by cursor where the API gives one, else by offset."""
+"""Reading a list page by page: by cursor where the API sends one, else by offset."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,27 +9,29 @@ import anyio.lowlevel
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.connection import Call
-from watcher.sources.mixpeek.decoding import Page, page_reply
+from watcher.sources.mixpeek.page_decoding import Page, decode_page_reply
 
+LIST_TASKS = "POST /v1/tasks/list"
 PAGE_SIZE = 1000
-"""The most that the API gives a page."""
+"""The most items per page that the API allows."""
 OFFSET_LIMIT = 10_000
-"""The API refuses offsets beyond it."""
+"""The greatest offset that the API allows."""
 PAGE_BYTES = 64 * 1024 * 1024
-"""Bytes read of a page; a thousand tasks may well have 40 MB."""
+"""Bytes read of a page; a thousand tasks can well have 40 MB."""
 
 Send = Callable[[Call], Awaitable[Reply]]
+ReplyError = Callable[[Reply], SourceError]
 
 
 class PageTooLargeError(SourceError):
-    """A page is longer than `PAGE_BYTES`: ask for fewer at once."""
+    """A page is longer than `PAGE_BYTES`: request fewer items."""
 
     def __init__(self) -> None:
         super().__init__(SourceFailure.PROTOCOL, f"a page is longer than {PAGE_BYTES >> 20} MiB")
 
 
-class RefusedError(SourceError):
-    """The list refused this request; `status` is the answer's."""
+class RejectedError(SourceError):
+    """The list rejected a request with `status`: 501, or any 4xx other than 401 and 429."""
 
     def __init__(self, status: int, error: SourceError) -> None:
         super().__init__(error.reason, str(error), retry_after=error.retry_after)
@@ -38,7 +40,11 @@ class RefusedError(SourceError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to list. `body` may hold only what the API knows; `paging_in` is where limit, offset and cursor go."""
+    """A position in a list.
+
+    `body` may contain only fields that the API knows. Limit, offset and cursor are sent where
+    `paging_in` says.
+    """
 
     route: str
     path: str
@@ -50,7 +56,7 @@ class Query:
     offset: int = 0
 
     def call(self) -> Call:
-        """Return the request for the page this stands at."""
+        """Return the request for the page at this position."""
         paging: dict[str, str | int] = {"limit": self.size}
         if self.cursor is not None:
             paging["cursor"] = self.cursor
@@ -63,11 +69,11 @@ class Query:
             query=paging if in_query else {},
             body=self.body if in_query else {**self.body, **paging},
             namespace=self.namespace,
-            answer_limit=PAGE_BYTES,
+            reply_limit=PAGE_BYTES,
         )
 
     def after(self, page: Page) -> "Query | None":
-        """Return where the list goes on; None where it ends, or offsets reach no further."""
+        """Return the next position; None at the end of the list or beyond `OFFSET_LIMIT`."""
         if page.next_cursor is not None:
             return replace(self, cursor=page.next_cursor)
         offset = self.offset + page.count
@@ -76,36 +82,43 @@ class Query:
         return replace(self, offset=offset)
 
 
-async def read_page(send: Send, query: Query, refusal: Callable[[Reply], SourceError]) -> Page:
-    """Return the page that `query` stands at.
+def task_query(criteria: Mapping[str, object]) -> Query:
+    """Return the start of the list of tasks that match `criteria`."""
+    return Query(route=LIST_TASKS, path="/v1/tasks/list", body=criteria)
 
-    Raises `RefusedError` for 501 and a 4xx but 401 and 429, `PageTooLargeError`, or another `SourceError`.
+
+async def read_page(send: Send, query: Query, reply_error: ReplyError) -> Page:
+    """Return the page at `query`.
+
+    Raises `RejectedError`, `PageTooLargeError` or another `SourceError`.
     """
     reply = await send(query.call())
     if reply.status != 200:
-        error = refusal(reply)
-        if reply.status == 501 or (400 <= reply.status < 500 and reply.status not in (401, 429)):
-            raise RefusedError(reply.status, error)
+        error = reply_error(reply)
+        if _is_rejection(reply.status):
+            raise RejectedError(reply.status, error)
         raise error
     if reply.truncated:
         raise PageTooLargeError
-    await (
-        anyio.lowlevel.checkpoint()
-    )  # putting 40 MB together and reading them are two pieces of work
-    return page_reply(reply, query.size, of_tasks=query.paging_in == "query")
+    # Assembling 40 MB and decoding them must not block the event loop in one go.
+    await anyio.lowlevel.checkpoint()
+    return decode_page_reply(reply, query.size, of_tasks=query.route == LIST_TASKS)
 
 
 async def read_pages(
-    send: Send, query: Query, refusal: Callable[[Reply], SourceError]
+    send: Send, query: Query, reply_error: ReplyError
 ) -> AsyncIterator[tuple[Page, bool]]:
-    """Yield page after page, each with whether another follows; a list that leads in a circle ends where it closes."""
-    seen: set[str] = set()
-    at: Query | None = query
-    while at is not None:
-        page = await read_page(send, at, refusal)
-        at = at.after(page)
-        if at is not None and at.cursor in seen:
-            at = None
-        elif at is not None and at.cursor is not None:
-            seen.add(at.cursor)
-        yield page, at is not None
+    """Yield each page and whether another follows; stops where a cursor repeats."""
+    cursors: set[str] = set()
+    position: Query | None = query
+    while position is not None:
+        page = await read_page(send, position, reply_error)
+        position = position.after(page)
+        if position is not None and (cursor := position.cursor) is not None:
+            position = None if cursor in cursors else position
+            cursors.add(cursor)
+        yield page, position is not None
+
+
+def _is_rejection(status: int) -> bool:
+    return status == 501 or (400 <= status < 500 and status not in (401, 429))

@@ -1,23 +1,19 @@
-"""The Mixpeek task API: `GET /v1/tasks/{task_id}` for one task, `POST /v1/tasks/list` for a thousand."""
+"""Polling the Mixpeek task API: `GET /v1/tasks/{task_id}` and `POST /v1/tasks/list`."""
 
-from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Literal
-from urllib.parse import quote
 
 import httpx
 from pydantic import AfterValidator, SecretStr
 
 from watcher.core.clock import Clock
-from watcher.core.errors import SourceError
 from watcher.core.settings import SourceSettings, http_url
-from watcher.core.tasks import Answer, Observation, TaskNotFound
-from watcher.sources.mixpeek.connection import Call, Connection
-from watcher.sources.mixpeek.decoding import says_the_api, task_reply
-from watcher.sources.mixpeek.list_endpoint import LIST_TASKS, Listing
+from watcher.sources.mixpeek.connection import Connection
+from watcher.sources.mixpeek.get_endpoint import GET_TASK, GetEndpoint
+from watcher.sources.mixpeek.list_endpoint import ListEndpoint
+from watcher.sources.mixpeek.list_health import ListHealth
 from watcher.sources.mixpeek.operations import MixpeekOperations
+from watcher.sources.mixpeek.pagination import LIST_TASKS
 from watcher.telemetry.metrics import SourceMetrics
-
-GET_TASK = "GET /v1/tasks/{task_id}"
 
 
 def _base_url(text: str) -> str:
@@ -28,7 +24,7 @@ def _base_url(text: str) -> str:
 
 
 class Settings(SourceSettings):
-    """`namespace` is for the calls that want one; asking for a task does not."""
+    """`namespace` is the default for requests that need one; polling a task does not."""
 
     type: Literal["mixpeek"] = "mixpeek"
     base_url: Annotated[str, AfterValidator(_base_url)] = "https://api.mixpeek.com"
@@ -39,7 +35,7 @@ class Settings(SourceSettings):
 def create(
     settings: Settings, *, transport: httpx.AsyncBaseTransport, metrics: SourceMetrics, wall: Clock
 ) -> "MixpeekSource":
-    """Return the source at `settings.base_url`, asked over `transport`."""
+    """Return the source at `settings.base_url`, which sends its requests over `transport`."""
     connection = Connection(
         base_url=settings.base_url,
         api_key=settings.api_key.get_secret_value(),
@@ -59,46 +55,6 @@ class MixpeekSource(MixpeekOperations):
         super().__init__(connection, settings.namespace)
         for route in (GET_TASK, LIST_TASKS):
             connection.open(route)
-        self.shared = Listing(connection, settings.name)
-        self.single = _Single(connection, self.shared)
-
-
-class _Single:
-    """Implements `watcher.core.interfaces.source.Endpoint`, one task a request."""
-
-    places = 1
-
-    def __init__(self, connection: Connection, listing: Listing) -> None:
-        self._connection = connection
-        self._listing = listing
-        self._failing = False
-
-    def wait(self) -> float:
-        return self._connection.wait(GET_TASK)
-
-    async def admit(self) -> None:
-        await self._connection.admit(GET_TASK)
-
-    async def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
-        for task_id in task_ids:
-            try:
-                answer = await self._get(task_id)
-            except SourceError:
-                self._failing = True
-                raise
-            if self._failing:
-                self._failing = False
-                self._listing.recovered()
-            if isinstance(answer, Observation):
-                self._listing.shown_alone(task_id)
-            yield [answer]
-
-    async def _get(self, task_id: str) -> Answer:
-        reply = await self._connection.send(
-            Call(route=GET_TASK, path=f"/v1/tasks/{quote(task_id, safe='')}")
-        )
-        if reply.status == 200:
-            return task_reply(task_id, reply)
-        if reply.status == 404 and says_the_api(reply.body):
-            return TaskNotFound(task_id=task_id)
-        raise self._connection.refusal(reply)
+        self.list_health = ListHealth(settings.name)
+        self.single = GetEndpoint(connection, self.list_health)
+        self.shared = ListEndpoint(connection, settings.name, self.list_health)

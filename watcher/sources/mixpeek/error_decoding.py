@@ -1,0 +1,75 @@
+"""What a reply that is not the expected answer means."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from watcher.core.errors import SourceError, SourceFailure
+from watcher.net.exchange import Reply
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What decoding malformed JSON raises."""
+
+_SHOWN_TEXT = 200
+_REASONS = {
+    401: SourceFailure.UNAUTHORIZED,
+    403: SourceFailure.FORBIDDEN,
+    404: SourceFailure.NOT_FOUND,
+    429: SourceFailure.RATE_LIMITED,
+}
+
+
+class _Failure(msgspec.Struct):
+    success: object = None
+    error: object = None
+    detail: object = None
+
+
+_decode_failure = msgspec.json.Decoder(_Failure).decode
+
+
+def reply_error(reply: Reply, retry_after: float | None) -> SourceError:
+    """Return the error of a reply; its text is the API's own where the body has one."""
+    return SourceError(_reason(reply.status), _text(reply), retry_after=retry_after)
+
+
+def protocol_error(text: str) -> SourceError:
+    return SourceError(SourceFailure.PROTOCOL, text)
+
+
+def is_api_error(body: bytes) -> bool:
+    """Return whether a 404 is the API's own and not that of a gateway or of another service."""
+    try:
+        failure = _decode_failure(body)
+    except UNREADABLE:
+        return False
+    return failure.success is False or isinstance(failure.error, Mapping)
+
+
+def error_text(value: object) -> str | None:
+    """Return an error as text, whether the API sends a string or an object with a `message`."""
+    if isinstance(value, dict):
+        value = value.get("message") or msgspec.json.encode(value).decode()
+    return value if isinstance(value, str) and value else None
+
+
+def _reason(status: int) -> SourceFailure:
+    if status in _REASONS:
+        return _REASONS[status]
+    if status >= 500:
+        return SourceFailure.UNAVAILABLE
+    if status >= 400:
+        return SourceFailure.REJECTED
+    return SourceFailure.REDIRECT if status >= 300 else SourceFailure.PROTOCOL
+
+
+def _text(reply: Reply) -> str:
+    text = ""
+    try:
+        failure = _decode_failure(reply.body)
+        detail = failure.detail if isinstance(failure.detail, str) else ""
+        text = error_text(failure.error) or detail
+    except UNREADABLE:
+        pass
+    shown = "".join(char if char.isprintable() else " " for char in text[:_SHOWN_TEXT])
+    return f"HTTP {reply.status} {shown}".strip()

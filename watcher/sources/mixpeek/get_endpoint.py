@@ -1,0 +1,53 @@
+"""Polling one task per request: `GET /v1/tasks/{task_id}`."""
+
+from collections.abc import AsyncGenerator, Sequence
+from urllib.parse import quote
+
+from watcher.core.errors import SourceError
+from watcher.core.tasks import Answer, Observation, TaskNotFound
+from watcher.sources.mixpeek.connection import Call, Connection
+from watcher.sources.mixpeek.error_decoding import is_api_error
+from watcher.sources.mixpeek.list_health import ListHealth
+from watcher.sources.mixpeek.task_decoding import decode_task_reply
+
+GET_TASK = "GET /v1/tasks/{task_id}"
+
+
+class GetEndpoint:
+    """Implements `watcher.core.interfaces.source.Endpoint`; its answers also judge the list."""
+
+    places = 1
+
+    def __init__(self, connection: Connection, list_health: ListHealth) -> None:
+        self._connection = connection
+        self._list_health = list_health
+        self._failing = False
+
+    def wait(self) -> float:
+        return self._connection.wait(GET_TASK)
+
+    async def admit(self) -> None:
+        await self._connection.admit(GET_TASK)
+
+    async def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
+        for task_id in task_ids:
+            try:
+                answer = await self._get(task_id)
+            except SourceError:
+                self._failing = True
+                raise
+            if self._failing:
+                self._failing = False
+                self._list_health.source_recovered()
+            if isinstance(answer, Observation):
+                self._list_health.found_by_get(task_id)
+            yield [answer]
+
+    async def _get(self, task_id: str) -> Answer:
+        call = Call(route=GET_TASK, path=f"/v1/tasks/{quote(task_id, safe='')}")
+        reply = await self._connection.send(call)
+        if reply.status == 200:
+            return decode_task_reply(task_id, reply)
+        if reply.status == 404 and is_api_error(reply.body):
+            return TaskNotFound(task_id=task_id)
+        raise self._connection.error(reply)
