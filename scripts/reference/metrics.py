@@ -1,0 +1,45 @@
+"""The metrics, from the registry that the daemon fills."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from scripts.reference.markdown import code, page, table
+from watcher.telemetry.metrics import Metrics
+
+INTRODUCTION = """
+`GET /metrics` of the API and of the `telemetry` listener. Timestamps are 0 until the first
+occurrence. No label grows with the number of tasks. Histograms have `_bucket`, `_sum` and `_count`
+series. The usual `process_…` metrics are included.
+"""
+
+
+def metrics() -> str:
+    registry = CollectorRegistry()
+    Metrics(registry, "0")
+    rows = [
+        [code(name), kind, ", ".join(labels), text]
+        for collector in registry._collector_to_names
+        for name, kind, labels, text in _families(collector)
+        if name.startswith("watcher_")
+    ]
+    return page(
+        "Metrics reference", INTRODUCTION, table(["metric", "type", "labels", "description"], rows)
+    )
+
+
+def _families(collector: Any) -> Iterator[tuple[str, str, tuple[str, ...], str]]:
+    """Yield name, type, labels and help text of each family of a collector."""
+    if hasattr(collector, "_labelnames"):
+        suffix = "_total" if collector._type == "counter" else ""
+        yield (
+            collector._name + suffix,
+            collector._type,
+            tuple(collector._labelnames),
+            collector._documentation,
+        )
+    else:
+        for family in collector.collect():
+            labels = tuple(getattr(family, "_labelnames", ()))
+            yield family.name, family.type, labels, family.documentation
