@@ -16,7 +16,7 @@ from aiohttp import web
 
 from tests.acceptance.daemon import PATIENCE, Daemon, Site, add, site_in
 from tests.support.records import SECRET
-from watcher.testing.mixpeek_server import answers, cut_off, hangs, resets
+from watcher.testing.faults import answers, cut_off, hangs, resets
 
 pytestmark = pytest.mark.anyio
 

@@ -79,7 +79,7 @@ async def test_tasks_and_batches_as_tables_and_as_json(site: Site) -> None:
 async def test_a_cancelled_batch_and_a_killed_task_are_told(site: Site) -> None:
     for number in range(2):
         batch(site, number)
-    site.upstream.api.refused_jobs = 1
+    site.upstream.api.rejected_jobs = 1
     site.upstream.set("task_x", "IN_PROGRESS")
     async with site.daemon() as daemon:
         said = await output(site, daemon, "cancel-batch", "bkt", "batch_1", "--yes")
@@ -212,7 +212,7 @@ async def test_an_upstream_with_a_limit_never_has_to_refuse(site: Site) -> None:
     names = [f"task_{number}" for number in range(300)]
     for name in names:
         site.upstream.set(name, "IN_PROGRESS")
-    statuses: Any = site.upstream.answered
+    statuses: Any = site.upstream.responses
     async with site.daemon() as daemon:
         await add_with_token(daemon, *names)
         await site.until(lambda: len(told(site, "task.in_progress")) == 300)

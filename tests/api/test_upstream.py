@@ -16,7 +16,7 @@ from tests.support.minimal_source import minimal_source
 from watcher.core.clock import wall_clock
 from watcher.core.tasks import WatchFilter
 from watcher.sources.mixpeek import source as mixpeek
-from watcher.testing.mixpeek_api import Request
+from watcher.testing.mixpeek_request import Request
 from watcher.testing.mixpeek_server import FakeUpstream
 
 pytestmark = pytest.mark.anyio
@@ -221,7 +221,7 @@ async def test_a_cancelled_batch_is_watched_and_says_what_was_reached(house: Har
         "task_id": "task_1",
         "tier_tasks": tiers,
     }
-    house.upstream.api.refused_jobs = 1
+    house.upstream.api.rejected_jobs = 1
     answer = await house.api.post(
         f"{SOURCE}/buckets/bkt/batches/b1/cancel", params={"reason": "wrong files"}
     )

@@ -1,7 +1,7 @@
-"""What `watcher.core.interfaces.source.Source` promises, for every source found in the folder, over real HTTP."""
+"""What `watcher.core.interfaces.source` promises, for every source type, over real HTTP."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -12,166 +12,142 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from tests.contract.source_fakes import KEY, SourceFake, fake_type
 from watcher.configuration import plugins
 from watcher.core.clock import wall_clock
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.interfaces.source import Source
+from watcher.core.interfaces.source import (
+    DiscoversBatches,
+    DiscoversTasks,
+    Endpoint,
+    KillsTasks,
+    ListsTasks,
+    Source,
+)
+from watcher.core.settings import SourceSettings
 from watcher.core.tasks import Answer, NotInPage, Observation, TaskNotFound
 from watcher.net.transport import create_transport
 from watcher.telemetry.metrics import Metrics
-from watcher.testing.mixpeek_server import FakeUpstream, answers, cut_off, failure, hangs, resets
+from watcher.testing.faults import answers, cut_off, hangs, resets
 
 pytestmark = pytest.mark.anyio
 
-KEY = "sk_test_0123456789"
+JSON = "application/json"
+
+
+class Harness:
+    """A source of one type, and its fake upstream."""
+
+    def __init__(self, source_type: str) -> None:
+        self.type = source_type
+        self.fake_type = fake_type(source_type)
+        self.fake: SourceFake = self.fake_type()
+
+    def source(self, settings: SourceSettings, transport: httpx.AsyncBaseTransport) -> Source:
+        metrics = Metrics(CollectorRegistry(), "test").source("test")
+        module = plugins.load("sources", self.type)
+        source: Source = module.create(
+            settings, transport=transport, metrics=metrics, wall=wall_clock
+        )
+        return source
+
+    @asynccontextmanager
+    async def connected(
+        self, fake: SourceFake | None = None, **options: Any
+    ) -> AsyncIterator[Source]:
+        """Serve the fake, or another one, and yield the source connected to it."""
+        async with (fake or self.fake).serve() as url, create_transport() as transport:
+            yield self.source(self.fake.settings(url, **options), transport)
 
 
 @pytest.fixture(params=plugins.names("sources"))
-def module(request: pytest.FixtureRequest) -> Any:
-    return plugins.load("sources", request.param)
+def harness(request: pytest.FixtureRequest) -> Harness:
+    return Harness(request.param)
 
 
-def built(module: Any, base_url: str, transport: httpx.AsyncBaseTransport, **given: Any) -> Source:
-    settings = module.Settings(base_url=base_url, api_key=KEY, requests_per_minute=None, **given)
-    metrics = Metrics(CollectorRegistry(), "test").source("test")
-    source: Source = module.create(settings, transport=transport, metrics=metrics, wall=wall_clock)
-    return source
-
-
-@asynccontextmanager
-async def connected(module: Any, upstream: FakeUpstream, **given: Any) -> AsyncIterator[Source]:
-    async with upstream.serve() as url, create_transport() as transport:
-        yield built(module, url, transport, **given)
-
-
-@pytest.fixture
-def upstream() -> FakeUpstream:
-    return FakeUpstream(api_key=KEY)
-
-
-async def asked(source: Source, *task_ids: str) -> list[Answer]:
-    """Ask the endpoint for one task a request."""
-    await source.single.admit()
-    async with aclosing(source.single.fetch(task_ids)) as parts:
+async def poll(endpoint: Endpoint, *task_ids: str) -> list[Answer]:
+    await endpoint.admit()
+    async with aclosing(endpoint.fetch(task_ids)) as parts:
         return [answer async for part in parts for answer in part]
 
 
-async def refusal(source: Source, task_id: str = "task_1") -> SourceError:
+async def poll_single(source: Source, task_id: str = "task_1") -> Observation:
+    (answer,) = await poll(source.single, task_id)
+    assert isinstance(answer, Observation)
+    return answer
+
+
+async def poll_error(source: Source) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        await asked(source, task_id)
+        await poll(source.single, "task_1")
     assert KEY not in str(caught.value)
     return caught.value
 
 
-async def test_a_task_is_found_with_what_is_compared_and_its_bytes(
-    module: Any, upstream: FakeUpstream
+# Polling
+
+
+async def test_an_observation_has_the_compared_fields_and_the_original_bytes(
+    harness: Harness,
 ) -> None:
-    upstream.set("task_1", "in_progress", task_type="api_x", extra={"a": 1})
-    async with connected(module, upstream) as source:
-        (answer,) = await asked(source, "task_1")
+    harness.fake.set_task("task_1", "in_progress", task_type="api_x", extra="7f3c")
+    async with harness.connected() as source:
+        task = await poll_single(source)
 
-    assert isinstance(answer, Observation)
-    assert (answer.task_id, answer.status, answer.task_type) == ("task_1", "IN_PROGRESS", "api_x")
-    assert b'"extra"' in bytes(answer.detail().raw)
+    assert (task.task_id, task.status, task.task_type) == ("task_1", "IN_PROGRESS", "api_x")
+    assert b'"7f3c"' in bytes(task.detail().raw)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"error_message": "boom"},
-        {"error": "boom"},
-        {"additional_data": {"error": "boom"}},
-        {"error": {"message": "boom"}},
-    ],
-)
-async def test_the_error_text_is_found_under_every_name(
-    module: Any, upstream: FakeUpstream, fields: dict[str, Any]
-) -> None:
-    upstream.set("task_1", "FAILED", **fields)
-    async with connected(module, upstream) as source:
-        (answer,) = await asked(source, "task_1")
-
-    assert isinstance(answer, Observation)
-    assert answer.detail().error_message == "boom"
+async def test_an_observation_has_the_error_message(harness: Harness) -> None:
+    harness.fake.set_task("task_1", "FAILED", error="boom")
+    async with harness.connected() as source:
+        assert (await poll_single(source)).detail().error_message == "boom"
 
 
 @pytest.mark.parametrize("task_id", ["tâsk 1", "a%2Fb", "a?b#c", "..a", "x" * 256, "任务"])
-async def test_any_task_id_reaches_upstream_whole(
-    module: Any, upstream: FakeUpstream, task_id: str
-) -> None:
-    upstream.set(task_id, "PENDING")
-    async with connected(module, upstream) as source:
-        (answer,) = await asked(source, task_id)
-
-    assert isinstance(answer, Observation)
-    assert answer.task_id == task_id
+async def test_any_task_id_reaches_upstream_unchanged(harness: Harness, task_id: str) -> None:
+    harness.fake.set_task(task_id, "PENDING")
+    async with harness.connected() as source:
+        assert (await poll_single(source, task_id)).task_id == task_id
 
 
-async def test_the_apis_own_404_means_missing(module: Any, upstream: FakeUpstream) -> None:
-    async with connected(module, upstream) as source:
-        assert await asked(source, "task_1") == [TaskNotFound(task_id="task_1")]
+async def test_a_404_of_the_api_means_that_the_task_does_not_exist(harness: Harness) -> None:
+    async with harness.connected() as source:
+        assert await poll(source.single, "task_1") == [TaskNotFound(task_id="task_1")]
 
 
-async def test_many_tasks_share_a_request_where_the_source_offers_that(
-    module: Any, upstream: FakeUpstream
-) -> None:
-    names = [f"täsk_{number}" for number in range(300)]
-    for name in names:
-        upstream.set(name, "in_progress", additional_data={"error": f"of {name}"})
-    async with connected(module, upstream) as source:
-        assert source.shared is not None
+async def test_many_tasks_share_a_request_where_the_source_supports_that(harness: Harness) -> None:
+    task_ids = [f"täsk_{number}" for number in range(300)]
+    for task_id in task_ids:
+        harness.fake.set_task(task_id, "in_progress", error=f"of {task_id}")
+    async with harness.connected() as source:
+        if source.shared is None:
+            pytest.skip("polls one task per request")
         assert source.shared.places >= 300
-        await source.shared.admit()
-        async with aclosing(source.shared.fetch([*names, "task_gone"])) as parts:
-            answers = {answer.task_id: answer async for part in parts for answer in part}
+        answers = {
+            answer.task_id: answer
+            for answer in await poll(source.shared, *task_ids, "task_unknown")
+        }
 
-    assert answers.pop("task_gone") == NotInPage(task_id="task_gone")
-    assert answers.keys() == set(names)
-    for name, answer in answers.items():
+    assert answers.pop("task_unknown") == NotInPage(task_id="task_unknown")
+    assert answers.keys() == set(task_ids)
+    for task_id, answer in answers.items():
         assert isinstance(answer, Observation)
         assert answer.status == "IN_PROGRESS"
-        assert answer.detail().error_message == f"of {name}"
-    assert upstream.requests.total() == 1
+        assert answer.detail().error_message == f"of {task_id}"
+    assert harness.fake.request_count == 1
 
 
-@pytest.mark.parametrize(
-    "odd",
-    [
-        {"status": None},
-        {"task_type": 7},
-        {"status": "re-indexing"},
-        {"error": {"message": "x"}},
-        {"status": " "},
-    ],
-)
-async def test_one_odd_task_spoils_no_page(
-    module: Any, upstream: FakeUpstream, odd: dict[str, Any]
-) -> None:
-    for number in range(5):
-        upstream.set(f"task_{number}", "PENDING", task_type="api_x")
-    upstream.api.tasks["task_3"].update(odd)
-    async with connected(module, upstream) as source:
-        assert source.shared is not None
-        await source.shared.admit()
-        async with aclosing(
-            source.shared.fetch([f"task_{number}" for number in range(5)])
-        ) as parts:
-            answers = {answer.task_id: answer async for part in parts for answer in part}
-
-    readable = odd.get("status", "PENDING") not in (None, " ")
-    assert isinstance(answers.pop("task_3"), Observation if readable else NotInPage)
-    assert all(isinstance(answer, Observation) for answer in answers.values())
+# Errors
 
 
 @pytest.mark.parametrize(
     "body", ["<html>Not Found</html>", '{"detail": "Not Found"}', "null", "[]", ""]
 )
-async def test_any_other_404_says_nothing_about_the_task(
-    module: Any, upstream: FakeUpstream, body: str
-) -> None:
-    upstream.fault = answers(404, body)
-    async with connected(module, upstream) as source:
-        assert (await refusal(source)).reason is SourceFailure.NOT_FOUND
+async def test_any_other_404_is_an_error(harness: Harness, body: str) -> None:
+    harness.fake.fault = answers(404, body)
+    async with harness.connected() as source:
+        assert (await poll_error(source)).reason is SourceFailure.NOT_FOUND
 
 
 @pytest.mark.parametrize(
@@ -188,121 +164,94 @@ async def test_any_other_404_says_nothing_about_the_task(
         (503, SourceFailure.UNAVAILABLE),
     ],
 )
-async def test_what_a_status_means(
-    module: Any, upstream: FakeUpstream, status: int, reason: SourceFailure
+async def test_the_status_determines_the_reason(
+    harness: Harness, status: int, reason: SourceFailure
 ) -> None:
-    upstream.fault = answers(
-        status, '{"error": {"message": "no"}}', content_type="application/json"
-    )
-    async with connected(module, upstream) as source:
-        assert (await refusal(source)).reason is reason
+    harness.fake.fault = answers(status, '{"error": {"message": "no"}}', content_type=JSON)
+    async with harness.connected() as source:
+        assert (await poll_error(source)).reason is reason
 
 
-async def test_the_apis_words_are_passed_on_and_a_wrong_key_is_said(
-    module: Any, upstream: FakeUpstream
-) -> None:
-    async with FakeUpstream(api_key="sk_other").serve() as url, create_transport() as transport:
-        error = await refusal(built(module, url, transport))
+async def test_an_invalid_key_is_reported_with_the_apis_message(harness: Harness) -> None:
+    async with harness.connected(harness.fake_type("sk_other")) as source:
+        error = await poll_error(source)
 
     assert error.reason is SourceFailure.UNAUTHORIZED
     assert str(error) == "HTTP 401 Invalid API key"
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        "<html>Welcome</html>",
-        "null",
-        "[]",
-        '"text"',
-        '{"task_id": "task_1"}',
-        '{"task_id": "task_1", "status": null}',
-        '{"task_id": "task_1", "status": 7}',
-        '{"task_id": "task_1", "status": ""}',
-        '{"task_id": "task_2", "status": "PENDING"}',
-        '{"task_id": "task_1", "status": "PENDING"',
-        '{"task_id": "task_1", "status": "PENDING", "x": NaN}',
-        '{"task_id": "task_1", "status": "PENDING", "x": ' + "[" * 100_000,
-    ],
+    "body", ["<html>Welcome</html>", "null", "[]", '"text"', "{}", '{"x": ' + "[" * 100_000]
 )
-async def test_what_is_not_the_json_of_the_task_is_refused(
-    module: Any, upstream: FakeUpstream, body: str
-) -> None:
-    upstream.fault = answers(200, body, content_type="application/json")
-    async with connected(module, upstream) as source:
-        assert (await refusal(source)).reason is SourceFailure.PROTOCOL
+async def test_a_body_that_is_not_a_task_is_a_protocol_error(harness: Harness, body: str) -> None:
+    harness.fake.fault = answers(200, body, content_type=JSON)
+    async with harness.connected() as source:
+        assert (await poll_error(source)).reason is SourceFailure.PROTOCOL
 
 
-async def test_a_body_that_is_too_large_is_given_up_while_reading(
-    module: Any, upstream: FakeUpstream
-) -> None:
-    upstream.set("task_1", "PENDING", inputs=["x" * (5 << 20)])
-    async with connected(module, upstream) as source:
-        assert "longer than 4 MiB" in str(await refusal(source))
+async def test_reading_stops_at_the_size_limit(harness: Harness) -> None:
+    harness.fake.set_task("task_1", "PENDING", extra="x" * (5 << 20))
+    async with harness.connected() as source:
+        assert "longer than 4 MiB" in str(await poll_error(source))
 
 
-async def test_a_large_body_within_the_limit_is_read(module: Any, upstream: FakeUpstream) -> None:
-    upstream.set("task_1", "PENDING", inputs=["x" * (3 << 20)])
-    async with connected(module, upstream) as source:
-        (answer,) = await asked(source, "task_1")
-    assert isinstance(answer, Observation)
+async def test_a_large_body_within_the_limit_is_read(harness: Harness) -> None:
+    harness.fake.set_task("task_1", "PENDING", extra="x" * (3 << 20))
+    async with harness.connected() as source:
+        assert (await poll_single(source)).status == "PENDING"
 
 
 @pytest.mark.parametrize("fault", [resets, cut_off])
-async def test_a_broken_connection_is_a_protocol_failure(
-    module: Any, upstream: FakeUpstream, fault: Any
-) -> None:
-    upstream.fault = fault
-    async with connected(module, upstream) as source:
-        assert (await refusal(source)).reason is SourceFailure.PROTOCOL
+async def test_a_broken_connection_is_a_protocol_error(harness: Harness, fault: Any) -> None:
+    harness.fake.fault = fault
+    async with harness.connected() as source:
+        assert (await poll_error(source)).reason is SourceFailure.PROTOCOL
 
 
-async def test_an_answer_that_never_comes_times_out(module: Any, upstream: FakeUpstream) -> None:
-    upstream.fault = hangs
-    async with connected(module, upstream, timeout=0.05) as source:
-        assert (await refusal(source)).reason is SourceFailure.TIMEOUT
+async def test_a_missing_answer_is_a_timeout(harness: Harness) -> None:
+    harness.fake.fault = hangs
+    async with harness.connected(timeout=0.05) as source:
+        assert (await poll_error(source)).reason is SourceFailure.TIMEOUT
 
 
-async def test_nobody_listening_is_a_connect_failure(module: Any, upstream: FakeUpstream) -> None:
-    async with upstream.serve() as url:
+async def test_a_closed_port_is_a_connection_error(harness: Harness) -> None:
+    async with harness.fake.serve() as url:
         pass
     async with create_transport() as transport:
-        assert (await refusal(built(module, url, transport))).reason is SourceFailure.CONNECT
+        error = await poll_error(harness.source(harness.fake.settings(url), transport))
+    assert error.reason is SourceFailure.CONNECT
 
 
-async def test_a_redirect_is_never_followed(module: Any, upstream: FakeUpstream) -> None:
-    elsewhere = FakeUpstream(api_key=KEY)
-    elsewhere.set("task_1", "COMPLETED")
-    async with elsewhere.serve() as other:
-        upstream.fault = answers(307, "", Location=f"{other}/v1/tasks/task_1")
-        async with connected(module, upstream) as source:
-            assert (await refusal(source)).reason is SourceFailure.REDIRECT
+async def test_a_redirect_is_never_followed(harness: Harness) -> None:
+    target = harness.fake_type()
+    target.set_task("task_1", "COMPLETED")
+    async with target.serve() as url:
+        harness.fake.fault = answers(307, "", Location=f"{url}/v1/tasks/task_1")
+        async with harness.connected() as source:
+            assert (await poll_error(source)).reason is SourceFailure.REDIRECT
 
-    assert not elsewhere.asked
+    assert target.request_count == 0
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_retry_after_makes_the_route_wait(
-    module: Any, upstream: FakeUpstream, status: int
-) -> None:
-    upstream.fault = answers(status, "{}", content_type="application/json", Retry_After="30")
-    async with connected(module, upstream) as source:
-        assert (await refusal(source)).retry_after == 30
+async def test_retry_after_delays_the_next_request(harness: Harness, status: int) -> None:
+    harness.fake.fault = answers(status, "{}", content_type=JSON, Retry_After="30")
+    async with harness.connected() as source:
+        assert (await poll_error(source)).retry_after == 30
         with anyio.move_on_after(0.05) as waited:
             await source.single.admit()
         assert waited.cancelled_caught
 
 
-async def test_no_secret_is_in_a_repr_or_a_log(
-    module: Any, upstream: FakeUpstream, caplog: pytest.LogCaptureFixture
+async def test_no_secret_appears_in_a_repr_or_a_log(
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    upstream.fault = resets
-    async with connected(module, upstream) as source:
-        await refusal(source)
-        shown = f"{source!r} {vars(source)!r}"
-        assert KEY not in shown
-    settings = module.Settings(base_url="http://127.0.0.1:1", api_key=KEY)
+    harness.fake.fault = resets
+    async with harness.connected() as source:
+        await poll_error(source)
+        assert KEY not in f"{source!r} {vars(source)!r}"
+    settings = harness.fake.settings("http://127.0.0.1:1")
     assert KEY not in f"{settings!r} {settings} {settings.model_dump_json()} {caplog.text}"
 
 
@@ -315,18 +264,83 @@ async def test_no_secret_is_in_a_repr_or_a_log(
     | st.sampled_from([b'{"task_id":"t","status":"X","additional_data":[{]}', b"\xff\xfe{"]),
     header=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30),
 )
-async def test_whatever_comes_is_an_answer_or_a_source_error(
-    module: Any, status: int, body: bytes, header: str
+async def test_any_response_is_an_answer_or_a_source_error(
+    harness: Harness, status: int, body: bytes, header: str
 ) -> None:
-    async def anything(_: httpx.Request) -> httpx.Response:
+    async def respond(_: httpx.Request) -> httpx.Response:
         return httpx.Response(status, content=body, headers={"retry-after": header})
 
-    source = built(module, "https://upstream.example", httpx.MockTransport(anything))
+    source = harness.source(
+        harness.fake.settings("https://upstream.example"), httpx.MockTransport(respond)
+    )
     try:
-        await asked(source, "t")
+        await poll(source.single, "t")
     except SourceError as error:
         assert error.retry_after is None or 0 <= error.retry_after <= 86400
 
 
-def test_a_failure_of_the_api_is_worded_as_the_api_does() -> None:
-    assert failure(404, "gone").status == 404
+# Capabilities
+
+
+async def test_tasks_are_listed_page_by_page(harness: Harness) -> None:
+    for number in range(5):
+        harness.fake.set_task(f"task_{number}", "PENDING", extra=f"of {number}")
+    sizes: list[int] = []
+    listed = b""
+    async with harness.connected() as source:
+        if not isinstance(source, ListsTasks):
+            pytest.skip("does not list tasks")
+        items, cursor = await source.list_tasks({}, 2, None)
+        while True:
+            sizes.append(len(items))
+            listed += b"".join(bytes(item) for item in items)
+            if cursor is None:
+                break
+            items, cursor = await source.list_tasks({}, 2, cursor)
+
+    assert sizes == [2, 2, 1]
+    assert all(f'"of {number}"'.encode() in listed for number in range(5))
+
+
+async def test_an_invalid_cursor_is_a_value_error(harness: Harness) -> None:
+    async with harness.connected() as source:
+        if not isinstance(source, ListsTasks):
+            pytest.skip("does not list tasks")
+        with pytest.raises(ValueError, match="cursor"):
+            await source.list_tasks({}, 2, "invalid")
+
+    assert harness.fake.request_count == 0
+
+
+async def test_tasks_are_discovered(harness: Harness) -> None:
+    harness.fake.set_task("task_1", "in_progress", task_type="api_x")
+    async with harness.connected() as source:
+        if not isinstance(source, DiscoversTasks):
+            pytest.skip("does not discover tasks")
+        async with aclosing(source.discover_tasks({})) as pages:
+            (page,) = [page async for page in pages]
+
+    assert page.found == [("task_1", "IN_PROGRESS", "api_x")]
+    assert not page.more
+
+
+async def test_a_source_without_batches_discovers_none(harness: Harness) -> None:
+    async with harness.connected() as source:
+        if not isinstance(source, DiscoversBatches):
+            pytest.skip("does not discover batches")
+        async with aclosing(source.discover_batches(None, {})) as pages:
+            found: list[Sequence[Any]] = [page.found async for page in pages]
+
+    assert found == [[]]
+
+
+async def test_a_killed_task_ends_and_an_unknown_one_is_an_error(harness: Harness) -> None:
+    harness.fake.set_task("task_1", "IN_PROGRESS")
+    async with harness.connected() as source:
+        if not isinstance(source, KillsTasks):
+            pytest.skip("does not kill tasks")
+        await source.kill_task("task_1")
+        assert (await poll_single(source)).status == "CANCELED"
+        with pytest.raises(SourceError) as caught:
+            await source.kill_task("task_2")
+    assert caught.value.reason is SourceFailure.NOT_FOUND

@@ -21,7 +21,7 @@ from watcher.core.tasks import TaskKey, Watch, WatchFilter, WatchState
 from watcher.polling.discovery import READ_ALL_EVERY, Discovery, rule_key, rule_label
 from watcher.sources.mixpeek import source as mixpeek
 from watcher.telemetry.metrics import Metrics
-from watcher.testing.mixpeek_api import Request
+from watcher.testing.mixpeek_request import Request
 from watcher.testing.mixpeek_server import FakeUpstream
 
 pytestmark = pytest.mark.anyio

@@ -16,7 +16,7 @@ import yaml
 
 from tests.acceptance.daemon import PATIENCE, Daemon, Site, add, site_in
 from tests.shipped.tools import ROOT, free_port, run, tool
-from watcher.testing.mixpeek_server import answers
+from watcher.testing.faults import answers
 
 pytestmark = pytest.mark.anyio
 

@@ -1,13 +1,18 @@
-"""The made-up upstream without sockets, so that it can be asked in virtual time."""
+"""The fake Mixpeek API without sockets, for tests in virtual time."""
+
+from collections.abc import Awaitable, Callable, Mapping
 
 import httpx
 
-from watcher.testing.mixpeek_api import Request
+from watcher.testing.mixpeek_request import Request
 from watcher.testing.mixpeek_server import FakeUpstream
+
+Response = tuple[int, Mapping[str, str], bytes]
+Forward = Callable[[Request], Awaitable[Response]]
 
 
 def transport(upstream: FakeUpstream) -> httpx.MockTransport:
-    """Return a transport whose every request `upstream` answers."""
+    """Return a transport that passes every request to `upstream`."""
 
     async def answer(request: httpx.Request) -> httpx.Response:
         status, headers, body = await upstream.answer(
@@ -22,3 +27,15 @@ def transport(upstream: FakeUpstream) -> httpx.MockTransport:
         return httpx.Response(status, headers=headers, content=body)
 
     return httpx.MockTransport(answer)
+
+
+def intercept(
+    upstream: FakeUpstream, handler: Callable[[Request, Forward], Awaitable[Response]]
+) -> None:
+    """Answer every request with `handler`, which can forward it to `upstream`."""
+    forward = upstream.answer
+
+    async def answer(request: Request) -> Response:
+        return await handler(request, forward)
+
+    upstream.answer = answer  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""What `watcher demo` needs besides the daemon: a made-up upstream, a receiver, a script and a view.
+"""A fake Mixpeek API and a webhook receiver, both on loopback and both able to inject faults.
 
-The tests use the same upstream and receiver, and switch on their faults.
+Used by `watcher demo`, by the tests, and by authors of sources and channels.
 """

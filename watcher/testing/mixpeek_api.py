@@ -1,95 +1,64 @@
-"""The task API made up: its calls, shapes and refusals over tasks, batches and uploads that only exist in memory.
-
-Pure but for its own contents: a request goes in, an answer comes out, over whatever transport.
-"""
+"""The fake Mixpeek API without HTTP: its routes, formats and errors, over tasks kept in memory."""
 
 import base64
 import itertools
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 from watcher.core.tasks import KNOWN_STATUSES
 from watcher.testing.mixpeek_filters import FilterError, matcher
+from watcher.testing.mixpeek_request import (
+    ApiError,
+    Request,
+    check_fields,
+    integer,
+    require_namespace,
+    validation_error,
+)
 
 OFFSET_LIMIT = 10_000
-_TASKS_KEYS = {"status", "task_type", "filters", "sort", "search"}
-_BATCHES_KEYS = {
-    "status",
-    "collection_id",
-    "bucket_id",
-    "namespace_id",
-    "offset",
-    "limit",
-    "cursor",
-}
+_TASK_CRITERIA = {"status", "task_type", "filters", "sort", "search"}
+_BATCH_CRITERIA = {"status", "collection_id", "bucket_id", "namespace_id"}
+_BATCH_PAGING = {"offset", "limit", "cursor"}
+_CONFIRMATION_FIELDS = {"upload_id", "etag", "file_size_bytes"}
 _ACTIVE = {"PENDING", "QUEUED", "IN_PROGRESS", "PROCESSING", "DRAFT"}
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A request as it came."""
-
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    def json(self) -> dict[str, Any]:
-        """Return the body. Raises `Refusal` where it is not a JSON object."""
-        try:
-            content = json.loads(self.body or b"{}")
-        except ValueError:
-            raise Refusal(400, "Invalid JSON", "BadRequestError") from None
-        if not isinstance(content, dict):
-            raise Refusal(422, "Input should be a valid dictionary", "ValidationError")
-        return content
-
-
-class Refusal(Exception):  # noqa: N818  # it is an answer like any other
-    """An error as the API words it."""
-
-    def __init__(
-        self, status: int, message: str, kind: str, details: object = None, **headers: str
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        error = {
-            "message": message,
-            "type": kind,
-            **({} if details is None else {"details": details}),
-        }
-        self.content = {"success": False, "status": status, "error": error}
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-
 Handler = Callable[..., dict[str, Any]]
+Test = Callable[[Mapping[str, Any]], bool]
+
+
+class Route(NamedTuple):
+    """The route of a request, with the values of the parameters in its path."""
+
+    template: str
+    handler: Handler
+    parameters: Sequence[str]
 
 
 class TaskApi:
-    """The API of one organisation. What real ones differ in can be chosen.
+    """The API of one organisation. Its attributes choose how real deployments differ.
 
-    `id_filter` is what the list makes of a condition on `task_id`: it `works`, is `refused` (422), `ignored`, or a page
-    `leaves_out` everything. `hidden` are tasks that the list does not show, `unread` those that a GET does not know.
-    `paging` is how lists go on; `page_cap` is the most they give a page, whatever they are asked for.
+    `id_filter` is what the task list does with a condition on `task_id`. A page either `omits`
+    every task or has them all, where the condition is `ignored`; or the request is `rejected`, as it
+    always is for an ID of `rejected_ids`. `hidden_from_list` and `hidden_from_get` are tasks that
+    the list and GET do not know. `paging` is how a list continues, `page_cap` the most items per
+    page whatever the limit. A cancellation does not stop `rejected_jobs` of its jobs.
     """
 
     def __init__(self) -> None:
         self.tasks: dict[str, dict[str, Any]] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self.confirmed: list[str] = []
-        self.id_filter: Literal["works", "refused", "ignored", "leaves_out"] = "works"
-        self.refused_ids: set[str] = set()
-        self.hidden: set[str] = set()
-        self.unread: set[str] = set()
+        self.id_filter: Literal["works", "rejected", "ignored", "omits"] = "works"
+        self.rejected_ids: set[str] = set()
+        self.hidden_from_list: set[str] = set()
+        self.hidden_from_get: set[str] = set()
         self.paging: Literal["cursor", "offset"] = "cursor"
         self.page_cap = 1000
         self.has_list = True
-        self.refused_jobs = 0
+        self.rejected_jobs = 0
         self._numbers = itertools.count(1)
         self._routes: tuple[tuple[str, re.Pattern[str], Handler], ...] = tuple(
             (template, _pattern(template), handler)
@@ -104,18 +73,18 @@ class TaskApi:
             )
         )
 
-    def route(self, asked: Request) -> tuple[str, Handler, Sequence[str]] | None:
-        """Return the template that the request is counted under, what answers it, and what stood in its gaps."""
+    def route(self, request: Request) -> Route | None:
+        """Return the route of a request; None where there is none."""
         for template, pattern, handler in self._routes:
-            if match := pattern.fullmatch(f"{asked.method} {asked.path}"):
+            if match := pattern.fullmatch(f"{request.method} {request.path}"):
                 if not self.has_list and template == "POST /v1/tasks/list":
                     return None
-                return template, handler, [unquote(part) for part in match.groups()]
+                return Route(template, handler, [unquote(value) for value in match.groups()])
         return None
 
     def set(self, task_id: str, status: str, **fields: Any) -> None:
-        """Show a task with this status from now on; `fields` stay as they were where they are not given."""
-        shown = self.tasks.setdefault(
+        """Add or update a task; fields that are not named keep their values."""
+        task = self.tasks.setdefault(
             task_id,
             {
                 "task_id": task_id,
@@ -125,64 +94,59 @@ class TaskApi:
                 "additional_data": None,
             },
         )
-        shown.update(fields, status=status)
+        task.update(fields, status=status)
 
     # Tasks
 
-    def _get_task(self, asked: Request, task_id: str) -> dict[str, Any]:
-        if task_id not in self.tasks or task_id in self.unread:
-            raise Refusal(404, f"Task {task_id} not found", "NotFoundError")
+    def _get_task(self, request: Request, task_id: str) -> dict[str, Any]:
+        if task_id not in self.tasks or task_id in self.hidden_from_get:
+            raise ApiError(404, f"Task {task_id} not found", "NotFoundError")
         return self.tasks[task_id]
 
-    def _kill_task(self, asked: Request, task_id: str) -> dict[str, Any]:
-        task = self._get_task(asked, task_id)
+    def _kill_task(self, request: Request, task_id: str) -> dict[str, Any]:
+        task = self._get_task(request, task_id)
         if task["status"] not in _ACTIVE:
-            raise Refusal(400, f"Task {task_id} has ended already", "BadRequestError")
+            raise ApiError(400, f"Task {task_id} has ended already", "BadRequestError")
         task["status"] = "CANCELED"
         return {"success": True, "message": f"Task {task_id} killed"}
 
-    def _list_tasks(self, asked: Request) -> dict[str, Any]:
-        wanted = asked.json()
-        _only(wanted, _TASKS_KEYS)
-        limit = _number(asked.query, "limit", 100, 1, 1000)
-        offset = _number(asked.query, "offset", 0, 0, OFFSET_LIMIT)
-        found = self._selected(wanted)
-        if sort := wanted.get("sort"):
-            found = _sorted(found, sort)
-        page, pagination = self._page(found, limit, offset, asked.query.get("cursor"))
-        total = len(found) if asked.query.get("include_total") == "true" else None
+    def _list_tasks(self, request: Request) -> dict[str, Any]:
+        criteria, query = request.json(), request.query
+        check_fields(criteria, _TASK_CRITERIA)
+        limit = integer(query, "limit", default=100, minimum=1, maximum=1000)
+        offset = integer(query, "offset", default=0, minimum=0, maximum=OFFSET_LIMIT)
+        tasks = self._matching_tasks(criteria)
+        if sort := criteria.get("sort"):
+            tasks = _sorted(tasks, sort)
+        page, pagination = self._page(tasks, limit, offset, query.get("cursor"))
+        total = len(tasks) if query.get("include_total") == "true" else None
         return {"results": page, "pagination": {**pagination, "total": total}}
 
-    def _selected(self, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
-        tests: list[Callable[[Mapping[str, Any]], bool]] = [
-            lambda task: task["task_id"] not in self.hidden
-        ]
-        if (status := wanted.get("status")) is not None:
+    def _matching_tasks(self, criteria: Mapping[str, Any]) -> list[dict[str, Any]]:
+        tests: list[Test] = [lambda task: task["task_id"] not in self.hidden_from_list]
+        if (status := criteria.get("status")) is not None:
             if str(status).upper() not in KNOWN_STATUSES:
-                raise Refusal(422, f"status: {status!r} is not a status", "ValidationError")
+                raise validation_error(f"status: {status!r} is not a status")
             tests.append(lambda task: task["status"].upper() == str(status).upper())
-        if (kind := wanted.get("task_type")) is not None:
-            tests.append(lambda task: str(task["task_type"]).upper() == str(kind).upper())
-        if (search := wanted.get("search")) is not None:
-            tests.append(
-                lambda task: any(
-                    search in str(task[name]) for name in ("task_id", "task_type", "status")
-                )
-            )
-        if (filters := wanted.get("filters")) is not None:
+        if (task_type := criteria.get("task_type")) is not None:
+            tests.append(lambda task: str(task["task_type"]).upper() == str(task_type).upper())
+        if (search := criteria.get("search")) is not None:
+            fields = ("task_id", "task_type", "status")
+            tests.append(lambda task: any(search in str(task[name]) for name in fields))
+        if (filters := criteria.get("filters")) is not None:
             tests.append(self._filter(filters))
         return [task for task in self.tasks.values() if all(test(task) for test in tests)]
 
-    def _filter(self, filters: Any) -> Callable[[Mapping[str, Any]], bool]:
+    def _filter(self, filters: Any) -> Test:
         try:
             test = matcher(filters)
         except FilterError as error:
-            raise Refusal(422, str(error), "ValidationError") from None
-        asked_for = {one for condition in filters.get("AND", ()) for one in _ids(condition)}
-        if asked_for:
-            if self.id_filter == "refused" or asked_for & self.refused_ids:
-                raise Refusal(422, "filters: operator 'in' is not supported", "ValidationError")
-            if self.id_filter == "leaves_out":
+            raise validation_error(str(error)) from None
+        ids = {task_id for part in filters.get("AND", ()) for task_id in _condition_ids(part)}
+        if ids:
+            if self.id_filter == "rejected" or ids & self.rejected_ids:
+                raise validation_error("filters: operator 'in' is not supported")
+            if self.id_filter == "omits":
                 return lambda task: False
             if self.id_filter == "ignored":
                 return lambda task: True
@@ -190,66 +154,50 @@ class TaskApi:
 
     # Batches and uploads
 
-    def _list_all_batches(self, asked: Request) -> dict[str, Any]:
-        wanted = asked.json()
-        return self._batch_page(
-            wanted, [one for one in self.batches.values() if _chosen(one, wanted)]
-        )
+    def _list_all_batches(self, request: Request) -> dict[str, Any]:
+        return self._batch_page(request.json())
 
-    def _list_batches(self, asked: Request, bucket: str) -> dict[str, Any]:
-        _namespace(asked)
-        wanted = {**asked.json(), "bucket_id": bucket}
-        return self._batch_page(
-            wanted, [one for one in self.batches.values() if _chosen(one, wanted)]
-        )
+    def _list_batches(self, request: Request, bucket: str) -> dict[str, Any]:
+        require_namespace(request)
+        return self._batch_page({**request.json(), "bucket_id": bucket})
 
-    def _batch_page(self, wanted: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
-        _only(wanted, _BATCHES_KEYS)
-        limit = _number(wanted, "limit", 100, 1, 1000)
-        page, pagination = self._page(
-            found, limit, _number(wanted, "offset", 0, 0, 2**31), wanted.get("cursor")
-        )
-        return {"results": page, "total_count": len(found), "pagination": pagination}
+    def _batch_page(self, criteria: Mapping[str, Any]) -> dict[str, Any]:
+        check_fields(criteria, _BATCH_CRITERIA | _BATCH_PAGING)
+        batches = [batch for batch in self.batches.values() if _batch_matches(batch, criteria)]
+        limit = integer(criteria, "limit", default=100, minimum=1, maximum=1000)
+        offset = integer(criteria, "offset", default=0, minimum=0, maximum=2**31)
+        page, pagination = self._page(batches, limit, offset, criteria.get("cursor"))
+        return {"results": page, "total_count": len(batches), "pagination": pagination}
 
-    def _cancel_batch(self, asked: Request, bucket: str, batch_id: str) -> dict[str, Any]:
+    def _cancel_batch(self, request: Request, bucket: str, batch_id: str) -> dict[str, Any]:
         batch = self.batches.get(batch_id)
         if batch is None or batch["bucket_id"] != bucket:
-            raise Refusal(404, f"Batch {batch_id} not found", "NotFoundError")
-        tasks = [one for one in (batch.get("task_id"), *_tiers(batch)) if one in self.tasks]
-        stopped = [one for one in tasks if self.tasks[one]["status"] in _ACTIVE]
-        for task_id in stopped[self.refused_jobs :]:
+            raise ApiError(404, f"Batch {batch_id} not found", "NotFoundError")
+        task_ids = [task_id for task_id in _batch_task_ids(batch) if task_id in self.tasks]
+        active = [task_id for task_id in task_ids if self.tasks[task_id]["status"] in _ACTIVE]
+        stopped = active[self.rejected_jobs :]
+        for task_id in stopped:
             self.tasks[task_id]["status"] = "CANCELED"
         batch["status"] = "CANCELED"
-        refused = min(self.refused_jobs, len(stopped))
-        outcome = {
-            "ray_jobs_requested": len(stopped),
-            "ray_jobs_accepted": len(stopped) - refused,
-            "ray_jobs_refused": refused,
+        cancellation = {
+            "ray_jobs_requested": len(active),
+            "ray_jobs_accepted": len(stopped),
+            "ray_jobs_refused": len(active) - len(stopped),
         }
-        return {**self.tasks[batch["task_id"]], "cancellation": outcome}
+        return {**self.tasks[batch["task_id"]], "cancellation": cancellation}
 
-    def _confirm_uploads(self, asked: Request, bucket: str) -> dict[str, Any]:
-        _namespace(asked)
-        wanted = asked.json()
-        _only(wanted, {"confirmations"})
-        confirmations = wanted.get("confirmations")
-        if not isinstance(confirmations, list) or not 1 <= len(confirmations) <= 100:
-            raise Refusal(422, "confirmations: List should have 1 to 100 items", "ValidationError")
-        for one in confirmations:
-            if not isinstance(one, dict) or not {"upload_id"} <= one.keys() <= {
-                "upload_id",
-                "etag",
-                "file_size_bytes",
-            }:
-                raise Refusal(
-                    422,
-                    "confirmations: upload_id, etag and file_size_bytes, no more",
-                    "ValidationError",
-                )
-        self.confirmed += [one["upload_id"] for one in confirmations]
+    def _confirm_uploads(self, request: Request, bucket: str) -> dict[str, Any]:
+        require_namespace(request)
+        confirmations = _confirmations(request.json())
+        self.confirmed += [confirmation["upload_id"] for confirmation in confirmations]
         task_id = f"task_confirm_{next(self._numbers)}"
-        about = {"bucket_id": bucket, "object_count": len(confirmations)}
-        self.set(task_id, "PENDING", task_type="api_buckets_uploads_confirm", additional_data=about)
+        additional_data = {"bucket_id": bucket, "object_count": len(confirmations)}
+        self.set(
+            task_id,
+            "PENDING",
+            task_type="api_buckets_uploads_confirm",
+            additional_data=additional_data,
+        )
         return {
             "task_id": task_id,
             "status": "PENDING",
@@ -258,80 +206,69 @@ class TaskApi:
             "message": "Batch confirmation is being processed in the background.",
         }
 
-    # Pages
-
     def _page(
-        self, found: list[dict[str, Any]], limit: int, offset: int, cursor: str | None
+        self, items: list[dict[str, Any]], limit: int, offset: int, cursor: str | None
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         limit = min(limit, self.page_cap)
-        start = offset if cursor is None else _start(cursor)
-        page = found[start : start + limit]
-        more = start + limit < len(found)
-        next_cursor = base64.urlsafe_b64encode(str(start + limit).encode()).decode()
-        return page, {
-            "next_cursor": next_cursor if more and self.paging == "cursor" else None,
-            "page_size": limit,
-        }
+        start = offset if cursor is None else _decode_cursor(cursor)
+        end = start + limit
+        has_cursor = end < len(items) and self.paging == "cursor"
+        next_cursor = _encode_cursor(end) if has_cursor else None
+        return items[start:end], {"next_cursor": next_cursor, "page_size": limit}
 
 
 def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(template).replace("\\ ", " ")))
 
 
-def _only(given: Mapping[str, Any], known: Iterable[str]) -> None:
-    if extra := sorted(given.keys() - set(known)):
-        details = [{"type": "extra_forbidden", "loc": ["body", name]} for name in extra]
-        raise Refusal(
-            422, f"{extra[0]}: Extra inputs are not permitted", "ValidationError", details
-        )
+def _encode_cursor(start: int) -> str:
+    return base64.urlsafe_b64encode(str(start).encode()).decode()
 
 
-def _number(given: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
-    try:
-        value = int(given.get(name, default))
-    except (TypeError, ValueError):
-        value = least - 1
-    if not least <= value <= most:
-        raise Refusal(422, f"{name}: should be between {least} and {most}", "ValidationError")
-    return value
-
-
-def _start(cursor: str) -> int:
+def _decode_cursor(cursor: str) -> int:
     try:
         return int(base64.urlsafe_b64decode(cursor))
     except ValueError:
-        raise Refusal(400, "Invalid cursor", "BadRequestError") from None
+        raise ApiError(400, "Invalid cursor", "BadRequestError") from None
 
 
-def _sorted(found: list[dict[str, Any]], sort: Any) -> list[dict[str, Any]]:
+def _sorted(tasks: list[dict[str, Any]], sort: Any) -> list[dict[str, Any]]:
     if not isinstance(sort, dict) or sort.keys() - {"field", "direction"} or "field" not in sort:
-        raise Refusal(422, "sort: field and direction", "ValidationError")
+        raise validation_error("sort: field and direction")
     if (direction := sort.get("direction", "asc")) not in ("asc", "desc"):
-        raise Refusal(422, "sort.direction: asc or desc", "ValidationError")
-    return sorted(found, key=lambda task: str(task.get(sort["field"])), reverse=direction == "desc")
+        raise validation_error("sort.direction: asc or desc")
+    return sorted(tasks, key=lambda task: str(task.get(sort["field"])), reverse=direction == "desc")
 
 
-def _ids(condition: Any) -> Sequence[Any]:
-    """Return the task IDs that a condition names."""
-    if isinstance(condition, Mapping) and (condition.get("field"), condition.get("operator")) == (
-        "task_id",
-        "in",
-    ):
-        return list(condition["value"])
-    return ()
+def _condition_ids(condition: Any) -> Sequence[Any]:
+    """Return the task IDs of a condition on `task_id`."""
+    if not isinstance(condition, Mapping):
+        return ()
+    if (condition.get("field"), condition.get("operator")) != ("task_id", "in"):
+        return ()
+    return list(condition["value"])
 
 
-def _chosen(batch: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    for name in ("bucket_id", "namespace_id", "status"):
-        if wanted.get(name) is not None and batch.get(name) != wanted[name]:
-            return False
-    return True
+def _batch_matches(batch: Mapping[str, Any], criteria: Mapping[str, Any]) -> bool:
+    return all(
+        criteria.get(name) is None or batch.get(name) == criteria[name]
+        for name in ("bucket_id", "namespace_id", "status")
+    )
 
 
-def _tiers(batch: Mapping[str, Any]) -> list[str]:
-    return [tier["task_id"] for tier in batch.get("tier_tasks") or () if tier.get("task_id")]
+def _batch_task_ids(batch: Mapping[str, Any]) -> list[str | None]:
+    tiers = batch.get("tier_tasks") or ()
+    return [batch.get("task_id"), *(tier.get("task_id") for tier in tiers)]
 
 
-def _namespace(asked: Request) -> None:
-    if not asked.headers.get("x-namespace"):
-        raise Refusal(400, "X-Namespace header is required", "BadRequestError")
+def _confirmations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    check_fields(body, {"confirmations"})
+    confirmations = body.get("confirmations")
+    if not isinstance(confirmations, list) or not 1 <= len(confirmations) <= 100:
+        raise validation_error("confirmations: List should have 1 to 100 items")
+    for confirmation in confirmations:
+        if not isinstance(confirmation, dict) or not (
+            {"upload_id"} <= confirmation.keys() <= _CONFIRMATION_FIELDS
+        ):
+            raise validation_error("confirmations: upload_id, etag and file_size_bytes, no more")
+    return confirmations

@@ -1,4 +1,4 @@
-"""The list filters of the task API, as a made-up upstream evaluates them."""
+"""The filters of the task list, evaluated as the API does."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,11 +8,11 @@ _GROUPS = ("AND", "OR", "NOT")
 
 
 class FilterError(ValueError):
-    """A filter that the API refuses."""
+    """A filter that the API rejects."""
 
 
-def _text(value: Any, folded: bool) -> Any:
-    return value.casefold() if folded and isinstance(value, str) else value
+def _text(value: Any, ignore_case: bool) -> Any:
+    return value.casefold() if ignore_case and isinstance(value, str) else value
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
@@ -51,25 +51,27 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def matcher(filters: Any) -> Callable[[Mapping[str, Any]], bool]:
-    """Return what tells whether an item matches. Raises `FilterError` for what the API refuses."""
+    """Return a predicate over items. Raises `FilterError` for a filter that the API rejects."""
     if not isinstance(filters, Mapping):
         raise FilterError("filters: Input should be a valid dictionary")
-    folded = not filters.get("case_sensitive", False)
-    tests = [_group(name, filters[name], folded) for name in _GROUPS if name in filters]
+    ignore_case = not filters.get("case_sensitive", False)
+    tests = [_group(name, filters[name], ignore_case) for name in _GROUPS if name in filters]
     shorthand = [name for name in filters if name not in (*_GROUPS, "case_sensitive")]
     tests += [
-        _condition({"field": name, "operator": "eq", "value": filters[name]}, folded)
+        _condition({"field": name, "operator": "eq", "value": filters[name]}, ignore_case)
         for name in shorthand
     ]
     return lambda item: all(test(item) for test in tests)
 
 
-def _group(name: str, members: Any, folded: bool) -> Callable[[Mapping[str, Any]], bool]:
+def _group(name: str, members: Any, ignore_case: bool) -> Callable[[Mapping[str, Any]], bool]:
     if not isinstance(members, Sequence) or isinstance(members, str):
         raise FilterError(f"filters.{name}: Input should be a valid list")
     tests = [
-        _condition(one, folded) if isinstance(one, Mapping) and "field" in one else matcher(one)
-        for one in members
+        _condition(member, ignore_case)
+        if isinstance(member, Mapping) and "field" in member
+        else matcher(member)
+        for member in members
     ]
     if name == "AND":
         return lambda item: all(test(item) for test in tests)
@@ -78,24 +80,26 @@ def _group(name: str, members: Any, folded: bool) -> Callable[[Mapping[str, Any]
     return lambda item: not any(test(item) for test in tests)
 
 
-def _condition(given: Mapping[str, Any], folded: bool) -> Callable[[Mapping[str, Any]], bool]:
-    operator = given.get("operator", "eq")
-    if operator not in _OPERATORS or given.keys() - {
+def _condition(
+    condition: Mapping[str, Any], ignore_case: bool
+) -> Callable[[Mapping[str, Any]], bool]:
+    operator = condition.get("operator", "eq")
+    if operator not in _OPERATORS or condition.keys() - {
         "field",
         "operator",
         "value",
         "case_sensitive",
     }:
-        raise FilterError(f"filters: operator {operator!r} is not known, or a key is")
-    expected = given.get("value")
+        raise FilterError(f"filters: unknown operator {operator!r} or key")
+    expected = condition.get("value")
     if operator in ("in", "nin"):
         if not isinstance(expected, list):
-            raise FilterError(f"filters: {operator} wants a list")
-        expected = frozenset(_text(one, folded) for one in expected)
+            raise FilterError(f"filters: {operator} needs a list")
+        expected = frozenset(_text(value, ignore_case) for value in expected)
     else:
-        expected = _text(expected, folded)
-    test, path = _OPERATORS[operator], str(given["field"]).split(".")
-    return lambda item: test(_text(_value(item, path), folded), expected)
+        expected = _text(expected, ignore_case)
+    test, path = _OPERATORS[operator], str(condition["field"]).split(".")
+    return lambda item: test(_text(_value(item, path), ignore_case), expected)
 
 
 def _value(item: Any, path: Sequence[str]) -> Any:

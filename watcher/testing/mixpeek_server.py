@@ -1,28 +1,31 @@
-"""A made-up upstream on loopback: the task API with its rate limits and its faults, without its work."""
+"""The fake Mixpeek API on loopback, with rate limits, latency and faults."""
 
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
 
-from watcher.testing.mixpeek_api import Refusal, Request, TaskApi
+from watcher.testing.faults import Fault
+from watcher.testing.loopback import served
+from watcher.testing.mixpeek_api import Route, TaskApi
+from watcher.testing.mixpeek_request import ApiError, Request
 
 GET_TASK = "GET /v1/tasks/{task_id}"
 _WINDOW = 60.0
-_LARGEST_BODY = 16 * 1024 * 1024
-
-Fault = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_BODY_LIMIT = 16 * 1024 * 1024
 
 
 class FakeUpstream:
-    """Serves `api`. `limit` is requests a minute for each route (None sets none), `latency` seconds before each answer.
+    """Serves `api`.
 
-    `fault` answers in its place where it is set; `faults` are those of single tasks asked for by GET, `route_faults`
-    those of whole routes. `asked` counts the GETs of each task, `requests` those of each route, `answered` statuses.
+    `limit` is the number of requests per minute and route (None: unlimited), `latency` the seconds
+    before each answer. A fault replaces the answer: that of `faults` for a GET of this task, else
+    that of `route_faults` for this route, else `fault`. Counted are `gets` per task, `requests` per
+    route and `responses` per status.
     """
 
     def __init__(
@@ -30,168 +33,101 @@ class FakeUpstream:
     ) -> None:
         self.api = TaskApi()
         self.limit = limit
-        self.tells_limit = False
+        self.sends_rate_limit_headers = False
         self.latency = latency
         self.fault: Fault | None = None
         self.faults: dict[str, Fault] = {}
         self.route_faults: dict[str, Fault] = {}
-        self.asked: Counter[str] = Counter()
+        self.gets: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
-        self.answered: Counter[int] = Counter()
+        self.responses: Counter[int] = Counter()
         self._api_key = api_key
-        self._spent: dict[str, deque[float]] = {}
+        self._request_times: dict[str, deque[float]] = {}
 
     def set(self, task_id: str, status: str, **fields: Any) -> None:
-        """Show a task with this status from now on; `fields` stay as they were where they are not given."""
+        """Add or update a task; fields that are not named keep their values."""
         self.api.set(task_id, status, **fields)
 
     def remove(self, task_id: str) -> None:
-        """Know nothing of a task any more."""
         self.api.tasks.pop(task_id, None)
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
-        """Serve on a free port of loopback; gives the base URL."""
-        app = web.Application(client_max_size=_LARGEST_BODY)
+        """Serve on a free port of loopback; yields the base URL."""
+        app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{path:.*}", self._handle)
         async with served(app) as url:
             yield url
 
-    async def answer(self, asked: Request) -> tuple[int, Mapping[str, str], bytes]:
-        """Return the status, headers and body with which a request is answered, faults aside."""
+    async def answer(self, request: Request, /) -> tuple[int, Mapping[str, str], bytes]:
+        """Return status, headers and body of the answer, ignoring faults."""
         if self.latency:
             await asyncio.sleep(self.latency)
         headers: dict[str, str] = {}
         try:
-            content: Any = self._content(asked, headers)
+            content: Any = self._content(request, headers)
             status = 200
-        except Refusal as refusal:
-            status, content = refusal.status, refusal.content
-            headers |= refusal.headers
-        self.answered[status] += 1
+        except ApiError as error:
+            status, content = error.status, error.content
+            headers |= error.headers
+        self.responses[status] += 1
         return status, headers, json.dumps(content).encode()
 
-    def _content(self, asked: Request, headers: dict[str, str]) -> dict[str, Any]:
-        found = self.api.route(asked)
-        if found is None:
-            raise Refusal(404, "Not Found", "NotFoundError")
-        template, handle, parts = found
-        self.requests[template] += 1
-        if template == GET_TASK:
-            self.asked[parts[0]] += 1
-        if asked.headers.get("authorization") != f"Bearer {self._api_key}":
-            raise Refusal(401, "Invalid API key", "AuthenticationError")
-        self._count(template, headers)
-        return handle(asked, *parts)
+    def _content(self, request: Request, headers: dict[str, str]) -> dict[str, Any]:
+        route = self.api.route(request)
+        if route is None:
+            raise ApiError(404, "Not Found", "NotFoundError")
+        self._count(route)
+        if request.headers.get("authorization") != f"Bearer {self._api_key}":
+            raise ApiError(401, "Invalid API key", "AuthenticationError")
+        self._enforce_limit(route.template, headers)
+        return route.handler(request, *route.parameters)
 
-    def _count(self, template: str, headers: dict[str, str]) -> None:
+    def _count(self, route: Route) -> None:
+        self.requests[route.template] += 1
+        if route.template == GET_TASK:
+            self.gets[route.parameters[0]] += 1
+
+    def _enforce_limit(self, template: str, headers: dict[str, str]) -> None:
         if self.limit is None:
             return
         now = asyncio.get_running_loop().time()
-        spent = self._spent.setdefault(template, deque())
-        while spent and now - spent[0] >= _WINDOW:
-            spent.popleft()
-        over = len(spent) >= self.limit
-        if not over:
-            spent.append(now)
-        reset = max(int(_WINDOW - (now - spent[0])) + 1, 1)
-        if self.tells_limit:
-            remaining = self.limit - len(spent)
-            told = {"Limit": self.limit, "Remaining": remaining, "Reset": reset}
-            headers |= {f"x-ratelimit-{name.lower()}": str(value) for name, value in told.items()}
-        if over:
-            raise Refusal(
-                429, f"Rate limit exceeded for {template}", "RateLimitError", Retry_After=str(reset)
-            )
+        times = self._request_times.setdefault(template, deque())
+        while times and now - times[0] >= _WINDOW:
+            times.popleft()
+        exceeded = len(times) >= self.limit
+        if not exceeded:
+            times.append(now)
+        reset = max(int(_WINDOW - (now - times[0])) + 1, 1)
+        if self.sends_rate_limit_headers:
+            values = {"limit": self.limit, "remaining": self.limit - len(times), "reset": reset}
+            headers |= {f"x-ratelimit-{name}": str(value) for name, value in values.items()}
+        if exceeded:
+            message = f"Rate limit exceeded for {template}"
+            raise ApiError(429, message, "RateLimitError", Retry_After=str(reset))
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        asked = Request(
-            method=request.method,
-            path=request.rel_url.raw_path,
-            query=request.query,
-            headers={name.lower(): value for name, value in request.headers.items()},
-            body=await request.read(),
+    async def _handle(self, http_request: web.Request) -> web.StreamResponse:
+        request = Request(
+            method=http_request.method,
+            path=http_request.rel_url.raw_path,
+            query=http_request.query,
+            headers={name.lower(): value for name, value in http_request.headers.items()},
+            body=await http_request.read(),
         )
-        if fault := self._fault(asked):
-            self._note(asked)
-            response = await fault(request)
-            self.answered[response.status] += 1
+        route = self.api.route(request)
+        if fault := self._fault(route):
+            if route is not None:
+                self._count(route)
+            response = await fault(http_request)
+            self.responses[response.status] += 1
             return response
-        status, headers, body = await self.answer(asked)
+        status, headers, body = await self.answer(request)
         return web.Response(
             status=status, headers=headers, body=body, content_type="application/json"
         )
 
-    def _fault(self, asked: Request) -> Fault | None:
-        found = self.api.route(asked)
-        if found is None:
+    def _fault(self, route: Route | None) -> Fault | None:
+        if route is None:
             return self.fault
-        template, _, parts = found
-        alone = self.faults.get(parts[0]) if template == GET_TASK else None
-        return alone or self.route_faults.get(template) or self.fault
-
-    def _note(self, asked: Request) -> None:
-        if (found := self.api.route(asked)) is not None:
-            self.requests[found[0]] += 1
-            if found[0] == GET_TASK:
-                self.asked[found[2][0]] += 1
-
-
-def failure(
-    status: int, message: str, kind: str = "Error", headers: Mapping[str, str] | None = None
-) -> web.StreamResponse:
-    """Return an error as the API words it."""
-    body = {"success": False, "status": status, "error": {"message": message, "type": kind}}
-    return web.json_response(body, status=status, headers=headers)
-
-
-def answers(status: int, text: str, *, content_type: str = "text/html", **headers: str) -> Fault:
-    """Return a fault: this answer, whatever was asked. A header's underscores stand for hyphens."""
-
-    async def answer(_: web.Request) -> web.StreamResponse:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return web.Response(status=status, text=text, content_type=content_type, headers=named)
-
-    return answer
-
-
-async def resets(request: web.Request) -> web.StreamResponse:
-    """A fault: the connection is torn down."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
-
-
-async def hangs(_: web.Request) -> web.StreamResponse:
-    """A fault: no answer, ever."""
-    await asyncio.Event().wait()
-    return web.Response()
-
-
-async def cut_off(request: web.Request) -> web.StreamResponse:
-    """A fault: the answer ends in the middle."""
-    response = web.StreamResponse(
-        headers={"Content-Length": "1000", "Content-Type": "application/json"}
-    )
-    await response.prepare(request)
-    await response.write(b'{"task_id": "')
-    if request.transport is not None:
-        request.transport.close()
-    return response
-
-
-@asynccontextmanager
-async def served(app: web.Application) -> AsyncIterator[str]:
-    """Serve `app` on a free port of loopback; gives the base URL."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handle_signals=False)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield (
-            site.name
-            if not site.name.endswith(":0")
-            else f"http://127.0.0.1:{runner.addresses[0][1]}"
-        )
-    finally:
-        await runner.cleanup()
+        of_task = self.faults.get(route.parameters[0]) if route.template == GET_TASK else None
+        return of_task or self.route_faults.get(route.template) or self.fault

@@ -181,7 +181,7 @@ class _Demo:
         rows = [
             (
                 "tasks",
-                f"{len(self._statuses)} of {len(TASK_IDS)} seen, in {sum(self._upstream.asked.values())} requests",
+                f"{len(self._statuses)} of {len(TASK_IDS)} seen, in {sum(self._upstream.gets.values())} requests",
             ),
             ("transitions", str(self._transitions)),
             ("webhooks", f"{len(self._told)} delivered, each signature verified by the receiver"),
