@@ -1,4 +1,4 @@
-"""What one page of a thousand unchanged tasks costs, and for how long a page of 40 MB holds the event loop."""
+"""The CPU time of a page of 1,000 unchanged tasks, and how long a page of 40 MB blocks the loop."""
 
 import asyncio
 import tempfile
@@ -33,17 +33,16 @@ LARGE = 40_000_000
 
 
 def source(url: str, transport: httpx.AsyncBaseTransport) -> mixpeek.MixpeekSource:
-    """Return the real source."""
     settings = mixpeek.Settings(base_url=url, api_key="sk_bench", requests_per_minute=None)
     metrics = Metrics(CollectorRegistry(), "bench").source("mixpeek")
     return mixpeek.create(settings, transport=transport, metrics=metrics, wall=wall_clock)
 
 
-def poller(polled: Source, store: Any) -> Poller:
-    """Return the real poller, asking as quickly as answers come."""
+def poller(polled_source: Source, store: Any) -> Poller:
+    """Return the real poller; it polls as fast as the answers arrive."""
     return Poller(
         source_name="mixpeek",
-        source=polled,
+        source=polled_source,
         store=store,
         routing=Routing([], []),
         notice=no_notice,
@@ -57,45 +56,45 @@ def poller(polled: Source, store: Any) -> Poller:
 
 
 async def page_cost(folder: Path, url: str) -> float:
-    """Return the CPU seconds of one page: fetched over HTTP, decoded, diffed, rescheduled."""
+    """Return the CPU seconds per page: fetched over HTTP, decoded, compared, rescheduled."""
     async with (
         sqlite.create(f"sqlite:///{folder}/pages.db") as store,
         create_transport() as transport,
     ):
-        polled = source(url, transport)
-        asked = poller(polled, store)
-        asked.restore(
+        polled_source = source(url, transport)
+        running = poller(polled_source, store)
+        running.restore(
             ActiveWatch("mixpeek", f"task_{n}", "IN_PROGRESS", None, None) for n in range(TASKS)
         )
         pages = 0
-        fetch = polled.shared.fetch
+        fetch = polled_source.shared.fetch
 
         def counted(task_ids: Any) -> Any:
             nonlocal pages
             pages += 1
             return fetch(task_ids)
 
-        polled.shared.fetch = counted  # type: ignore[method-assign]
+        polled_source.shared.fetch = counted  # type: ignore[method-assign]
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(asked.run)
+            tasks.start_soon(running.run)
             await anyio.sleep(3)
             began, before = time.process_time(), pages
             await anyio.sleep(SECONDS)
             cost = (time.process_time() - began) / (pages - before)
-            asked.close()
+            running.close()
     return cost
 
 
-async def longest_hold() -> float:
-    """Return the longest time, in seconds, that nothing else ran while a page of 40 MB was read."""
+async def longest_block() -> float:
+    """Return the longest time, in seconds, that a page of 40 MB blocked the event loop."""
     ids = [f"task_{number}" for number in range(1000)]
     outputs = [
         {"object_id": f"obj_{n}", "score": 0.12345, "tags": ["a", "b"]}
         for n in range(LARGE // 1000 // 56)
     ]
     tasks = [
-        {"task_id": one, "status": "IN_PROGRESS", "task_type": "api_x", "outputs": outputs}
-        for one in ids
+        {"task_id": task_id, "status": "IN_PROGRESS", "task_type": "api_x", "outputs": outputs}
+        for task_id in ids
     ]
     body = msgspec.json.encode({"results": tasks})
     gaps: list[float] = []
@@ -117,28 +116,27 @@ async def longest_hold() -> float:
         return httpx.Response(200, content=chunks())
 
     listing: ListEndpoint = source("https://upstream", httpx.MockTransport(answer)).shared
-    beat = asyncio.create_task(ticking())
+    ticks = asyncio.create_task(ticking())
     await listing.admit()
-    seen = 0
+    answered = 0
     async for answers in listing.fetch(ids):
-        seen += len(answers)
-    beat.cancel()
-    assert (seen, len(body) >= LARGE) == (1000, True)
+        answered += len(answers)
+    ticks.cancel()
+    assert (answered, len(body) >= LARGE) == (1000, True)
     return max(gaps)
 
 
 def main() -> None:
-    """Measure, and print a line for each figure."""
+    """Print one line per figure."""
     pin(OURS)
-    holds = [anyio.run(longest_hold) for _ in range(3)]
+    blocks = [anyio.run(longest_block) for _ in range(3)]
     with tempfile.TemporaryDirectory() as name, server("bench.upstream", Path(name)) as (_, url):
         cost = anyio.run(page_cost, Path(name), url, backend_options={"use_uvloop": True})
     print(
-        f"a page of 1,000 unchanged tasks  {cost * 1000:.2f} ms of CPU: fetched, decoded, diffed, rescheduled"
+        f"a page of 1,000 unchanged tasks  {cost * 1000:.2f} ms of CPU:"
+        " fetched, decoded, compared, rescheduled"
     )
-    print(
-        f"a page of 40 MB                  holds the event loop for {max(holds) * 1000:.0f} ms at most"
-    )
+    print(f"a page of 40 MB                  blocks the event loop for {max(blocks) * 1000:.0f} ms")
 
 
 if __name__ == "__main__":

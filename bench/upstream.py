@@ -1,10 +1,11 @@
-"""An upstream as cheap as Python allows, in a process of its own.
+"""A fake upstream as cheap as Python allows, in its own process.
 
     python -m bench.upstream PORT_FILE [REPORT_FILE [LIMIT [LATENCY [CHANGES_A_SECOND [TASKS]]]]]
 
-Every task is IN_PROGRESS, but for those that it changes to PROCESSING and back, at random, as many a second as it is
-told, once it has been asked for a while. It enforces LIMIT requests a minute for each route, in any 60 seconds, and
-answers after LATENCY seconds. When told to stop it writes to the report what it was asked, and what it changed when.
+Every task is IN_PROGRESS. Some time after the first request it changes CHANGES_A_SECOND random
+tasks per second to PROCESSING or back. It enforces LIMIT requests per route in any 60 seconds, and
+answers after LATENCY seconds. On SIGTERM it writes the report: the requests, and when which task
+changed.
 """
 
 import asyncio
@@ -25,8 +26,8 @@ _TASK = (
     b'"additional_data":{"batch_id":"batch_0123456789","job_id":"raysubmit_0123456789","current_tier":0,"total_tiers":3}}'
 )
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-_QUIET_AT_FIRST = 45.0
-"""Seconds after the first request before anything changes."""
+_QUIET_PERIOD = 45.0
+"""Seconds from the first request to the first change."""
 
 
 class _Condition(msgspec.Struct):
@@ -45,7 +46,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 class Upstream:
-    """What it knows and what it counts."""
+    """The tasks, and the counters of the report."""
 
     def __init__(self, limit: int, latency: float) -> None:
         self.limit = limit
@@ -53,12 +54,12 @@ class Upstream:
         self.changed: dict[str, bytes] = {}
         self.changes: list[tuple[str, str, float]] = []
         self.requests: Counter[str] = Counter()
-        self.refused = 0
+        self.rejected = 0
         self.fullest_minute = 0
         self.first_request_at: float | None = None
-        self.last_asked: dict[str, float] = {}
+        self.last_polled: dict[str, float] = {}
         self.longest_gap = 0.0
-        self._spent: dict[str, deque[float]] = {}
+        self._times: dict[str, deque[float]] = {}
 
     def answer(self, route: str, task_ids: list[str]) -> tuple[bytes, bytes]:
         """Return the status line and the body."""
@@ -71,25 +72,28 @@ class Upstream:
                 b'{"success":false,"status":429,"error":{"message":"over the limit"}}',
             )
         self._note(task_ids, now)
-        tasks = [_TASK % (one.encode(), self.changed.get(one, b"IN_PROGRESS")) for one in task_ids]
+        tasks = [
+            _TASK % (task_id.encode(), self.changed.get(task_id, b"IN_PROGRESS"))
+            for task_id in task_ids
+        ]
         if route == "GET":
             return b"200 OK", tasks[0]
         return b"200 OK", b'{"results":[%s],"pagination":{"next_cursor":null}}' % b",".join(tasks)
 
     def _allowed(self, route: str, now: float) -> bool:
-        spent = self._spent.setdefault(route, deque())
-        while spent and now - spent[0] >= 60:
-            spent.popleft()
-        if self.limit and len(spent) >= self.limit:
-            self.refused += 1
+        times = self._times.setdefault(route, deque())
+        while times and now - times[0] >= 60:
+            times.popleft()
+        if self.limit and len(times) >= self.limit:
+            self.rejected += 1
             return False
-        spent.append(now)
-        self.fullest_minute = max(self.fullest_minute, len(spent))
+        times.append(now)
+        self.fullest_minute = max(self.fullest_minute, len(times))
         return True
 
     def _note(self, task_ids: list[str], now: float) -> None:
-        last = self.last_asked
-        # The first minute is the one in which everybody is asked for the first time.
+        last = self.last_polled
+        # Within the first minute every task is polled for the first time.
         settled = self.first_request_at is not None and now - self.first_request_at > 60
         for task_id in task_ids:
             if (
@@ -101,11 +105,9 @@ class Upstream:
             last[task_id] = now
 
     async def change(self, a_second: float, tasks: int) -> None:
-        """Change a task now and then, at random."""
+        """Change `a_second` random tasks per second, for ever."""
         random = Random(7)
-        while (
-            self.first_request_at is None or time.time() - self.first_request_at < _QUIET_AT_FIRST
-        ):
+        while self.first_request_at is None or time.time() - self.first_request_at < _QUIET_PERIOD:
             await asyncio.sleep(0.1)
         while True:
             await asyncio.sleep(random.expovariate(a_second))
@@ -115,11 +117,11 @@ class Upstream:
             self.changes.append((task_id, status, time.time()))
 
     def report(self) -> str:
-        """Return everything that was counted, as JSON."""
+        """Return the counters as JSON."""
         return json.dumps(
             {
                 "requests": dict(self.requests),
-                "refused": self.refused,
+                "rejected": self.rejected,
                 "fullest_minute": self.fullest_minute,
                 "first_request_at": self.first_request_at,
                 "longest_gap": self.longest_gap,
@@ -129,7 +131,7 @@ class Upstream:
 
 
 class Connection(asyncio.Protocol):
-    """Parses no more of HTTP than it needs."""
+    """Parses only the parts of HTTP that the benchmarks use."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -195,7 +197,10 @@ if __name__ == "__main__":
     import uvloop
 
     arguments = sys.argv[2:]
-    kinds = (Path, int, float, float, int)
+    types = (Path, int, float, float, int)
     uvloop.run(
-        main(Path(sys.argv[1]), *(kind(one) for kind, one in zip(kinds, arguments, strict=False)))
+        main(
+            Path(sys.argv[1]),
+            *(convert(text) for convert, text in zip(types, arguments, strict=False)),
+        )
     )

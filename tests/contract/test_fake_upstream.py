@@ -1,6 +1,6 @@
-"""The API's public client against the project's own made-up upstream, so that the fake is as strict as the real one.
+"""The API's public client against the fake API, so that the fake is as strict as the original.
 
-The client checks every answer against the API's published models, and sends what these models make of a request.
+The client validates every answer against the published models and builds requests from them.
 """
 
 import json
@@ -27,24 +27,24 @@ KEY = "sk_made_up"
 
 
 class Client:
-    """The blocking client, its calls in a thread."""
+    """The blocking client, called in a thread."""
 
     def __init__(self, url: str, key: str = KEY) -> None:
         configuration = mixpeek.Configuration(host=url, retries=False)
         self._client = mixpeek.ApiClient(configuration)
         self._headers = {"Authorization": f"Bearer {key}", "X-Namespace": "ns_1"}
 
-    async def call(self, api: Any, name: str, *arguments: Any, **given: Any) -> Any:
+    async def call(self, api: Any, name: str, *arguments: Any, **options: Any) -> Any:
         method = getattr(api(self._client), name)
         return await anyio.to_thread.run_sync(
-            partial(method, *arguments, **given, _headers=self._headers)
+            partial(method, *arguments, **options, _headers=self._headers)
         )
 
-    async def refused(
-        self, status: int, api: Any, name: str, *arguments: Any, **given: Any
+    async def rejected(
+        self, status: int, api: Any, name: str, *arguments: Any, **options: Any
     ) -> dict[str, Any]:
         with pytest.raises(ApiException) as caught:
-            await self.call(api, name, *arguments, **given)
+            await self.call(api, name, *arguments, **options)
         assert caught.value.status == status
         error: dict[str, Any] = json.loads(caught.value.body or "")
         assert (error["success"], error["status"]) == (False, status)
@@ -63,7 +63,7 @@ async def url(upstream: FakeUpstream) -> AsyncIterator[str]:
         yield url
 
 
-def tasks(upstream: FakeUpstream, count: int, status: str = "IN_PROGRESS") -> None:
+def add_tasks(upstream: FakeUpstream, count: int, status: str = "IN_PROGRESS") -> None:
     for number in range(count):
         upstream.set(
             f"task_{number}",
@@ -73,47 +73,47 @@ def tasks(upstream: FakeUpstream, count: int, status: str = "IN_PROGRESS") -> No
         )
 
 
-async def test_a_task_is_what_the_client_takes_for_one(upstream: FakeUpstream, url: str) -> None:
-    tasks(upstream, 1)
+async def test_a_task_matches_the_published_model(upstream: FakeUpstream, url: str) -> None:
+    add_tasks(upstream, 1)
     task = await Client(url).call(TasksApi, "get_task", "task_0")
     assert (task.task_id, task.status.value, task.additional_data) == (
         "task_0",
         "IN_PROGRESS",
         {"number": 0},
     )
-    await Client(url).refused(404, TasksApi, "get_task", "task_1")
-    await Client(url, "sk_wrong").refused(401, TasksApi, "get_task", "task_0")
+    await Client(url).rejected(404, TasksApi, "get_task", "task_1")
+    await Client(url, "sk_wrong").rejected(401, TasksApi, "get_task", "task_0")
 
 
-async def test_lists_are_filtered_sorted_and_followed_by_cursor(
-    upstream: FakeUpstream, url: str
-) -> None:
-    tasks(upstream, 25)
+async def test_lists_are_filtered_and_read_by_cursor(upstream: FakeUpstream, url: str) -> None:
+    add_tasks(upstream, 25)
     upstream.set("task_7", "FAILED")
     client = Client(url)
-    wanted = {
+    criteria = {
         "filters": {"AND": [{"field": "task_id", "operator": "in", "value": ["task_3", "task_7"]}]}
     }
-    page = await client.call(TasksApi, "list_tasks", limit=1000, list_tasks_request=request(wanted))
+    page = await client.call(
+        TasksApi, "list_tasks", limit=1000, list_tasks_request=request(criteria)
+    )
     assert [task.task_id for task in page.results] == ["task_3", "task_7"]
     page = await client.call(
         TasksApi, "list_tasks", limit=10, list_tasks_request=request({"status": "FAILED"})
     )
     assert [task.task_id for task in page.results] == ["task_7"]
-    found, cursor = [], None
+    listed, cursor = [], None
     while True:
         page = await client.call(
             TasksApi, "list_tasks", limit=10, cursor=cursor, include_total=True
         )
-        found += [task.task_id for task in page.results]
+        listed += [task.task_id for task in page.results]
         assert page.pagination.total == 25
         if (cursor := page.pagination.next_cursor) is None:
             break
-    assert found == [f"task_{number}" for number in range(25)]
+    assert listed == [f"task_{number}" for number in range(25)]
 
 
-def request(wanted: dict[str, Any]) -> Any:
-    return mixpeek.ListTasksRequest.from_dict(wanted)
+def request(criteria: dict[str, Any]) -> Any:
+    return mixpeek.ListTasksRequest.from_dict(criteria)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def request(wanted: dict[str, Any]) -> Any:
         ("", {"status": "BOILING"}),
     ],
 )
-async def test_what_the_api_refuses_is_refused(
+async def test_invalid_lists_are_rejected(
     upstream: FakeUpstream, url: str, query: str, body: Any
 ) -> None:
     headers = {"authorization": f"Bearer {KEY}"}
@@ -142,7 +142,7 @@ async def test_what_the_api_refuses_is_refused(
 
 
 async def test_batches_are_listed_and_cancelled(upstream: FakeUpstream, url: str) -> None:
-    tasks(upstream, 2)
+    add_tasks(upstream, 2)
     for number, bucket in enumerate(("bkt_1", "bkt_2")):
         upstream.api.batches[f"batch_{number}"] = {
             "batch_id": f"batch_{number}",
@@ -163,36 +163,36 @@ async def test_batches_are_listed_and_cancelled(upstream: FakeUpstream, url: str
     assert [batch.task_id for batch in page.results] == ["task_1"]
     task = await client.call(BucketBatchesApi, "cancel_batch_buckets_batches", "bkt_1", "batch_0")
     assert (task.status.value, task.cancellation.ray_jobs_accepted) == ("CANCELED", 1)
-    await client.refused(404, BucketBatchesApi, "cancel_batch_buckets_batches", "bkt_1", "batch_1")
+    await client.rejected(404, BucketBatchesApi, "cancel_batch_buckets_batches", "bkt_1", "batch_1")
 
 
-async def test_uploads_are_confirmed_up_to_a_hundred_at_once(
+async def test_a_hundred_uploads_are_confirmed_in_one_request(
     upstream: FakeUpstream, url: str
 ) -> None:
     client = Client(url)
     confirmations = [
         {"upload_id": f"upl_{n}", "etag": "x", "file_size_bytes": 1} for n in range(100)
     ]
-    wanted = mixpeek.BatchConfirmRequest(confirmations=confirmations)
-    done = await client.call(BucketUploadsApi, "confirm_uploads_batch_buckets", "bkt_1", wanted)
+    body = mixpeek.BatchConfirmRequest(confirmations=confirmations)
+    done = await client.call(BucketUploadsApi, "confirm_uploads_batch_buckets", "bkt_1", body)
     assert (done.confirmations_count, done.task.task_id) == (100, done.task_id)
     assert upstream.api.confirmed == [f"upl_{n}" for n in range(100)]
 
 
-async def test_a_task_is_killed_once(upstream: FakeUpstream, url: str) -> None:
-    tasks(upstream, 1)
+async def test_a_task_can_be_killed_once(upstream: FakeUpstream, url: str) -> None:
+    add_tasks(upstream, 1)
     client = Client(url)
     assert (await client.call(TasksApi, "kill_task", "task_0")).success is True
     assert (await client.call(TasksApi, "get_task", "task_0")).status.value == "CANCELED"
-    await client.refused(400, TasksApi, "kill_task", "task_0")
+    await client.rejected(400, TasksApi, "kill_task", "task_0")
 
 
-async def test_the_limit_is_counted_for_each_route(upstream: FakeUpstream, url: str) -> None:
-    tasks(upstream, 1)
+async def test_the_rate_limit_is_per_route(upstream: FakeUpstream, url: str) -> None:
+    add_tasks(upstream, 1)
     upstream.limit = 2
     client = Client(url)
     for _ in range(2):
         await client.call(TasksApi, "get_task", "task_0")
-    error = await client.refused(429, TasksApi, "get_task", "task_0")
+    error = await client.rejected(429, TasksApi, "get_task", "task_0")
     assert "GET /v1/tasks/{task_id}" in error["error"]["message"]
     await client.call(TasksApi, "list_tasks")

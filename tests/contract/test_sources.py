@@ -320,7 +320,7 @@ async def test_tasks_are_discovered(harness: Harness) -> None:
         async with aclosing(source.discover_tasks({})) as pages:
             (page,) = [page async for page in pages]
 
-    assert page.found == [("task_1", "IN_PROGRESS", "api_x")]
+    assert page.tasks == [("task_1", "IN_PROGRESS", "api_x")]
     assert not page.more
 
 
@@ -329,9 +329,9 @@ async def test_a_source_without_batches_discovers_none(harness: Harness) -> None
         if not isinstance(source, DiscoversBatches):
             pytest.skip("does not discover batches")
         async with aclosing(source.discover_batches(None, {})) as pages:
-            found: list[Sequence[Any]] = [page.found async for page in pages]
+            tasks: list[Sequence[Any]] = [page.tasks async for page in pages]
 
-    assert found == [[]]
+    assert tasks == [[]]
 
 
 async def test_a_killed_task_ends_and_an_unknown_one_is_an_error(harness: Harness) -> None:

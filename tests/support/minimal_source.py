@@ -1,4 +1,4 @@
-"""A source without any capability: the least that `watcher.core.interfaces.source.Source` demands."""
+"""A source without any capability: only what `watcher.core.interfaces.source.Source` requires."""
 
 from collections.abc import AsyncGenerator, Sequence
 

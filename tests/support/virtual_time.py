@@ -1,7 +1,8 @@
-"""An event loop whose time passes as fast as nothing is left to do, so that a day of polling takes milliseconds.
+"""An event loop in virtual time: a day of polling takes milliseconds.
 
-Time jumps to the next timer once every task waits. Work in a thread (the store's) is real and takes no virtual time:
-`attentive(store)` marks each call, and while one is under way the loop waits for it instead of jumping.
+Time jumps to the next timer once every task waits. Work in a thread (the store's) runs in real time
+and takes no virtual time: `attentive(store)` marks each call, and during a call the loop waits for
+it instead of jumping.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @contextmanager
     def outside(self) -> Iterator[None]:
-        """Wait in real time for what happens in a thread meanwhile."""
+        """Wait in real time for work in a thread."""
         self._jumping.outside += 1
         try:
             yield
@@ -55,13 +56,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def wall() -> float:
-    """A wall clock that keeps to the virtual time."""
+    """The wall clock in virtual time."""
     return WALL_EPOCH + anyio.current_time()
 
 
 @contextmanager
 def outside() -> Iterator[None]:
-    """Wait in real time for what happens in a thread meanwhile; does nothing on an ordinary loop."""
+    """Wait in real time for work in a thread; does nothing on an ordinary loop."""
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualLoop):
         with loop.outside():

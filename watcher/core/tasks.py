@@ -1,6 +1,7 @@
-"""Tasks and watches as records: frozen, keyword-only, without behaviour beyond their own fields.
+"""Tasks and watches as records.
 
-Times are Unix seconds (see `watcher.core.clock`). A status is upper-case text: the list that upstream may send is open.
+Times are Unix seconds (see `watcher.core.clock`). A status is upper-case text; upstream may send
+statuses that are not listed here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,19 +18,19 @@ RUNNING_STATUSES = frozenset({"PENDING", "QUEUED", "IN_PROGRESS", "PROCESSING"})
 SLOW_STATUSES = frozenset(
     {"DRAFT", "UNKNOWN", "INTERRUPTED", "ACTIVE", "ARCHIVED", "SUSPENDED", "DEACTIVATED"}
 )
-"""Not a run in progress, so asked at the longest interval."""
+"""Statuses of tasks that do not run; they are polled at the maximum interval."""
 KNOWN_STATUSES = TERMINAL_STATUSES | RUNNING_STATUSES | SLOW_STATUSES
 
 
 class TaskKey(NamedTuple):
-    """What a watch is known by: one task ID of one source."""
+    """The identity of a watch: one task ID of one source."""
 
     source: str
     task_id: str
 
 
 class OperationScope(NamedTuple):
-    """Where uploads are known by their IDs."""
+    """The bucket within which upload IDs are unique."""
 
     source: str
     bucket: str
@@ -44,7 +45,7 @@ class WatchState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchRequest:
-    """Somebody asks for a task to be watched."""
+    """A request to watch a task."""
 
     key: TaskKey
     namespace: str | None = None
@@ -55,9 +56,10 @@ class WatchRequest:
 class Watch:
     """One task on the watchlist, as stored.
 
-    `status` and `first_seen_at` are None until upstream has shown the task once. `missing_since` is when upstream
-    began to answer that it does not know the task, `lost_at` when that was told; both are None while it is known.
-    `stalled_at` is when it was told that the task has not changed for too long; None after each change.
+    `status` and `first_seen_at` are None before the first observation. `missing_since` is when
+    upstream began to answer that the task does not exist, `lost_at` when `task.lost` was sent; both
+    are None while the task exists. `stalled_at` is when `task.stalled` was sent; each change resets
+    it to None.
     """
 
     key: TaskKey
@@ -78,7 +80,10 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchFilter:
-    """Which watches to list; an empty field selects all. Several statuses are alternatives, several labels all hold."""
+    """Which watches to list. An empty field matches all.
+
+    A watch has to have one of the statuses and all of the labels.
+    """
 
     statuses: tuple[str, ...] = ()
     state: WatchState | None = None
@@ -87,9 +92,9 @@ class WatchFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
-    """What became of requests to watch: each one's watch, in the order of the requests.
+    """The result of adding watches; `watches` are in the order of the requests.
 
-    `stirred` are the keys that should be asked at once: new ones, and lost ones that were added again.
+    `reactivated` are the tasks to poll at once: new ones, and lost ones that were added again.
     """
 
     added: int
@@ -99,7 +104,7 @@ class Added:
 
 
 class ActiveWatch(NamedTuple):
-    """What the schedule needs of a watch that is polled; the fields are those of `Watch`."""
+    """The fields of a `Watch` that the schedule needs."""
 
     source: str
     task_id: str
@@ -110,14 +115,14 @@ class ActiveWatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """What is told of a task, but not diffed. `raw` is the task as a JSON object, byte for byte as it came."""
+    """What events add to the compared fields. `raw` is the task's JSON object, unchanged."""
 
     error_message: str | None
     raw: msgspec.Raw
 
 
 class Details(Protocol):
-    """Where an answer's details are found: one for all tasks of a page."""
+    """The source of details: one for all tasks of a page."""
 
     def of(self, task_id: str) -> Detail:
         """Return the details of this task, which the answer holds."""
@@ -125,35 +130,34 @@ class Details(Protocol):
 
 
 class Observation(msgspec.Struct, gc=False):
-    """Upstream's answer about one task that it knows: what is diffed, and where the rest is.
+    """Upstream's answer about a task that exists: the fields to compare, and access to the rest.
 
-    A page makes a thousand of these, straight from its JSON; nearly all change nothing and are never looked at again.
-    Hence the light record, whose details are read only for the few that did.
+    A page decodes directly into a thousand of these, and nearly all of them show no change. So the
+    record is light, and the details are decoded only for the tasks that changed.
     """
 
     task_id: str
     status: str
     task_type: str | None = None
-    details: Any = msgspec.field(
-        name="(details)", default=None
-    )  # a `Details`, set by the source whatever was read
+    # A `Details`, which the source sets; the name keeps JSON from setting it.
+    details: Any = msgspec.field(name="(details)", default=None)
 
     def detail(self) -> Detail:
-        """Return what is told, but not diffed."""
-        found: Detail = self.details.of(self.task_id)
-        return found
+        """Return the details, decoding them where necessary."""
+        detail: Detail = self.details.of(self.task_id)
+        return detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskNotFound:
-    """Upstream's own answer that it does not know this task (now)."""
+    """Upstream's answer that this task does not exist (now)."""
 
     task_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotInPage:
-    """A shared answer did not show this task: nothing follows but that it has to be asked for alone."""
+    """A page did not contain this task. It has to be polled individually; nothing else follows."""
 
     task_id: str
 
@@ -162,7 +166,7 @@ Answer = Observation | TaskNotFound | NotInPage
 
 
 class DiscoveredTask(NamedTuple):
-    """A task that a list showed; `status` is in upper case, None where the list says none."""
+    """A listed task; `status` is in upper case, None where the list has none."""
 
     task_id: str
     status: str | None
@@ -171,11 +175,11 @@ class DiscoveredTask(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveredPage:
-    """A page of a list. `newest_first` says that its order is proven: each item is no younger than the one before.
+    """A page of a list.
 
-    `more` says that another page follows.
+    `newest_first` is true where the page proves this order. `more` says that another page follows.
     """
 
-    found: Sequence[DiscoveredTask]
+    tasks: Sequence[DiscoveredTask]
     newest_first: bool
     more: bool

@@ -119,7 +119,7 @@ class Discovery:
                 read += 1
                 new = await self._learn(page, silent=silent)
                 # One that is on two pages, because the list grew in between, was not seen before.
-                ids = {one.task_id for one in page.found}
+                ids = {one.task_id for one in page.tasks}
                 seen_before = len(ids - this_time) > new
                 this_time |= ids
                 complete = not page.more
@@ -146,7 +146,7 @@ class Discovery:
         """Store what is new on a page, and return how much that is."""
         rule = self._rule
         new, added = await self._store.discover(
-            self._key, self._source_name, page.found, rule.labels, self._wall(), silent=silent
+            self._key, self._source_name, page.tasks, rule.labels, self._wall(), silent=silent
         )
         self._metrics.read(new)
         self._track(watch for watch in added.watches if watch.key in added.reactivated)

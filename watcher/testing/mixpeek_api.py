@@ -40,11 +40,11 @@ class Route(NamedTuple):
 class TaskApi:
     """The API of one organisation. Its attributes choose how real deployments differ.
 
-    `id_filter` is what the task list does with a condition on `task_id`. A page either `omits`
-    every task or has them all, where the condition is `ignored`; or the request is `rejected`, as it
-    always is for an ID of `rejected_ids`. `hidden_from_list` and `hidden_from_get` are tasks that
-    the list and GET do not know. `paging` is how a list continues, `page_cap` the most items per
-    page whatever the limit. A cancellation does not stop `rejected_jobs` of its jobs.
+    `id_filter` is what the task list does with a condition on `task_id`: with `omits` it returns no
+    task, with `ignored` every task, and with `rejected` an error, as it always does for an ID of
+    `rejected_ids`. The list does not know the tasks of `hidden_from_list`, nor GET those of
+    `hidden_from_get`. `paging` is how a list continues; `page_cap` is the most items per page,
+    whatever the limit. A cancellation does not stop `rejected_jobs` of its jobs.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,11 @@
 """What a source must promise, and which further capabilities it may have.
 
-A capability is a protocol of one method. A source that can do it has that method, any other source does not: callers
-test with `isinstance` and never meet a method that only raises.
+A capability is a protocol of one method. A source that has the capability has the method, and any
+other source does not: callers test with `isinstance` and never call a method that only raises.
 
-Items and answers of capabilities are JSON as received. A list's cursor is the one returned with the page before it,
-None for the first page and after the last. Every capability waits for the request budget and may raise `SourceError`.
+Items and answers of capabilities are JSON as received. A list's cursor is the one returned with the
+page before it: None for the first page and after the last. Every capability waits for the request
+budget and may raise `SourceError`.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -33,24 +34,27 @@ class Endpoint(Protocol):
     async def admit(self) -> None:
         """Wait until a request may be sent, and reserve it; the next `fetch` uses the reservation.
 
-        Waits as long as the budget, the concurrency limit or upstream's `Retry-After` demand. Cancelled while waiting,
-        it has reserved nothing.
+        Waits as long as the budget, the concurrency limit or upstream's `Retry-After` demand.
+        Cancelled while waiting, it has reserved nothing.
         """
         ...
 
     def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
         """Poll these tasks and yield their answers in parts, as they arrive.
 
-        A task that upstream does not know is a `TaskNotFound`; one for which this endpoint cannot decide that, and
-        which the source's `single` endpoint should poll, is `NotInPage`. A task without an answer is polled again.
-        Raises `SourceError` when there is no (further) answer. Each request has its own deadline; several fetches may
-        run at once.
+        A task that upstream does not know is a `TaskNotFound`. Where this endpoint cannot decide
+        that, and the source's `single` endpoint should, the answer is `NotInPage`. A task without
+        an answer is polled again. Raises `SourceError` when there is no (further) answer. Each
+        request has its own deadline; several fetches may run at once.
         """
         ...
 
 
 class Source(Protocol):
-    """An upstream API that knows tasks. It enforces the request budgets; the poller decides when to poll which task."""
+    """An upstream API that knows tasks.
+
+    It enforces the request budgets; the poller decides when to poll which task.
+    """
 
     @property
     def single(self) -> Endpoint:
@@ -72,7 +76,7 @@ class ListsTasks(Protocol):
     ) -> tuple[Sequence[Raw], str | None]:
         """Return a page of the tasks that match `criteria`, and the next cursor.
 
-        `criteria` is the body of upstream's list request. Raises `ValueError` for an invalid cursor.
+        `criteria` is the body of the list request. Raises `ValueError` for an invalid cursor.
         """
         ...
 
@@ -103,7 +107,7 @@ class DiscoversTasks(Protocol):
     def discover_tasks(
         self, criteria: Mapping[str, object]
     ) -> AsyncGenerator[DiscoveredPage, None]:
-        """Yield the pages of tasks that match `criteria`, newest first where upstream offers that order.
+        """Yield the pages of tasks that match `criteria`, newest first if upstream can sort.
 
         Waits for the request budget without a time limit.
         """
@@ -117,7 +121,7 @@ class DiscoversBatches(Protocol):
     def discover_batches(
         self, bucket: str | None, criteria: Mapping[str, object]
     ) -> AsyncGenerator[DiscoveredPage, None]:
-        """Yield the pages of tasks of a bucket's batches and of their tiers (None: of every bucket).
+        """Yield the pages of tasks of a bucket's batches and their tiers (None: of every bucket).
 
         Waits for the request budget without a time limit.
         """
@@ -151,5 +155,8 @@ class ConfirmsUploads(Protocol):
     async def confirm_uploads(
         self, bucket: str, confirmations: Sequence[Mapping[str, object]], namespace: str | None
     ) -> str:
-        """Confirm 1 to `UPLOADS_PER_REQUEST` uploads in one request; return the ID of the task that this started."""
+        """Confirm 1 to `UPLOADS_PER_REQUEST` uploads; return the ID of the task that confirms them.
+
+        All of them are sent in one request.
+        """
         ...

@@ -51,8 +51,8 @@ class _TaskPage(msgspec.Struct):
 class Page(msgspec.Struct, frozen=True):
     """A page of a list.
 
-    `next_cursor` is None where the list sent none. `full` says that the page holds as many items as
-    it can, so another may follow. `tasks` are its items, where all could be decoded as tasks at once.
+    `next_cursor` is None where the list sent none. After a `full` page another one may follow.
+    `tasks` are its items, where all of them could be decoded as tasks at once.
     """
 
     body: bytes
@@ -169,7 +169,7 @@ def discovered_page(items: Sequence[msgspec.Raw], *, more: bool) -> DiscoveredPa
         and created == sorted(created, reverse=True)
         and created[0] != created[-1]
     )
-    return DiscoveredPage(found=tasks, newest_first=is_sorted, more=more)
+    return DiscoveredPage(tasks=tasks, newest_first=is_sorted, more=more)
 
 
 def _discovered_tasks(item: _DiscoveredItem) -> list[DiscoveredTask]:

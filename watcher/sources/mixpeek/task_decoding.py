@@ -42,7 +42,7 @@ _decode_additional_data = msgspec.json.Decoder(_AdditionalData).decode
 
 
 def decode_task_reply(task_id: str, reply: Reply) -> Observation:
-    """Return the requested task. Raises `SourceError` (protocol) where the reply is anything else."""
+    """Return the requested task. Raises `SourceError` (protocol) for anything else."""
     if reply.truncated:
         raise protocol_error(f"the answer is longer than {len(reply.body) >> 20} MiB")
     task = decode_task(msgspec.Raw(reply.body))
