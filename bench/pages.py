@@ -21,6 +21,7 @@ from watcher.core.settings import PollingSettings
 from watcher.core.tasks import ActiveWatch
 from watcher.core.wakeup import Wakeup
 from watcher.net.transport import create_transport
+from watcher.polling.context import PollingContext
 from watcher.polling.poller import Poller
 from watcher.sources.mixpeek import source as mixpeek
 from watcher.sources.mixpeek.list_endpoint import ListEndpoint
@@ -41,17 +42,19 @@ def source(url: str, transport: httpx.AsyncBaseTransport) -> mixpeek.MixpeekSour
 def poller(polled_source: Source, store: Any) -> Poller:
     """Return the real poller; it polls as fast as the answers arrive."""
     return Poller(
-        source_name="mixpeek",
-        source=polled_source,
-        store=store,
-        routing=Routing([], []),
-        notice=no_notice,
-        polling=PollingSettings(min_interval=1.0, max_interval=1.0),
-        unreachable_after=60.0,
-        metrics=Metrics(CollectorRegistry(), "bench").source("mixpeek"),
-        outbox=Wakeup(),
-        wall=wall_clock,
-        random=Random(1),
+        polled_source,
+        PollingContext(
+            source_name="mixpeek",
+            store=store,
+            routing=Routing([], []),
+            system_event=no_notice,
+            polling=PollingSettings(min_interval=1.0, max_interval=1.0),
+            unreachable_after=60.0,
+            metrics=Metrics(CollectorRegistry(), "bench").source("mixpeek"),
+            outbox=Wakeup(),
+            wall=wall_clock,
+            random=Random(1),
+        ),
     )
 
 

@@ -62,7 +62,7 @@ class Harness:
             source=self.source,
             store=self.store,
             track=self.track,
-            held_back=lambda: self.down,
+            paused=lambda: self.down,
             metrics=self.metrics.rule("mixpeek", rule_label(0, rule)),
             wall=wall,
         )
@@ -93,7 +93,7 @@ class Harness:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     async with opened(tmp_path) as store:
         yield Harness(store)
 
@@ -107,187 +107,189 @@ async def running(discovery: Discovery) -> AsyncIterator[None]:
 
 
 async def test_what_is_finished_at_first_is_stored_in_silence_and_what_appears_later_is_not(
-    house: Harness,
+    harness: Harness,
 ) -> None:
-    house.show(range(3))
-    house.show(range(3, 5), "FAILED")
-    async with running(house.rule(labels={"team": "search"})):
+    harness.show(range(3))
+    harness.show(range(3, 5), "FAILED")
+    async with running(harness.rule(labels={"team": "search"})):
         await anyio.sleep(1)
-        assert set(house.tracked) == {"task_0", "task_1", "task_2"}
-        assert await house.ids(WatchState.DONE) == {"task_3", "task_4"}
-        assert await house.store.events_after(0, 10) == []
-        house.show(range(5, 6))
-        house.show(range(6, 7), "FAILED")
+        assert set(harness.tracked) == {"task_0", "task_1", "task_2"}
+        assert await harness.ids(WatchState.DONE) == {"task_3", "task_4"}
+        assert await harness.store.events_after(0, 10) == []
+        harness.show(range(5, 6))
+        harness.show(range(6, 7), "FAILED")
         await anyio.sleep(60)
 
-    assert set(house.tracked[3:]) == {"task_5", "task_6"}
-    watches = {watch.key.task_id: watch for watch in await house.watches()}
+    assert set(harness.tracked[3:]) == {"task_5", "task_6"}
+    watches = {watch.key.task_id: watch for watch in await harness.watches()}
     assert watches["task_6"].state is WatchState.ACTIVE
     assert {tuple(watch.labels.items()) for watch in watches.values()} == {(("team", "search"),)}
     assert (watches["task_4"].status, watches["task_4"].sequence) == ("FAILED", 0)
 
 
-async def test_what_was_seen_stays_known_after_it_has_left_the_watchlist(house: Harness) -> None:
-    house.show(range(4))
-    async with running(house.rule(every="1h")):
+async def test_what_was_seen_stays_known_after_it_has_left_the_watchlist(harness: Harness) -> None:
+    harness.show(range(4))
+    async with running(harness.rule(every="1h")):
         await anyio.sleep(1)
-        await house.store.remove(TaskKey("mixpeek", "task_1"))
-        house.show(range(4), "COMPLETED")
+        await harness.store.remove(TaskKey("mixpeek", "task_1"))
+        harness.show(range(4), "COMPLETED")
         await anyio.sleep(30 * 86400)
-    async with running(house.rule()):
+    async with running(harness.rule()):
         await anyio.sleep(600)
 
-    assert sorted(house.tracked) == ["task_0", "task_1", "task_2", "task_3"]
+    assert sorted(harness.tracked) == ["task_0", "task_1", "task_2", "task_3"]
 
 
-async def test_a_list_that_is_empty_by_mistake_makes_nothing_new(house: Harness) -> None:
-    house.show(range(50), "COMPLETED")
-    async with running(house.rule(every="10m")):
+async def test_a_list_that_is_empty_by_mistake_makes_nothing_new(harness: Harness) -> None:
+    harness.show(range(50), "COMPLETED")
+    async with running(harness.rule(every="10m")):
         await anyio.sleep(3600)
-        kept, house.upstream.api.tasks = house.upstream.api.tasks, {}
+        kept, harness.upstream.api.tasks = harness.upstream.api.tasks, {}
         await anyio.sleep(86400)
-        house.upstream.api.tasks = kept
+        harness.upstream.api.tasks = kept
         await anyio.sleep(3600)
 
-    assert house.tracked == []
+    assert harness.tracked == []
 
 
-async def test_what_is_long_gone_is_forgotten(house: Harness) -> None:
-    house.show(range(5))
-    async with running(house.rule(every="1h")):
+async def test_what_is_long_gone_is_forgotten(harness: Harness) -> None:
+    harness.show(range(5))
+    async with running(harness.rule(every="1h")):
         await anyio.sleep(1)
-        house.upstream.remove("task_1")
-        await house.store.remove(TaskKey("mixpeek", "task_1"))
+        harness.upstream.remove("task_1")
+        await harness.store.remove(TaskKey("mixpeek", "task_1"))
         await anyio.sleep(20 * 86400)
-        house.show(range(1, 2))
+        harness.show(range(1, 2))
         await anyio.sleep(3700)
 
-    assert house.tracked.count("task_1") == 2
-    assert house.tracked.count("task_2") == 1
+    assert harness.tracked.count("task_1") == 2
+    assert harness.tracked.count("task_2") == 1
 
 
-async def test_newest_first_it_stops_at_what_it_has_seen(house: Harness) -> None:
-    house.show(range(5000))
-    async with running(house.rule()):
+async def test_newest_first_it_stops_at_what_it_has_seen(harness: Harness) -> None:
+    harness.show(range(5000))
+    async with running(harness.rule()):
         await anyio.sleep(1)
-        assert house.upstream.requests[LIST] == 5
-        house.show(range(5000, 5010))
+        assert harness.upstream.requests[LIST] == 5
+        harness.show(range(5000, 5010))
         await anyio.sleep(60)
-        assert house.upstream.requests[LIST] == 6
+        assert harness.upstream.requests[LIST] == 6
         await anyio.sleep(READ_ALL_EVERY)
-        assert 65 <= house.upstream.requests[LIST] <= 75
+        assert 65 <= harness.upstream.requests[LIST] <= 75
 
-    assert len(house.tracked) == len(set(house.tracked)) == 5010
+    assert len(harness.tracked) == len(set(harness.tracked)) == 5010
 
 
-async def test_a_list_that_grows_while_it_is_read_is_read_on(house: Harness) -> None:
-    house.show(range(100))
-    house.upstream.api.page_cap = 50
-    answer = house.upstream.answer
+async def test_a_list_that_grows_while_it_is_read_is_read_on(harness: Harness) -> None:
+    harness.show(range(100))
+    harness.upstream.api.page_cap = 50
+    answer = harness.upstream.answer
 
-    async def growing(asked: Request) -> Any:
-        reply = await answer(asked)
-        number = len(house.upstream.api.tasks)
+    async def growing(requested: Request) -> Any:
+        reply = await answer(requested)
+        number = len(harness.upstream.api.tasks)
         if number < 500:
-            house.show(range(number, number + 10))
+            harness.show(range(number, number + 10))
         return reply
 
-    async with running(house.rule()):
+    async with running(harness.rule()):
         await anyio.sleep(1)
-        house.show(range(100, 300))
-        house.upstream.answer = growing  # type: ignore[method-assign]
+        harness.show(range(100, 300))
+        harness.upstream.answer = growing  # type: ignore[method-assign]
         await anyio.sleep(59.5)
-        assert set(house.tracked) >= {f"task_{number}" for number in range(300)}
+        assert set(harness.tracked) >= {f"task_{number}" for number in range(300)}
 
 
 @pytest.mark.parametrize(
     "given", [{"status": "FAILED"}, {"filters": {"status": "FAILED"}}, {"search": "FAILED"}]
 )
-async def test_a_task_may_enter_a_filtered_list_late(house: Harness, given: dict[str, Any]) -> None:
-    house.show(range(1500), "IN_PROGRESS")
-    house.show(range(700, 1400), "FAILED")
-    async with running(house.rule(**given)):
+async def test_a_task_may_enter_a_filtered_list_late(
+    harness: Harness, given: dict[str, Any]
+) -> None:
+    harness.show(range(1500), "IN_PROGRESS")
+    harness.show(range(700, 1400), "FAILED")
+    async with running(harness.rule(**given)):
         await anyio.sleep(1)
-        assert house.tracked == []
-        house.show(range(3), "FAILED")
+        assert harness.tracked == []
+        harness.show(range(3), "FAILED")
         await anyio.sleep(60)
 
-    assert sorted(house.tracked) == ["task_0", "task_1", "task_2"]
+    assert sorted(harness.tracked) == ["task_0", "task_1", "task_2"]
 
 
-async def test_an_order_that_is_not_proven_is_not_relied_on(house: Harness) -> None:
+async def test_an_order_that_is_not_proven_is_not_relied_on(harness: Harness) -> None:
     for number in range(1500):
-        house.upstream.set(
+        harness.upstream.set(
             f"task_{number}", "COMPLETED"
         )  # no created_at: sorted by nothing, the newest come last
-    async with running(house.rule()):
+    async with running(harness.rule()):
         await anyio.sleep(1)
-        house.upstream.set("task_new", "COMPLETED")
+        harness.upstream.set("task_new", "COMPLETED")
         await anyio.sleep(60)
 
-    assert house.tracked == ["task_new"]
+    assert harness.tracked == ["task_new"]
 
 
-async def test_an_order_that_is_refused_is_done_without(house: Harness) -> None:
-    answer = house.upstream.answer
+async def test_an_order_that_is_rejected_is_done_without(harness: Harness) -> None:
+    answer = harness.upstream.answer
 
-    async def strict(asked: Request) -> Any:
-        if b'"sort"' in asked.body:
-            house.upstream.requests["sorted"] += 1
+    async def strict(requested: Request) -> Any:
+        if b'"sort"' in requested.body:
+            harness.upstream.requests["sorted"] += 1
             return 422, {}, b'{"error": {"message": "sort is not supported"}}'
-        return await answer(asked)
+        return await answer(requested)
 
-    house.upstream.answer = strict  # type: ignore[method-assign]
-    house.show(range(10))
-    async with running(house.rule()):
+    harness.upstream.answer = strict  # type: ignore[method-assign]
+    harness.show(range(10))
+    async with running(harness.rule()):
         await anyio.sleep(600)
 
-    assert len(house.tracked) == 10
-    assert house.upstream.requests["sorted"] == 1
+    assert len(harness.tracked) == 10
+    assert harness.upstream.requests["sorted"] == 1
 
 
-async def test_more_than_max_pages_is_left_and_shown(house: Harness) -> None:
-    house.show(range(3500))
-    async with running(house.rule(max_pages=2)):
+async def test_more_than_max_pages_is_left_and_shown(harness: Harness) -> None:
+    harness.show(range(3500))
+    async with running(harness.rule(max_pages=2)):
         await anyio.sleep(1)
 
-    assert len(house.tracked) == 2000
-    assert "task_3499" in house.tracked
-    assert house.upstream.requests[LIST] == 2
-    assert house.sample("truncated") == 1
-    assert house.sample("tasks_total") == 2000
-    assert house.sample("requests_total") == 2
+    assert len(harness.tracked) == 2000
+    assert "task_3499" in harness.tracked
+    assert harness.upstream.requests[LIST] == 2
+    assert harness.sample("truncated") == 1
+    assert harness.sample("tasks_total") == 2000
+    assert harness.sample("requests_total") == 2
 
 
 async def test_five_thousand_tasks_that_change_meanwhile_are_found_once_each(
-    house: Harness,
+    harness: Harness,
 ) -> None:
-    house.show(range(5000))
+    harness.show(range(5000))
     random = Random(4)
-    house.upstream.api.page_cap = 200
-    answer = house.upstream.answer
+    harness.upstream.api.page_cap = 200
+    answer = harness.upstream.answer
     number = 5000
 
-    async def changing(asked: Request) -> Any:
+    async def changing(requested: Request) -> Any:
         nonlocal number
-        house.show(range(number, number + 7))
+        harness.show(range(number, number + 7))
         number += 7
-        for name in random.sample(sorted(house.upstream.api.tasks), 20):
-            house.upstream.set(name, random.choice(["IN_PROGRESS", "FAILED", "COMPLETED"]))
-        return await answer(asked)
+        for name in random.sample(sorted(harness.upstream.api.tasks), 20):
+            harness.upstream.set(name, random.choice(["IN_PROGRESS", "FAILED", "COMPLETED"]))
+        return await answer(requested)
 
-    house.upstream.answer = changing  # type: ignore[method-assign]
-    async with running(house.rule(max_pages=50)):
+    harness.upstream.answer = changing  # type: ignore[method-assign]
+    async with running(harness.rule(max_pages=50)):
         await anyio.sleep(1)
-        house.upstream.answer = answer  # type: ignore[method-assign]
+        harness.upstream.answer = answer  # type: ignore[method-assign]
         await anyio.sleep(3700)
 
-    assert len(house.tracked) == len(set(house.tracked))
-    assert await house.ids() == set(house.upstream.api.tasks)
+    assert len(harness.tracked) == len(set(harness.tracked))
+    assert await harness.ids() == set(harness.upstream.api.tasks)
 
 
-def batch(house: Harness, number: int, status: str, *tiers: str | None) -> None:
-    house.upstream.api.batches[f"batch_{number}"] = {
+def batch(harness: Harness, number: int, status: str, *tiers: str | None) -> None:
+    harness.upstream.api.batches[f"batch_{number}"] = {
         "batch_id": f"batch_{number}",
         "bucket_id": "bkt_1" if number < 10 else "bkt_2",
         "namespace_id": "ns_1",
@@ -299,64 +301,64 @@ def batch(house: Harness, number: int, status: str, *tiers: str | None) -> None:
     }
 
 
-async def test_a_batchs_task_and_each_tiers_join_as_they_appear(house: Harness) -> None:
-    batch(house, 1, "DRAFT")
-    batch(house, 2, "IN_PROGRESS", "tier_a", None)
-    batch(house, 3, "COMPLETED", "tier_old")
-    batch(house, 11, "IN_PROGRESS")
-    async with running(house.rule(list="batches", bucket="bkt_1")):
+async def test_a_batchs_task_and_each_tiers_join_as_they_appear(harness: Harness) -> None:
+    batch(harness, 1, "DRAFT")
+    batch(harness, 2, "IN_PROGRESS", "tier_a", None)
+    batch(harness, 3, "COMPLETED", "tier_old")
+    batch(harness, 11, "IN_PROGRESS")
+    async with running(harness.rule(list="batches", bucket="bkt_1")):
         await anyio.sleep(1)
-        assert house.tracked == ["task_2", "tier_a"]
-        batch(house, 1, "IN_PROGRESS", "tier_c")
-        batch(house, 2, "IN_PROGRESS", "tier_a", "tier_b")
+        assert harness.tracked == ["task_2", "tier_a"]
+        batch(harness, 1, "IN_PROGRESS", "tier_c")
+        batch(harness, 2, "IN_PROGRESS", "tier_a", "tier_b")
         await anyio.sleep(60)
 
-    assert house.tracked == ["task_2", "tier_a", "task_1", "tier_c", "tier_b"]
-    assert await house.ids(WatchState.DONE) == {"task_3", "tier_old"}
+    assert harness.tracked == ["task_2", "tier_a", "task_1", "tier_c", "tier_b"]
+    assert await harness.ids(WatchState.DONE) == {"task_3", "tier_old"}
 
 
-async def test_batches_of_every_bucket(house: Harness) -> None:
-    batch(house, 1, "IN_PROGRESS")
-    batch(house, 11, "IN_PROGRESS")
-    async with running(house.rule(list="batches")):
+async def test_batches_of_every_bucket(harness: Harness) -> None:
+    batch(harness, 1, "IN_PROGRESS")
+    batch(harness, 11, "IN_PROGRESS")
+    async with running(harness.rule(list="batches")):
         await anyio.sleep(1)
 
-    assert house.tracked == ["task_1", "task_11"]
+    assert harness.tracked == ["task_1", "task_11"]
 
 
-async def test_a_source_that_is_down_is_left_alone(house: Harness) -> None:
-    house.show(range(2))
-    house.down = True
-    async with running(house.rule()):
+async def test_a_source_that_is_down_is_left_alone(harness: Harness) -> None:
+    harness.show(range(2))
+    harness.down = True
+    async with running(harness.rule()):
         await anyio.sleep(600)
-        assert not house.upstream.requests
-        house.down = False
+        assert not harness.upstream.requests
+        harness.down = False
         await anyio.sleep(60)
-    assert len(house.tracked) == 2
+    assert len(harness.tracked) == 2
 
 
 async def test_a_list_that_fails_is_said_rarely_and_tried_again_and_is_first_until_it_ends(
-    house: Harness, caplog: pytest.LogCaptureFixture
+    harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    house.show(range(1500), "COMPLETED")
-    answer = house.upstream.answer
+    harness.show(range(1500), "COMPLETED")
+    answer = harness.upstream.answer
 
-    async def failing(asked: Request) -> Any:
-        if b"cursor" in str(asked.query).encode():
+    async def failing(requested: Request) -> Any:
+        if b"cursor" in str(requested.query).encode():
             return 500, {}, b"oops"
-        return await answer(asked)
+        return await answer(requested)
 
-    house.upstream.answer = failing  # type: ignore[method-assign]
-    async with running(house.rule()):
+    harness.upstream.answer = failing  # type: ignore[method-assign]
+    async with running(harness.rule()):
         await anyio.sleep(900)
-        house.upstream.answer = answer  # type: ignore[method-assign]
+        harness.upstream.answer = answer  # type: ignore[method-assign]
         await anyio.sleep(60)
-        house.show(range(1500, 1501), "COMPLETED")
+        harness.show(range(1500, 1501), "COMPLETED")
         await anyio.sleep(60)
 
     assert len(caplog.records) == 2
-    assert house.tracked == ["task_1500"]
+    assert harness.tracked == ["task_1500"]
 
 
 def test_a_rule_is_known_by_what_it_lists() -> None:
@@ -380,12 +382,12 @@ def test_a_rule_is_known_by_what_it_lists() -> None:
 
 @pytest.mark.parametrize("listed", ["tasks", "batches"])
 async def test_a_rule_that_the_source_does_not_support_is_reported_once_and_inactive(
-    house: Harness, listed: str, caplog: pytest.LogCaptureFixture
+    harness: Harness, listed: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.source = minimal_source()
-    discovery = house.rule(list=listed)
+    harness.source = minimal_source()
+    discovery = harness.rule(list=listed)
     await discovery.run()
     await discovery.run_once()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "does not support it" in caplog.text
-    assert not await house.store.rule_ran(rule_key("mixpeek", DiscoverySettings(list=listed)))
+    assert not await harness.store.rule_ran(rule_key("mixpeek", DiscoverySettings(list=listed)))

@@ -1,16 +1,26 @@
-"""Delays lie where equal jitter puts them, and who is removed is never taken."""
+"""Delays stay within their bounds, removed entries are never taken, and no task starves."""
 
 import tracemalloc
 from random import Random
+from typing import cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
+from tests.support.stores import notices
 from watcher.core.backoff import equal_jitter, lengthened, next_interval, slight_jitter
+from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings
 from watcher.core.tasks import ActiveWatch
-from watcher.polling.schedule import Entry, Schedule
-from watcher.polling.watchlist import Tracked, TrackedTasks
+from watcher.core.wakeup import Wakeup
+from watcher.polling.absence import AbsenceJudge
+from watcher.polling.context import PollingContext, PollingStore
+from watcher.polling.reachability import Reachability
+from watcher.polling.schedule import LOST_INTERVAL, Entry, Outcome, Schedule, next_delay
+from watcher.polling.watchlist import TrackedTasks
+from watcher.telemetry.metrics import Metrics
 
 
 @given(st.floats(0, 1e6), st.integers())
@@ -25,15 +35,41 @@ def test_intervals_grow_to_the_longest(interval: float, multiplier: float, longe
     assert interval <= next_interval(interval, multiplier, longest) <= longest
 
 
+def add_after(schedule: Schedule[Entry], entry: Entry, interval: float, now: float) -> None:
+    entry.interval = interval / PollingSettings().multiplier
+    schedule.add(entry, Outcome.UNCHANGED, now)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "interval", "bounds"),
+    [
+        (Outcome.NEW, 1.0, (0.0, 0.0)),
+        (Outcome.CHANGED, 1.0, (0.5, 1.0)),
+        (Outcome.UNCHANGED, 8.0, (4.0, 8.0)),
+        (Outcome.SLOW, 30.0, (15.0, 30.0)),
+        (Outcome.RESTORED, 30.0, (0.0, 30.0)),
+        (Outcome.LOST, LOST_INTERVAL, (LOST_INTERVAL / 2, LOST_INTERVAL)),
+        (Outcome.NOT_IN_PAGE, 4.0, (0.0, 0.0)),
+    ],
+)
+def test_the_next_delay_of_each_outcome(
+    outcome: Outcome, interval: float, bounds: tuple[float, float]
+) -> None:
+    following, delay = next_delay(outcome, 4.0, PollingSettings(), Random(1))
+    assert following == interval
+    assert bounds[0] <= delay <= bounds[1]
+
+
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["once", "changed", "unchanged", "remove", "take"]), st.integers(0, 5)
+            st.sampled_from([Outcome.NEW, Outcome.CHANGED, Outcome.UNCHANGED, "remove", "take"]),
+            st.integers(0, 5),
         )
     )
 )
-def test_nobody_is_taken_before_being_due_twice_or_after_being_removed(
-    operations: list[tuple[str, int]],
+def test_no_entry_is_taken_early_twice_or_after_its_removal(
+    operations: list[tuple[Outcome | str, int]],
 ) -> None:
     schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
     entries = [Entry(task_id=str(number)) for number in range(6)]
@@ -43,30 +79,30 @@ def test_nobody_is_taken_before_being_due_twice_or_after_being_removed(
         now += 0.7
         entry = entries[number]
         if operation == "take":
-            taken = [one.task_id for one in schedule.take(now, number)]
+            taken = [entry.task_id for entry in schedule.take(now, number)]
             assert len(set(taken)) == len(taken) <= number
             assert set(taken) <= waiting
             waiting -= set(taken)
         elif operation == "remove":
             schedule.remove(entry)
             waiting.discard(entry.task_id)
-        else:
-            if operation == "unchanged":
-                schedule.unchanged([entry], now)
+        elif isinstance(operation, Outcome):
+            if operation is Outcome.UNCHANGED:
+                schedule.add_unchanged([entry], now)
             else:
-                {"once": schedule.at_once, "changed": schedule.changed}[operation](entry, now)
+                schedule.add(entry, operation, now)
             waiting.add(entry.task_id)
-    assert {one.task_id for one in schedule.take(now + 1000, 100)} == waiting
+    assert {entry.task_id for entry in schedule.take(now + 1000, 100)} == waiting
     assert schedule.next_due_at() is None
 
 
-def test_the_newest_is_taken_first_then_who_waited_longest() -> None:
+def test_the_newest_is_taken_first_then_the_most_overdue() -> None:
     schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
     old, older, new, newer = (Entry(task_id=name) for name in ("old", "older", "new", "newer"))
-    schedule.every(older, 10.0, 0.0)
-    schedule.every(old, 10.0, 20.0)
-    schedule.at_once(new, 40.0)
-    schedule.at_once(newer, 40.0)
+    add_after(schedule, older, 10.0, 0.0)
+    add_after(schedule, old, 10.0, 20.0)
+    schedule.add(new, Outcome.NEW, 40.0)
+    schedule.add(newer, Outcome.NEW, 40.0)
 
     taken = [entry.task_id for _ in range(4) for entry in schedule.take(40.0, 1)]
     assert taken == ["newer", "new", "older", "old"]
@@ -76,8 +112,8 @@ def test_a_page_is_filled_with_those_due_next() -> None:
     schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
     entries = [Entry(task_id=str(number)) for number in range(10)]
     for number, entry in enumerate(entries):
-        schedule.every(entry, 2.0 * (number + 1), 0.0)
-    schedule.at_once(entries[9], 0.0)
+        add_after(schedule, entry, 2.0 * (number + 1), 0.0)
+    schedule.add(entries[9], Outcome.NEW, 0.0)
 
     taken = schedule.take(0.0, 4, fill=True)
 
@@ -86,30 +122,30 @@ def test_a_page_is_filled_with_those_due_next() -> None:
     assert schedule.take(0.0, 4) == []
 
 
-def test_one_that_fills_a_page_early_is_not_asked_the_more_rarely_for_it() -> None:
+def test_an_entry_that_fills_a_page_early_keeps_its_interval() -> None:
     schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
     entry = Entry(task_id="t", answered_at=100.0)
-    schedule.every(entry, 8.0, 100.0)
+    add_after(schedule, entry, 8.0, 100.0)
     schedule.take(101.0, 1, fill=True)
-    schedule.unchanged([entry], 101.0)
+    schedule.add_unchanged([entry], 101.0)
     assert entry.interval == 8.0
 
 
-def test_behind_everybody_is_asked_in_the_order_of_the_last_answer() -> None:
+def test_behind_schedule_tasks_are_polled_in_the_order_of_their_last_answers() -> None:
     schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
     entries = [Entry(task_id=str(number)) for number in range(100)]
     for entry in entries:
-        schedule.spread(entry, 0.0)
+        schedule.add(entry, Outcome.RESTORED, 0.0)
     now = 60.0
-    asked: list[str] = []
+    polled: list[str] = []
     for _ in range(300):
         now += 1.0
         (entry,) = schedule.take(now, 1)
-        asked.append(entry.task_id)
-        schedule.unchanged([entry], now)
+        polled.append(entry.task_id)
+        schedule.add_unchanged([entry], now)
     assert schedule.late(now) > 1
-    assert asked[100:200] == asked[:100]
-    assert asked[200:] == asked[:100]
+    assert polled[100:200] == polled[:100]
+    assert polled[200:] == polled[:100]
 
 
 @settings(max_examples=60, deadline=None)
@@ -121,45 +157,65 @@ def test_behind_everybody_is_asked_in_the_order_of_the_last_answer() -> None:
     changing=st.sets(st.integers(0, 59)),
     fill=st.booleans(),
 )
-def test_nobody_starves_under_any_budget(
+def test_no_task_starves_under_any_budget(
     count: int, places: int, spacing: float, arrivals: list[int], changing: set[int], fill: bool
 ) -> None:
-    """However short the budget, however many are new or change all the time: each is asked again before long."""
+    """Whatever the budget, and however many tasks are new or keep changing, each is polled in
+    time.
+    """
     schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(3))
     entries = [Entry(task_id=str(number)) for number in range(count)]
     for entry in entries:
-        schedule.spread(entry, 0.0)
-    now, asked = 0.0, {entry.task_id: 0.0 for entry in entries}
+        schedule.add(entry, Outcome.RESTORED, 0.0)
+    now, polled = 0.0, {entry.task_id: 0.0 for entry in entries}
     rounds = 8 * (count + 40) + int(120 / spacing)
-    # Of four places one goes to whoever has waited longest.
+    # One place in four goes to the most overdue task.
     limit = 30.0 + spacing * (4 * (count + 40 * 20) / places + 2)
     for number in range(rounds):
         now += spacing
         for newcomer in range(arrivals.pop() if arrivals else 0):
             entries.append(Entry(task_id=f"{number}/{newcomer}"))
-            asked[entries[-1].task_id] = now
-            schedule.at_once(entries[-1], now)
+            polled[entries[-1].task_id] = now
+            schedule.add(entries[-1], Outcome.NEW, now)
         for entry in schedule.take(now, places, fill=fill):
-            asked[entry.task_id] = now
+            polled[entry.task_id] = now
             if entry.task_id.isdigit() and int(entry.task_id) in changing:
-                schedule.changed(entry, now)
+                schedule.add(entry, Outcome.CHANGED, now)
             else:
-                schedule.unchanged([entry], now)
-        assert all(now - at <= limit for at in asked.values())
+                schedule.add_unchanged([entry], now)
+        assert all(now - at <= limit for at in polled.values())
+
+
+def tracked_tasks() -> TrackedTasks:
+    routing = Routing([], [])
+    context = PollingContext(
+        source_name="mixpeek",
+        store=cast(PollingStore, None),
+        routing=routing,
+        system_event=notices(routing),
+        polling=PollingSettings(),
+        unreachable_after=60.0,
+        metrics=Metrics(CollectorRegistry(), "test").source("mixpeek"),
+        outbox=Wakeup(),
+        wall=lambda: 0.0,
+        random=Random(1),
+    )
+    return TrackedTasks(context, AbsenceJudge(600.0, Reachability(60.0)))
 
 
 def test_a_task_needs_little_memory() -> None:
     count = 20_000
     tracemalloc.start()
-    schedule: Schedule[Tracked] = Schedule(PollingSettings(), Random(1))
-    tasks = TrackedTasks()
-    for number in range(count):
-        watch = ActiveWatch(
-            "mixpeek", f"task_{number:032x}", "".join(["IN_", "PROGRESS"]), None, None
-        )
-        schedule.spread(tasks.adopt(watch, watch.task_id), 0.0)
+    tasks = tracked_tasks()
+    tasks.restore(
+        (
+            ActiveWatch("mixpeek", f"task_{number:032x}", "".join(["IN_", "PROGRESS"]), None, None)
+            for number in range(count)
+        ),
+        0.0,
+    )
     for now in (31.0, 62.0):
-        schedule.unchanged(schedule.take(now, count), now)
-    held, _ = tracemalloc.get_traced_memory()
+        tasks.common.add_unchanged(tasks.common.take(now, count), now)
+    allocated, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert held / count <= 300
+    assert allocated / count <= 300

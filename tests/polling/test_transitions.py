@@ -22,7 +22,7 @@ class Memory:
 
 answers = st.one_of(
     st.just(TaskNotFound(task_id="t")),
-    st.sampled_from([*sorted(KNOWN_STATUSES), "NEVER_HEARD_OF"]).map(
+    st.sampled_from([*sorted(KNOWN_STATUSES), "NEVER_SEEN"]).map(
         lambda status: observation("t", status)
     ),
 )
@@ -43,7 +43,7 @@ def follow(memory: Memory, taken: Step, answer: Observation | TaskNotFound, now:
 @given(st.lists(st.tuples(answers, st.floats(0, 80))))
 def test_any_sequence_of_answers(history: list[tuple[Observation | TaskNotFound, float]]) -> None:
     memory = Memory()
-    told: list[tuple[str | None, str | None]] = []
+    transitions: list[tuple[str | None, str | None]] = []
     now = 0.0
     for answer, wait in history:
         now += wait
@@ -55,15 +55,15 @@ def test_any_sequence_of_answers(history: list[tuple[Observation | TaskNotFound,
         if taken is Step.TRANSITION:
             assert not isinstance(answer, TaskNotFound)
             assert answer.status != before or was_lost
-            told.append((before, answer.status))
+            transitions.append((before, answer.status))
         if taken is Step.LOST:
             assert memory.missing_since is not None
             assert now - memory.missing_since > LOST_AFTER
             assert not was_lost
         follow(memory, taken, answer, now)
 
-    assert all(earlier[1] == later[0] for earlier, later in pairwise(told))
-    assert all(status not in TERMINAL_STATUSES for _, status in told[:-1])
+    assert all(earlier[1] == later[0] for earlier, later in pairwise(transitions))
+    assert all(status not in TERMINAL_STATUSES for _, status in transitions[:-1])
 
 
 def test_a_clock_set_back_starts_the_wait_again() -> None:

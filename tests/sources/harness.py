@@ -16,6 +16,7 @@ from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings, RouteSettings
 from watcher.core.tasks import TaskKey
 from watcher.core.wakeup import Wakeup
+from watcher.polling.context import PollingContext
 from watcher.polling.poller import Poller
 from watcher.sources.mixpeek import source as mixpeek
 from watcher.sources.mixpeek.get_endpoint import GET_TASK
@@ -44,17 +45,19 @@ class Harness:
         )
         routing = Routing([RouteSettings(channels=("backend",), initial=True)], ["backend"])
         self.poller = Poller(
-            source_name="mixpeek",
-            source=self.source,
-            store=self.store,
-            routing=routing,
-            notice=notices(routing),
-            polling=PollingSettings(**polling),
-            unreachable_after=60.0,
-            metrics=metrics,
-            outbox=Wakeup(),
-            wall=wall,
-            random=Random(5),
+            self.source,
+            PollingContext(
+                source_name="mixpeek",
+                store=self.store,
+                routing=routing,
+                system_event=notices(routing),
+                polling=PollingSettings(**polling),
+                unreachable_after=60.0,
+                metrics=metrics,
+                outbox=Wakeup(),
+                wall=wall,
+                random=Random(5),
+            ),
         )
 
     @asynccontextmanager

@@ -46,6 +46,7 @@ from watcher.daemon.maintenance import keep_up
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import StoredNotes
 from watcher.net.transport import channel_transport, create_transport
+from watcher.polling.context import PollingContext
 from watcher.polling.discovery import Discovery, rule_label
 from watcher.polling.poller import Poller
 from watcher.telemetry import logs
@@ -146,7 +147,7 @@ class Daemon:
         polling = {
             f"poller {name} ({loop})": pulse
             for name, poller in self._generation.pollers.items()
-            for loop, pulse in poller.pulses.items()
+            for loop, pulse in poller.monitors.items()
         }
         return polling | {
             f"dispatcher {name}": one.pulse for name, one in self._generation.dispatchers.items()
@@ -226,12 +227,11 @@ class Daemon:
     def _poller(
         self, source: SourceSettings, polled: Source, settings: Settings, routing: Routing
     ) -> Poller:
-        return Poller(
+        context = PollingContext(
             source_name=source.name,
-            source=polled,
             store=self.store,
             routing=routing,
-            notice=_notice(routing),
+            system_event=_notice(routing),
             polling=settings.polling,
             unreachable_after=source.unreachable_after,
             metrics=self.metrics.source(source.name),
@@ -239,6 +239,7 @@ class Daemon:
             wall=wall_clock,
             random=Random(),  # noqa: S311  # spreads load; hides nothing
         )
+        return Poller(polled, context)
 
     def _discovery(
         self,
@@ -255,7 +256,7 @@ class Daemon:
             source=sources[source],
             store=self.store,
             track=pollers[source].track,
-            held_back=lambda: pollers[source].probing,
+            paused=lambda: pollers[source].probing,
             metrics=self.metrics.rule(source, rule_label(number, rule)),
             wall=wall_clock,
         )

@@ -1,7 +1,9 @@
-"""Tasks that nobody needs to add: each rule lists some, and watches those that it has not seen before.
+"""Discovery adds tasks automatically: each rule lists tasks, and watches those it has not seen
+before.
 
-What is finished already when a rule first runs is stored in silence; whatever appears later is told, even where it is
-finished by then. What a rule has seen stays known, as an ID alone, for as long as upstream lists it.
+Tasks that have ended when a rule first runs are recorded without an event. A task that appears
+later is reported, even if it has ended by then. A rule remembers the IDs it has seen for as long as
+upstream lists them.
 """
 
 import json
@@ -15,23 +17,24 @@ import anyio
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, StoreError
 from watcher.core.interfaces.source import DiscoversBatches, DiscoversTasks, Source
-from watcher.core.interfaces.store import Store
+from watcher.core.interfaces.store import DiscoveryLog
 from watcher.core.settings import DiscoverySettings
 from watcher.core.tasks import DiscoveredPage, Watch
 from watcher.telemetry.metrics import RuleMetrics
+from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
 FORGET_AFTER = 7 * 86400.0
-"""Seconds that an ID is kept after it was last listed: a list that is empty by mistake must not make all of it new."""
+"""Seconds that an ID is kept after it was last listed: after a list that was empty by mistake,
+tasks are not new.
+"""
 READ_ALL_EVERY = 3600.0
-"""Seconds between two runs that do not stop at what has been seen."""
-
-_REPEAT_COMPLAINT = 600.0
+"""Seconds between two runs that read the whole list."""
 
 
 def rule_key(source: str, rule: DiscoverySettings) -> str:
-    """Return what a rule is known by in the store: what it lists, and neither how often nor with which labels."""
+    """Return the key of a rule in the store: what it lists, without its interval and labels."""
     lists = rule.model_dump(
         include={"list", "bucket", "status", "task_type", "filters", "search"}, exclude_none=True
     )
@@ -39,12 +42,14 @@ def rule_key(source: str, rule: DiscoverySettings) -> str:
 
 
 def rule_label(number: int, rule: DiscoverySettings) -> str:
-    """Return the metrics' label of the rule at this place of the configuration."""
+    """Return the metrics label of the rule at this position of the configuration."""
     return f"{number} {rule.list}" if rule.bucket is None else f"{number} {rule.list} {rule.bucket}"
 
 
 class Discovery:
-    """Runs one rule. `track` is handed what joins the watchlist; while `held_back`, upstream is left alone."""
+    """Runs one rule. `track` receives added watches; while `paused` returns True, nothing is
+    requested.
+    """
 
     def __init__(
         self,
@@ -52,9 +57,9 @@ class Discovery:
         source_name: str,
         rule: DiscoverySettings,
         source: Source,
-        store: Store,
+        store: DiscoveryLog,
         track: Callable[[Iterable[Watch]], None],
-        held_back: Callable[[], bool],
+        paused: Callable[[], bool],
         metrics: RuleMetrics,
         wall: Clock,
     ) -> None:
@@ -64,16 +69,17 @@ class Discovery:
         self._pages = _pages(source, rule)
         self._store = store
         self._track = track
-        self._held_back = held_back
+        self._paused = paused
         self._metrics = metrics
         self._wall = wall
         self._read_all_at = float("-inf")
-        self._complained_at = float("-inf")
+        self._log_throttle = LogThrottle(anyio.current_time)
 
     async def run(self) -> None:
-        """Run the rule every now and then, for ever.
+        """Run the rule at its interval, for ever.
 
-        It has no pulse: it may rightly wait for the request budget for longer than a pulse may pause.
+        It has no liveness monitor, because it may wait for the request budget longer than a monitor
+        allows.
         """
         if self._pages is None:
             logger.error(
@@ -84,7 +90,7 @@ class Discovery:
             return
         while True:
             next_at = anyio.current_time() + self._rule.every
-            if not self._held_back():
+            if not self._paused():
                 await self._attempt()
             await anyio.sleep_until(next_at)
 
@@ -92,39 +98,38 @@ class Discovery:
         try:
             await self.run_once()
         except (SourceError, StoreError) as error:
-            now = anyio.current_time()
-            if now - self._complained_at >= _REPEAT_COMPLAINT:
-                self._complained_at = now
+            if self._log_throttle.ready("failed"):
                 logger.warning(
-                    "discovery of %s at %r: %s; it is tried again",
+                    "discovery of %s at %r failed: %s; will retry",
                     self._rule.list,
                     self._source_name,
                     error,
                 )
 
     async def run_once(self) -> None:
-        """Read the list once, newest first where that can be had, up to what has been seen or to `max_pages`."""
+        """Read the list once, newest first if possible, up to known tasks or to `max_pages`."""
         if self._pages is None:
             return
         silent = not await self._store.rule_ran(self._key)
         began = anyio.current_time()
         may_stop = (
-            not silent and self._stops_at_seen() and began - self._read_all_at < READ_ALL_EVERY
+            not silent and self._stops_at_known() and began - self._read_all_at < READ_ALL_EVERY
         )
         complete = truncated = False
         read = 0
-        this_time: set[str] = set()
+        ids_of_run: set[str] = set()
         async with aclosing(self._pages()) as pages:
             async for page in pages:
                 read += 1
-                new = await self._learn(page, silent=silent)
-                # One that is on two pages, because the list grew in between, was not seen before.
-                ids = {one.task_id for one in page.tasks}
-                seen_before = len(ids - this_time) > new
-                this_time |= ids
+                new = await self._store_new(page, silent=silent)
+                # A task that is on two pages, because the list grew in between, was not known
+                # before.
+                ids = {task.task_id for task in page.tasks}
+                has_known = len(ids - ids_of_run) > new
+                ids_of_run |= ids
                 complete = not page.more
                 truncated = page.more and read == self._rule.max_pages
-                if truncated or (may_stop and page.newest_first and seen_before):
+                if truncated or (may_stop and page.newest_first and has_known):
                     break
         if not may_stop:
             self._read_all_at = began
@@ -132,18 +137,19 @@ class Discovery:
         now = self._wall()
         await self._store.rule_finished(self._key, now, now - FORGET_AFTER if complete else None)
 
-    def _stops_at_seen(self) -> bool:
-        """Return whether a task that is new to the list is also its newest.
+    def _stops_at_known(self) -> bool:
+        """Return whether the run may stop at the first known task: a task new to the list is its
+        newest.
 
-        Not where it may enter the list late, because its status, or whatever a filter looks at, has changed.
+        Not if a task can enter the list late, because its status or a filtered field has changed.
         """
         rule = self._rule
         return rule.list == "tasks" and all(
-            one is None for one in (rule.status, rule.filters, rule.search, rule.sort)
+            value is None for value in (rule.status, rule.filters, rule.search, rule.sort)
         )
 
-    async def _learn(self, page: DiscoveredPage, *, silent: bool) -> int:
-        """Store what is new on a page, and return how much that is."""
+    async def _store_new(self, page: DiscoveredPage, *, silent: bool) -> int:
+        """Store the new tasks of a page, and return their number."""
         rule = self._rule
         new, added = await self._store.discover(
             self._key, self._source_name, page.tasks, rule.labels, self._wall(), silent=silent
@@ -156,7 +162,7 @@ class Discovery:
 def _pages(
     source: Source, rule: DiscoverySettings
 ) -> Callable[[], AsyncGenerator[DiscoveredPage, None]] | None:
-    """Return what starts reading the rule's list; None where the source does not support it."""
+    """Return a function that reads the rule's list; None if the source does not support it."""
     criteria = rule.model_dump(
         include={"status", "task_type", "filters", "search", "sort"}, exclude_none=True
     )

@@ -1,150 +1,149 @@
-"""What is said of a source that is down: in the log, in the metrics, and as one event each way, over restarts too."""
+"""The outage of a source: logged, in the metrics, and stored with one event each way, across
+restarts.
+"""
 
 import logging
 from collections.abc import Callable
 
 import anyio
 
-from watcher.core.clock import Clock, rfc3339
+from watcher.core.clock import rfc3339
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.events import Event, SystemEventFactory
-from watcher.core.interfaces.store import Store
-from watcher.core.outage import Outage
+from watcher.core.events import Event
+from watcher.core.outage import Outage, OutageAction, OutageStep, next_step
+from watcher.polling.context import PollingContext
 from watcher.polling.reachability import PROBE_INTERVAL, Reachability
-from watcher.telemetry.metrics import SourceMetrics
 
 logger = logging.getLogger(__name__)
 
 _WRONG_SOURCE = (
-    "it does not know most of the tasks it is asked for; check base_url and the key's account"
+    "upstream does not know most watched tasks; check base_url and the account of the key"
 )
 
 
-class SourceTrouble:
-    """Notes how a source answers, and tells when that changes."""
+class SourceOutage:
+    """Notes how a source answers. `store_changes` stores when an outage begins and ends."""
 
     def __init__(
         self,
-        *,
-        source_name: str,
-        unreachable_after: float,
-        store: Store,
-        notice: SystemEventFactory,
-        metrics: SourceMetrics,
-        wall: Clock,
+        context: PollingContext,
+        reachability: Reachability,
         active_watches: Callable[[], int],
     ) -> None:
-        self._name = source_name
-        self._subject = f"source {source_name}"
-        self._store = store
-        self._notice = notice
-        self._metrics = metrics
-        self._wall = wall
+        self._context = context
+        self._subject = f"source {context.source_name}"
+        self._reachability = reachability
         self._active_watches = active_watches
-        self._reach = Reachability(unreachable_after)
-        self._told: Outage | None = None
+        self._stored: Outage | None = None
         self._last_reason: SourceFailure | None = None
         self.last_answer_at: float | None = None
         self.probe_at = 0.0
 
     @property
     def reason(self) -> SourceFailure | None:
-        """Why the source counts as down; None while it is up."""
-        return self._reach.reason
+        """Why the source is down; None while it is up."""
+        return self._reachability.reason
 
     @property
     def answering(self) -> bool:
-        """Whether it makes sense to send more than a probe, not before `probe_at`."""
-        return self._reach.answering
-
-    @property
-    def mostly_unknown(self) -> bool:
-        """Whether most watches are unknown to upstream, so that none of them may be called lost."""
-        return self._reach.mostly_unknown
+        """Whether requests are answered. If not, one probe may go out from `probe_at` on."""
+        return self._reachability.answering
 
     async def restore(self) -> None:
-        """Take over what was told before a restart. Raises `StoreError`."""
-        self._told = await self._store.outage(self._subject)
+        """Read the outage that was stored before a restart. Raises `StoreError`."""
+        self._stored = await self._context.store.outage(self._subject)
 
-    def probing(self) -> None:
-        """A request goes out: while the source is down, the next one may follow only after a while."""
+    def request_sent(self) -> None:
+        """Note a request: while the source is down, the next one follows after `PROBE_INTERVAL`."""
         if not self.answering:
             self.probe_at = anyio.current_time() + PROBE_INTERVAL
 
     def answered(self, count: int) -> None:
         """Note an answer about `count` tasks."""
-        self.last_answer_at = self._wall()
-        self._metrics.observed(count, self.last_answer_at)
-        if self._reach.succeeded():
-            self._say("")
+        self.last_answer_at = self._context.wall()
+        self._context.metrics.observed(count, self.last_answer_at)
+        if self._reachability.succeeded():
+            self.report("")
 
     def failed(self, error: SourceError) -> None:
-        """Note a request that brought no answer."""
+        """Note a request without an answer."""
         now = anyio.current_time()
-        if self._reach.failed(error, now):
+        if self._reachability.failed(error, now):
             self.probe_at = now + PROBE_INTERVAL
-            self._say(str(error))
+            self.report(str(error))
 
-    def unknown(self, missing: int, watches: int) -> None:
-        """Note how many of how many active watches upstream does not know."""
-        if self._reach.unknown(missing, watches, anyio.current_time()):
-            self._say(_WRONG_SOURCE)
+    def suspect(self) -> None:
+        """Note that the source, not a missing task, is wrong."""
+        if self._reachability.suspected():
+            self.report(_WRONG_SOURCE)
 
-    def blamed(self) -> None:
-        """Note that a task would be called lost by now, were it not that most others are unknown, too."""
-        if self._reach.blamed():
-            self._say(_WRONG_SOURCE)
+    def report(self, cause: str = _WRONG_SOURCE) -> None:
+        """Log whether the source is up or down, and show it in the metrics."""
+        reason = self.reason
+        self._context.metrics.up(reason is None)
+        if reason is None:
+            logger.info("source %r recovered", self._context.source_name)
+        elif reason is SourceFailure.UNAUTHORIZED:
+            logger.error(
+                "source %r rejects the API key (%s); set a valid api_key",
+                self._context.source_name,
+                cause,
+            )
+        else:
+            logger.error(
+                "source %r is down, reason %s: %s", self._context.source_name, reason, cause
+            )
 
-    async def tell(self) -> bool:
-        """Store what has to be told; returns whether there was anything.
+    async def store_changes(self) -> bool:
+        """Store the beginning or the end of an outage with its event; return whether there was one.
 
-        Raises `StoreError`; then it is told with the next call.
+        Raises `StoreError`; the next call then tries again.
         """
-        known = self._told
+        now = self._context.wall()
+        step = self._next_step(now)
+        if step is None:
+            return False
+        before, closed = self._stored, step.action is OutageAction.CLOSE
+        if not closed:
+            self._last_reason = self.reason
+        # Set before it is stored, because another answer may arrive meanwhile.
+        self._stored = None if closed else step.outage
         try:
-            if self.reason is not None and known is None:
-                await self._tell_unreachable()
-            elif (
-                known is not None and self._reach.since is None and self.last_answer_at is not None
-            ):
-                self._told = None
-                event = self._about("source.recovered", known, self._wall())
-                await self._store.record_outage(event, None, recovered=self._subject)
-            else:
-                return False
+            kind = "source.recovered" if closed else "source.unreachable"
+            event = self._event(kind, step.outage, now)
+            await self._context.store.record_outage(
+                event, self._stored, recovered=self._subject if closed else None
+            )
         except BaseException:
-            self._told = known
+            self._stored = before
             raise
         return True
 
-    async def _tell_unreachable(self) -> None:
-        now = self._wall()
-        began = self._reach.since
-        failing_for = 0.0 if began is None else anyio.current_time() - began
-        # Known before it is stored, for another answer may come meanwhile.
-        self._told = Outage(subject=self._subject, since=now - failing_for, alerted_at=now)
-        self._last_reason = self.reason
-        await self._store.record_outage(
-            self._about("source.unreachable", self._told, now), self._told
+    def _next_step(self, now: float) -> OutageStep | None:
+        began = self._reachability.since
+        if self.reason is None:
+            if began is not None or self.last_answer_at is None:
+                return None  # neither up nor down yet
+            failing_since = None
+        else:
+            failing_since = now - (0.0 if began is None else anyio.current_time() - began)
+        return next_step(
+            self._stored,
+            subject=self._subject,
+            failing_since=failing_since,
+            alert_due=True,
+            now=now,
         )
 
-    def _about(self, kind: str, trouble: Outage, now: float) -> Event:
-        told: dict[str, object] = {
-            "source": self._name,
-            "reason": self._last_reason,
-            "since": rfc3339(trouble.since),
-            "active_watches": self._active_watches(),
-        }
-        return self._notice(kind, at=now, data=told, subject=self._subject)
-
-    def _say(self, why: str) -> None:
-        down = self.reason
-        self._metrics.up(down is None)
-        if down is None:
-            logger.info("source %r answers again", self._name)
-        elif down is SourceFailure.UNAUTHORIZED:
-            logger.error(
-                "source %r refuses the API key (%s); put a valid one in api_key", self._name, why
-            )
-        else:
-            logger.error("source %r is down, reason %s: %s", self._name, down, why)
+    def _event(self, kind: str, outage: Outage, now: float) -> Event:
+        return self._context.system_event(
+            kind,
+            at=now,
+            data={
+                "source": self._context.source_name,
+                "reason": self._last_reason,
+                "since": rfc3339(outage.since),
+                "active_watches": self._active_watches(),
+            },
+            subject=self._subject,
+        )

@@ -1,18 +1,22 @@
-"""Who is due when, in memory. The watchlist itself is in the store; a poll that changes nothing writes nothing.
+"""When each task is due, in memory. The watchlist itself is in the store; a poll without a change
+writes nothing.
 
-Two timing wheels of 50 ms slots: one for tasks that are new or have just changed, one for all others. A slot is a list
-of entries; one counts only while the entry still names that slot, so moving an entry leaves nothing to search for. That
-is eight bytes a task beside the entry itself, which is a record without the garbage collector's header.
+Two timing wheels of 50 ms slots: one for tasks that are new or have just changed, one for all
+others. A slot is a list of entries. An entry counts only while it names that slot, so moving an
+entry needs no search. That costs eight bytes per task beside the entry, which is a record without
+the garbage collector's header.
 
-While everybody's interval can be kept, due times are jittered: drawn from the second half of an interval that still
-grows, and from the last tenth of the longest one. Where the budget is short (what is due has waited for longer than a
-second), jitter would only let some wait longer than others: then each is due at the longest interval after its last
-answer, so that tasks are asked in the order of their last answers. New and just-changed ones go first, the newest
-before all; every fourth place, though, is for who has waited longest, so nobody starves.
+While every interval can be kept, due times are jittered: drawn from the second half of an interval
+that still grows, and from the last tenth of the longest one. If the request budget is short (a task
+is overdue by more than a second), jitter would only make some tasks wait longer than others: then
+each is due one longest interval after its last answer, so that tasks are polled in the order of
+their last answers. New and just-changed tasks come first, the newest before all; every fourth place
+goes to the most overdue task, so that none starves.
 """
 
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 from random import Random
 from typing import Generic, TypeVar
 
@@ -24,16 +28,19 @@ from watcher.core.settings import PollingSettings
 SLOT = 0.05
 """Seconds."""
 BEHIND_AFTER = 1.0
-"""Seconds that the longest-waiting task may be late before the budget counts as short."""
+"""Seconds by which the most overdue task may be late before the budget counts as short."""
+LOST_INTERVAL = 600.0
+"""Seconds between two polls of a lost task."""
 
-_OWED = 0.25  # of the places, to whoever has waited longest
-_ALWAYS = 2**62
+_OVERDUE_SHARE = 0.25  # of the places, for the most overdue entries
+_ALWAYS = 2**62  # later than every slot
 
 
 class Entry(msgspec.Struct, kw_only=True, eq=False, gc=False):
-    """One task's place in the schedule. `slot` is None while it is being asked; `answered_at` is monotonic seconds.
+    """One task's place in a schedule. `slot` is None while it is polled.
 
-    It may refer to no container, for the garbage collector does not see it.
+    `answered_at` is in monotonic seconds. It must not refer to a container, because the garbage
+    collector does not see it.
     """
 
     task_id: str
@@ -43,7 +50,7 @@ class Entry(msgspec.Struct, kw_only=True, eq=False, gc=False):
 
     @property
     def due_at(self) -> float | None:
-        """When it is due, in monotonic seconds; None while it is being asked."""
+        """When it is due, in monotonic seconds; None while it is polled."""
         return None if self.slot is None else (self.slot >> 1) * SLOT
 
 
@@ -59,7 +66,9 @@ class _Slot(Generic[EntryType]):
 
 
 class _Wheel(Generic[EntryType]):
-    """Slots by number. The lowest bit of a number tells the wheels apart, so that an entry names wheel and time."""
+    """Slots by number. The lowest bit identifies the wheel, so that an entry names wheel and
+    time.
+    """
 
     def __init__(self, bit: int) -> None:
         self._bit = bit
@@ -68,13 +77,15 @@ class _Wheel(Generic[EntryType]):
 
     def push(self, entry: EntryType, number: int) -> None:
         slot = self._slot(number << 1 | self._bit)
-        entry.slot = slot.number  # the slot's own number: one object for all who wait in it
+        entry.slot = slot.number  # one number object for all entries of the slot
         slot.entries.append(entry)
 
     def push_spread(
         self, entries: Sequence[EntryType], first: int, last: int, interval: float
     ) -> None:
-        """Push entries evenly over the slots from `first` to `last`; a page is a thousand entries, so slot by slot."""
+        """Push entries evenly over the slots from `first` to `last`, slot by slot because a page is
+        large.
+        """
         count = last - first + 1
         for position in range(min(count, len(entries))):
             slot = self._slot((first + position) << 1 | self._bit)
@@ -86,7 +97,7 @@ class _Wheel(Generic[EntryType]):
             slot.entries += part
 
     def first(self) -> int | None:
-        """Return the number (without the bit) of the first slot that holds anybody."""
+        """Return the number, without the bit, of the first slot with entries."""
         while self._order:
             slot = self._slots[self._order[0]]
             if _prune(slot):
@@ -95,12 +106,12 @@ class _Wheel(Generic[EntryType]):
         return None
 
     def oldest(self, until: int) -> _Slot[EntryType] | None:
-        """Return the first slot that holds anybody, where its number is at most `until`."""
+        """Return the first slot with entries if its number is at most `until`."""
         first = self.first()
         return None if first is None or first > until else self._slots[self._order[0]]
 
     def newest(self, until: int) -> _Slot[EntryType] | None:
-        """Return the last slot that holds anybody of those whose number is at most `until`."""
+        """Return the last slot with entries whose number is at most `until`."""
         while position := bisect_right(self._order, until << 1 | 1):
             slot = self._slots[self._order[position - 1]]
             if _prune(slot):
@@ -109,7 +120,7 @@ class _Wheel(Generic[EntryType]):
         return None
 
     def count(self, until: int, enough: int) -> int:
-        """Return how many entries lie in slots up to `until`, at least where there are `enough`."""
+        """Count entries in slots up to `until`; stop at `enough`."""
         total = 0
         for number in self._order:
             if number >> 1 > until or total >= enough:
@@ -130,15 +141,56 @@ class _Wheel(Generic[EntryType]):
 
 
 def _prune(slot: _Slot[EntryType]) -> bool:
-    """Forget entries at the end that have moved on; returns whether anybody is left."""
+    """Drop entries at the end that have moved; return whether the slot still has entries."""
     entries = slot.entries
     while entries and entries[-1].slot != slot.number:
         entries.pop()
     return bool(entries)
 
 
+class Outcome(Enum):
+    """Why an entry is added to a schedule."""
+
+    NEW = "new"
+    RESTORED = "restored"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    SLOW = "slow"
+    LOST = "lost"
+    NOT_IN_PAGE = "not in page"
+
+
+_URGENT = frozenset({Outcome.NEW, Outcome.CHANGED})
+
+
+def next_delay(
+    outcome: Outcome, interval: float, polling: PollingSettings, random: Random
+) -> tuple[float, float]:
+    """Return the next interval and the seconds until the entry is due, jittered; 0 means at once.
+
+    `interval` is the one before. After a restart the first polls are spread over the longest
+    interval.
+    """
+    match outcome:
+        case Outcome.NEW:
+            return polling.min_interval, 0.0
+        case Outcome.NOT_IN_PAGE:
+            return interval, 0.0
+        case Outcome.RESTORED:
+            return polling.max_interval, random.random() * polling.max_interval
+        case Outcome.CHANGED:
+            interval = polling.min_interval
+        case Outcome.SLOW:
+            interval = polling.max_interval
+        case Outcome.LOST:
+            interval = LOST_INTERVAL
+        case Outcome.UNCHANGED:
+            interval = next_interval(interval, polling.multiplier, polling.max_interval)
+    return interval, equal_jitter(interval, random)
+
+
 class Schedule(Generic[EntryType]):
-    """`lagged` is told how long, in seconds, and how many of the entries that are taken have been due."""
+    """`lagged` receives how many seconds late how many entries are taken."""
 
     def __init__(
         self,
@@ -154,66 +206,48 @@ class Schedule(Generic[EntryType]):
         self._owed = 0.0
         self._behind = False
 
-    # When to ask
+    # Adding
 
-    def at_once(self, entry: EntryType, now: float) -> None:
-        """Ask as soon as possible: before everyone who is there, and before who came to be asked at once earlier."""
-        entry.interval = self._polling.min_interval
-        self._recent.push(entry, _at(now))
+    def add(self, entry: EntryType, outcome: Outcome, now: float) -> None:
+        """Make an entry due as its last outcome demands; see `next_delay`."""
+        entry.interval, delay = next_delay(outcome, entry.interval, self._polling, self._random)
+        wheel = self._recent if outcome in _URGENT else self._regular
+        wheel.push(entry, _slot_after(now + delay) if delay > 0 else _slot_at(now))
 
-    def spread(self, entry: EntryType, now: float) -> None:
-        """Ask some time within the longest interval: a restart must not ask for everyone at once."""
-        entry.interval = self._polling.max_interval
-        self._regular.push(entry, _after(now + self._random.random() * self._polling.max_interval))
-
-    def changed(self, entry: EntryType, now: float) -> None:
-        """The task has just changed: start again at the shortest interval."""
-        entry.interval = self._polling.min_interval
-        self._recent.push(entry, _after(now + equal_jitter(entry.interval, self._random)))
-
-    def unchanged(self, entries: Iterable[EntryType], now: float) -> None:
-        """Nothing new about these: wait longer than the last time."""
+    def add_unchanged(self, entries: Iterable[EntryType], now: float) -> None:
+        """Make entries without a change due, later than the last time; a page is a thousand of
+        them.
+        """
         longest, multiplier = self._polling.max_interval, self._polling.multiplier
         settled: list[EntryType] = []
         for entry in entries:
             if self._behind or entry.interval * multiplier >= longest:
                 settled.append(entry)
             else:
-                self.every(entry, next_interval(entry.interval, multiplier, longest), now)
-        last = _after(now + longest)
+                self.add(entry, Outcome.UNCHANGED, now)
+        last = _slot_after(now + longest)
         if self._behind or len(settled) <= 1:
-            due_at = now + (longest if self._behind else slight_jitter(longest, self._random))
-            self._regular.push_spread(settled, _after(due_at), _after(due_at), longest)
+            delay = longest if self._behind else slight_jitter(longest, self._random)
+            due = _slot_after(now + delay)
+            self._regular.push_spread(settled, due, due, longest)
         else:
-            # They are spread by now, and together the least jitter keeps them so; more would be more requests.
-            self._regular.push_spread(settled, _after(now + shortened(longest)), last, longest)
-
-    def poll_at_max_interval(self, entry: EntryType, now: float) -> None:
-        """Ask at the longest interval."""
-        self.every(entry, self._polling.max_interval, now)
-
-    def every(self, entry: EntryType, interval: float, now: float) -> None:
-        """Ask after `interval`, jittered."""
-        entry.interval = interval
-        self._regular.push(entry, _after(now + equal_jitter(interval, self._random)))
-
-    def poll_now(self, entry: EntryType, now: float) -> None:
-        """Ask as soon as there is a place, its interval staying as it was."""
-        self._regular.push(entry, _at(now))
+            # They are spread by now, and the least jitter for all keeps them so; more would mean
+            # more requests.
+            first = _slot_after(now + shortened(longest))
+            self._regular.push_spread(settled, first, last, longest)
 
     def remove(self, entry: EntryType) -> None:
-        """Never ask for this one again."""
         entry.slot = None
 
-    # Who is to be asked
+    # Taking
 
     def take(self, now: float, places: int, *, fill: bool = False) -> list[EntryType]:
-        """Take up to `places` entries that are due; with `fill`, places left over go to those due next."""
-        due = _at(now)
+        """Take up to `places` due entries; with `fill`, remaining places go to those due next."""
+        due = _slot_at(now)
         self._behind = self.late(now) > BEHIND_AFTER
         taken: list[EntryType] = []
         if self._recent.oldest(due) and self._regular.oldest(due):
-            self._owed += places * _OWED
+            self._owed += places * _OVERDUE_SHARE
             owed, self._owed = divmod(self._owed, 1)
             self._take_oldest(taken, int(owed), due, now)
         while len(taken) < places and (slot := self._recent.newest(due)):
@@ -222,21 +256,20 @@ class Schedule(Generic[EntryType]):
         return taken
 
     def next_due_at(self) -> float | None:
-        """Return when the next entry is due: in the past where it already is, None where there is none."""
+        """Return when the next entry is due, possibly in the past; None without entries."""
         return None if (first := self._first()) is None else first * SLOT
 
     def due(self, now: float) -> bool:
-        """Return whether anybody is due."""
-        return (first := self._first()) is not None and first <= _at(now)
+        return (first := self._first()) is not None and first <= _slot_at(now)
 
     def late(self, now: float) -> float:
-        """Return for how many seconds the entry that waits longest has been due."""
+        """Return for how many seconds the most overdue entry has been due."""
         due_at = self.next_due_at()
         return 0.0 if due_at is None else max(now - due_at, 0.0)
 
     def count(self, until: float, enough: int) -> int:
-        """Return how many entries are due by `until`; where there are more than `enough`, a number above that."""
-        number = _at(until)
+        """Count entries due by `until`; above `enough`, return any larger number."""
+        number = _slot_at(until)
         return self._recent.count(number, enough + 1) + self._regular.count(number, enough + 1)
 
     def _first(self) -> int | None:
@@ -262,7 +295,8 @@ class Schedule(Generic[EntryType]):
         while entries and len(taken) < places:
             entry = entries.pop()
             if entry.slot == number:
-                # One that fills a page before jitter could have made it due is not to be asked the more rarely for it.
+                # An entry that fills a page before jitter could make it due must not be polled less
+                # often for it.
                 if entry.answered_at is not None and now - entry.answered_at < entry.interval / 2:
                     entry.interval /= self._polling.multiplier
                 entry.slot = None
@@ -271,11 +305,11 @@ class Schedule(Generic[EntryType]):
             self._lagged(max(now - (number >> 1) * SLOT, 0.0), count)
 
 
-def _at(now: float) -> int:
-    """Return the slot that `now` lies in; a moment that begins one lies in it, however it was rounded."""
+def _slot_at(now: float) -> int:
+    """Return the slot that contains `now`; the tolerance keeps a rounded beginning in its slot."""
     return int(now / SLOT + 1e-6)
 
 
-def _after(due_at: float) -> int:
-    """Return the first slot in which whoever is due at `due_at` is due."""
+def _slot_after(due_at: float) -> int:
+    """Return the first slot in which an entry due at `due_at` is due."""
     return int(due_at / SLOT) + 1

@@ -1,35 +1,34 @@
-"""Tasks that run but have not changed for too long: told once each, until they change.
+"""Tasks that run without a change for too long: `task.stalled` is sent once each, until they
+change.
 
-How long is too long is a matter of the task's type. Nothing is kept in memory for it: the store is asked now and then
-for what has not changed, which an index answers.
+The limit depends on the task's type. Nothing is kept in memory for it: the store is queried for
+tasks that have not changed, which an index answers.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import anyio
 
-from watcher.core.clock import Clock, ClockJumpDetector
+from watcher.core.clock import ClockJumpDetector
 from watcher.core.errors import StoreError
 from watcher.core.events import Change, new_event_id, task_alert_event
-from watcher.core.interfaces.store import Store
-from watcher.core.routing import Routing
 from watcher.core.tasks import TaskKey, Watch
-from watcher.core.wakeup import Wakeup
+from watcher.polling.context import PollingContext
 
 logger = logging.getLogger(__name__)
 
-_SHARE = 0.1  # of the shortest time allowed, between two looks
-_SOONEST = 1.0
-_LATEST = 30.0
+_SHARE = 0.1  # of the shortest limit, between two checks
+_MIN_PAUSE = 1.0
+_MAX_PAUSE = 30.0
 
 
 def allowed(stalled_after: Mapping[str, float | None], task_type: str | None) -> float | None:
-    """Return the seconds that a task of this type may stay as it is, None for ever.
+    """Return for how many seconds a task of this type may stay unchanged; None means for ever.
 
-    Of several patterns that match, the longest counts, for it says most.
+    Of several matching patterns the longest applies, because it is the most specific.
     """
     matching = [
         pattern
@@ -40,61 +39,55 @@ def allowed(stalled_after: Mapping[str, float | None], task_type: str | None) ->
 
 
 class StalledTasks:
-    """Looks for the stalled tasks of one source.
+    """Finds the stalled tasks of one source, and sends `task.stalled` once for each.
 
-    `answered_at` is when upstream last answered for a task, in Unix seconds.
+    `answered_at` returns when upstream last answered for a task, in Unix seconds.
     """
 
     def __init__(
-        self,
-        *,
-        source_name: str,
-        store: Store,
-        routing: Routing,
-        stalled_after: Mapping[str, float | None],
-        answered_at: Callable[[TaskKey], float | None],
-        outbox: Wakeup,
-        wall: Clock,
+        self, context: PollingContext, answered_at: Callable[[TaskKey], float | None]
     ) -> None:
-        self._source = source_name
-        self._store = store
-        self._routing = routing
-        self._stalled_after = stalled_after
+        self._context = context
         self._answered_at = answered_at
-        self._outbox = outbox
-        self._wall = wall
-        self._steadiness = ClockJumpDetector(wall, anyio.current_time)
+        self._clock_jumps = ClockJumpDetector(context.wall, anyio.current_time)
 
     async def run(self) -> None:
-        """Look every now and then; returns at once where no task may ever be called stalled."""
+        """Check regularly; returns at once if no task can ever be stalled."""
         limits = [limit for limit in self._stalled_after.values() if limit is not None]
         while limits:
-            await anyio.sleep(min(max(min(limits) * _SHARE, _SOONEST), _LATEST))
-            self._steadiness.since()  # so that a jump is noticed when it happens, and not when it matters
+            await anyio.sleep(min(max(min(limits) * _SHARE, _MIN_PAUSE), _MAX_PAUSE))
+            self._clock_jumps.observe()
             try:
-                async for watches in self._store.unchanged_watches(
-                    self._source, self._wall() - min(limits)
-                ):
-                    await self._tell(watches)
+                await self._check(before=self._context.wall() - min(limits))
             except StoreError as error:
-                logger.warning("%s; stalled tasks are told later", error)
+                logger.warning("%s; the check for stalled tasks will be repeated", error)
 
-    async def _tell(self, watches: Sequence[Watch]) -> None:
-        now = self._wall()
-        changes = [
-            self._change(watch, limit, now) for watch in watches if (limit := self._exceeded(watch))
-        ]
-        if changes:
-            await self._store.record(changes)
-            self._outbox.set()
+    @property
+    def _stalled_after(self) -> Mapping[str, float | None]:
+        return self._context.polling.stalled_after
 
-    def _exceeded(self, watch: Watch) -> float | None:
-        """Return the limit that a task has exceeded for sure: upstream has shown it unchanged after that time."""
+    async def _check(self, before: float) -> None:
+        context = self._context
+        async for watches in context.store.unchanged_watches(context.source_name, before):
+            now = context.wall()
+            changes = [
+                self._change(watch, limit, now)
+                for watch in watches
+                if (limit := self._exceeded_limit(watch)) is not None
+            ]
+            if changes:
+                await context.store.record(changes)
+                context.outbox.set()
+
+    def _exceeded_limit(self, watch: Watch) -> float | None:
+        """Return the limit that a task has certainly exceeded: upstream has shown it unchanged
+        after it.
+        """
         limit = allowed(self._stalled_after, watch.task_type)
         answered_at = self._answered_at(watch.key)
         if limit is None or answered_at is None or watch.changed_at is None:
             return None
-        if anyio.current_time() < self._steadiness.since() + limit:
+        if anyio.current_time() < self._clock_jumps.steady_since + limit:
             return None
         return limit if answered_at > watch.changed_at + limit else None
 
@@ -106,8 +99,7 @@ class StalledTasks:
             reason=f"{watch.status} for {unchanged_for:.0f} s, longer than {limit:.0f} s",
             at=now,
             event_id=new_event_id(),
-            channels=self._routing.for_task_alert(watch, "task.stalled"),
+            channels=self._context.routing.for_task_alert(watch, "task.stalled"),
         )
-        return Change(
-            watch=replace(watch, stalled_at=now), expected_sequence=watch.sequence, event=event
-        )
+        after = replace(watch, stalled_at=now)
+        return Change(watch=after, expected_sequence=watch.sequence, event=event)

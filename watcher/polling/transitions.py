@@ -1,4 +1,4 @@
-"""(what is known of a task, an answer about it) -> what follows. Pure: nothing is stored or told here."""
+"""What an answer about a task means, compared with what is known of it. Pure."""
 
 from enum import Enum
 from typing import Protocol
@@ -19,7 +19,7 @@ class Step(Enum):
 
     UNCHANGED = "unchanged"
     TRANSITION = "transition"
-    FOUND = "found"  # known again with the status it had, before it was given up for lost
+    FOUND = "found"  # known again, with the status it had, before it counted as lost
     MISSING = "missing"  # not known, for the first time
     STILL_MISSING = "still missing"
     LOST = "lost"  # not known for too long
@@ -30,8 +30,8 @@ def step(
 ) -> Step:
     """Return what `answer`, received at `now`, means for a task that is `known` so far.
 
-    A task that comes back after it was told lost is a transition even with the status it had: whoever heard that it was
-    lost has to hear that it is not.
+    A lost task that comes back is a transition even with the status it had: `task.lost` was sent,
+    so receivers have to learn that it exists.
     """
     if known.status in TERMINAL_STATUSES:
         return Step.UNCHANGED
@@ -47,7 +47,7 @@ def _absence(known: Known, now: float, lost_after: float) -> Step:
         return Step.STILL_MISSING
     if known.missing_since is None:
         return Step.MISSING
-    # A clock set back would otherwise keep a task from ever being told lost; it starts anew then.
+    # Without this a clock that was set back would keep a task from ever being lost.
     if now < known.missing_since:
         return Step.MISSING
     return Step.LOST if now - known.missing_since > lost_after else Step.STILL_MISSING

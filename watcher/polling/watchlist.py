@@ -1,81 +1,137 @@
-"""What is kept in memory of the tasks of one source, at no more than 300 bytes each."""
+"""The tasks of one source in memory, with their place in one of two schedules.
+
+Tasks wait in the common schedule. A task that a list answer did not show, or that upstream does not
+know, waits in the `single` schedule: it has to be polled individually.
+"""
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
-from watcher.core.tasks import ActiveWatch, Watch
-from watcher.polling.schedule import Entry
+from watcher.core.tasks import SLOW_STATUSES, ActiveWatch, TaskKey, Watch, WatchState
+from watcher.polling.absence import AbsenceJudge
+from watcher.polling.context import PollingContext
+from watcher.polling.schedule import Entry, Outcome, Schedule
 
 
-class Tracked(Entry, kw_only=True, eq=False, gc=False):
-    """A task's place in the schedule, and enough to compare an answer with (`watcher.diff.Known`).
+class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
+    """A task's place in a schedule, and what an answer is compared with (`transitions.Known`).
 
-    `gone` says that it was taken off the watchlist (and is another `Tracked` now, where it was added again).
-    `unlisted` says that the last shared answer did not show it, so that it was to be asked for by itself.
+    A task takes 300 bytes at most. `removed` is set once the task has left the watchlist; if it is
+    added again, it is another `TrackedTask`. `not_in_page` is set if the last list answer did not
+    show the task, so that it has to be polled individually.
     """
 
     status: str | None = None
     missing_since: float | None = None
     lost: bool = False
-    gone: bool = False
-    unlisted: bool = False
+    removed: bool = False
+    not_in_page: bool = False
 
 
 class TrackedTasks:
-    """All of them by ID, with how many have which status, and which upstream does not know."""
+    """All tracked tasks of one source by ID, how many have each status, and when each is due."""
 
-    def __init__(self) -> None:
-        self._by_id: dict[str, Tracked] = {}
+    def __init__(self, context: PollingContext, absences: AbsenceJudge) -> None:
+        self._by_id: dict[str, TrackedTask] = {}
         self._counts: Counter[str | None] = Counter()
-        self.missing: set[str] = set()
-        self.lost: set[str] = set()
+        self._absences = absences
+        self._wall = context.wall
+        polling, random, lagged = context.polling, context.random, context.metrics.lagged
+        self.common: Schedule[TrackedTask] = Schedule(polling, random, lagged)
+        self.single: Schedule[TrackedTask] = Schedule(polling, random, lagged)
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def __iter__(self) -> Iterator[Tracked]:
-        return iter(self._by_id.values())
+    # Tasks come and go
 
-    def get(self, task_id: str) -> Tracked | None:
-        """Return the task with this ID, None where it is not tracked."""
-        return self._by_id.get(task_id)
+    def restore(self, watches: Iterable[ActiveWatch], now: float) -> None:
+        """Track stored watches at start, their first polls spread over the longest interval."""
+        for watch in watches:
+            if watch.task_id not in self._by_id:
+                known = watch.missing_since is None and watch.lost_at is None
+                schedule = self.common if known else self.single
+                schedule.add(self._adopt(watch, watch.task_id), Outcome.RESTORED, now)
 
-    def adopt(self, watch: Watch | ActiveWatch, task_id: str) -> Tracked:
-        """Track a task as it is stored."""
-        entry = self._by_id[task_id] = Tracked(task_id=task_id)
+    def track(self, watches: Iterable[Watch], now: float) -> None:
+        """Poll these tasks at once, except those that are done or being polled now."""
+        for watch in watches:
+            task_id = watch.key.task_id
+            known = self._by_id.get(task_id)
+            if watch.state is WatchState.ACTIVE and (known is None or known.slot is not None):
+                self.common.add(known or self._adopt(watch, task_id), Outcome.NEW, now)
+
+    def forget(self, task_id: str) -> None:
+        """Stop polling a task."""
+        self._absences.forget(task_id)
+        if (task := self._by_id.pop(task_id, None)) is not None:
+            task.removed = True
+            self._counts[task.status] -= 1
+            self.common.remove(task)
+
+    def update(self, task: TrackedTask, watch: Watch | ActiveWatch) -> None:
+        """Take over what is stored of a task."""
+        self._counts[task.status] -= 1
+        # One string object for all tasks with this status, wherever it came from.
+        task.status = None if watch.status is None else sys.intern(watch.status)
+        self._counts[task.status] += 1
+        task.missing_since = watch.missing_since
+        task.lost = watch.lost_at is not None
+        missing = task.missing_since is not None
+        self._absences.remember(task.task_id, missing=missing, lost=task.lost)
+
+    def _adopt(self, watch: Watch | ActiveWatch, task_id: str) -> TrackedTask:
+        task = self._by_id[task_id] = TrackedTask(task_id=task_id)
         self._counts[None] += 1
-        self.follow(entry, watch)
-        return entry
+        self.update(task, watch)
+        return task
 
-    def follow(self, entry: Tracked, watch: Watch | ActiveWatch) -> None:
-        """Take over what is stored."""
-        self._counts[entry.status] -= 1
-        # One text for all who have the status, wherever it came from.
-        entry.status = None if watch.status is None else sys.intern(watch.status)
-        self._counts[entry.status] += 1
-        entry.missing_since = watch.missing_since
-        entry.lost = watch.lost_at is not None
-        _put(self.lost, entry.task_id, entry.lost)
-        _put(self.missing, entry.task_id, entry.missing_since is not None and not entry.lost)
+    # When a task is polled next
 
-    def pop(self, task_id: str) -> Tracked | None:
-        """Stop tracking a task, and return what it was."""
-        entry = self._by_id.pop(task_id, None)
-        if entry is not None:
-            entry.gone = True
-            self._counts[entry.status] -= 1
-        self.missing.discard(task_id)
-        self.lost.discard(task_id)
-        return entry
+    def reschedule(self, tasks: Iterable[TrackedTask], now: float) -> None:
+        """Poll tasks again in due time: nothing about them has changed."""
+        unchanged: list[TrackedTask] = []
+        missing: list[TrackedTask] = []
+        for task in tasks:
+            if task.removed:
+                continue
+            if task.lost:
+                self.single.add(task, Outcome.LOST, now)
+            elif task.missing_since is not None:
+                missing.append(task)
+            elif task.status in SLOW_STATUSES:
+                self.common.add(task, Outcome.SLOW, now)
+            else:
+                unchanged.append(task)
+        self.single.add_unchanged(missing, now)
+        self.common.add_unchanged(unchanged, now)
+
+    def slow_down(self, tasks: Iterable[TrackedTask], now: float) -> None:
+        """Poll tasks at the longest interval."""
+        for task in tasks:
+            if not task.removed:
+                self.common.add(task, Outcome.SLOW, now)
+
+    # What is shown of it
+
+    def times(self, key: TaskKey, now: float) -> tuple[float | None, float | None]:
+        """Return when the task was last answered for and when it is due, in Unix seconds."""
+        if (task := self._by_id.get(key.task_id)) is None:
+            return None, None
+        offset = self._wall() - now
+        answered_at = None if task.answered_at is None else task.answered_at + offset
+        return answered_at, None if task.due_at is None else task.due_at + offset
 
     def counts(self) -> Mapping[str | None, int]:
-        """Return how many have each status; None is one that upstream has not shown yet."""
+        """Return how many tasks have each status; None until upstream has shown the task."""
         return +self._counts
 
+    def late(self, now: float) -> float:
+        """Return for how many seconds the most overdue task has been due."""
+        return max(self.common.late(now), self.single.late(now))
 
-def _put(members: set[str], task_id: str, belongs: bool) -> None:
-    if belongs:
-        members.add(task_id)
-    else:
-        members.discard(task_id)
+    def next_due_at(self) -> float | None:
+        """Return the monotonic time at which the next task is due; None without tasks."""
+        moments = (self.common.next_due_at(), self.single.next_due_at())
+        return min((moment for moment in moments if moment is not None), default=None)

@@ -1,0 +1,40 @@
+"""What the parts of one source's poller share."""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from watcher.core.clock import Clock
+from watcher.core.events import SystemEventFactory
+from watcher.core.interfaces.store import EventLog, Watchlist
+from watcher.core.routing import Routing
+from watcher.core.settings import PollingSettings
+from watcher.core.tasks import TaskKey
+from watcher.core.wakeup import Wakeup
+from watcher.telemetry.metrics import SourceMetrics
+
+
+class PollingStore(Watchlist, EventLog, Protocol):
+    """The part of the store that polling reads and writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollingContext:
+    """The source's name and settings, where changes go, and the clocks.
+
+    `outbox` is set after each stored event. `unreachable_after` is in seconds.
+    """
+
+    source_name: str
+    store: PollingStore
+    routing: Routing
+    system_event: SystemEventFactory
+    polling: PollingSettings
+    unreachable_after: float
+    metrics: SourceMetrics
+    outbox: Wakeup
+    wall: Clock
+    random: Random
+
+    def key(self, task_id: str) -> TaskKey:
+        return TaskKey(self.source_name, task_id)
