@@ -123,7 +123,7 @@ async def test_many_tasks_share_a_request_where_the_source_supports_that(harness
     async with harness.connected() as source:
         if source.shared is None:
             pytest.skip("polls one task per request")
-        assert source.shared.places >= 300
+        assert source.shared.capacity >= 300
         answers = {
             answer.task_id: answer
             for answer in await poll(source.shared, *task_ids, "task_unknown")

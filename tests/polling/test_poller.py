@@ -45,7 +45,7 @@ class ScriptedSource:
 
     shared = None
     calls: Any = None
-    places = 1
+    capacity = 1
 
     def __init__(self) -> None:
         self.single = self

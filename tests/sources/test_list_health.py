@@ -40,7 +40,7 @@ async def test_a_degraded_list_is_tried_again_and_both_are_logged_once(
 
 
 @pytest.mark.parametrize(
-    ("omitted", "found", "state"),
+    ("omitted", "polled", "state"),
     [
         ("abcde", "abc", FilterState.SCAN_ALL),
         ("abcde", "ab", FilterState.WORKING),
@@ -49,11 +49,11 @@ async def test_a_degraded_list_is_tried_again_and_both_are_logged_once(
     ],
 )
 async def test_a_list_that_omits_existing_tasks_is_scanned(
-    omitted: str, found: str, state: FilterState
+    omitted: str, polled: str, state: FilterState
 ) -> None:
     health = ListHealth("mixpeek")
     health.filter_returned_nothing(omitted)
-    for task_id in found:
+    for task_id in polled:
         health.found_by_get(task_id)
     assert health.state is state
 

@@ -9,7 +9,7 @@ from watcher.core.tasks import Answer, TaskNotFound
 class MinimalEndpoint:
     """Implements `watcher.core.interfaces.source.Endpoint`: no budget, no tasks."""
 
-    places = 1
+    capacity = 1
 
     def wait(self) -> float:
         return 0.0

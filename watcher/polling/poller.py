@@ -169,7 +169,7 @@ class Poller:
             else:
                 self._admitted.discard(name)
                 self._outage.request_sent()
-                tasks = schedule.take(now, endpoint.places, fill=endpoint.places > 1)
+                tasks = schedule.take(now, endpoint.capacity, fill=endpoint.capacity > 1)
                 self._wakeup.set()  # the other loop may poll what is left
                 self._in_flight[name] += 1
                 requests.start_soon(self._poll, name, endpoint, tasks)
@@ -202,7 +202,7 @@ class Poller:
         return None
 
     def _list_works(self) -> bool:
-        return self._shared is not None and self._shared.places > 0
+        return self._shared is not None and self._shared.capacity > 0
 
     def _few(self, now: float) -> bool:
         """Return whether few enough tasks are due to poll them individually, within the budget.

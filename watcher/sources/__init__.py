@@ -1,1 +1,1 @@
-"""Sources: upstream APIs to poll. One file each, found by the name in the configuration."""
+"""Sources: one package per task API, loaded by the `type` in the configuration."""

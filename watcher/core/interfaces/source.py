@@ -23,7 +23,7 @@ class Endpoint(Protocol):
     """One way of polling tasks, with its own request budget."""
 
     @property
-    def places(self) -> int:
+    def capacity(self) -> int:
         """The most tasks for one `fetch`; 0 while the endpoint does not work."""
         ...
 

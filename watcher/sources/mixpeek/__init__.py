@@ -1,4 +1,4 @@
-"""The Mixpeek API: one connection with a budget for each route, and what its answers mean."""
+"""The Mixpeek API: polling tasks one by one or a thousand at once, and every capability."""
 
 from watcher.sources.mixpeek.source import Settings, create
 

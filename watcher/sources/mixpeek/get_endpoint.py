@@ -16,7 +16,7 @@ GET_TASK = "GET /v1/tasks/{task_id}"
 class GetEndpoint:
     """Implements `watcher.core.interfaces.source.Endpoint`; its answers also judge the list."""
 
-    places = 1
+    capacity = 1
 
     def __init__(self, connection: Connection, list_health: ListHealth) -> None:
         self._connection = connection

@@ -34,7 +34,7 @@ from watcher.sources.mixpeek.pagination import (
 
 logger = logging.getLogger(__name__)
 
-_PLACES = {
+_CAPACITIES = {
     FilterState.WORKING: PAGE_SIZE,
     FilterState.SCAN_ALL: 100_000,
     FilterState.UNAVAILABLE: 0,
@@ -62,8 +62,8 @@ class ListEndpoint:
         self._unknown_statuses: set[str] = set()
 
     @property
-    def places(self) -> int:
-        return _PLACES[self._health.state]
+    def capacity(self) -> int:
+        return _CAPACITIES[self._health.state]
 
     def wait(self) -> float:
         return self._connection.wait(LIST_TASKS)

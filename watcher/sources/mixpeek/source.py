@@ -1,4 +1,4 @@
-"""Polling the Mixpeek task API: `GET /v1/tasks/{task_id}` and `POST /v1/tasks/list`."""
+"""The settings of the Mixpeek source, and the source itself."""
 
 from typing import Annotated, Literal
 
@@ -19,7 +19,7 @@ from watcher.telemetry.metrics import SourceMetrics
 def _base_url(text: str) -> str:
     http_url(text)
     if "?" in text:
-        raise ValueError("may hold no query")
+        raise ValueError("must not contain a query")
     return text.rstrip("/")
 
 
