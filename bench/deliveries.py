@@ -28,6 +28,7 @@ from watcher.core.events import Change, Event, new_event_id, task_event
 from watcher.core.interfaces.store import Store
 from watcher.core.tasks import Observation, TaskKey, Watch, WatchRequest
 from watcher.core.wakeup import Wakeup
+from watcher.delivery.context import DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import PassingNotes
 from watcher.net.exchange import exchange
@@ -97,16 +98,18 @@ async def delivering(
             transport = await resources.enter_async_context(channel_transport(settings))
             dispatchers.append(
                 Dispatcher(
-                    settings=settings,
-                    channel=module.create(
+                    module.create(
                         settings, transport=transport, notes=PassingNotes(), wall=wall_clock
                     ),
-                    store=store,
-                    notice=no_notice,
-                    metrics=metrics.channel(settings.name),
-                    outbox=outbox,
-                    wall=wall_clock,
-                    random=Random(1),
+                    DeliveryContext(
+                        settings=settings,
+                        store=store,
+                        system_event=no_notice,
+                        metrics=metrics.channel(settings.name),
+                        outbox=outbox,
+                        wall=wall_clock,
+                        random=Random(1),
+                    ),
                 )
             )
 

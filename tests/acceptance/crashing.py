@@ -31,6 +31,7 @@ from watcher.core.routing import Routing
 from watcher.core.settings import RouteSettings
 from watcher.core.tasks import TaskKey, Watch, WatchFilter, WatchRequest, WatchState
 from watcher.core.wakeup import Wakeup
+from watcher.delivery.context import DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import PassingNotes
 from watcher.net.transport import channel_transport
@@ -81,16 +82,20 @@ async def work(
         outbox = Wakeup()
         async with channel_transport(settings) as transport, anyio.create_task_group() as tasks:
             dispatcher = Dispatcher(
-                settings=settings,
-                channel=webhook.create(
+                webhook.create(
                     settings, transport=transport, notes=PassingNotes(), wall=wall_clock
                 ),
-                store=store,
-                notice=notices(Routing([RouteSettings(channels=("backend",))], ["backend"])),
-                metrics=Metrics(CollectorRegistry(), "test").channel("backend"),
-                outbox=outbox,
-                wall=wall_clock,
-                random=random,
+                DeliveryContext(
+                    settings=settings,
+                    store=store,
+                    system_event=notices(
+                        Routing([RouteSettings(channels=("backend",))], ["backend"])
+                    ),
+                    metrics=Metrics(CollectorRegistry(), "test").channel("backend"),
+                    outbox=outbox,
+                    wall=wall_clock,
+                    random=random,
+                ),
             )
             tasks.start_soon(dispatcher.run)
             await store.add(

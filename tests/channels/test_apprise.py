@@ -20,7 +20,7 @@ from tests.support.virtual_time import wall
 from watcher.channels import apprise
 from watcher.configuration import loader as configuration
 from watcher.core.deliveries import Message, Receipt
-from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.delivery.notes import PassingNotes
 
 pytestmark = pytest.mark.anyio
@@ -54,6 +54,10 @@ async def receiver(status: int | None) -> AsyncIterator[tuple[str, list[dict[str
         )
         tasks.cancel_scope.cancel()
     await listener.aclose()
+
+
+def rejected(error: DeliveryError) -> bool:
+    return error.disposition is Disposition.REJECTED
 
 
 @pytest.fixture
@@ -125,7 +129,7 @@ async def test_a_refusal_is_tried_again_and_shows_its_status_and_no_secret(
         with pytest.raises(DeliveryError) as caught:
             await channel(url).send(message())
     error = caught.value
-    assert (error.reason, error.status, error.body_refused) == (
+    assert (error.reason, error.status, rejected(error)) == (
         DeliveryFailure.UNAVAILABLE,
         status,
         False,

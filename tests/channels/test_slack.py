@@ -255,8 +255,8 @@ def test_durations_are_said_as_people_do() -> None:
         (410, "channel_is_archived", DeliveryFailure.GONE),
         (404, "no_service\n", DeliveryFailure.GONE),
         (403, "invalid_token", DeliveryFailure.GONE),
-        (400, "invalid_payload", DeliveryFailure.REFUSED),
-        (404, "not found", DeliveryFailure.REFUSED),
+        (400, "invalid_payload", DeliveryFailure.REJECTED),
+        (404, "not found", DeliveryFailure.REJECTED),
         (500, "rollup_error", DeliveryFailure.UNAVAILABLE),
     ],
 )

@@ -9,17 +9,21 @@ import anyio
 import httpx
 import pytest
 
-from tests.delivery.test_dispatcher import Harness, house_at, running
+from tests.delivery.harness import Harness, harness_at, running
 from tests.support.virtual_time import VirtualLoop, wall
 from watcher.channels.slack import channel as slack
 from watcher.core.deliveries import DeliveryState, Message
-from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.delivery.notes import PassingNotes, StoredNotes
 
 pytestmark = pytest.mark.anyio
 
 TOKEN = "xoxb-made-up-0123456789"
 MINUTE = 60.0
+
+
+def rejected(error: DeliveryError) -> bool:
+    return error.disposition is Disposition.REJECTED
 
 
 @pytest.fixture
@@ -102,14 +106,14 @@ async def test_a_batch_is_one_message_that_is_changed_in_place_with_failures_in_
 ) -> None:
     api = SlackApi()
     async with (
-        house_at(tmp_path) as house,
+        harness_at(tmp_path) as house,
         running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
     ):
         for number in range(40):
-            await house.tell(f"task_{number}", "IN_PROGRESS", batch="batch_1")
+            await house.store_event(f"task_{number}", "IN_PROGRESS", batch="batch_1")
         await anyio.sleep(10)
         for number in range(40):
-            await house.tell(
+            await house.store_event(
                 f"task_{number}", "FAILED" if number in (7, 8) else "COMPLETED", batch="batch_1"
             )
             await anyio.sleep(1)
@@ -135,12 +139,12 @@ async def test_a_restart_goes_on_with_the_same_message_and_repeats_nothing_in_it
     tmp_path: Path,
 ) -> None:
     api = SlackApi()
-    async with house_at(tmp_path) as house:
+    async with harness_at(tmp_path) as house:
         async with running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
-            await house.tell("task_1", "FAILED", batch="batch_1")
+            await house.store_event("task_1", "FAILED", batch="batch_1")
             await anyio.sleep(30)
         async with running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
-            await house.tell("task_2", "FAILED", batch="batch_1")
+            await house.store_event("task_2", "FAILED", batch="batch_1")
             await anyio.sleep(30)
             for one in await house.deliveries():
                 await house.store.retry(one.id, wall())
@@ -155,11 +159,11 @@ async def test_a_restart_goes_on_with_the_same_message_and_repeats_nothing_in_it
 async def test_two_batches_and_what_belongs_to_none_are_told_apart(tmp_path: Path) -> None:
     api = SlackApi()
     async with (
-        house_at(tmp_path) as house,
+        harness_at(tmp_path) as house,
         running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
     ):
         for number in range(12):
-            await house.tell(
+            await house.store_event(
                 f"task_{number}", "COMPLETED", batch=(None, "batch_1", "batch_2")[number % 3]
             )
         await anyio.sleep(MINUTE)
@@ -174,11 +178,11 @@ async def test_two_batches_and_what_belongs_to_none_are_told_apart(tmp_path: Pat
 async def test_a_batch_of_a_thousand_failures_is_a_few_messages(tmp_path: Path) -> None:
     api = SlackApi()
     async with (
-        house_at(tmp_path) as house,
+        harness_at(tmp_path) as house,
         running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
     ):
         for number in range(1000):
-            await house.tell(f"task_{number}", "FAILED", batch="batch_1")
+            await house.store_event(f"task_{number}", "FAILED", batch="batch_1")
             await anyio.sleep(0.01)
         await anyio.sleep(50)
         states = [one.state for one in await house.deliveries()]
@@ -193,11 +197,11 @@ async def test_an_old_event_that_is_sent_again_changes_nothing_that_is_shown(
 ) -> None:
     api = SlackApi()
     async with (
-        house_at(tmp_path) as house,
+        harness_at(tmp_path) as house,
         running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
     ):
         for status in ("QUEUED", "IN_PROGRESS", "COMPLETED"):
-            await house.tell("task_1", status, batch="batch_1")
+            await house.store_event("task_1", status, batch="batch_1")
             await anyio.sleep(10)
         await house.store.retry((await house.deliveries())[0].id, wall())
         house.outbox.set()
@@ -255,14 +259,14 @@ async def test_blocks_that_slack_refuses_are_sent_once_more_as_plain_text() -> N
         ("invalid_auth", DeliveryFailure.GONE, False),
         ("not_in_channel", DeliveryFailure.GONE, False),
         ("internal_error", DeliveryFailure.UNAVAILABLE, False),
-        ("msg_too_long", DeliveryFailure.REFUSED, True),
+        ("msg_too_long", DeliveryFailure.REJECTED, True),
     ],
 )
 async def test_what_slack_says_of_a_message_decides_what_follows(
     said: str, reason: DeliveryFailure, body_refused: bool
 ) -> None:
     error = await refusal(SlackApi(said), message())
-    assert (error.reason, error.body_refused, error.answer) == (
+    assert (error.reason, rejected(error), error.response) == (
         reason,
         body_refused,
         json.dumps({"ok": False, "error": said}, separators=(",", ":")),
@@ -278,4 +282,4 @@ async def test_an_answer_that_is_not_slacks_is_tried_again() -> None:
     )
     with pytest.raises(DeliveryError) as caught:
         await made.send(message())
-    assert (caught.value.reason, caught.value.body_refused) == (DeliveryFailure.PROTOCOL, False)
+    assert (caught.value.reason, rejected(caught.value)) == (DeliveryFailure.PROTOCOL, False)

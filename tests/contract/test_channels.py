@@ -13,7 +13,7 @@ from tests.support.records import SECRET
 from tests.support.virtual_time import VirtualLoop, wall
 from watcher.configuration import plugins
 from watcher.core.deliveries import Message, Receipt
-from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.interfaces.channel import Channel
 from watcher.core.settings import ConnectionSettings
 from watcher.delivery.notes import PassingNotes
@@ -34,6 +34,10 @@ HIDDEN = ("hidden-path-9f3b", "hidden-token-77aa", SECRET, SECRET.removeprefix("
 NOT_ABOUT_THE_BODY = {401, 403, 404, 408, 410, 425, 429}
 
 Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def rejected(error: DeliveryError) -> bool:
+    return error.disposition is Disposition.REJECTED
 
 
 @pytest.fixture
@@ -85,8 +89,8 @@ def expected(status: int) -> tuple[DeliveryFailure, bool]:
     if status == 410:
         return DeliveryFailure.GONE, False
     if status >= 400:
-        return DeliveryFailure.REFUSED, status not in NOT_ABOUT_THE_BODY
-    return (DeliveryFailure.REDIRECT if status >= 300 else DeliveryFailure.REFUSED), False
+        return DeliveryFailure.REJECTED, status not in NOT_ABOUT_THE_BODY
+    return (DeliveryFailure.REDIRECT if status >= 300 else DeliveryFailure.REJECTED), False
 
 
 async def test_every_status_from_100_to_599(kind: str) -> None:
@@ -103,11 +107,11 @@ async def test_every_status_from_100_to_599(kind: str) -> None:
 
         channel = answering(kind, handler)
         if 200 <= status < 300:
-            assert await channel.send(MESSAGE) == Receipt(status=status, answer="said")
+            assert await channel.send(MESSAGE) == Receipt(status=status, response="said")
         else:
             error = await refusal(channel)
-            assert (error.reason, error.body_refused) == expected(status), status
-            assert (error.status, error.answer) == (status, "said")
+            assert (error.reason, rejected(error)) == expected(status), status
+            assert (error.status, error.response) == (status, "said")
         assert len(requests) == 1
 
 
@@ -166,7 +170,7 @@ async def test_no_more_than_eight_kibibytes_are_read_of_an_answer(kind: str) -> 
         MESSAGE
     )
 
-    assert receipt == Receipt(status=200, answer="x" * 1024)
+    assert receipt == Receipt(status=200, response="x" * 1024)
     assert read <= 10 * 1024
 
 
@@ -186,7 +190,7 @@ async def test_what_went_wrong_is_named(
         raise raised
 
     error = await refusal(answering(kind, handler))
-    assert (error.reason, error.status, error.body_refused) == (reason, None, False)
+    assert (error.reason, error.status, rejected(error)) == (reason, None, False)
 
 
 async def test_the_same_message_is_sent_as_the_same_bytes(kind: str) -> None:

@@ -370,7 +370,7 @@ async def test_the_last_attempts_are_kept_and_go_with_their_delivery(store: Stor
     for number in range(1, 61):
         refused = settled(1, DeliveryState.PENDING, at=float(number), next_attempt_at=0.0)
         said = replace(
-            refused, last_status=503, last_error="HTTP 503", duration=0.5, answer=f"no {number}"
+            refused, last_status=503, last_error="HTTP 503", duration=0.5, response=f"no {number}"
         )
         await store.settle([said])
     await store.settle([replace(settled(1, DeliveryState.DELIVERED, at=61.0), last_status=204)])
@@ -380,10 +380,10 @@ async def test_the_last_attempts_are_kept_and_go_with_their_delivery(store: Stor
     assert (delivery.attempts, delivery.state) == (61, DeliveryState.DELIVERED)
     assert [one.number for one in attempts] == [*range(12, 62)]
     assert attempts[0] == Attempt(
-        number=12, at=12.0, duration=0.5, status=503, error="HTTP 503", answer="no 12"
+        number=12, at=12.0, duration=0.5, status=503, error="HTTP 503", response="no 12"
     )
     assert attempts[-1] == Attempt(
-        number=61, at=61.0, duration=0.0, status=204, error=None, answer=None
+        number=61, at=61.0, duration=0.0, status=204, error=None, response=None
     )
 
     await store.purge("backend", DeliveryState.DELIVERED, FOREVER)

@@ -61,7 +61,7 @@ async def test_without_a_limit_nothing_waits_but_for_a_pause() -> None:
     for _ in range(1000):
         await spending.spend()
     assert anyio.current_time() == 0
-    spending.pause.asked(30.0)
+    spending.pause.start(30.0)
     await spending.spend()
     assert anyio.current_time() == 30.0
 
@@ -82,11 +82,11 @@ async def test_a_pause_without_a_time_doubles_up_to_half_a_minute_and_a_success_
     pause = Cooldown(anyio.current_time)
     waits = []
     for _ in range(8):
-        pause.asked(None)
+        pause.start(None)
         waits.append(pause.remaining())
         await anyio.sleep(pause.remaining())
     pause.succeeded()
-    pause.asked(None)
+    pause.start(None)
 
     assert waits == [1, 2, 4, 8, 16, 30, 30, 30]
     assert pause.remaining() == 1
@@ -94,8 +94,8 @@ async def test_a_pause_without_a_time_doubles_up_to_half_a_minute_and_a_success_
 
 async def test_a_longer_pause_is_never_shortened() -> None:
     pause = Cooldown(anyio.current_time)
-    pause.asked(100.0)
-    pause.asked(1.0)
+    pause.start(100.0)
+    pause.start(1.0)
     assert pause.remaining() == 100
 
 

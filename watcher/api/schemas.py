@@ -398,7 +398,7 @@ def attempt_view(attempt: Attempt) -> dict[str, object]:
         "duration": round(attempt.duration, 6),
         "status": attempt.status,
         "error": attempt.error,
-        "answer": attempt.answer,
+        "answer": attempt.response,
     }
 
 

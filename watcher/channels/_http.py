@@ -4,15 +4,15 @@ import httpx
 
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Receipt
-from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.net.exchange import ExchangeError, Reply, exchange, retry_after
 
 ANSWER_LIMIT = 8192
 """Bytes read of a receiver's answer."""
 
-_NOT_ABOUT_THE_BODY = frozenset({401, 403, 404, 408, 410, 425, 429})
-_BUSY = frozenset({429, 502, 503, 504})
-_PASSING = frozenset({408, 425, 429})
+_OVERLOADED = frozenset({429, 502, 503, 504})
+_PERSISTENT = frozenset({401, 403, 404})
+_TRANSIENT = frozenset({408, 425})
 _SHOWN = 200
 _KEPT = 1024
 
@@ -32,24 +32,24 @@ async def post(
             transport, request, deadline=deadline, body_limit=answer_limit, decoded=False
         )
     except ExchangeError as error:
-        raise DeliveryError(DeliveryFailure(error.kind), str(error), ours=error.ours) from None
+        disposition = Disposition.NOT_SENT if error.ours else Disposition.TRANSIENT
+        reason = DeliveryFailure(error.kind)
+        raise DeliveryError(reason, str(error), disposition=disposition) from None
 
 
 def require_success(reply: Reply, wall: Clock) -> Receipt:
     """Return the receipt where the status is 2xx; raises the `DeliveryError` that it means otherwise."""
     status = reply.status
     if 200 <= status < 300:
-        return Receipt(status=status, answer=kept(reply))
+        return Receipt(status=status, response=kept(reply))
     wait = retry_after(reply.headers, wall())
     raise DeliveryError(
         _reason(status),
         _text(reply),
+        disposition=_disposition(status, wait),
         status=status,
         retry_after=wait,
-        body_refused=400 <= status < 500 and status not in _NOT_ABOUT_THE_BODY,
-        busy=status in _BUSY or (status >= 500 and wait is not None),
-        lasting=400 <= status < 500 and status not in _PASSING,
-        answer=kept(reply),
+        response=kept(reply),
     )
 
 
@@ -70,7 +70,19 @@ def _reason(status: int) -> DeliveryFailure:
         return DeliveryFailure.GONE
     if 300 <= status < 400:
         return DeliveryFailure.REDIRECT
-    return DeliveryFailure.UNAVAILABLE if status >= 500 else DeliveryFailure.REFUSED
+    return DeliveryFailure.UNAVAILABLE if status >= 500 else DeliveryFailure.REJECTED
+
+
+def _disposition(status: int, wait: float | None) -> Disposition:
+    if status == 410:
+        return Disposition.GONE
+    if status in _OVERLOADED or (status >= 500 and wait is not None):
+        return Disposition.OVERLOADED
+    if status in _PERSISTENT:
+        return Disposition.PERSISTENT
+    if 400 <= status < 500 and status not in _TRANSIENT:
+        return Disposition.REJECTED
+    return Disposition.TRANSIENT
 
 
 def _text(reply: Reply) -> str:

@@ -7,7 +7,9 @@ _SHORTEN_BY = 0.1
 
 
 def equal_jitter(delay: float, random: Random) -> float:
-    """Return a time in [delay/2, delay], drawn evenly ("equal jitter"), so that tasks added together drift apart."""
+    """Return a time in [delay/2, delay], drawn evenly ("equal jitter"), so that tasks added
+    together drift apart.
+    """
     return delay / 2 + random.uniform(0, delay / 2)
 
 
@@ -17,12 +19,16 @@ def shortened(delay: float) -> float:
 
 
 def slight_jitter(delay: float, random: Random) -> float:
-    """Return a time in [0.9 delay, delay]: enough where due times are spread already, and a third fewer requests."""
+    """Return a time in [0.9 delay, delay]: enough where due times are spread already, and a third
+    fewer requests.
+    """
     return random.uniform(shortened(delay), delay)
 
 
 def lengthened(delay: float, random: Random) -> float:
-    """Return `delay` or up to a tenth more: a receiver that asked for time never gets less of it."""
+    """Return `delay` or up to a tenth more: a receiver that asked for time never gets less of
+    it.
+    """
     return delay * (1 + random.uniform(0, _LENGTHEN_BY))
 
 

@@ -5,16 +5,16 @@ from enum import StrEnum
 
 
 class SuspensionKind(StrEnum):
-    """Who keeps a channel from sending."""
+    """Why a channel is suspended."""
 
-    PAUSED = "paused"  # a person
-    STOPPED = "stopped"  # the receiver: it is gone, and said so
-    OFF = "off"  # nobody: for days nothing but failures came from it, and it is tried now and then
+    PAUSED = "paused"  # by an operator
+    STOPPED = "stopped"  # by its receiver: the endpoint no longer exists
+    OFF = "off"  # after days without a success; probes are sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspension:
-    """`channel` is held from `since` (Unix seconds) until it is released; `reason` is meant for people."""
+    """`channel` is suspended since `since` (Unix seconds); `reason` is for people."""
 
     channel: str
     kind: SuspensionKind
@@ -24,7 +24,7 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelState:
-    """How a channel does: `running`, `failing`, `paused`, `stopped` or `off`, why, and since when (Unix seconds)."""
+    """`state` is `running`, `failing`, `paused`, `stopped` or `off`; `since` is in Unix seconds."""
 
     name: str
     type: str

@@ -1,7 +1,7 @@
 """Wall-clock time: Unix seconds inside, RFC 3339 in UTC outside.
 
-Intervals are measured with `anyio.current_time()`, which never jumps. The wall clock is used only for
-what people and other programs read (a timestamp, a retention limit) and for what must survive a
+Intervals are measured with `anyio.current_time()`, which never jumps. The wall clock is used only
+for what people and other programs read (a timestamp, a retention limit) and for what must survive a
 restart (the next attempt of a delivery).
 """
 
@@ -36,8 +36,8 @@ def parse_rfc3339(text: str) -> float:
 class ClockJumpDetector:
     """Since when the wall clock has run as steadily as the monotonic one.
 
-    A duration of wall-clock time that a jump lies in proves nothing. `now` is the monotonic clock, in
-    seconds. `observe` has to be called regularly: a jump counts from the call that notices it.
+    A duration of wall-clock time that a jump lies in proves nothing. `now` is the monotonic clock,
+    in seconds. `observe` has to be called regularly: a jump counts from the call that notices it.
     """
 
     def __init__(self, wall: Clock, now: Clock) -> None:
@@ -47,11 +47,14 @@ class ClockJumpDetector:
         self.steady_since = float("-inf")
         """The monotonic time at which the last jump was noticed; minus infinity without one."""
 
-    def observe(self) -> bool:
-        """Compare the clocks; return whether the wall clock has jumped since the last call."""
+    def observe(self) -> float:
+        """Compare the clocks; return by how many seconds the wall clock has jumped since the last
+        call.
+        """
         offset = self._wall() - self._now()
-        jumped = abs(offset - self._offset) > _JUMP
-        if jumped:
-            self.steady_since = self._now()
+        jump = offset - self._offset
         self._offset = offset
-        return jumped
+        if abs(jump) <= _JUMP:
+            return 0.0
+        self.steady_since = self._now()
+        return jump

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class DeliveryState(StrEnum):
-    """How far a delivery has come."""
+    """The state of a delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -14,7 +14,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What a channel is handed to send: the event's bytes, and nothing that changes from one attempt to the next."""
+    """What a channel sends: the event's bytes, and nothing that changes between attempts."""
 
     event_id: str
     type: str
@@ -24,21 +24,23 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A receiver took a message: its HTTP status, which is 2xx, and the beginning of what it said."""
+    """A receiver accepted a message: the HTTP status (2xx) and the beginning of the response
+    body.
+    """
 
     status: int
-    answer: str = ""
+    response: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueDelivery:
-    """A delivery that is to be tried: what its channel needs, and what decides what follows.
+    """A delivery to attempt: what its channel needs, and what the retry policy needs.
 
-    `event_at` is when the event was seen; `first_attempt_at` and `last_attempt_at` are None before the first attempt.
-    `attempts` counts those made so far, `scheduled` those of them that used up a step of the channel's schedule (an
-    early one, made to find out whether the channel answers again, does not). `next_attempt_at` is when it is due,
-    `scheduled_at` when it would be by the schedule alone (None before the first attempt). `not_before` is the
-    receiver's own `Retry-After`, earlier than which nothing may be sent.
+    `event_at` is when the event was observed. `first_attempt_at` and `last_attempt_at` are None
+    before the first attempt. `attempts` counts all attempts, `scheduled` those that used a step of
+    the channel's schedule (a probe does not). `next_attempt_at` is when it is due, `scheduled_at`
+    when it would be due by the schedule alone (None before the first attempt). `not_before` is the
+    receiver's `Retry-After`: nothing may be sent earlier.
     """
 
     id: int
@@ -60,10 +62,11 @@ class DueDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
-    """How one attempt ended, to be stored. `duration` is in seconds, `answer` what the receiver said.
+    """How one attempt ended. `duration` is in seconds, `response` the beginning of the response
+    body.
 
-    `passes_at` is when later events of the same task stop waiting for this one (now or earlier: at once); None keeps
-    what is stored. It has a meaning for a delivery that stays pending only.
+    `unblocks_at` is when later events of the same task stop waiting for this one; None keeps what
+    is stored. It applies only to a delivery that stays pending.
     """
 
     delivery_id: int
@@ -76,24 +79,24 @@ class AttemptResult:
     last_error: str | None = None
     last_status: int | None = None
     duration: float = 0.0
-    answer: str | None = None
+    response: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt at a delivery: the how manieth, when (Unix seconds), for how long (seconds), and what came of it."""
+    """One attempt: its number from 1, when it was made, its duration in seconds, and its result."""
 
     number: int
     at: float
     duration: float
     status: int | None
     error: str | None
-    answer: str | None
+    response: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One event on its way to one channel, as people see it."""
+    """One event on its way to one channel, as users see it."""
 
     id: int
     event_id: str
@@ -111,7 +114,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxDepth:
-    """What waits for one channel; `oldest_created_at` is None where nothing does."""
+    """The deliveries of one channel; `oldest_created_at` is None if none is pending."""
 
     channel: str
     pending: int

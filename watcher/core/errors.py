@@ -1,26 +1,26 @@
-"""Every error the watcher raises on purpose, each carrying the decision that its catcher has to make.
+"""Every error the watcher raises on purpose, each with the decision that its catcher needs.
 
     WatcherError
-    ├── ConfigurationError    the settings cannot be used: exit 2, one line each
-    ├── StoreError            the store cannot do it now (disk full, locked): nothing was changed, try again
-    │   ├── StoreUnusableError  the store cannot be opened at all (newer schema, corrupt, held by a daemon): exit 2
-    │   └── StoreCorruptError   the file is damaged: stop, what is stored is left as it is
-    ├── DaemonError           a command found no daemon, or it refused: exit 4
-    ├── SourceError           one fetch failed: `reason`, and how long upstream asked us to wait
-    └── DeliveryError         one attempt failed: `reason`, whether its body is at fault, and how long to wait
+    ├── ConfigurationError    invalid settings: exit 2, one line each
+    ├── StoreError            an operation failed (disk full, locked) and changed nothing: retry
+    │   ├── StoreUnusableError  the store cannot be opened (newer schema, locked): exit 2
+    │   └── StoreCorruptError   the file is damaged: stop, and leave it as it is
+    ├── DaemonError           a command could not reach the daemon, or it answered an error: exit 4
+    ├── SourceError           one request failed: `reason`, and upstream's `Retry-After`
+    └── DeliveryError         one attempt failed: `reason`, `disposition`, and `Retry-After`
 
-Errors of other libraries are translated where they arise, once.
+Errors of other libraries are translated once, where they arise.
 """
 
 from enum import StrEnum
 
 
 class WatcherError(Exception):
-    """The root: a text meant for people, in one line, that holds no secret."""
+    """The root. Its text is one line for people and contains no secret."""
 
 
 class ConfigurationError(WatcherError):
-    """The configuration cannot be used. `problems` holds one line for each thing that is wrong."""
+    """The configuration is invalid. `problems` has one line for each error."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -28,19 +28,21 @@ class ConfigurationError(WatcherError):
 
 
 class StoreError(WatcherError):
-    """The store refused an operation and changed nothing; the same operation may work later."""
+    """A store operation failed and changed nothing; the same operation may succeed later."""
 
 
 class StoreUnusableError(StoreError):
-    """The store cannot be opened by this process; a person has to act."""
+    """The store cannot be opened by this process; an operator has to act."""
 
 
 class StoreCorruptError(StoreError):
-    """The store's file is damaged; going on would risk what it still holds."""
+    """The store's file is damaged; further writes would risk what it still holds."""
 
 
 class DaemonError(WatcherError):
-    """There is no daemon, or it refused. `status` is its HTTP status, None where none answered."""
+    """The daemon is not reachable, or it answered an error. `status` is the HTTP status, or
+    None.
+    """
 
     def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)
@@ -48,7 +50,9 @@ class DaemonError(WatcherError):
 
 
 class SourceFailure(StrEnum):
-    """Why a fetch failed: a closed list, for it decides what follows and is shown in metrics and events."""
+    """Why a fetch failed: a closed list, for it decides what follows and is shown in metrics and
+    events.
+    """
 
     CONNECT = "connect"
     TIMEOUT = "timeout"
@@ -65,7 +69,8 @@ class SourceFailure(StrEnum):
 class SourceError(WatcherError):
     """One fetch failed as a whole; nothing was learnt about any of its tasks.
 
-    `retry_after` is in seconds, as upstream asked, and counts for the whole source; None where it did not ask.
+    `retry_after` is in seconds, as upstream requested, and applies to the whole source; None
+    without a request.
     """
 
     def __init__(
@@ -85,19 +90,32 @@ class DeliveryFailure(StrEnum):
     REDIRECT = "redirect"
     RATE_LIMITED = "rate_limited"  # 429
     GONE = "gone"  # 410, and what else a receiver says that means never again
-    REFUSED = "refused"  # any other 4xx, and 1xx
+    REJECTED = "refused"  # any other 4xx, and 1xx
     UNAVAILABLE = "unavailable"  # 5xx
+
+
+class Disposition(StrEnum):
+    """What the dispatcher does after a failed attempt."""
+
+    TRANSIENT = "transient"
+    """Retry on the schedule."""
+    OVERLOADED = "overloaded"
+    """Retry on the schedule, and slow the whole channel down (429, 502 to 504, `Retry-After`)."""
+    PERSISTENT = "persistent"
+    """Retry on the slow half of the schedule: time alone does not fix it (401, 403, 404)."""
+    REJECTED = "rejected"
+    """Like PERSISTENT, for this payload alone: later events of the task need not wait for it."""
+    GONE = "gone"
+    """Stop the channel until an operator resumes it (410)."""
+    NOT_SENT = "not sent"
+    """Retry soon at no cost: nothing has left this machine."""
 
 
 class DeliveryError(WatcherError):
     """One attempt failed.
 
-    `body_refused` says that the receiver refused this very body (a 4xx other than 401, 403, 404, 408, 410, 425 and
-    429), so later events of the same task need not wait for it. A `reason` of `gone` stops the channel until somebody
-    resumes it. `ours` says that nothing left this machine, which costs the receiver no attempt. `busy` says that the
-    receiver cannot keep up, so everything that goes there slows down. `lasting` says that a little while changes
-    nothing, so the attempts go on along the slow end of the schedule. `retry_after` is in seconds, as the receiver
-    asked. `answer` is the beginning of what it said. `status` is its HTTP status, None where there was no answer.
+    `retry_after` is in seconds, as the receiver requested. `response` is the beginning of the
+    response body. `status` is the HTTP status; None without a response.
     """
 
     def __init__(
@@ -105,20 +123,14 @@ class DeliveryError(WatcherError):
         reason: DeliveryFailure,
         text: str,
         *,
+        disposition: Disposition = Disposition.TRANSIENT,
         status: int | None = None,
         retry_after: float | None = None,
-        body_refused: bool = False,
-        ours: bool = False,
-        busy: bool = False,
-        lasting: bool = False,
-        answer: str | None = None,
+        response: str | None = None,
     ) -> None:
         super().__init__(text)
-        self.ours = ours
-        self.busy = busy
-        self.lasting = lasting
-        self.answer = answer
         self.reason = reason
+        self.disposition = disposition
         self.status = status
         self.retry_after = retry_after
-        self.body_refused = body_refused
+        self.response = response

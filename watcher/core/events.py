@@ -1,7 +1,8 @@
 """Events as bytes: serialised once, stored, and the same on every attempt to every channel.
 
-The shape of a body is the Standard Webhooks payload, `{"type", "timestamp", "data"}`. What upstream sent as `inputs`,
-`outputs`, `additional_data` and in fields nobody has heard of is spliced in byte for byte.
+The shape of a body is the Standard Webhooks payload, `{"type", "timestamp", "data"}`. What upstream
+sent as `inputs`, `outputs`, `additional_data` and in fields nobody has heard of is spliced in byte
+for byte.
 """
 
 import base64
@@ -19,11 +20,13 @@ from watcher.core.tasks import TERMINAL_STATUSES, Observation, TaskKey, Watch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something to tell: its bytes are made once and are the same on every attempt to every channel.
+    """Something to tell: its bytes are made once and are the same on every attempt to every
+    channel.
 
-    `key`, `sequence`, `previous_status` and `status` are None for an event about a source or a channel.
-    `order_key` names the line in which deliveries of this event wait for one another (a task, a source, a channel).
-    `watched_for` is the seconds between the watch's addition and `at`. `channels` are the names routing chose.
+    `key`, `sequence`, `previous_status` and `status` are None for an event about a source or a
+    channel. `order_key` names the line in which deliveries of this event wait for one another (a
+    task, a source, a channel). `watched_for` is the seconds between the watch's addition and `at`.
+    `channels` are the names routing chose.
     """
 
     event_id: str
@@ -41,10 +44,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One step of one watch, stored whole or not at all: the watch as it is after it, and what is told about it.
+    """One step of one watch, stored whole or not at all: the watch as it is after it, and what is
+    told about it.
 
-    It applies only where the stored watch is still at `expected_sequence`. `event` is None for a step that nobody is
-    told of, such as the first time that upstream does not know a task.
+    It applies only where the stored watch is still at `expected_sequence`. `event` is None for a
+    step that nobody is told of, such as the first time that upstream does not know a task.
     """
 
     watch: Watch
@@ -68,7 +72,9 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Events seen in [since, until] (Unix seconds; None: now), of these statuses and tasks where any are given."""
+    """Events seen in [since, until] (Unix seconds; None: now), of these statuses and tasks where
+    any are given.
+    """
 
     since: float
     until: float | None = None
@@ -80,7 +86,8 @@ class SystemEventFactory(Protocol):
     """Builds the events that are about no task."""
 
     def __call__(self, kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
-        """Return the event of type `kind` about `subject` (`channel backend`), routed to all that take it.
+        """Return the event of type `kind` about `subject` (`channel backend`), routed to all that
+        take it.
 
         A channel does not hear of itself.
         """
@@ -132,7 +139,9 @@ def task_event(
     event_id: str,
     channels: tuple[str, ...],
 ) -> Event:
-    """Return the event of a transition: `watch` is as it was before, `seen` what upstream says now."""
+    """Return the event of a transition: `watch` is as it was before, `seen` what upstream says
+    now.
+    """
     detail = seen.detail()
     fields = _decode_fields(detail.raw)
     told: dict[str, object] = {
@@ -159,7 +168,9 @@ def task_event(
 def task_alert_event(
     watch: Watch, kind: str, *, reason: str, at: float, event_id: str, channels: tuple[str, ...]
 ) -> Event:
-    """Return the event of a task that is lost (`task.lost`) or stalled (`task.stalled`); its sequence stays."""
+    """Return the event of a task that is lost (`task.lost`) or stalled (`task.stalled`); its
+    sequence stays.
+    """
     told: dict[str, object] = {
         "task_id": watch.key.task_id,
         "task_type": watch.task_type,

@@ -10,8 +10,8 @@
     not announced    up                           CLOSE: delete it
     announced        up                           CLOSE: delete it with its recovery event
 
-The caller stores the result in one transaction with the event, so that a restart neither repeats nor
-forgets an announcement.
+The caller stores the result in one transaction with the event, so that a restart neither repeats
+nor forgets an announcement.
 """
 
 from dataclasses import dataclass, replace
@@ -20,10 +20,11 @@ from enum import Enum
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """A source or a channel fails since `since`; `alerted_at` is when that was announced, None before.
+    """A source or a channel fails since `since`; `alerted_at` is when that was announced, None
+    before.
 
-    `subject` is what fails, under the key that its events are ordered by: `channel backend`, `source mixpeek`.
-    Times are Unix seconds.
+    `subject` is what fails, under the key that its events are ordered by: `channel backend`,
+    `source mixpeek`. Times are Unix seconds.
     """
 
     subject: str
@@ -43,7 +44,8 @@ class OutageAction(Enum):
 class OutageStep:
     """`outage` is the outage to store, or with `CLOSE` the one to delete.
 
-    `send_event` tells whether an event goes with it: the alert, or the recovery of an announced outage.
+    `send_event` tells whether an event goes with it: the alert, or the recovery of an announced
+    outage.
     """
 
     action: OutageAction

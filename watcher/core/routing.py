@@ -26,7 +26,8 @@ def route_events(route: RouteSettings) -> tuple[str, ...] | None:
 class RoutingContext:
     """What routes look at; None is a field that the event does not have.
 
-    `silent` is a first observation of a task that is not finished: told only where a route asks for it.
+    `silent` is a first observation of a task that is not finished: told only where a route asks for
+    it.
     """
 
     type: str
@@ -78,7 +79,9 @@ class Routing:
         )
 
     def for_system_event(self, kind: str, subject: str) -> tuple[str, ...]:
-        """Return who hears of `subject` (`channel backend`): all that take `kind`, but not that channel itself."""
+        """Return who hears of `subject` (`channel backend`): all that take `kind`, but not that
+        channel itself.
+        """
         what, _, name = subject.partition(" ")
         chosen = self.channels(RoutingContext(type=kind, source=name if what == "source" else None))
         return tuple(one for one in chosen if subject != f"channel {one}")

@@ -1,4 +1,5 @@
-"""The configuration as frozen records, one for each concern. Reading files and the environment: `configuration.py`.
+"""The configuration as frozen records, one for each concern. Reading files and the environment:
+`configuration.py`.
 
 Durations are numbers of seconds or text such as `500ms`, `30s`, `5m`, `2h`, `7d`.
 """
@@ -26,7 +27,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 
 
 def parse_duration(value: Any) -> float:
-    """Return the seconds that `value` means: a number, or text such as `500ms`, `30s`, `5m`, `2h`, `7d`.
+    """Return the seconds that `value` means: a number, or text such as `500ms`, `30s`, `5m`, `2h`,
+    `7d`.
 
     Raises `ValueError` for anything else, and for what is negative or not finite.
     """
@@ -79,7 +81,9 @@ def local_url(host: str, port: int) -> str:
 
 
 def http_url(text: str) -> str:
-    """Return `text` where it is an http(s) URL; raises `ValueError`, whose text does not hold it, where it is not."""
+    """Return `text` where it is an http(s) URL; raises `ValueError`, whose text does not hold it,
+    where it is not.
+    """
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("is not a URL that begins with http:// or https://")
@@ -95,7 +99,9 @@ def _secret_url(url: SecretStr) -> SecretStr:
 
 
 SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
-"""An http(s) URL. Whoever knows the URL of a Slack webhook can post there, so a URL is a secret like any other."""
+"""An http(s) URL. Whoever knows the URL of a Slack webhook can post there, so a URL is a secret
+like any other.
+"""
 
 
 def _proxy_url(url: SecretStr | None) -> SecretStr | None:
@@ -114,9 +120,10 @@ class Model(BaseModel):
 class ConnectionSettings(Model):
     """How somebody who is spoken to over HTTP is reached.
 
-    Certificates are PEM files; `ca_file` is trusted instead of the system's authorities, and the client's certificate
-    may have its key in the same file. `proxy` may hold a user's name and password; the environment's proxies are not
-    used. Without `allow_http`, plain http:// reaches this machine alone.
+    Certificates are PEM files; `ca_file` is trusted instead of the system's authorities, and the
+    client's certificate may have its key in the same file. `proxy` may hold a user's name and
+    password; the environment's proxies are not used. Without `allow_http`, plain http:// reaches
+    this machine alone.
     """
 
     ca_file: Path | None = None
@@ -167,7 +174,8 @@ class SourceSettings(ConnectionSettings):
 class PollingSettings(Model):
     """When tasks are asked, and when they are overdue.
 
-    `stalled_after` are patterns of task types; of several that match the longest counts, and null means never.
+    `stalled_after` are patterns of task types; of several that match the longest counts, and null
+    means never.
     """
 
     min_interval: PositiveDuration = 1.0
@@ -181,8 +189,8 @@ class PollingSettings(Model):
 class DiscoverySettings(Model):
     """Tasks that nobody needs to add: those of a list, asked for every now and then.
 
-    `source` defaults to the first one. `bucket` belongs to batches (none: every bucket's); the filters but `status` to
-    tasks, and are handed on as they are.
+    `source` defaults to the first one. `bucket` belongs to batches (none: every bucket's); the
+    filters but `status` to tasks, and are handed on as they are.
     """
 
     source: str | None = None
@@ -221,7 +229,8 @@ _SIZE_SCHEMA = {
 
 
 class StoreSettings(Model):
-    """Where the watchlist and the outbox live, how long what is finished stays, and how large it all may grow.
+    """Where the watchlist and the outbox live, how long what is finished stays, and how large it
+    all may grow.
 
     Close to `max_size`, what is finished goes before its time; beyond it nothing more is stored.
     """
@@ -258,7 +267,8 @@ def _first_at_once(attempts: tuple[float, ...]) -> tuple[float, ...]:
 class ChannelSettings(Model):
     """What every channel has. An implementation's own `Settings` adds to it.
 
-    `attempts` are the delays in seconds of each attempt after the one before, `rate` deliveries a second.
+    `attempts` are the delays in seconds of each attempt after the one before, `rate` deliveries a
+    second.
     """
 
     name: Name
@@ -276,8 +286,9 @@ class ChannelSettings(Model):
 class RouteSettings(Model):
     """Which events go to which channels; every condition given must hold.
 
-    All but `labels` and `initial` are shell-style patterns, of which one has to match. `statuses: [FAILED]` is short
-    for `events: [task.failed]`. `initial` tells a task's first observation too where it is not finished yet.
+    All but `labels` and `initial` are shell-style patterns, of which one has to match. `statuses:
+    [FAILED]` is short for `events: [task.failed]`. `initial` tells a task's first observation too
+    where it is not finished yet.
     """
 
     channels: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -308,7 +319,9 @@ def _words(value: Any) -> Any:
 
 
 class ServerSettings(Model):
-    """Where the HTTP API listens. Pages of `cors_origins` alone may use it from a browser, with the token."""
+    """Where the HTTP API listens. Pages of `cors_origins` alone may use it from a browser, with the
+    token.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
@@ -346,7 +359,8 @@ class LogSettings(Model):
 
 
 class Settings(Model):
-    """Everything the daemon is told. `sources` and `channels` hold the implementations' own settings.
+    """Everything the daemon is told. `sources` and `channels` hold the implementations' own
+    settings.
 
     `files` are those that secrets and certificates were read from.
     """

@@ -3,8 +3,8 @@
     v1  = "v1,"  + base64(HMAC-SHA256(secret, id + "." + timestamp + "." + body))
     v1a = "v1a," + base64(Ed25519(private key, id + "." + timestamp + "." + body))
 
-Source: the Standard Webhooks specification, "Signature scheme". One signature for each secret, separated by a space, so
-that a receiver can change its secret without missing an event.
+Source: the Standard Webhooks specification, "Signature scheme". One signature for each secret,
+separated by a space, so that a receiver can change its secret without missing an event.
 """
 
 import base64
@@ -37,7 +37,9 @@ class Secret:
 
 
 def split_secrets(text: str) -> list[str]:
-    """Return the secrets that `text` holds, separated by white space or commas, each with its end date."""
+    """Return the secrets that `text` holds, separated by white space or commas, each with its end
+    date.
+    """
     found: list[str] = []
     for part in text.replace(",", " ").split():
         if part.startswith(_UNTIL) and found:
@@ -54,10 +56,11 @@ def bare(secret: str) -> str:
 
 
 def parse_secret(text: str) -> Secret:
-    """Return what `text` holds: `whsec_` and base64 of 24 to 64 bytes, or `whsk_` and base64 of an Ed25519 private key.
+    """Return what `text` holds: `whsec_` and base64 of 24 to 64 bytes, or `whsk_` and base64 of an
+    Ed25519 private key.
 
-    The prefix `whsec_` may be left out. ` until=2026-12-01T00:00:00Z` may follow. Raises `ValueError`, whose text does
-    not hold the secret.
+    The prefix `whsec_` may be left out. ` until=2026-12-01T00:00:00Z` may follow. Raises
+    `ValueError`, whose text does not hold the secret.
     """
     key, _, end = text.partition(" ")
     if end and not end.startswith(_UNTIL):
@@ -116,7 +119,8 @@ def _asymmetric(key: bytes) -> Callable[[bytes], str]:
 class Signer:
     """Signs with every secret that has not ended, in their order.
 
-    Raises `ValueError` where each secret has an end date, since nothing could be signed after the last.
+    Raises `ValueError` where each secret has an end date, since nothing could be signed after the
+    last.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -141,8 +145,8 @@ def _signed(event_id: str, timestamp: int, body: bytes) -> bytes:
 def verify(secrets: Iterable[str], headers: Mapping[str, str], body: bytes, now: float) -> int:
     """Return which of `secrets` (0 is the first) has signed; `whpk_` public keys count as well.
 
-    The names of `headers` are in lower case; `now` is Unix seconds. Raises `VerificationError` where none has, and
-    `ValueError` where one of the secrets is none.
+    The names of `headers` are in lower case; `now` is Unix seconds. Raises `VerificationError`
+    where none has, and `ValueError` where one of the secrets is none.
     """
     checks = [_check(secret) for secret in secrets]
     try:

@@ -1,4 +1,6 @@
-"""A hint that something new may be there, so that a loop need not wait for its timer. The store is the truth."""
+"""A hint that something new may be there, so that a loop need not wait for its timer. The store is
+the truth.
+"""
 
 import anyio
 

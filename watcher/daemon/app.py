@@ -43,6 +43,7 @@ from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.daemon.heartbeat import Heartbeat
 from watcher.daemon.maintenance import keep_up
+from watcher.delivery.context import DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import StoredNotes
 from watcher.net.transport import channel_transport, create_transport
@@ -150,7 +151,7 @@ class Daemon:
             for loop, pulse in poller.monitors.items()
         }
         return polling | {
-            f"dispatcher {name}": one.pulse for name, one in self._generation.dispatchers.items()
+            f"dispatcher {name}": one.monitor for name, one in self._generation.dispatchers.items()
         }
 
     # One generation
@@ -266,19 +267,21 @@ class Daemon:
     ) -> Dispatcher:
         create = plugins.load("channels", channel.type).create
         return Dispatcher(
-            settings=channel,
-            channel=create(
+            create(
                 channel,
                 transport=transport,
                 notes=StoredNotes(self.store, channel.name, wall_clock),
                 wall=wall_clock,
             ),
-            store=self.store,
-            notice=_notice(routing),
-            metrics=self.metrics.channel(channel.name),
-            outbox=self.outbox,
-            wall=wall_clock,
-            random=Random(),  # noqa: S311  # spreads load; hides nothing
+            DeliveryContext(
+                settings=channel,
+                store=self.store,
+                system_event=_notice(routing),
+                metrics=self.metrics.channel(channel.name),
+                outbox=self.outbox,
+                wall=wall_clock,
+                random=Random(),  # noqa: S311  # spreads load; hides nothing
+            ),
         )
 
     async def _beat(self, settings: HeartbeatSettings) -> None:

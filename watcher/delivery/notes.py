@@ -1,4 +1,6 @@
-"""What channels remember: one channel's part of the store, or a process's memory where there is no store."""
+"""What channels remember: one channel's part of the store, or a process's memory where there is no
+store.
+"""
 
 from watcher.core.clock import Clock
 from watcher.core.interfaces.store import Store

@@ -113,7 +113,7 @@ class RouteBudget:
         if remaining < 1 and (reset := _number(headers, "x-ratelimit-reset")) is not None:
             seconds = reset - wall if reset > _EPOCH else reset
             # The window is a minute; who says more is wrong, and would be believed for ever.
-            self.pause.asked(min(max(seconds, 0.0), _MINUTE))
+            self.pause.start(min(max(seconds, 0.0), _MINUTE))
 
     def _lower(self, told: int) -> None:
         setting = self._setting

@@ -15,7 +15,7 @@ from watcher.channels.slack.blocks import MOST_LINKS, PLACEHOLDERS, render, rend
 from watcher.channels.slack.client import Bot, Webhook
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
-from watcher.core.errors import DeliveryError, DeliveryFailure, StoreError
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition, StoreError
 from watcher.core.interfaces.channel import Notes
 from watcher.core.settings import ChannelSettings, ConnectionSettings, http_url
 
@@ -161,4 +161,6 @@ class BotSlack:
         try:
             return await self._batches.tell(batch, messages)
         except StoreError as error:
-            raise DeliveryError(DeliveryFailure.CONNECT, str(error), ours=True) from None
+            raise DeliveryError(
+                DeliveryFailure.CONNECT, str(error), disposition=Disposition.NOT_SENT
+            ) from None

@@ -16,7 +16,7 @@ from watcher.channels._http import kept, post, require_success
 from watcher.channels.slack.blocks import plain
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Receipt
-from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 
 _NEVER_AGAIN = frozenset(
     {
@@ -109,10 +109,16 @@ class Webhook:
         if reply.status >= 400:
             said = reply.body.decode("utf-8", "replace").strip()
             if "blocks" in content and said in _NOT_THESE_BLOCKS:
-                raise _BlocksRefusedError(DeliveryFailure.REFUSED, said, status=reply.status)
+                raise _BlocksRefusedError(DeliveryFailure.REJECTED, said, status=reply.status)
             if said in _NEVER_AGAIN:
                 text = f"HTTP {reply.status}: {said}"
-                raise DeliveryError(DeliveryFailure.GONE, text, status=reply.status, answer=said)
+                raise DeliveryError(
+                    DeliveryFailure.GONE,
+                    text,
+                    disposition=Disposition.GONE,
+                    status=reply.status,
+                    response=said,
+                )
         return require_success(reply, self._wall)
 
 
@@ -179,11 +185,18 @@ class Bot:
         except msgspec.MsgspecError:
             text = f"HTTP {reply.status}: the answer is not Slack's"
             raise DeliveryError(
-                DeliveryFailure.PROTOCOL, text, status=reply.status, answer=kept(reply)
+                DeliveryFailure.PROTOCOL, text, status=reply.status, response=kept(reply)
             ) from None
         if not answer.ok:
             raise _refusal(answer.error, reply.status, kept(reply))
         return receipt, answer
+
+
+_DISPOSITIONS = {
+    DeliveryFailure.GONE: Disposition.GONE,
+    DeliveryFailure.UNAVAILABLE: Disposition.OVERLOADED,
+    DeliveryFailure.REJECTED: Disposition.REJECTED,
+}
 
 
 class _BlocksRefusedError(DeliveryError):
@@ -192,7 +205,7 @@ class _BlocksRefusedError(DeliveryError):
 
 def _refusal(said: str, status: int, answer: str) -> DeliveryError:
     kind: type[DeliveryError] = DeliveryError
-    reason = DeliveryFailure.REFUSED
+    reason = DeliveryFailure.REJECTED
     if said in _NEVER_AGAIN:
         reason = DeliveryFailure.GONE
     elif said in _SLACK_FAILS:
@@ -201,12 +214,8 @@ def _refusal(said: str, status: int, answer: str) -> DeliveryError:
         kind = _BlocksRefusedError
     elif said in _NO_SUCH_MESSAGE:
         kind = MessageGoneError
-    refused = reason is DeliveryFailure.REFUSED
-    busy = reason is DeliveryFailure.UNAVAILABLE
     text = f"Slack refuses: {said}"
-    return kind(
-        reason, text, status=status, body_refused=refused, lasting=refused, busy=busy, answer=answer
-    )
+    return kind(reason, text, disposition=_DISPOSITIONS[reason], status=status, response=answer)
 
 
 def _request(url: httpx.URL, content: Mapping[str, Any], **headers: str) -> httpx.Request:

@@ -1,1 +1,3 @@
-"""What a source, a channel and a store must promise: one module each, documented here and only here."""
+"""What a source, a channel and a store must promise: one module each, documented here and only
+here.
+"""

@@ -1,7 +1,8 @@
-"""What a store must promise, by consumer. A call that has returned survives `kill -9`; one that raised changed nothing.
+"""What a store must promise, by consumer. A call that has returned survives `kill -9`; one that
+raised changed nothing.
 
-Every method may raise `StoreError`; the caller keeps what it wanted to store and tries again. Lists come in pages:
-`cursor` is the `next_cursor` of the page before, which is None on the last.
+Every method may raise `StoreError`; the caller keeps what it wanted to store and tries again. Lists
+come in pages: `cursor` is the `next_cursor` of the page before, which is None on the last.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -48,14 +49,18 @@ class Watchlist(Protocol):
     """The tasks to poll."""
 
     async def add(self, requests: Sequence[WatchRequest], now: float) -> Added:
-        """Put tasks on the watchlist, all or none; a task that is there has its labels merged, the newer ones winning.
+        """Put tasks on the watchlist, all or none; a task that is there has its labels merged, the
+        newer ones winning.
 
-        A namespace is filled in where there was none. A watch that is done stays so; a lost one becomes stirred.
+        A namespace is filled in where there was none. A watch that is done stays so; a lost one
+        becomes stirred.
         """
         ...
 
     async def remove(self, key: TaskKey) -> bool:
-        """Take a task off the watchlist; deliveries already stored still go. Returns whether it was there."""
+        """Take a task off the watchlist; deliveries already stored still go. Returns whether it was
+        there.
+        """
         ...
 
     async def watches(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Watch]:
@@ -69,7 +74,9 @@ class Watchlist(Protocol):
     async def list_watches(
         self, chosen: WatchFilter, limit: int, cursor: str | None
     ) -> tuple[Sequence[Watch], str | None]:
-        """Return a page of watches, newest first. Raises `ValueError` for a cursor that is none of ours."""
+        """Return a page of watches, newest first. Raises `ValueError` for a cursor that is none of
+        ours.
+        """
         ...
 
     def active_watches(self) -> AsyncIterator[Sequence[ActiveWatch]]:
@@ -77,7 +84,9 @@ class Watchlist(Protocol):
         ...
 
     def unchanged_watches(self, source: str, before: float) -> AsyncIterator[Sequence[Watch]]:
-        """Yield, in batches, the running tasks that have not changed since before then, nor been told to be stalled."""
+        """Yield, in batches, the running tasks that have not changed since before then, nor been
+        told to be stalled.
+        """
         ...
 
     async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
@@ -85,7 +94,9 @@ class Watchlist(Protocol):
         ...
 
     async def prune_lost(self, before: float) -> Sequence[TaskKey]:
-        """Remove some of the watches told lost before then, and return which, for they are still being polled."""
+        """Remove some of the watches told lost before then, and return which, for they are still
+        being polled.
+        """
         ...
 
 
@@ -93,10 +104,11 @@ class EventLog(Protocol):
     """Every event, in the order it was stored."""
 
     async def record(self, changes: Sequence[Change]) -> Sequence[bool]:
-        """Store each change whole: the watch, its event, and a delivery for each of the event's channels.
+        """Store each change whole: the watch, its event, and a delivery for each of the event's
+        channels.
 
-        Returns for each whether it applied; it does not where the watch is gone or no longer at the expected sequence.
-        Two changes of one watch may come in one call, in order.
+        Returns for each whether it applied; it does not where the watch is gone or no longer at the
+        expected sequence. Two changes of one watch may come in one call, in order.
         """
         ...
 
@@ -125,8 +137,8 @@ class EventLog(Protocol):
 class Outbox(Protocol):
     """All deliveries.
 
-    Only the head of each (channel, order key) is ever due: the oldest delivery there that is pending and that later ones
-    have not passed.
+    Only the head of each (channel, order key) is ever due: the oldest delivery there that is
+    pending and that later ones have not passed.
     """
 
     async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:
@@ -134,26 +146,34 @@ class Outbox(Protocol):
         ...
 
     async def next_due_at(self, channel: str, after: float) -> float | None:
-        """Return when, after `after`, the next head is due or the `passes_at` of one is reached; None: never."""
+        """Return when, after `after`, the next head is due or the `passes_at` of one is reached;
+        None: never.
+        """
         ...
 
     async def due_for_probe(self, channel: str, limit: int) -> Sequence[DueDelivery]:
-        """Return the heads whose last attempt is longest ago (never attempted ones first), for an early attempt."""
+        """Return the heads whose last attempt is longest ago (never attempted ones first), for an
+        early attempt.
+        """
         ...
 
     async def settle(self, settlements: Sequence[AttemptResult]) -> None:
-        """Store how attempts ended; each counts as one attempt. What ended lets the next of its line become head.
+        """Store how attempts ended; each counts as one attempt. What ended lets the next of its
+        line become head.
 
         A delivery that ended or was removed in the meantime stays so.
         """
         ...
 
     async def unblock_expired(self, channel: str, now: float) -> int:
-        """Let later deliveries past every pending head whose `passes_at` has come; returns how many heads."""
+        """Let later deliveries past every pending head whose `passes_at` has come; returns how many
+        heads.
+        """
         ...
 
     async def make_due(self, channel: str, attempted_before: float, now: float) -> int:
-        """Make everything pending whose last attempt began before `attempted_before` due at once, oldest first.
+        """Make everything pending whose last attempt began before `attempted_before` due at once,
+        oldest first.
 
         `not_before` is kept. Returns how many.
         """
@@ -162,7 +182,9 @@ class Outbox(Protocol):
     async def list_deliveries(
         self, state: DeliveryState | None, channel: str | None, limit: int, cursor: str | None
     ) -> tuple[Sequence[Delivery], str | None]:
-        """Return a page of deliveries, newest first. Raises `ValueError` for a cursor that is none of ours."""
+        """Return a page of deliveries, newest first. Raises `ValueError` for a cursor that is none
+        of ours.
+        """
         ...
 
     async def delivery(self, delivery_id: int) -> tuple[Delivery, Sequence[Attempt]] | None:
@@ -170,18 +192,22 @@ class Outbox(Protocol):
         ...
 
     async def retry(self, delivery_id: int, now: float) -> Delivery | None:
-        """Make a delivery pending and due now with a fresh schedule, whatever its state; None where there is none."""
+        """Make a delivery pending and due now with a fresh schedule, whatever its state; None where
+        there is none.
+        """
         ...
 
     async def purge(self, channel: str, state: DeliveryState, before: float) -> int:
-        """Remove a channel's deliveries in `state` whose events were seen before then; returns how many.
+        """Remove a channel's deliveries in `state` whose events were seen before then; returns how
+        many.
 
         What was removed is never sent; what is on its way then still arrives.
         """
         ...
 
     async def trim_pending(self, channel: str, most: int, why: str) -> int:
-        """Where more than `most` of a channel's deliveries wait, end the oldest as failed, with the error `why`.
+        """Where more than `most` of a channel's deliveries wait, end the oldest as failed, with the
+        error `why`.
 
         Returns how many.
         """
@@ -195,7 +221,9 @@ class Outbox(Protocol):
         ...
 
     async def outbox(self) -> Sequence[OutboxDepth]:
-        """Return what waits, for every channel that has any delivery pending or failed, configured or not."""
+        """Return what waits, for every channel that has any delivery pending or failed, configured
+        or not.
+        """
         ...
 
 
@@ -207,7 +235,9 @@ class ChannelStates(Protocol):
         ...
 
     async def suspend(self, hold: Suspension, event: Event | None, trouble: Outage | None) -> None:
-        """Store that a channel is held, instead of an earlier hold, with the event and the trouble that tell of it."""
+        """Store that a channel is held, instead of an earlier hold, with the event and the trouble
+        that tell of it.
+        """
         ...
 
     async def lift_suspension(self, channel: str) -> None:
@@ -240,14 +270,17 @@ class DiscoveryLog(Protocol):
         *,
         silent: bool,
     ) -> tuple[int, Added]:
-        """Note what a rule's list showed, put those that it had not shown before on the watchlist, and count them.
+        """Note what a rule's list showed, put those that it had not shown before on the watchlist,
+        and count them.
 
         With `silent`, those of them that are finished are stored as done, and nobody is told.
         """
         ...
 
     async def rule_finished(self, rule: str, now: float, forget_before: float | None) -> None:
-        """Note that a rule has run to its end; forget what it has not shown since `forget_before`, if that is given."""
+        """Note that a rule has run to its end; forget what it has not shown since `forget_before`,
+        if that is given.
+        """
         ...
 
 
@@ -257,7 +290,8 @@ class OperationLog(Protocol):
     async def claim_operations(
         self, bucket: OperationScope, upload_ids: Sequence[str], now: float
     ) -> Mapping[str, str | None]:
-        """Note that these uploads are about to be confirmed, and return those that were noted before.
+        """Note that these uploads are about to be confirmed, and return those that were noted
+        before.
 
         The value is the task that confirmed them, or None where it is not known whether they were.
         """
@@ -270,7 +304,9 @@ class OperationLog(Protocol):
     async def complete_operations(
         self, bucket: OperationScope, upload_ids: Sequence[str], started: WatchRequest, now: float
     ) -> Added:
-        """Note that these uploads are confirmed, and put the task that this started on the watchlist with them."""
+        """Note that these uploads are confirmed, and put the task that this started on the
+        watchlist with them.
+        """
         ...
 
 
@@ -278,16 +314,19 @@ class Maintenance(Protocol):
     """Retention, size and readiness."""
 
     async def prune(self, before: float, *, failed_too: bool = False) -> int:
-        """Remove, in bounded steps, what ended before then: done watches, delivered deliveries, events of neither, and
-        notes.
+        """Remove, in bounded steps, what ended before then: done watches, delivered deliveries,
+        events of neither, and notes.
 
-        Pending deliveries and their events stay, and without `failed_too` failed ones; a watch stays while a delivery
-        of it is pending, and its events stay with it. Returns how many rows went.
+        Pending deliveries and their events stay, and without `failed_too` failed ones; a watch
+        stays while a delivery of it is pending, and its events stay with it. Returns how many rows
+        went.
         """
         ...
 
     async def size(self) -> StoreSize:
-        """Return how much is stored, and how much may be; beyond that, every write is a `StoreError`."""
+        """Return how much is stored, and how much may be; beyond that, every write is a
+        `StoreError`.
+        """
         ...
 
     async def ping(self) -> None:
@@ -298,4 +337,6 @@ class Maintenance(Protocol):
 class Store(
     Watchlist, EventLog, Outbox, ChannelStates, DiscoveryLog, OperationLog, Maintenance, Protocol
 ):
-    """The watchlist and the outbox: what an implementation provides. A consumer names the part that it uses."""
+    """The watchlist and the outbox: what an implementation provides. A consumer names the part that
+    it uses.
+    """

@@ -162,7 +162,7 @@ class Connection:
         if reply.status == 429:
             limits.budget.refused()
         if reply.status in _PAUSE_STATUSES:
-            limits.budget.pause.asked(retry_after(reply.headers, self._wall()))
+            limits.budget.pause.start(retry_after(reply.headers, self._wall()))
         else:
             limits.budget.pause.succeeded()
         if reply.status == 429 or reply.status >= 500:

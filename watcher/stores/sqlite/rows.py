@@ -121,7 +121,7 @@ def attempt_row(settled: AttemptResult) -> tuple[object, ...]:
         settled.duration,
         settled.last_status,
         settled.last_error,
-        settled.answer or None,
+        settled.response or None,
     )
 
 

@@ -1,0 +1,42 @@
+"""What the parts of one channel's dispatcher share."""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from watcher.core.clock import Clock
+from watcher.core.events import SystemEventFactory
+from watcher.core.interfaces.store import ChannelStates, EventLog, Outbox
+from watcher.core.settings import ChannelSettings
+from watcher.core.wakeup import Wakeup
+from watcher.telemetry.metrics import ChannelMetrics
+
+MAX_SUSPENDED = 100_000
+"""Pending deliveries of a suspended channel; beyond it the oldest end as failed."""
+OFF_AFTER = 3 * 86400.0
+"""Seconds of failures without a success after which a channel is off."""
+
+
+class DeliveryStore(Outbox, ChannelStates, EventLog, Protocol):
+    """The part of the store that delivery reads and writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryContext:
+    """The channel's settings, where its deliveries are, and the clocks. `outbox` is set after each
+    event.
+    """
+
+    settings: ChannelSettings
+    store: DeliveryStore
+    system_event: SystemEventFactory
+    metrics: ChannelMetrics
+    outbox: Wakeup
+    wall: Clock
+    random: Random
+    max_suspended: int = MAX_SUSPENDED
+    off_after: float = OFF_AFTER
+
+    @property
+    def name(self) -> str:
+        return self.settings.name

@@ -1,0 +1,92 @@
+"""The outage of a channel, stored with the events that the other channels receive."""
+
+import logging
+
+from watcher.core.clock import rfc3339
+from watcher.core.errors import DeliveryFailure
+from watcher.core.events import Event
+from watcher.core.outage import Outage, OutageAction, next_step
+from watcher.delivery.context import DeliveryContext
+
+logger = logging.getLogger(__name__)
+
+
+class ChannelOutage:
+    """Remembers what is stored, so that a restart neither repeats nor forgets an event.
+
+    Methods that store may raise `StoreError` and then have changed nothing. `failing_since` is in Unix
+    seconds; None while the channel works.
+    """
+
+    def __init__(self, context: DeliveryContext) -> None:
+        self._context = context
+        self._subject = f"channel {context.name}"
+        self._stored: Outage | None = None
+        self._alert_now = False
+
+    async def load(self) -> float | None:
+        """Read what is stored; return since when the channel fails."""
+        self._stored = await self._context.store.outage(self._subject)
+        return None if self._stored is None else self._stored.since
+
+    def alert_now(self) -> None:
+        """Send the alert with the next `reconcile`, whatever `alert_after` says."""
+        self._alert_now = True
+
+    def alert_due_at(self, failing_since: float | None) -> float | None:
+        alerted = self._stored is not None and self._stored.alerted_at is not None
+        if failing_since is None or alerted:
+            return None
+        return failing_since + self._context.settings.alert_after
+
+    async def reconcile(self, failing_since: float | None, reason: DeliveryFailure | None) -> None:
+        """Store the beginning or the end of the outage, with its event where one is due."""
+        now = self._context.wall()
+        if failing_since is None and self._alert_now:
+            failing_since = now
+        alert_after = self._context.settings.alert_after
+        overdue = failing_since is not None and now >= failing_since + alert_after
+        step = next_step(
+            self._stored,
+            subject=self._subject,
+            failing_since=failing_since,
+            alert_due=self._alert_now or overdue,
+            now=now,
+        )
+        if step is not None:
+            closed = step.action is OutageAction.CLOSE
+            kind = "channel.recovered" if closed else "channel.failing"
+            event = await self._event(kind, step.outage, reason) if step.send_event else None
+            outage = None if closed else step.outage
+            recovered = self._subject if closed else None
+            await self._context.store.record_outage(event, outage, recovered=recovered)
+            self._stored = outage
+            if closed and step.send_event:
+                logger.info("channel %r recovered", self._context.name)
+            if event is not None:
+                self._context.outbox.set()
+        self._alert_now = False
+
+    async def stopped(
+        self, failing_since: float | None, reason: DeliveryFailure | None
+    ) -> tuple[Outage, Event]:
+        """Return the outage of a channel that stops now, and its `channel.stopped` event."""
+        now = self._context.wall()
+        outage = Outage(subject=self._subject, since=failing_since or now, alerted_at=now)
+        return outage, await self._event("channel.stopped", outage, reason)
+
+    def announced(self, outage: Outage) -> None:
+        """Take over an outage that was stored with a suspension."""
+        self._stored, self._alert_now = outage, False
+
+    async def _event(self, kind: str, outage: Outage, reason: DeliveryFailure | None) -> Event:
+        name = self._context.name
+        depths = await self._context.store.outbox()
+        data: dict[str, object] = {
+            "channel": name,
+            "reason": reason,
+            "since": rfc3339(outage.since),
+            "pending": next((depth.pending for depth in depths if depth.channel == name), 0),
+        }
+        at = self._context.wall()
+        return self._context.system_event(kind, at=at, data=data, subject=self._subject)

@@ -1,0 +1,128 @@
+"""When a failed delivery is attempted again, and how an attempt is stored. Pure.
+
+    disposition    uses a step of the schedule      next attempt
+    TRANSIENT      yes                              after the next step
+    OVERLOADED     yes; not with a Retry-After      after the next step, or after Retry-After
+                   on 429
+    PERSISTENT     yes, of its second half          after that step
+    REJECTED       yes, of its second half          after that step; later events need not wait
+    GONE           no                               when the channel is resumed
+    NOT_SENT       no                               after 5 s
+
+An attempt before its time (a probe), or while the channel is suspended, uses no step either, and a
+probe leaves the time of the next attempt as it was.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from watcher.core.backoff import lengthened
+from watcher.core.deliveries import AttemptResult, DeliveryState, DueDelivery, Receipt
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
+
+FREE_RETRY = 5.0
+"""Seconds until the next attempt if the last one used no step of the schedule."""
+MIN_FREE_RETRY = 1.0
+"""Seconds. A shorter `Retry-After` is lengthened to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """What follows a failed attempt: how many steps are used, and when to try again (Unix seconds).
+
+    `next_attempt_at` is None once the delivery has exhausted its retries.
+    """
+
+    steps_used: int
+    next_attempt_at: float | None
+
+    @property
+    def exhausted(self) -> bool:
+        return self.next_attempt_at is None
+
+
+def next_retry(
+    delivery: DueDelivery,
+    error: DeliveryError,
+    *,
+    schedule: Sequence[float],
+    suspended: bool,
+    attempted_at: float,
+    now: float,
+    random: Random,
+) -> Retry:
+    """Return what follows an attempt that failed with `error`. `schedule` is the delay before each
+    attempt.
+    """
+    probe = delivery.scheduled_at is not None and delivery.scheduled_at > attempted_at
+    free = probe or suspended or _costs_no_attempt(error)
+    used = delivery.scheduled if free else _next_step(delivery.scheduled, error, len(schedule))
+    if used >= len(schedule):
+        return Retry(steps_used=used, next_attempt_at=None)
+    if probe and delivery.scheduled_at is not None:
+        return Retry(steps_used=used, next_attempt_at=delivery.scheduled_at)
+    delay = schedule[used] if used > delivery.scheduled else _free_delay(error)
+    return Retry(steps_used=used, next_attempt_at=now + lengthened(delay, random))
+
+
+def failed_result(
+    delivery: DueDelivery,
+    error: DeliveryError,
+    retry: Retry,
+    *,
+    attempted_at: float,
+    now: float,
+    duration: float,
+    order_wait: float,
+) -> AttemptResult:
+    """Return the failed attempt as it is stored. `Retry-After` is a floor of the next attempt."""
+    not_before = None if error.retry_after is None else now + error.retry_after
+    first_at = attempted_at if delivery.first_attempt_at is None else delivery.first_attempt_at
+    rejected = error.disposition is Disposition.REJECTED
+    next_at = retry.next_attempt_at
+    return AttemptResult(
+        delivery_id=delivery.id,
+        state=DeliveryState.FAILED if retry.exhausted else DeliveryState.PENDING,
+        attempted_at=attempted_at,
+        scheduled=retry.steps_used,
+        next_attempt_at=None if next_at is None else max(next_at, not_before or 0.0),
+        not_before=not_before,
+        unblocks_at=attempted_at if rejected else first_at + order_wait,
+        last_error=str(error),
+        last_status=error.status,
+        duration=duration,
+        response=error.response,
+    )
+
+
+def delivered_result(
+    delivery: DueDelivery, receipt: Receipt, *, attempted_at: float, duration: float
+) -> AttemptResult:
+    """Return the successful attempt as it is stored."""
+    return AttemptResult(
+        delivery_id=delivery.id,
+        state=DeliveryState.DELIVERED,
+        attempted_at=attempted_at,
+        scheduled=delivery.scheduled + 1,
+        last_status=receipt.status,
+        duration=duration,
+        response=receipt.response,
+    )
+
+
+def _costs_no_attempt(error: DeliveryError) -> bool:
+    limited = error.reason is DeliveryFailure.RATE_LIMITED and error.retry_after is not None
+    return limited or error.disposition in (Disposition.GONE, Disposition.NOT_SENT)
+
+
+def _next_step(scheduled: int, error: DeliveryError, steps: int) -> int:
+    """Return the next step; an error that time alone does not fix skips the first half of the
+    schedule.
+    """
+    slow = error.disposition in (Disposition.PERSISTENT, Disposition.REJECTED)
+    return max(scheduled + 1, steps // 2 if slow else 0)
+
+
+def _free_delay(error: DeliveryError) -> float:
+    return FREE_RETRY if error.retry_after is None else max(error.retry_after, MIN_FREE_RETRY)

@@ -1,0 +1,149 @@
+"""Makes one attempt for a claimed batch: what the channel answers becomes results to store."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import anyio
+
+from watcher.core.cooldown import Cooldown
+from watcher.core.deliveries import AttemptResult, DueDelivery, Receipt
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
+from watcher.core.interfaces.channel import Channel, Digesting
+from watcher.delivery.channel_state import ChannelHealth
+from watcher.delivery.claimed_queue import ClaimedQueue, message_of
+from watcher.delivery.context import DeliveryContext
+from watcher.delivery.retry_policy import Retry, delivered_result, failed_result, next_retry
+
+logger = logging.getLogger(__name__)
+
+
+class Sender:
+    """Sends batches to one channel. `recovered` receives the time before which attempts are due
+    again.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        context: DeliveryContext,
+        *,
+        health: ChannelHealth,
+        cooldown: Cooldown,
+        queue: ClaimedQueue,
+        recovered: Callable[[float], None],
+    ) -> None:
+        self._channel = channel
+        self._context = context
+        self._health = health
+        self._cooldown = cooldown
+        self._queue = queue
+        self._recovered = recovered
+
+    async def attempt(self, batch: Sequence[DueDelivery]) -> list[AttemptResult]:
+        """Send the batch as one message; return one result for each of its deliveries."""
+        began, at = anyio.current_time(), self._context.wall()
+        try:
+            receipt = await self._send(batch)
+        except DeliveryError as error:
+            if len(batch) > 1 and error.disposition is Disposition.REJECTED:
+                error = self._split_digest(batch, error)
+            return self._failed(batch, error, at, anyio.current_time() - began)
+        except Exception as error:
+            if not self._health.failing:
+                logger.exception(
+                    "channel %r: unexpected error while sending; will retry", self._context.name
+                )
+            text = f"unexpected {type(error).__name__}"
+            failure = DeliveryError(DeliveryFailure.PROTOCOL, text)
+            return self._failed(batch, failure, at, anyio.current_time() - began)
+        self._queue.delivered(batch)
+        duration = anyio.current_time() - began
+        return [self._one_delivered(delivery, receipt, at, duration) for delivery in batch]
+
+    async def _send(self, batch: Sequence[DueDelivery]) -> Receipt:
+        messages = [message_of(delivery) for delivery in batch]
+        if len(messages) > 1 and isinstance(self._channel, Digesting):
+            return await self._channel.send_digest(messages)
+        return await self._channel.send(messages[0])
+
+    def _split_digest(self, batch: Sequence[DueDelivery], error: DeliveryError) -> DeliveryError:
+        """Send each event of a rejected digest alone: one payload is at fault, and it is unknown
+        which.
+        """
+        self._queue.send_singly(batch)
+        return DeliveryError(
+            error.reason,
+            str(error),
+            disposition=Disposition.NOT_SENT,
+            status=error.status,
+            response=error.response,
+        )
+
+    def _one_delivered(
+        self, delivery: DueDelivery, receipt: Receipt, at: float, duration: float
+    ) -> AttemptResult:
+        now = self._context.wall()
+        latency = now - delivery.event_at
+        self._context.metrics.delivered(duration=duration, latency=latency, at=now)
+        self._cooldown.succeeded()
+        if (attempted_before := self._health.delivered(at)) is not None:
+            self._recovered(attempted_before)
+        return delivered_result(delivery, receipt, attempted_at=at, duration=duration)
+
+    def _failed(
+        self, batch: Sequence[DueDelivery], error: DeliveryError, at: float, duration: float
+    ) -> list[AttemptResult]:
+        if error.disposition is Disposition.GONE:
+            self._health.gone(error)
+        results = [self._one_failed(delivery, error, at, duration) for delivery in batch]
+        self._health.request_failed(error)
+        return results
+
+    def _one_failed(
+        self, delivery: DueDelivery, error: DeliveryError, at: float, duration: float
+    ) -> AttemptResult:
+        now, settings = self._context.wall(), self._context.settings
+        retry = next_retry(
+            delivery,
+            error,
+            schedule=settings.attempts,
+            suspended=self._health.suspended,
+            attempted_at=at,
+            now=now,
+            random=self._context.random,
+        )
+        self._report(delivery, error, retry, now, duration)
+        if error.disposition is Disposition.OVERLOADED:
+            limit = max((retry.next_attempt_at or now) - now, 0.0)
+            self._cooldown.start(error.retry_after, at_most=limit)
+        return failed_result(
+            delivery,
+            error,
+            retry,
+            attempted_at=at,
+            now=now,
+            duration=duration,
+            order_wait=settings.order_wait,
+        )
+
+    def _report(
+        self,
+        delivery: DueDelivery,
+        error: DeliveryError,
+        retry: Retry,
+        now: float,
+        duration: float,
+    ) -> None:
+        if retry.exhausted or error.disposition is not Disposition.REJECTED:
+            self._health.failed(delivery.id, error, now)
+        if not retry.exhausted:
+            self._context.metrics.retried(duration)
+            return
+        self._context.metrics.failed(duration)
+        self._health.retries_exhausted()
+        logger.error(
+            "channel %r: delivery %d has exhausted its retries (%s)",
+            self._context.name,
+            delivery.id,
+            error,
+        )

@@ -1,0 +1,73 @@
+"""Stores how attempts ended, in batches. A result is kept until it is stored."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+import anyio
+
+from watcher.core.deliveries import AttemptResult
+from watcher.core.errors import StoreError
+from watcher.core.interfaces.store import Outbox
+from watcher.core.wakeup import Wakeup
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = 1.0
+"""Seconds until a failed store operation is tried again."""
+
+
+class Settler:
+    """`settled` receives the IDs of deliveries whose results are stored."""
+
+    def __init__(
+        self, channel: str, store: Outbox, settled: Callable[[Iterable[int]], None]
+    ) -> None:
+        self._channel = channel
+        self._store = store
+        self._settled = settled
+        self._results: list[AttemptResult] = []
+        self._added = Wakeup()
+        self._store_works = True
+
+    def add(self, results: Sequence[AttemptResult]) -> None:
+        self._results += results
+        self._added.set()
+
+    async def run(self) -> None:
+        """Store results as they come, until cancelled."""
+        while True:
+            generation = self._added.generation
+            if self._results:
+                await self._settle_batch()
+            else:
+                await self._added.wait(generation)
+
+    async def settle_last(self) -> None:
+        """Store what is left when the dispatcher ends; log if that fails."""
+        if not self._results:
+            return
+        try:
+            await self._store.settle(self._results)
+        except StoreError as error:
+            logger.error(
+                "%s; %d deliveries will be repeated after the next start", error, len(self._results)
+            )
+
+    def store_failed(self, error: StoreError) -> None:
+        """Log a failure of the store, once until it works again."""
+        if self._store_works:
+            logger.error("channel %r: %s; will retry", self._channel, error)
+        self._store_works = False
+
+    async def _settle_batch(self) -> None:
+        batch = list(self._results)
+        try:
+            await self._store.settle(batch)
+        except StoreError as error:
+            # Kept and still claimed: what was delivered must not be sent again.
+            self.store_failed(error)
+            await anyio.sleep(RETRY_AFTER)
+            return
+        del self._results[: len(batch)]
+        self._store_works = True
+        self._settled(result.delivery_id for result in batch)

@@ -1,0 +1,93 @@
+"""A channel that sends nothing: paused by an operator, stopped by its receiver, or off.
+
+A suspension is stored, so it survives restarts; stopping is one transaction with its event.
+"""
+
+import logging
+
+import anyio
+
+from watcher.core.channels import Suspension, SuspensionKind
+from watcher.core.events import Event
+from watcher.core.outage import Outage
+from watcher.delivery.context import DeliveryContext
+
+logger = logging.getLogger(__name__)
+
+TRIM_INTERVAL = 60.0
+"""Seconds between two checks whether too many deliveries are pending."""
+
+
+class ChannelSuspension:
+    """The suspension of one channel, if there is one. Methods that store may raise `StoreError`."""
+
+    def __init__(self, context: DeliveryContext) -> None:
+        self._context = context
+        self._suspension: Suspension | None = None
+        self._trimmed_at = -TRIM_INTERVAL
+
+    @property
+    def current(self) -> Suspension | None:
+        return self._suspension
+
+    @property
+    def off(self) -> bool:
+        """Whether the channel is off: probes are sent, at no cost to their schedules."""
+        return self._suspension is not None and self._suspension.kind is SuspensionKind.OFF
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing at all may be sent."""
+        return self._suspension is not None and not self.off
+
+    async def load(self) -> None:
+        """Read what is stored."""
+        stored = await self._context.store.suspensions()
+        name = self._context.name
+        self._set(next((one for one in stored if one.channel == name), None))
+
+    async def pause(self, reason: str) -> None:
+        """Send nothing until `lift`, across restarts."""
+        suspension = self._new(SuspensionKind.PAUSED, reason)
+        await self._context.store.suspend(suspension, None, None)
+        self._set(suspension)
+        logger.info("channel %r paused: %s", self._context.name, reason)
+
+    async def stop(
+        self,
+        kind: SuspensionKind,
+        reason: str,
+        outage: Outage,
+        event: Event,
+    ) -> None:
+        """Suspend the channel with its `channel.stopped` event."""
+        suspension = self._new(kind, reason)
+        await self._context.store.suspend(suspension, event, outage)
+        self._set(suspension)
+        logger.error("channel %r is %s: %s", self._context.name, kind, reason)
+
+    async def lift(self) -> None:
+        """End the suspension."""
+        await self._context.store.lift_suspension(self._context.name)
+        if self._suspension is not None:
+            logger.info("channel %r resumed", self._context.name)
+        self._set(None)
+
+    async def trim_pending(self) -> None:
+        """Let the oldest deliveries fail if too many are pending for a suspended channel."""
+        if self._suspension is None or anyio.current_time() - self._trimmed_at < TRIM_INTERVAL:
+            return
+        self._trimmed_at = anyio.current_time()
+        name, limit = self._context.name, self._context.max_suspended
+        reason = f"more than {limit} were pending while the channel was {self._suspension.kind}"
+        if failed := await self._context.store.trim_pending(name, limit, reason):
+            self._context.metrics.overflowed(failed)
+            logger.error("channel %r: the %d oldest deliveries failed: %s", name, failed, reason)
+
+    def _new(self, kind: SuspensionKind, reason: str) -> Suspension:
+        now = self._context.wall()
+        return Suspension(channel=self._context.name, kind=kind, reason=reason, since=now)
+
+    def _set(self, suspension: Suspension | None) -> None:
+        self._suspension = suspension
+        self._context.metrics.held(None if suspension is None else suspension.kind)
