@@ -1,0 +1,186 @@
+"""Every metric family that the watcher exports, by what it describes.
+
+Names and labels are public. Help texts follow the Prometheus naming guide.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from watcher.telemetry.histogram import BulkHistogram
+
+_REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LAG_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_SECONDS_BELOW_A_MINUTE = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
+_LATENCY_SECONDS = (*_SECONDS_BELOW_A_MINUTE, 60.0, 300.0, 3600.0, 86400.0)
+
+
+class _Factory:
+    """Creates metric families on one registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+
+    def counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(name, help_text, labels, registry=self.registry)
+
+    def gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(name, help_text, labels, registry=self.registry)
+
+    def histogram(
+        self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(name, help_text, labels, buckets=buckets, registry=self.registry)
+
+    def bulk_histogram(
+        self, name: str, help_text: str, buckets: tuple[float, ...], label: str
+    ) -> BulkHistogram:
+        histogram = BulkHistogram(name, help_text, buckets, label)
+        self.registry.register(histogram)
+        return histogram
+
+
+class RequestFamilies:
+    """Requests to upstream, and the budget for them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        create = _Factory(registry)
+        self.requests = create.counter(
+            "watcher_upstream_requests_total",
+            "Total number of requests to upstream.",
+            *("source", "route", "code"),
+        )
+        self.duration = create.histogram(
+            "watcher_upstream_request_duration_seconds",
+            "Duration of requests to upstream in seconds.",
+            _REQUEST_SECONDS,
+            *("source", "route"),
+        )
+        self.budget_remaining = create.gauge(
+            "watcher_request_budget_remaining",
+            "Number of requests that the budget allows now.",
+            *("source", "route"),
+        )
+
+
+class PollingFamilies:
+    """Watches, observations and transitions, by source."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        create = _Factory(registry)
+        self.watches = create.gauge(
+            "watcher_watches", "Number of active watches.", "source", "status"
+        )
+        self.observations = create.counter(
+            "watcher_observations_total", "Total number of task observations.", "source"
+        )
+        self.poll_lag = create.bulk_histogram(
+            "watcher_poll_lag_seconds",
+            "Delay between a poll's due time and its request in seconds.",
+            _LAG_SECONDS,
+            "source",
+        )
+        self.poll_behind = create.gauge(
+            "watcher_poll_behind_seconds", "Delay of the most overdue poll in seconds.", "source"
+        )
+        self.transitions = create.counter(
+            "watcher_transitions_total",
+            "Total number of task status transitions.",
+            *("source", "task_type", "status"),
+        )
+        self.source_up = create.gauge(
+            "watcher_source_up", "1 if the source is reachable, 0 if it is down.", "source"
+        )
+        self.last_success = create.gauge(
+            "watcher_last_success_timestamp_seconds",
+            "Unix time of the last successful poll.",
+            "source",
+        )
+
+
+class DiscoveryFamilies:
+    """Discovery rules."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        create = _Factory(registry)
+        labels = ("source", "rule")
+        self.tasks = create.counter(
+            "watcher_discovery_tasks_total",
+            "Total number of tasks added by a discovery rule.",
+            *labels,
+        )
+        self.requests = create.counter(
+            "watcher_discovery_requests_total",
+            "Total number of list pages read for a discovery rule.",
+            *labels,
+        )
+        self.truncated = create.gauge(
+            "watcher_discovery_truncated",
+            "1 if the last run stopped at max_pages before the end of the list.",
+            *labels,
+        )
+
+
+class DeliveryFamilies:
+    """Attempts to deliver events, and the outbox, by channel."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        create = _Factory(registry)
+        self.deliveries = create.counter(
+            "watcher_deliveries_total",
+            "Total number of delivery attempts.",
+            *("channel", "outcome"),
+        )
+        self.duration = create.histogram(
+            "watcher_delivery_duration_seconds",
+            "Duration of delivery attempts in seconds.",
+            _REQUEST_SECONDS,
+            "channel",
+        )
+        self.event_latency = create.histogram(
+            "watcher_event_latency_seconds",
+            "Time from observation to delivery of an event in seconds.",
+            _LATENCY_SECONDS,
+            "channel",
+        )
+        self.pending = create.gauge(
+            "watcher_outbox_pending", "Number of pending deliveries.", "channel"
+        )
+        self.oldest = create.gauge(
+            "watcher_outbox_oldest_seconds",
+            "Age of the oldest pending delivery in seconds.",
+            "channel",
+        )
+        self.last_delivery = create.gauge(
+            "watcher_last_delivery_timestamp_seconds",
+            "Unix time of the last successful delivery.",
+            "channel",
+        )
+
+
+class ChannelFamilies:
+    """The state of each channel."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        create = _Factory(registry)
+        self.breaker_open = create.gauge(
+            "watcher_channel_breaker_open", "1 if the circuit breaker is open.", "channel"
+        )
+        self.held = create.gauge(
+            "watcher_channel_held",
+            "1 if the channel is suspended: paused by an operator, stopped by the receiver, or "
+            "off after days of failures.",
+            *("channel", "kind"),
+        )
+
+
+class StoreFamilies:
+    """The store's size and failures."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        create = _Factory(registry)
+        self.errors = create.counter(
+            "watcher_store_errors_total", "Total number of failed store operations."
+        )
+        self.size = create.gauge("watcher_store_bytes", "Size of the store in bytes.")
+        self.limit = create.gauge(
+            "watcher_store_limit_bytes", "Maximum size of the store in bytes."
+        )
