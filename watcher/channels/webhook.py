@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 import httpx
 from pydantic import AfterValidator, Field, SecretStr
 
-from watcher import __version__
 from watcher.channels._http import post, require_success
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.interfaces.channel import Notes
 from watcher.core.settings import ChannelSettings, ConnectionSettings, SecretUrl
 from watcher.core.signing import Signer, parse_secret
+from watcher.net.headers import USER_AGENT
 
 DEFAULT_EVENTS = ("*",)
 
@@ -79,7 +79,7 @@ class WebhookChannel:
         self._url = httpx.URL(settings.url.get_secret_value())
         self._signer = Signer(secret.get_secret_value() for secret in settings.secrets)
         headers = {
-            "user-agent": f"mixpeek-watcher/{__version__}",
+            "user-agent": USER_AGENT,
             "accept-encoding": "identity",
             **{name: value.get_secret_value() for name, value in settings.headers.items()},
             "content-type": "application/json",

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 import anyio
 import httpx
 
-from watcher import __version__
 from watcher.core.clock import Clock
 from watcher.core.errors import StoreError
 from watcher.core.settings import HeartbeatSettings
 from watcher.net.exchange import ExchangeError, exchange
+from watcher.net.headers import USER_AGENT
 from watcher.telemetry.health import Health
 
 logger = logging.getLogger(__name__)
@@ -80,9 +80,7 @@ class Heartbeat:
         return None
 
     async def _send(self) -> str | None:
-        request = httpx.Request(
-            "GET", self._url, headers={"user-agent": f"mixpeek-watcher/{__version__}"}
-        )
+        request = httpx.Request("GET", self._url, headers={"user-agent": USER_AGENT})
         try:
             reply = await exchange(
                 self._transport, request, deadline=_DEADLINE, body_limit=_ANSWER_LIMIT

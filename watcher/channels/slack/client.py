@@ -11,12 +11,12 @@ import anyio
 import httpx
 import msgspec
 
-from watcher import __version__
 from watcher.channels._http import kept, post, require_success
 from watcher.channels.slack.blocks import plain
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
+from watcher.net.headers import USER_AGENT
 
 _NEVER_AGAIN = frozenset(
     {
@@ -222,6 +222,6 @@ def _request(url: httpx.URL, content: Mapping[str, Any], **headers: str) -> http
     headers |= {
         "content-type": "application/json; charset=utf-8",
         "accept-encoding": "identity",
-        "user-agent": f"mixpeek-watcher/{__version__}",
+        "user-agent": USER_AGENT,
     }
     return httpx.Request("POST", url, headers=headers, content=msgspec.json.encode(content))

@@ -11,11 +11,11 @@ import anyio
 import httpx
 import msgspec
 
-from watcher import __version__
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.net.concurrency_limit import Concurrency
 from watcher.net.exchange import ExchangeError, Reply, exchange, retry_after
+from watcher.net.headers import USER_AGENT
 from watcher.net.rate_limit import RouteBudget
 from watcher.net.transport import SENT_ONCE
 from watcher.sources.mixpeek.error_decoding import reply_error
@@ -77,7 +77,7 @@ class Connection:
             "authorization": f"Bearer {api_key}",
             "accept": "application/json",
             "accept-encoding": "identity",
-            "user-agent": f"mixpeek-watcher/{__version__}",
+            "user-agent": USER_AGENT,
         }
         self._requests_per_minute = requests_per_minute
         self._timeout = timeout

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import quote
 
 import msgspec
 
 from watcher.core.tasks import DiscoveredPage
 from watcher.net.exchange import Reply
+from watcher.net.url import quote_segment
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.error_decoding import UNREADABLE, protocol_error
 from watcher.sources.mixpeek.page_decoding import discovered_page
@@ -94,7 +94,7 @@ class MixpeekOperations:
     ) -> tuple[msgspec.Raw, str | None]:
         call = Call(
             route=_CANCEL_BATCH,
-            path=f"/v1/buckets/{_quoted(bucket)}/batches/{_quoted(batch)}/cancel",
+            path=f"/v1/buckets/{quote_segment(bucket)}/batches/{quote_segment(batch)}/cancel",
             query={} if reason is None else {"reason": reason},
             namespace=namespace or self._namespace,
         )
@@ -102,7 +102,7 @@ class MixpeekOperations:
         return _json(reply), _task_id(reply)
 
     async def kill_task(self, task_id: str) -> msgspec.Raw:
-        call = Call(route=_KILL_TASK, path=f"/v1/tasks/{_quoted(task_id)}")
+        call = Call(route=_KILL_TASK, path=f"/v1/tasks/{quote_segment(task_id)}")
         return _json(await self._checked(call))
 
     async def confirm_uploads(
@@ -110,7 +110,7 @@ class MixpeekOperations:
     ) -> str:
         call = Call(
             route=_CONFIRM_UPLOADS,
-            path=f"/v1/buckets/{_quoted(bucket)}/uploads/confirm/batch",
+            path=f"/v1/buckets/{quote_segment(bucket)}/uploads/confirm/batch",
             body={"confirmations": confirmations},
             namespace=namespace or self._namespace,
             once=True,
@@ -127,7 +127,7 @@ class MixpeekOperations:
                 route=_LIST_ALL_BATCHES, path="/v1/batches/list", body=criteria, paging_in="body"
             )
         else:
-            path = f"/v1/buckets/{_quoted(bucket)}/batches/list"
+            path = f"/v1/buckets/{quote_segment(bucket)}/batches/list"
             query = Query(route=_LIST_BATCHES, path=path, body=criteria, paging_in="body")
         return replace(query, namespace=namespace or self._namespace)
 
@@ -160,10 +160,6 @@ def _at_cursor(query: Query, limit: int, cursor: str | None) -> Query:
 
 def _cursor(query: Query) -> str:
     return f"offset:{query.offset}" if query.cursor is None else f"cursor:{query.cursor}"
-
-
-def _quoted(part: str) -> str:
-    return quote(part, safe="")
 
 
 def _json(reply: Reply) -> msgspec.Raw:
