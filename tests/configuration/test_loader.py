@@ -196,7 +196,7 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ),
         (
             "sources: [{ca_file: /dev/null}]",
-            "sources[0].ca_file: /dev/null cannot be used: it holds no usable PEM",
+            "sources[0].ca_file: /dev/null cannot be used: no valid PEM",
         ),
         (
             "sources: [{client_key_file: /x}]",

@@ -1,4 +1,4 @@
-"""The transport over real sockets: reuse, breaks, and what each failure is called."""
+"""The transport over real sockets: connection reuse, broken connections, and error types."""
 
 import asyncio
 import ssl
@@ -26,7 +26,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @asynccontextmanager
 async def server(serve: Serve) -> AsyncIterator[str]:
-    """A server that hands each connection, with its number, to `serve`."""
+    """Run a server that passes each connection, with its number, to `serve`; yield its URL."""
     connections = 0
 
     async def handle(stream: anyio.abc.SocketStream) -> None:
@@ -70,7 +70,7 @@ async def post(
     return reply.status, reply.body
 
 
-async def test_a_connection_is_kept_and_used_again() -> None:
+async def test_a_connection_is_reused() -> None:
     numbers = []
 
     async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
@@ -86,7 +86,7 @@ async def test_a_connection_is_kept_and_used_again() -> None:
     assert numbers == [1, 1, 1]
 
 
-async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced_unseen() -> None:
+async def test_a_reused_connection_that_was_closed_meanwhile_is_replaced() -> None:
     served = []
 
     async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
@@ -94,7 +94,7 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced_unseen() 
         served.append(number)
         await stream.send(OK)
         if number == 1:
-            await read_request(stream)  # taken, and closed without a byte in answer
+            await read_request(stream)  # read, and closed without a response
 
     async with server(serve) as url, create_transport() as transport:
         assert await post(transport, url) == (200, b"ok")
@@ -103,7 +103,7 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced_unseen() 
     assert served == [1, 2]
 
 
-async def test_a_new_connection_that_closes_without_an_answer_is_not_tried_again() -> None:
+async def test_a_new_connection_that_closes_without_a_response_is_not_retried() -> None:
     connections = []
 
     async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
@@ -118,7 +118,7 @@ async def test_a_new_connection_that_closes_without_an_answer_is_not_tried_again
     assert connections == [1]
 
 
-async def test_a_body_that_drips_ends_with_the_deadline() -> None:
+async def test_the_deadline_ends_a_slow_body() -> None:
     async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
         await read_request(stream)
         await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -133,7 +133,7 @@ async def test_a_body_that_drips_ends_with_the_deadline() -> None:
     assert caught.value.kind == "timeout"
 
 
-async def test_no_more_of_a_body_is_read_than_asked_for_and_the_connection_is_not_reused() -> None:
+async def test_a_body_is_read_up_to_the_limit_and_its_connection_is_not_reused() -> None:
     connections = []
 
     async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
@@ -158,7 +158,7 @@ async def test_no_more_of_a_body_is_read_than_asked_for_and_the_connection_is_no
         b"",
     ],
 )
-async def test_what_is_not_http_is_a_protocol_failure_without_a_secret_in_its_text(
+async def test_a_response_that_is_not_http_is_a_protocol_error_without_a_secret_in_its_text(
     answer: bytes,
 ) -> None:
     async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
@@ -174,7 +174,7 @@ async def test_what_is_not_http_is_a_protocol_failure_without_a_secret_in_its_te
     assert "127.0.0.1" not in str(caught.value)
 
 
-async def test_nobody_listening_and_no_such_name_are_connect_failures() -> None:
+async def test_a_closed_port_and_an_unknown_host_are_connect_errors() -> None:
     async with server(lambda stream, number: anyio.lowlevel.checkpoint()) as url:
         pass
     async with create_transport() as transport:
@@ -184,7 +184,7 @@ async def test_nobody_listening_and_no_such_name_are_connect_failures() -> None:
             assert caught.value.kind == "connect"
 
 
-async def test_a_server_without_tls_is_a_connect_failure() -> None:
+async def test_a_server_without_tls_is_a_connect_error() -> None:
     async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
         await stream.receive()
         await stream.send(OK)
@@ -195,7 +195,7 @@ async def test_a_server_without_tls_is_a_connect_failure() -> None:
     assert caught.value.kind == "connect"
 
 
-async def test_the_headers_go_as_given_and_no_others_but_what_http_needs() -> None:
+async def test_only_the_headers_of_the_request_and_those_that_http_requires_are_sent() -> None:
     heads = []
 
     async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
@@ -209,7 +209,7 @@ async def test_the_headers_go_as_given_and_no_others_but_what_http_needs() -> No
     assert names == {b"host", b"content-length", b"x-secret"}
 
 
-async def test_a_proxy_is_used_where_one_is_configured_and_the_environments_never(
+async def test_only_a_configured_proxy_is_used_not_one_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lines = []
@@ -232,62 +232,67 @@ async def test_a_proxy_is_used_where_one_is_configured_and_the_environments_neve
     assert caught.value.kind == "connect"
 
 
-async def test_a_proxy_that_cannot_be_reached_is_nothing_the_receiver_did() -> None:
+async def test_with_an_unreachable_proxy_the_request_was_not_sent() -> None:
     async with create_transport(
         reached=ConnectionSettings(proxy=SecretStr("http://me:hidden@127.0.0.1:1"))
     ) as transport:
         with pytest.raises(ExchangeError, match="the proxy could not be reached") as caught:
             await post(transport, "https://upstream.example/x")
-    assert caught.value.ours
+    assert caught.value.not_sent
     assert "hidden" not in str(caught.value)
 
 
-async def test_tls_is_verified_and_a_private_authority_and_a_client_certificate_are_used(
-    tmp_path: Path,
-) -> None:
-    authority, stranger = trustme.CA(), trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    mine = authority.issue_cert("watcher@example.com")
-    mine.private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+@asynccontextmanager
+async def tls_server(authority: trustme.CA, peers: list[object]) -> AsyncIterator[str]:
+    """Run a server that requires a client certificate of `authority`, and collect their names."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.configure_trust(context)
     context.verify_mode = ssl.CERT_REQUIRED
-    shown = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        shown.append(writer.get_extra_info("peercert")["subjectAltName"])
+        peers.append(writer.get_extra_info("peercert")["subjectAltName"])
         await reader.readuntil(b"\r\n\r\n")
         writer.write(OK)
         await writer.drain()
         writer.close()
 
-    async def attempt(**files: Path) -> tuple[int, bytes]:
-        async with create_transport(reached=ConnectionSettings(**files)) as transport:
-            return await post(transport, url)
-
     listener = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
-    url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
     async with listener:
-        assert await attempt(
-            ca_file=tmp_path / "ca.pem", client_certificate_file=tmp_path / "client.pem"
-        ) == (
-            200,
-            b"ok",
-        )
-        with pytest.raises(ExchangeError, match="its TLS certificate is not valid"):
+        yield f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
+
+
+async def test_tls_is_verified_and_a_private_authority_and_a_client_certificate_are_used(
+    tmp_path: Path,
+) -> None:
+    authority, other_authority = trustme.CA(), trustme.CA()
+    ca_file, other_ca_file = tmp_path / "ca.pem", tmp_path / "other.pem"
+    client_file = tmp_path / "client.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    other_authority.cert_pem.write_to_path(other_ca_file)
+    certificate = authority.issue_cert("watcher@example.com")
+    certificate.private_key_and_cert_chain_pem.write_to_path(client_file)
+    peers: list[object] = []
+
+    async with tls_server(authority, peers) as url:
+
+        async def attempt(**files: Path) -> tuple[int, bytes]:
+            async with create_transport(reached=ConnectionSettings(**files)) as transport:
+                return await post(transport, url)
+
+        assert await attempt(ca_file=ca_file, client_certificate_file=client_file) == (200, b"ok")
+        with pytest.raises(ExchangeError, match="the TLS certificate is not valid"):
             await attempt()
-        stranger.cert_pem.write_to_path(tmp_path / "stranger.pem")
-        with pytest.raises(ExchangeError, match="its TLS certificate is not valid"):
-            await attempt(ca_file=tmp_path / "stranger.pem")
-        with pytest.raises(ExchangeError) as refused:
-            await attempt(ca_file=tmp_path / "ca.pem")
+        with pytest.raises(ExchangeError, match="the TLS certificate is not valid"):
+            await attempt(ca_file=other_ca_file)
+        with pytest.raises(ExchangeError) as rejected:
+            await attempt(ca_file=ca_file)
 
-    assert not refused.value.ours
-    assert shown == [(("email", "watcher@example.com"),)]
+    assert not rejected.value.not_sent
+    assert peers == [(("email", "watcher@example.com"),)]
 
 
-async def test_what_must_not_be_done_twice_goes_out_once_on_a_connection_of_its_own() -> None:
+async def test_a_request_marked_sent_once_uses_a_new_connection_and_is_not_resent() -> None:
     served = []
 
     async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
@@ -308,12 +313,12 @@ async def test_what_must_not_be_done_twice_goes_out_once_on_a_connection_of_its_
 
 
 @pytest.mark.parametrize(
-    ("url", "ours"), [("http://nobody.invalid/", True), ("http://127.0.0.1:1/", False)]
+    ("url", "not_sent"), [("http://unknown.invalid/", True), ("http://127.0.0.1:1/", False)]
 )
-async def test_what_never_left_this_machine_is_told_from_what_was_refused(
-    url: str, ours: bool
+async def test_a_request_that_was_not_sent_is_distinguished_from_a_rejected_connection(
+    url: str, not_sent: bool
 ) -> None:
     async with create_transport(connections=1) as transport:
         with pytest.raises(ExchangeError) as caught:
             await post(transport, url, deadline=30)
-    assert (caught.value.kind, caught.value.ours) == ("connect", ours)
+    assert (caught.value.kind, caught.value.not_sent) == ("connect", not_sent)

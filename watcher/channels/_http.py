@@ -32,7 +32,7 @@ async def post(
             transport, request, deadline=deadline, body_limit=answer_limit, decoded=False
         )
     except ExchangeError as error:
-        disposition = Disposition.NOT_SENT if error.ours else Disposition.TRANSIENT
+        disposition = Disposition.NOT_SENT if error.not_sent else Disposition.TRANSIENT
         reason = DeliveryFailure(error.kind)
         raise DeliveryError(reason, str(error), disposition=disposition) from None
 

@@ -1,1 +1,1 @@
-"""Outgoing HTTP: one exchange that always ends."""
+"""Outgoing HTTP: transport, TLS, bounded exchanges, rate and concurrency limits."""

@@ -1,12 +1,14 @@
-"""How many requests a minute one route of a source may be sent, and for how long it wants none at all.
+"""The request budget of one route of a source: a rate limit, and pauses that upstream requested.
 
-A token bucket: with a limit of L a minute it holds burst = max(1, L/12), fills with L - burst a minute, and is empty
-after a start. In any 60 s there can be spent at most what it held plus what it filled: burst + (L - burst) = L, across
-a restart too, since it starts empty. With L = 1 the rate would be 0; there it gives one a minute and a bit.
+A token bucket: with a limit of L a minute it holds burst = max(1, L/12), refills with L - burst a
+minute, and is empty after a start. In any 60 s at most its content plus its refill can be spent:
+burst + (L - burst) = L, across a restart too, because it starts empty. With L = 1 the refill would
+be 0; there it is slightly less than one a minute.
 
-What upstream says counts, too. `X-RateLimit-Limit` lowers the limit; `X-RateLimit-Remaining` takes away tokens that
-another client of the same key has spent, and at 0 nothing is sent until `X-RateLimit-Reset`. A 429 shows that upstream
-counts more strictly than is known: the limit is halved, and grows back by one a minute.
+The budget adapts to upstream's responses. `X-RateLimit-Limit` lowers the limit;
+`X-RateLimit-Remaining` removes the tokens that another client of the same key has spent, and at 0
+nothing is sent until `X-RateLimit-Reset`. A 429 shows that upstream's limit is lower than ours: the
+limit is halved, and grows back by one a minute.
 """
 
 import logging
@@ -19,17 +21,18 @@ from watcher.core.cooldown import Cooldown, Now
 logger = logging.getLogger(__name__)
 
 _MINUTE = 60.0
-_GUARD = 1.02  # upstream's clock and ours, and the way to it, differ a little
+_GUARD = 1.02  # for clock differences and varying network delays
 _GROWTH_EVERY = 60.0
 _HALVE_AT_MOST_EVERY = 10.0
-_EPOCH = 1e9  # a Reset beyond this is a date and not a number of seconds
+_EPOCH = 1e9  # a larger X-RateLimit-Reset is a Unix time, not a number of seconds
 
 
 class RouteBudget:
-    """The token bucket of one route. `limit` is requests a minute; None sets no limit of ours.
+    """The token bucket of one route.
 
-    `now` returns monotonic seconds. `plans` are the limits that upstream sells, ascending: requests per minute and the
-    plan's name. After a 429 they suggest the setting to use.
+    `limit` is in requests a minute; None means unlimited. `now` returns monotonic seconds. `plans`
+    are the limits that upstream sells, ascending: requests per minute and the plan's name. After a
+    429 they suggest a value for the setting.
     """
 
     def __init__(
@@ -46,11 +49,11 @@ class RouteBudget:
         self._halved_at = -_MINUTE
         self._grown_at = now()
         self._warned = False
-        self._turn = anyio.Lock()
+        self._lock = anyio.Lock()
 
     async def spend(self) -> None:
-        """Wait until a request may be sent, and count it. Cancelled while waiting, nothing is counted."""
-        async with self._turn:
+        """Wait until a request may be sent, and count it; if cancelled while waiting, do not."""
+        async with self._lock:
             while True:
                 wait = self.wait()
                 if wait <= 0:
@@ -77,8 +80,8 @@ class RouteBudget:
         self._fill()
         return self._tokens
 
-    def refused(self) -> None:
-        """Note a 429: upstream allows less than this. Several at once count as one."""
+    def rate_limited(self) -> None:
+        """Halve the limit after a 429. Several within a few seconds count as one."""
         now = self._now()
         if (
             self._limit is None
@@ -89,17 +92,17 @@ class RouteBudget:
         self._fill()
         if not self._warned:
             logger.warning(
-                "%s: more than upstream allows (429) at %d requests a minute; %s", *self._advice()
+                "%s: rate limited by upstream (429) at %d requests a minute; %s", *self._advice()
             )
             self._warned = True
         self._limit = max(self._limit // 2, 1)
         self._tokens = min(self._tokens, 0.0)
         self._halved_at = self._grown_at = now
 
-    def informed(self, headers: Mapping[str, str], wall: float) -> None:
-        """Learn from an answer's `X-RateLimit-*` headers; `wall` is Unix seconds, for a reset given as a date.
+    def apply_headers(self, headers: Mapping[str, str], wall: float) -> None:
+        """Apply the `X-RateLimit-*` headers of a response received at Unix time `wall`.
 
-        A setting of None stays without a limit, but waits all the same once nothing remains.
+        Without a configured limit only a `Remaining` of 0 has an effect.
         """
         limit = _number(headers, "x-ratelimit-limit")
         remaining = _number(headers, "x-ratelimit-remaining")
@@ -112,28 +115,26 @@ class RouteBudget:
             self._tokens = min(self._tokens, remaining)
         if remaining < 1 and (reset := _number(headers, "x-ratelimit-reset")) is not None:
             seconds = reset - wall if reset > _EPOCH else reset
-            # The window is a minute; who says more is wrong, and would be believed for ever.
+            # The window is a minute; a longer pause would be a mistake without an end.
             self.pause.start(min(max(seconds, 0.0), _MINUTE))
 
-    def _lower(self, told: int) -> None:
+    def _lower(self, limit: int) -> None:
         setting = self._setting
-        if setting is None or told >= setting or self._limit is None:
+        if setting is None or limit >= setting or self._limit is None:
             return
         self._fill()
-        logger.info(
-            "%s: upstream allows %d requests a minute; that is kept from now on", self._route, told
-        )
-        self._setting = told
-        self._limit = min(self._limit, told)
+        logger.info("%s: upstream's limit is %d requests a minute; using it", self._route, limit)
+        self._setting = limit
+        self._limit = min(self._limit, limit)
         self._tokens = min(self._tokens, _burst(self._limit))
 
     def _advice(self) -> tuple[str, int, str]:
         smaller = [(limit, plan) for limit, plan in self._plans if limit < (self._setting or 0)]
         if not smaller:
-            advice = "another client seems to share the key"
+            advice = "another client probably uses the same key"
         else:
             limit, plan = smaller[-1]
-            advice = f"the key seems to be on the {plan} plan: set requests_per_minute to {limit}"
+            advice = f"the key is probably on the {plan} plan: set requests_per_minute to {limit}"
         return self._route, self._limit or 0, advice
 
     def _fill(self) -> None:
@@ -149,7 +150,7 @@ class RouteBudget:
         self._grown_at += grown * _GROWTH_EVERY
 
     def _rate(self, limit: int) -> float:
-        """Return requests a second."""
+        """Return the refill rate in tokens a second."""
         return (max(limit - _burst(limit), 0.0) or 1.0) / _MINUTE / _GUARD
 
 
@@ -158,6 +159,6 @@ def _burst(limit: int) -> float:
 
 
 def _number(headers: Mapping[str, str], name: str) -> float | None:
-    """Return the header's number; None where it is absent or says nothing."""
+    """Return the number in a header; None if it is absent or invalid."""
     text = headers.get(name, "").strip()
     return float(text[:20]) if text.isascii() and text.isdigit() else None

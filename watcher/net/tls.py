@@ -1,4 +1,4 @@
-"""Certificates: whom a connection trusts, and what it shows of itself. Verification is never off."""
+"""TLS: trusted authorities and client certificates. Certificates are always verified."""
 
 import ssl
 
@@ -7,10 +7,10 @@ from watcher.core.settings import ConnectionSettings
 
 
 def tls_context(settings: ConnectionSettings) -> ssl.SSLContext | None:
-    """Return what TLS to this peer needs beyond the system's authorities, None where it needs nothing.
+    """Return the TLS context for these settings; None if the default one is sufficient.
 
-    A `ca_file` is trusted instead of the system's authorities, not beside them. Raises `ConfigurationError` for a file
-    that cannot be used.
+    A `ca_file` replaces the system's authorities. Raises `ConfigurationError` for a file that
+    cannot be used.
     """
     if settings.ca_file is None and settings.client_certificate_file is None:
         return None
@@ -20,7 +20,7 @@ def tls_context(settings: ConnectionSettings) -> ssl.SSLContext | None:
         raise _unusable("ca_file", settings.ca_file, error) from None
     if settings.client_certificate_file is not None:
         try:
-            # A key behind a passphrase would otherwise ask for it on the terminal.
+            # Without `password` an encrypted key would prompt for a passphrase on the terminal.
             context.load_cert_chain(
                 settings.client_certificate_file, settings.client_key_file, password=lambda: b""
             )
@@ -33,8 +33,6 @@ def tls_context(settings: ConnectionSettings) -> ssl.SSLContext | None:
 
 def _unusable(key: str, file: object, error: Exception) -> ConfigurationError:
     if isinstance(error, ssl.SSLError) or not isinstance(error, OSError):
-        why = "it holds no usable PEM certificate" + (
-            " with its key" if key.startswith("client") else ""
-        )
-        return ConfigurationError([f"{key}: {file} cannot be used: {why}"])
+        content = "certificate and key" if key.startswith("client") else "certificate"
+        return ConfigurationError([f"{key}: {file} cannot be used: no valid PEM {content}"])
     return ConfigurationError([f"{key}: {error.filename or file} cannot be read: {error.strerror}"])

@@ -1,7 +1,7 @@
-"""httpx's transport seam over aiohttp's connections, with every failure named for what it is.
+"""An httpx transport over aiohttp's connections, with aiohttp's errors translated to httpx's.
 
-httpx is the interface that plugins and tests see; its own transport needs many times the CPU under concurrency. Texts
-of aiohttp's errors may hold a request's headers, so none of them is passed on.
+httpx is the interface of plugins and tests; its own transport needs many times the CPU under
+concurrency. The texts of aiohttp's errors may contain request headers, so none is passed on.
 """
 
 import errno
@@ -20,24 +20,24 @@ from watcher.core.settings import ChannelSettings, ConnectionSettings
 from watcher.net.tls import tls_context
 
 SENT_ONCE = "watcher.sent_once"
-"""A request's extension: it goes out on a connection of its own and is never sent again."""
+"""A request extension: send the request on a new connection, and never resend it."""
 
 _KEEP_ALIVE = 15.0
-_ENCODED_CHUNK = 16384  # small, for an answer may be compressed a thousandfold
-_BUFFER = 1024 * 1024  # a page of a thousand tasks in one go, without pausing the socket in between
+_ENCODED_CHUNK = 16384  # small, because a response may be compressed a thousandfold
+_BUFFER = 1024 * 1024  # fits a page of a thousand tasks without pausing the socket
 _SET_BY_AIOHTTP = frozenset({b"host", b"content-length", b"connection"})
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
 class NotSentError(httpx.ConnectError):
-    """The request never left this machine: its receiver's name, a route to it or a socket could not be had."""
+    """The request never left this machine: no address, route, socket or proxy was available."""
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """Sends one request; follows no redirect, keeps no cookie, and puts no limit of its own on time.
+    """Sends requests without redirects, cookies or a timeout.
 
-    A kept-alive connection that the receiver has closed meanwhile fails before a byte comes back; the request is then
-    sent once more at once, on a new connection.
+    A kept-alive connection that the peer has closed fails before the first byte of a response; the
+    request is then resent once, immediately, on a new connection.
     """
 
     def __init__(self, connections: int, tls: ssl.SSLContext | None, proxy: str | None) -> None:
@@ -65,7 +65,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._pooled is None or self._fresh is None:
-            raise RuntimeError("the transport has not been entered")
+            raise RuntimeError("the transport is not open")
         reuse: dict[str, bool] = {}
         once = bool(request.extensions.get(SENT_ONCE))
         try:
@@ -102,9 +102,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 def create_transport(
     *, connections: int = 100, reached: ConnectionSettings | None = None
 ) -> AiohttpTransport:
-    """Return a transport, to be entered before use, that holds at most so many connections.
+    """Return a transport with at most `connections` connections; enter it before use.
 
-    Raises `ConfigurationError` where a certificate of `reached` cannot be used.
+    `reached` are the settings of the peer. Raises `ConfigurationError` if one of its certificates
+    cannot be used.
     """
     if reached is None:
         return AiohttpTransport(connections, None, None)
@@ -113,8 +114,8 @@ def create_transport(
 
 
 def channel_transport(channel: ChannelSettings) -> AiohttpTransport:
-    """Return the transport of a channel; one that is not reached over HTTP has no use for it."""
-    settings: object = channel  # the type checker holds a class of both kinds for impossible
+    """Return the transport of a channel; a channel without HTTP does not use it."""
+    settings: object = channel  # mypy considers a subclass of both settings classes impossible
     reached = settings if isinstance(settings, ConnectionSettings) else None
     return create_transport(connections=channel.concurrency, reached=reached)
 
@@ -163,10 +164,10 @@ class _Body(httpx.AsyncByteStream):
         if self._response.content.at_eof():
             self._response.release()
         else:
-            self._response.close()  # what is left unread must not be taken for the next answer
+            self._response.close()  # the unread rest must not become part of the next response
 
 
-_OURS = frozenset(
+_LOCAL_ERRORS = frozenset(
     {
         errno.ENETUNREACH,
         errno.ENETDOWN,
@@ -178,38 +179,38 @@ _OURS = frozenset(
     }
 )
 _TRANSLATIONS: tuple[tuple[type[Exception], type[httpx.TransportError], str], ...] = (
-    (aiohttp.ClientConnectorDNSError, NotSentError, "its name could not be resolved"),
+    (aiohttp.ClientConnectorDNSError, NotSentError, "the host name could not be resolved"),
     (
         aiohttp.ClientConnectorCertificateError,
         httpx.ConnectError,
-        "its TLS certificate is not valid",
+        "the TLS certificate is not valid",
     ),
-    (aiohttp.ClientSSLError, httpx.ConnectError, "no TLS connection could be made"),
+    (aiohttp.ClientSSLError, httpx.ConnectError, "the TLS handshake failed"),
     (aiohttp.ClientProxyConnectionError, NotSentError, "the proxy could not be reached"),
-    (aiohttp.ClientHttpProxyError, httpx.ConnectError, "the proxy refused"),
-    (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "its URL is not valid"),
+    (aiohttp.ClientHttpProxyError, httpx.ConnectError, "the proxy rejected the request"),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "the URL is not valid"),
     (
         aiohttp.ServerDisconnectedError,
         httpx.RemoteProtocolError,
-        "it closed the connection without an answer",
+        "the connection was closed without a response",
     ),
-    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, "its answer was cut off"),
-    (aiohttp.ClientResponseError, httpx.RemoteProtocolError, "its answer is not HTTP"),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, "the response is incomplete"),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError, "the response is not valid HTTP"),
 )
 
 
 def _translated(error: Exception) -> httpx.TransportError:
-    for theirs, ours, text in _TRANSLATIONS:
-        if isinstance(error, theirs):
-            return ours(text)
+    for aiohttp_error, httpx_error, text in _TRANSLATIONS:
+        if isinstance(error, aiohttp_error):
+            return httpx_error(text)
     if isinstance(error, aiohttp.ClientConnectorError):
-        kind = NotSentError if error.errno in _OURS else httpx.ConnectError
+        kind = NotSentError if error.errno in _LOCAL_ERRORS else httpx.ConnectError
         return kind(_reason(error, "could not connect"))
     if isinstance(error, OSError):
         return httpx.ReadError(_reason(error, "the connection broke"))
     return httpx.RemoteProtocolError(f"the exchange failed ({type(error).__name__})")
 
 
-def _reason(error: Exception, otherwise: str) -> str:
+def _reason(error: Exception, fallback: str) -> str:
     number = getattr(error, "errno", None)
-    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else otherwise
+    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else fallback

@@ -13,7 +13,7 @@ import msgspec
 
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.net.concurrency_limit import Concurrency
+from watcher.net.concurrency_limit import ConcurrencyLimit
 from watcher.net.exchange import ExchangeError, Reply, exchange, retry_after
 from watcher.net.headers import USER_AGENT
 from watcher.net.rate_limit import RouteBudget
@@ -55,7 +55,7 @@ class Call:
 class _RouteLimits:
     def __init__(self, route: str, limit: int | None, slow_after: float) -> None:
         self.budget = RouteBudget(route, limit, anyio.current_time, _PLANS)
-        self.concurrency = Concurrency(slow_after)
+        self.concurrency = ConcurrencyLimit(slow_after)
 
 
 class Connection:
@@ -158,9 +158,9 @@ class Connection:
 
     def _adapt(self, limits: _RouteLimits, reply: Reply, seconds: float) -> None:
         """Adapt the limits of a route to a reply and its duration."""
-        limits.budget.informed(reply.headers, self._wall())
+        limits.budget.apply_headers(reply.headers, self._wall())
         if reply.status == 429:
-            limits.budget.refused()
+            limits.budget.rate_limited()
         if reply.status in _PAUSE_STATUSES:
             limits.budget.pause.start(retry_after(reply.headers, self._wall()))
         else:
