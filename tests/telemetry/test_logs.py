@@ -1,4 +1,4 @@
-"""The log holds no secret and no forged line."""
+"""Log lines: their fields, masked secrets, no forged lines."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from watcher.telemetry import logs
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
+def restored_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -24,24 +24,24 @@ def restored() -> Iterator[None]:
 def logged(
     form: str,
     text: str,
-    *details: object,
+    *arguments: object,
     secrets: tuple[str, ...] = (),
     error: Exception | None = None,
 ) -> str:
     stream = io.StringIO()
     logs.configure(LogSettings.model_validate({"format": form}), secrets=secrets, stream=stream)
-    logging.getLogger("watcher.test").error(text, *details, exc_info=error)
+    logging.getLogger("watcher.test").error(text, *arguments, exc_info=error)
     return stream.getvalue()
 
 
-def test_json_lines_hold_what_happened() -> None:
+def test_a_json_line_contains_level_logger_message_and_time() -> None:
     line = json.loads(logged("auto", "task %s", "t1"))
     assert (line["level"], line["logger"], line["message"]) == ("error", "watcher.test", "task t1")
     assert line["time"].endswith("Z")
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_secrets_are_masked_wherever_they_stand(form: str) -> None:
+def test_secrets_are_masked_in_messages_arguments_and_exceptions(form: str) -> None:
     secret = "whsec_abc/def+ghi="
     shown = logged(
         form,
@@ -54,6 +54,6 @@ def test_secrets_are_masked_wherever_they_stand(form: str) -> None:
     assert shown.count("********") == 3
 
 
-def test_text_from_outside_forges_no_line() -> None:
+def test_text_from_upstream_cannot_forge_a_line() -> None:
     for form in ("text", "json"):
         assert len(logged(form, "%s", "one\nERROR forged\r\x1b[2J").splitlines()) == 1

@@ -1,4 +1,4 @@
-"""What Prometheus sees, and that the README says the same."""
+"""The exported metrics, and their table in the README."""
 
 import re
 from pathlib import Path
@@ -12,8 +12,8 @@ from watcher.telemetry.metrics import TASK_TYPES_SHOWN, Metrics
 README = Path(__file__).parents[2] / "README.md"
 
 
-def filled() -> Metrics:
-    """Return metrics of which each has a series."""
+def populated() -> Metrics:
+    """Return metrics in which every family has a series."""
     metrics = Metrics(CollectorRegistry(), "1.2.3")
     metrics.source("mixpeek").budget("GET /v1/tasks/{task_id}", lambda: 7.0)
     metrics.rule("mixpeek", "0-tasks")
@@ -24,7 +24,9 @@ def filled() -> Metrics:
 def samples(metrics: Metrics) -> list[tuple[str, dict[str, str], float]]:
     text = generate_latest(metrics.registry).decode()
     return [
-        (one.name, one.labels, one.value) for family in families(text) for one in family.samples
+        (sample.name, sample.labels, sample.value)
+        for family in families(text)
+        for sample in family.samples
     ]
 
 
@@ -37,34 +39,36 @@ def test_the_readme_names_every_metric_with_its_labels() -> None:
             documented[name] = {label for label in re.split(r"[ ,]+", labels) if label}
 
     exposed: dict[str, set[str]] = {}
-    for name, labels, _ in samples(filled()):
+    for name, labels, _ in samples(populated()):
         if name.startswith("watcher_"):
             exposed[re.sub(r"_(bucket|sum|count)$", "", name)] = labels.keys() - {"le"}
 
     assert documented == exposed
 
 
-def test_what_can_happen_stands_at_zero_before_it_happens() -> None:
-    shown = {(name, *sorted(labels.values())): value for name, labels, value in samples(filled())}
+def test_expected_series_exist_with_the_value_zero_from_the_start() -> None:
+    values = {
+        (name, *sorted(labels.values())): value for name, labels, value in samples(populated())
+    }
     for status in KNOWN_STATUSES:
-        assert shown["watcher_transitions_total", *sorted(("mixpeek", "other", status))] == 0
+        assert values["watcher_transitions_total", *sorted(("mixpeek", "other", status))] == 0
     for outcome in ("delivered", "retried", "failed"):
-        assert shown["watcher_deliveries_total", *sorted(("backend", outcome))] == 0
+        assert values["watcher_deliveries_total", *sorted(("backend", outcome))] == 0
     for code in ("200", "429", "503", "timeout", "connect", "protocol"):
         assert (
-            shown[
+            values[
                 "watcher_upstream_requests_total",
                 *sorted(("mixpeek", "GET /v1/tasks/{task_id}", code)),
             ]
             == 0
         )
-    assert shown["watcher_store_errors_total",] == 0
-    assert shown["watcher_last_success_timestamp_seconds", "mixpeek"] == 0
-    assert shown["watcher_last_delivery_timestamp_seconds", "backend"] == 0
+    assert values["watcher_store_errors_total",] == 0
+    assert values["watcher_last_success_timestamp_seconds", "mixpeek"] == 0
+    assert values["watcher_last_delivery_timestamp_seconds", "backend"] == 0
 
 
-def test_unknown_statuses_and_too_many_task_types_are_counted_together() -> None:
-    metrics = filled()
+def test_unknown_statuses_and_surplus_task_types_share_a_label() -> None:
+    metrics = populated()
     source = metrics.source("mixpeek")
     for number in range(2 * TASK_TYPES_SHOWN):
         source.transitioned(f"type_{number}", "FAILED")
@@ -77,5 +81,5 @@ def test_unknown_statuses_and_too_many_task_types_are_counted_together() -> None
     assert metrics.registry.get_sample_value("watcher_transitions_total", labels) == 1000
 
 
-def test_no_series_says_only_when_it_was_made() -> None:
-    assert not [name for name, _, _ in samples(filled()) if name.endswith("_created")]
+def test_no_series_exports_only_its_creation_time() -> None:
+    assert not [name for name, _, _ in samples(populated()) if name.endswith("_created")]

@@ -3,7 +3,7 @@
 from watcher.telemetry.throttle import LogThrottle
 
 
-def test_a_topic_passes_once_per_interval() -> None:
+def test_a_topic_is_logged_once_per_interval() -> None:
     now = 0.0
     throttle = LogThrottle(lambda: now, interval=10.0)
     assert throttle.ready("store")

@@ -1,1 +1,1 @@
-"""Metrics, logs, liveness."""
+"""Metrics, logs and health."""

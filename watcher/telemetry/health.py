@@ -1,4 +1,7 @@
-"""Alive and ready. Upstream's state is part of neither: a sidecar's probes are its pod's."""
+"""Liveness and readiness.
+
+Upstream's state is part of neither: the probes of a sidecar restart its whole pod.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -7,43 +10,43 @@ import anyio
 from watcher.core.errors import StoreError
 from watcher.telemetry.liveness import LivenessMonitor
 
-_REMEMBERED = 1.0
-_PATIENCE = 2.0
+_CACHE_SECONDS = 1.0
+_PING_TIMEOUT = 2.0
 
 
 class Health:
-    """Answers the probes; `ping` writes to the store, and what came of it is remembered for a second."""
+    """The state behind the probes; `ping` writes to the store, and its result is cached."""
 
     def __init__(
         self,
         ping: Callable[[], Awaitable[None]],
-        pulses: Callable[[], Mapping[str, LivenessMonitor]],
+        monitors: Callable[[], Mapping[str, LivenessMonitor]],
     ) -> None:
         self._ping = ping
-        self._pulses = pulses
-        self._asked_at: float | None = None
+        self._monitors = monitors
+        self._pinged_at: float | None = None
         self._unready: str | None = None
-        self._turn = anyio.Lock()
+        self._lock = anyio.Lock()
 
     def standing(self) -> list[str]:
-        """Return the names of the loops that have not come round in time."""
-        return [name for name, pulse in self._pulses().items() if pulse.late()]
+        """Return the names of the stalled loops."""
+        return [name for name, monitor in self._monitors().items() if monitor.late()]
 
     async def unready(self) -> str | None:
-        """Return why the store cannot be written, None where it can."""
-        async with self._turn:
+        """Return why the store is not writable; None if it is."""
+        async with self._lock:
             now = anyio.current_time()
-            if self._asked_at is None or now - self._asked_at >= _REMEMBERED:
-                self._unready = await self._write()
-                self._asked_at = now
+            if self._pinged_at is None or now - self._pinged_at >= _CACHE_SECONDS:
+                self._unready = await self._ping_store()
+                self._pinged_at = now
             return self._unready
 
-    async def _write(self) -> str | None:
+    async def _ping_store(self) -> str | None:
         try:
-            with anyio.fail_after(_PATIENCE):
+            with anyio.fail_after(_PING_TIMEOUT):
                 await self._ping()
         except StoreError as error:
             return str(error)
         except TimeoutError:
-            return f"the store did not answer within {_PATIENCE:g} s"
+            return f"the store did not respond within {_PING_TIMEOUT:g} s"
         return None

@@ -1,25 +1,24 @@
-"""Whether a loop still comes round, for the liveness probe."""
+"""Detects a stalled loop, for the liveness probe."""
 
 from collections.abc import Callable
 
 LIVENESS_LIMIT = 60.0
-"""Seconds within which every loop has to come round."""
+"""Maximum seconds between two iterations of a loop."""
 
 
 class LivenessMonitor:
-    """Beaten by a loop each time it comes round; `now` returns monotonic seconds.
+    """Watches one loop, which calls `beat` once per iteration; `now` returns monotonic seconds.
 
-    A loop that may rightly wait for longer than the limit has to wake up in between and beat.
+    A loop that waits for longer than the limit has to wake up and call `beat` in between.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._beaten_at = now()
+        self._last_beat = now()
 
     def beat(self) -> None:
-        """The loop came round."""
-        self._beaten_at = self._now()
+        self._last_beat = self._now()
 
     def late(self, limit: float = LIVENESS_LIMIT) -> bool:
-        """Return whether the last beat is longer than `limit` seconds ago."""
-        return self._now() - self._beaten_at > limit
+        """Return whether the last beat is more than `limit` seconds ago."""
+        return self._now() - self._last_beat > limit

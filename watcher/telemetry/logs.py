@@ -1,4 +1,4 @@
-"""The log: text for a person at a terminal, JSON lines for whatever collects it, and no secret in either."""
+"""Logging: text on a terminal, JSON lines elsewhere, secrets masked in both."""
 
 import json
 import logging
@@ -13,82 +13,82 @@ from watcher.core.clock import rfc3339
 from watcher.core.settings import LogSettings
 
 _MASK = "********"
-_CHATTY = ("httpx", "httpcore", "asyncio", "aiosqlite", "aiohttp", "uvicorn")
-_COLOURS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31;1"}
+_VERBOSE_LIBRARIES = ("httpx", "httpcore", "asyncio", "aiosqlite", "aiohttp", "uvicorn")
+_COLORS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31;1"}
 _SHORTEST_SECRET = 6
-"""Characters; masking anything shorter would mask half of the log and hide nothing."""
+"""Characters; shorter values occur by chance, and masking them would hide ordinary text."""
 
 
-class _Masking(logging.Formatter, ABC):
-    """Formats, and masks every known secret in whatever came out, an exception's text included."""
+class _MaskingFormatter(logging.Formatter, ABC):
+    """Masks every known secret in the formatted record, including its exception."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__()
-        written = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
-        # The longest first, for one may hold another.
+        spellings = {text for secret in secrets for text in (secret, quote(secret, safe=""))}
+        # Longest first, because one secret may contain another.
         self._secrets = sorted(
-            (one for one in written if len(one) >= _SHORTEST_SECRET), key=len, reverse=True
+            (text for text in spellings if len(text) >= _SHORTEST_SECRET), key=len, reverse=True
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        text = self._written(record)
+        text = self._unmasked(record)
         for secret in self._secrets:
             text = text.replace(secret, _MASK)
         return text
 
     @abstractmethod
-    def _written(self, record: logging.LogRecord) -> str:
-        """Return the line, secrets and all."""
+    def _unmasked(self, record: logging.LogRecord) -> str:
+        """Format the record with its secrets."""
 
-    def _error(self, record: logging.LogRecord) -> str:
+    def _exception_text(self, record: logging.LogRecord) -> str:
         return (
             self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
         )
 
 
-class _JsonLines(_Masking):
-    def _written(self, record: logging.LogRecord) -> str:
+class _JsonFormatter(_MaskingFormatter):
+    def _unmasked(self, record: logging.LogRecord) -> str:
         line = {
             "time": rfc3339(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if error := self._error(record):
+        if error := self._exception_text(record):
             line["exception"] = error
         return json.dumps(line, ensure_ascii=False)
 
 
-class _Text(_Masking):
-    def __init__(self, secrets: Iterable[str], *, coloured: bool) -> None:
+class _TextFormatter(_MaskingFormatter):
+    def __init__(self, secrets: Iterable[str], *, colored: bool) -> None:
         super().__init__(secrets)
-        self._coloured = coloured
+        self._colored = colored
 
-    def _written(self, record: logging.LogRecord) -> str:
+    def _unmasked(self, record: logging.LogRecord) -> str:
         level = f"{record.levelname.lower():<8}"
-        if self._coloured and record.levelno in _COLOURS:
-            level = f"\x1b[{_COLOURS[record.levelno]}m{level}\x1b[0m"
-        # Text from upstream must not forge a line of its own.
+        if self._colored and record.levelno in _COLORS:
+            level = f"\x1b[{_COLORS[record.levelno]}m{level}\x1b[0m"
+        # Text from upstream must not be able to forge a log line.
         message = "".join(char if char.isprintable() else " " for char in record.getMessage())
         line = f"{self.formatTime(record, '%H:%M:%S')} {level} {message}"
-        return f"{line}\n{error}" if (error := self._error(record)) else line
+        return f"{line}\n{error}" if (error := self._exception_text(record)) else line
 
 
 def configure(
     settings: LogSettings, *, secrets: Iterable[str], stream: TextIO = sys.stderr
 ) -> None:
-    """Send the log to `stream` as the settings say, with every one of `secrets` masked."""
+    """Log to `stream` in the configured format, with `secrets` masked."""
     terminal = stream.isatty()
     as_text = settings.format == "text" or (settings.format == "auto" and terminal)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
-        _Text(secrets, coloured=terminal and "NO_COLOR" not in os.environ)
+        _TextFormatter(secrets, colored=terminal and "NO_COLOR" not in os.environ)
         if as_text
-        else _JsonLines(secrets)
+        else _JsonFormatter(secrets)
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
     logging.captureWarnings(True)
-    for name in _CHATTY:
+    for name in _VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -1,4 +1,4 @@
-"""Logging the same fault once in a while instead of once per occurrence."""
+"""Limits how often the same fault is logged."""
 
 from collections.abc import Callable, Hashable
 
@@ -7,7 +7,7 @@ REPEAT_INTERVAL = 600.0
 
 
 class LogThrottle:
-    """Lets one log record per topic pass in each interval; `now` is a monotonic clock in seconds."""
+    """Allows one log record per topic and interval; `now` returns monotonic seconds."""
 
     def __init__(self, now: Callable[[], float], interval: float = REPEAT_INTERVAL) -> None:
         self._now = now
@@ -15,7 +15,7 @@ class LogThrottle:
         self._next_at: dict[Hashable, float] = {}
 
     def ready(self, topic: Hashable) -> bool:
-        """Return whether `topic` may be logged now; True starts its interval."""
+        """Return whether `topic` may be logged now; if so, its interval starts."""
         now = self._now()
         if now < self._next_at.get(topic, now):
             return False
