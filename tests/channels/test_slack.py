@@ -1,4 +1,4 @@
-"""Slack messages: within every limit, pinging nobody, and worth reading."""
+"""Slack messages: their limits, escaping and content."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from slack_sdk.models.blocks import ActionsBlock, HeaderBlock, SectionBlock
 
 from tests.support.virtual_time import wall
 from watcher.channels._text import format_duration
-from watcher.channels.slack import blocks as rendering
+from watcher.channels.slack import blocks
 from watcher.channels.slack import channel as slack
 from watcher.core.deliveries import Message
 from watcher.core.errors import DeliveryError, DeliveryFailure
@@ -45,7 +45,7 @@ json_values = st.recursive(
 texts = st.text() | st.sampled_from(
     ["<!channel>", "&<>" * 2000, "word " * 3000, "`" * 5000, "<@U1>", "x" * 9000]
 )
-told = st.fixed_dictionaries(
+event_data = st.fixed_dictionaries(
     {},
     optional={
         **dict.fromkeys(
@@ -84,15 +84,15 @@ def message(kind: str, data: object, watched_for: float | None = 125.0) -> Messa
 
 
 def rendered(kind: str, **data: Any) -> dict[str, Any]:
-    return rendering.render(message(kind, data), SETTINGS)
+    return blocks.render(message(kind, data), SETTINGS)
 
 
-def shown(rendering: dict[str, Any]) -> str:
-    return json.dumps(rendering["blocks"], ensure_ascii=False)
+def shown(content: dict[str, Any]) -> str:
+    return json.dumps(content["blocks"], ensure_ascii=False)
 
 
 def texts_of(value: Any) -> list[str]:
-    """Every text that Slack reads as markup."""
+    """Return every text that Slack parses as markup."""
     if isinstance(value, list):
         return [text for item in value for text in texts_of(item)]
     if not isinstance(value, dict):
@@ -111,12 +111,12 @@ def every_text(value: Any) -> list[str]:
     return own + [text for item in value.values() for text in every_text(item)]
 
 
-def assert_sound(rendering: dict[str, Any]) -> None:
-    assert 0 < len(rendering["text"]) <= 4000
-    assert len(json.dumps(rendering, ensure_ascii=False, separators=(",", ":"))) <= 15_000
-    assert sum(map(len, [rendering["text"], *every_text(rendering["blocks"])])) <= 9_000
-    assert len(rendering["blocks"]) <= 50
-    for block in rendering["blocks"]:
+def assert_valid(content: dict[str, Any]) -> None:
+    assert 0 < len(content["text"]) <= 4000
+    assert len(json.dumps(content, ensure_ascii=False, separators=(",", ":"))) <= 15_000
+    assert sum(map(len, [content["text"], *every_text(content["blocks"])])) <= 9_000
+    assert len(content["blocks"]) <= 50
+    for block in content["blocks"]:
         BLOCKS[block["type"]](
             **{name: value for name, value in block.items() if name != "type"}
         ).to_dict()
@@ -126,7 +126,7 @@ def assert_sound(rendering: dict[str, Any]) -> None:
             assert 0 < len(block["text"]["text"]) <= 3000
         if block["type"] == "header":
             assert 0 < len(block["text"]["text"]) <= 150
-    for text in [rendering["text"], *texts_of(rendering["blocks"])]:
+    for text in [content["text"], *texts_of(content["blocks"])]:
         assert "<" not in text.replace(MENTION, "", 1)
         assert not re.search(r"&(?!amp;|lt;|gt;)", text)
 
@@ -134,23 +134,21 @@ def assert_sound(rendering: dict[str, Any]) -> None:
 @given(
     kind=st.sampled_from(["task.failed", "task.completed_with_errors", "source.unreachable"])
     | texts,
-    data=told,
+    data=event_data,
 )
-def test_whatever_the_event_holds_the_message_keeps_slacks_limits_and_pings_nobody(
+def test_any_event_is_a_message_within_slacks_limits_that_mentions_no_one(
     kind: str, data: object
 ) -> None:
-    assert_sound(rendering.render(message(kind, data), SETTINGS))
+    assert_valid(blocks.render(message(kind, data), SETTINGS))
 
 
 @given(body=st.binary(max_size=50))
-def test_a_body_that_is_no_event_is_still_a_message(body: bytes) -> None:
-    assert_sound(
-        rendering.render(Message(event_id="msg_1", type="task.failed", body=body), SETTINGS)
-    )
+def test_a_body_that_is_not_an_event_is_still_a_message(body: bytes) -> None:
+    assert_valid(blocks.render(Message(event_id="msg_1", type="task.failed", body=body), SETTINGS))
 
 
-def test_a_failure_shows_what_a_person_wants_to_know() -> None:
-    rendering = rendered(
+def test_a_failure_shows_status_task_error_labels_and_duration() -> None:
+    content = rendered(
         "task.failed",
         task_id="task_1",
         task_type="api_x",
@@ -161,8 +159,8 @@ def test_a_failure_shows_what_a_person_wants_to_know() -> None:
         labels={"team": "search"},
     )
 
-    assert rendering["text"] == "<!here> ❌ Task failed: task_1: Object &lt;x&gt; &amp; y not found"
-    text = shown(rendering)
+    assert content["text"] == "<!here> ❌ Task failed: task_1: Object &lt;x&gt; &amp; y not found"
+    text = shown(content)
     for part in (
         "IN_PROGRESS → FAILED",
         "api_x",
@@ -174,9 +172,9 @@ def test_a_failure_shows_what_a_person_wants_to_know() -> None:
         assert part in text
 
 
-def test_a_partial_success_shows_how_much_failed_and_the_first_three_errors() -> None:
+def test_a_partial_success_shows_the_counts_and_the_first_three_errors() -> None:
     errors = [{"object_id": f"obj_{number}", "error": f"broken {number}"} for number in range(5)]
-    rendering = rendered(
+    content = rendered(
         "task.completed_with_errors",
         task_id="task_1",
         status="COMPLETED_WITH_ERRORS",
@@ -190,44 +188,44 @@ def test_a_partial_success_shows_how_much_failed_and_the_first_three_errors() ->
         ],
     )
 
-    text = shown(rendering)
+    text = shown(content)
     assert "5 of 200 failed, success rate 97.5%" in text
     assert "obj_2: broken 2" in text
     assert "obj_3" not in text
-    assert MENTION not in rendering["text"]
+    assert MENTION not in content["text"]
 
 
-def test_links_are_buttons_with_the_id_encoded() -> None:
-    rendering = rendered("task.failed", task_id="a/b c", status="FAILED")
-    buttons = next(block for block in rendering["blocks"] if block["type"] == "actions")["elements"]
+def test_links_are_buttons_with_an_encoded_id() -> None:
+    content = rendered("task.failed", task_id="a/b c", status="FAILED")
+    buttons = next(block for block in content["blocks"] if block["type"] == "actions")["elements"]
     assert [button["url"] for button in buttons] == [
         "https://console.example/tasks/a%2Fb%20c",
         "https://wiki.example/batches",
     ]
 
 
-def test_notices_about_sources_and_channels_read_well() -> None:
-    rendering = rendered(
+def test_a_channel_event_shows_its_channel_and_reason() -> None:
+    content = rendered(
         "channel.failing",
         channel="backend",
         reason="timeout",
         since="2026-11-23T07:00:00Z",
         pending=4,
     )
-    assert rendering["text"] == "📪 Channel failing: backend"
-    assert "timeout" in shown(rendering)
+    assert content["text"] == "📪 Channel failing: backend"
+    assert "timeout" in shown(content)
 
 
 def test_long_texts_are_cut_at_a_word() -> None:
-    rendering = rendered(
+    content = rendered(
         "task.failed", task_id="task_1", status="FAILED", error_message="several words " * 1000
     )
-    error = rendering["blocks"][-2]["text"]["text"]
+    error = content["blocks"][-2]["text"]["text"]
     assert error.endswith(("words…```", "several…```"))
 
 
 @pytest.mark.parametrize(
-    "given",
+    "options",
     [
         {"mention": "@here"},
         {"mention": "<!here> all"},
@@ -235,22 +233,22 @@ def test_long_texts_are_cut_at_a_word() -> None:
         {"links": {"x": "no"}},
     ],
 )
-def test_settings_that_would_not_work_are_refused(given: dict[str, Any]) -> None:
+def test_invalid_settings_are_rejected(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        slack.Settings(name="x", url="https://hooks.slack.example/x", **given)
+        slack.Settings(name="x", url="https://hooks.slack.example/x", **options)
 
 
-def test_slack_gets_one_message_a_second() -> None:
+def test_the_default_rate_is_one_message_a_second() -> None:
     assert SETTINGS.rate == 1
 
 
-def test_durations_are_said_as_people_do() -> None:
-    said = [format_duration(seconds) for seconds in (0, 0.4, 42, 185, 3600, 7800, 350000)]
-    assert said == ["0 s", "0.4 s", "42 s", "3 min 5 s", "1 h", "2 h 10 min", "4 d 1 h"]
+def test_durations_show_their_two_largest_units() -> None:
+    formatted = [format_duration(seconds) for seconds in (0, 0.4, 42, 185, 3600, 7800, 350000)]
+    assert formatted == ["0 s", "0.4 s", "42 s", "3 min 5 s", "1 h", "2 h 10 min", "4 d 1 h"]
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "reason"),
+    ("status", "body", "reason"),
     [
         (410, "channel_is_archived", DeliveryFailure.GONE),
         (404, "no_service\n", DeliveryFailure.GONE),
@@ -260,10 +258,10 @@ def test_durations_are_said_as_people_do() -> None:
         (500, "rollup_error", DeliveryFailure.UNAVAILABLE),
     ],
 )
-async def test_what_slack_means_for_ever_stops_the_channel(
-    status: int, said: str, reason: DeliveryFailure
+async def test_permanent_slack_errors_stop_the_channel(
+    status: int, body: str, reason: DeliveryFailure
 ) -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(status, text=said))
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, text=body))
     channel = slack.create(SETTINGS, transport=transport, notes=PassingNotes(), wall=wall)
     with pytest.raises(DeliveryError) as caught:
         await channel.send(Message(event_id="msg_1", type="task.failed", body=b"{}"))
@@ -273,14 +271,14 @@ async def test_what_slack_means_for_ever_stops_the_channel(
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["task.failed", "task.lost", "source.unreachable"]) | texts, told
+            st.sampled_from(["task.failed", "task.lost", "source.unreachable"]) | texts, event_data
         ),
         min_size=2,
     )
 )
-def test_any_digest_keeps_slacks_limits(event_data: list[tuple[str, dict[str, Any]]]) -> None:
-    messages = [message(kind, content) for kind, content in event_data]
-    rendered = rendering.render_digest(messages, SETTINGS)
+def test_any_digest_keeps_slacks_limits(events: list[tuple[str, dict[str, Any]]]) -> None:
+    messages = [message(kind, content) for kind, content in events]
+    rendered = blocks.render_digest(messages, SETTINGS)
     for block in rendered["blocks"]:
         BLOCKS[block["type"]].parse(block).to_dict()
     assert len(json.dumps(rendered, ensure_ascii=False)) <= 15_000
@@ -297,7 +295,7 @@ def test_a_digest_of_a_thousand_names_or_counts_every_task() -> None:
         for number in range(1000)
     ]
     text = "".join(
-        block["text"]["text"] for block in rendering.render_digest(messages, SETTINGS)["blocks"]
+        block["text"]["text"] for block in blocks.render_digest(messages, SETTINGS)["blocks"]
     )
     named = set(re.findall(r"task_\d{4}", text))
     (left,) = re.findall(r"and (\d+) more", text)

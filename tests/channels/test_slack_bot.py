@@ -1,4 +1,4 @@
-"""A Slack bot in virtual time: one message for each batch, changed in place, with the failures in its thread."""
+"""A Slack bot in virtual time: one updated message per batch, with the failures in its thread."""
 
 import json
 from itertools import pairwise
@@ -32,37 +32,40 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 class SlackApi:
-    """What a workspace's channel holds: messages by timestamp, each with its thread. `errors` are said, one each."""
+    """A fake of Slack's Web API with one channel: messages by timestamp, and threads.
+
+    Each request returns the next of `errors`; an empty one means success.
+    """
 
     def __init__(self, *errors: str) -> None:
         self.errors = list(errors)
-        self.asked: list[tuple[float, str, dict[str, Any]]] = []
+        self.requests: list[tuple[float, str, dict[str, Any]]] = []
         self.messages: dict[str, dict[str, Any]] = {}
         self.threads: dict[str, list[dict[str, Any]]] = {}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         assert request.headers["authorization"] == f"Bearer {TOKEN}"
         method = request.url.path.rsplit("/", 1)[-1]
-        told = json.loads(request.content)
-        self.asked.append((anyio.current_time(), method, told))
+        content = json.loads(request.content)
+        self.requests.append((anyio.current_time(), method, content))
         if self.errors and (error := self.errors.pop(0)):
             return httpx.Response(200, json={"ok": False, "error": error})
         if method == "chat.update":
-            if told["ts"] not in self.messages:
+            if content["ts"] not in self.messages:
                 return httpx.Response(200, json={"ok": False, "error": "message_not_found"})
-            assert told["channel"] == "C0123"
-            self.messages[told["ts"]] = told
+            assert content["channel"] == "C0123"
+            self.messages[content["ts"]] = content
             return httpx.Response(
-                200, json={"ok": True, "channel": "C0123", "ts": told["ts"], "message": told}
+                200, json={"ok": True, "channel": "C0123", "ts": content["ts"], "message": content}
             )
-        ts = f"{len(self.asked)}.0001"
-        if "thread_ts" in told:
-            self.threads.setdefault(told["thread_ts"], []).append(told)
+        ts = f"{len(self.requests)}.0001"
+        if "thread_ts" in content:
+            self.threads.setdefault(content["thread_ts"], []).append(content)
         else:
-            assert told["channel"] == "#alerts"
-            self.messages[ts] = told
-        # Slack repeats the message, as it understood it, which takes more than what was sent.
-        repeated = {**told, "markup": "x" * 50_000}
+            assert content["channel"] == "#alerts"
+            self.messages[ts] = content
+        # Slack repeats the message as it parsed it, which is longer than what was sent.
+        repeated = {**content, "markup": "x" * 50_000}
         return httpx.Response(
             200, json={"ok": True, "channel": "C0123", "message": repeated, "ts": ts}
         )
@@ -73,18 +76,18 @@ class SlackApi:
         ]
 
     def times(self, method: str) -> list[float]:
-        return [at for at, asked, _ in self.asked if asked == method]
+        return [at for at, requested, _ in self.requests if requested == method]
 
 
-def settings(**given: Any) -> slack.Settings:
-    return slack.Settings(name="backend", bot_token=TOKEN, slack_channel="#alerts", **given)
+def settings(**options: Any) -> slack.Settings:
+    return slack.Settings(name="backend", bot_token=TOKEN, slack_channel="#alerts", **options)
 
 
-def channel(api: SlackApi, house: Harness | None = None) -> slack.BotSlack:
-    notes = PassingNotes() if house is None else StoredNotes(house.store, "backend", wall)
-    made = slack.create(settings(), transport=httpx.MockTransport(api), notes=notes, wall=wall)
-    assert isinstance(made, slack.BotSlack)
-    return made
+def channel(api: SlackApi, harness: Harness | None = None) -> slack.BotSlack:
+    notes = PassingNotes() if harness is None else StoredNotes(harness.store, "backend", wall)
+    bot = slack.create(settings(), transport=httpx.MockTransport(api), notes=notes, wall=wall)
+    assert isinstance(bot, slack.BotSlack)
+    return bot
 
 
 def message(number: int = 1, *, kind: str = "task.failed", batch: str | None = None) -> Message:
@@ -94,31 +97,31 @@ def message(number: int = 1, *, kind: str = "task.failed", batch: str | None = N
     )
 
 
-async def refusal(api: SlackApi, told: Message) -> DeliveryError:
+async def rejection(api: SlackApi, event: Message) -> DeliveryError:
     with pytest.raises(DeliveryError) as caught:
-        await channel(api).send(told)
+        await channel(api).send(event)
     assert TOKEN not in str(caught.value)
     return caught.value
 
 
-async def test_a_batch_is_one_message_that_is_changed_in_place_with_failures_in_its_thread(
+async def test_a_batch_is_one_updated_message_with_failures_in_its_thread(
     tmp_path: Path,
 ) -> None:
     api = SlackApi()
     async with (
-        harness_at(tmp_path) as house,
-        running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
+        harness_at(tmp_path) as harness,
+        running(harness.dispatcher(channel(api, harness), concurrency=4, rate=1)),
     ):
         for number in range(40):
-            await house.store_event(f"task_{number}", "IN_PROGRESS", batch="batch_1")
+            await harness.store_event(f"task_{number}", "IN_PROGRESS", batch="batch_1")
         await anyio.sleep(10)
         for number in range(40):
-            await house.store_event(
+            await harness.store_event(
                 f"task_{number}", "FAILED" if number in (7, 8) else "COMPLETED", batch="batch_1"
             )
             await anyio.sleep(1)
         await anyio.sleep(20)
-        states = {one.state for one in await house.deliveries()}
+        states = {one.state for one in await harness.deliveries()}
 
     assert states == {DeliveryState.DELIVERED}
     ((ts, _),) = api.messages.items()
@@ -132,23 +135,23 @@ async def test_a_batch_is_one_message_that_is_changed_in_place_with_failures_in_
         True,
     ]
     assert all(second - first >= 5 for first, second in pairwise(api.times("chat.update")))
-    assert len(api.asked) <= 20
+    assert len(api.requests) <= 20
 
 
-async def test_a_restart_goes_on_with_the_same_message_and_repeats_nothing_in_its_thread(
+async def test_a_restart_continues_with_the_same_message_and_repeats_nothing_in_its_thread(
     tmp_path: Path,
 ) -> None:
     api = SlackApi()
-    async with harness_at(tmp_path) as house:
-        async with running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
-            await house.store_event("task_1", "FAILED", batch="batch_1")
+    async with harness_at(tmp_path) as harness:
+        async with running(harness.dispatcher(channel(api, harness), concurrency=4, rate=1)):
+            await harness.store_event("task_1", "FAILED", batch="batch_1")
             await anyio.sleep(30)
-        async with running(house.dispatcher(channel(api, house), concurrency=4, rate=1)):
-            await house.store_event("task_2", "FAILED", batch="batch_1")
+        async with running(harness.dispatcher(channel(api, harness), concurrency=4, rate=1)):
+            await harness.store_event("task_2", "FAILED", batch="batch_1")
             await anyio.sleep(30)
-            for one in await house.deliveries():
-                await house.store.retry(one.id, wall())
-            house.outbox.set()
+            for one in await harness.deliveries():
+                await harness.store.retry(one.id, wall())
+            harness.outbox.set()
             await anyio.sleep(30)
 
     assert len(api.messages) == 1
@@ -156,14 +159,16 @@ async def test_a_restart_goes_on_with_the_same_message_and_repeats_nothing_in_it
     assert [len(thread) for thread in api.threads.values()] == [2]
 
 
-async def test_two_batches_and_what_belongs_to_none_are_told_apart(tmp_path: Path) -> None:
+async def test_each_batch_has_a_message_and_so_has_each_event_without_a_batch(
+    tmp_path: Path,
+) -> None:
     api = SlackApi()
     async with (
-        harness_at(tmp_path) as house,
-        running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
+        harness_at(tmp_path) as harness,
+        running(harness.dispatcher(channel(api, harness), concurrency=4, rate=1)),
     ):
         for number in range(12):
-            await house.store_event(
+            await harness.store_event(
                 f"task_{number}", "COMPLETED", batch=(None, "batch_1", "batch_2")[number % 3]
             )
         await anyio.sleep(MINUTE)
@@ -178,38 +183,38 @@ async def test_two_batches_and_what_belongs_to_none_are_told_apart(tmp_path: Pat
 async def test_a_batch_of_a_thousand_failures_is_a_few_messages(tmp_path: Path) -> None:
     api = SlackApi()
     async with (
-        harness_at(tmp_path) as house,
-        running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
+        harness_at(tmp_path) as harness,
+        running(harness.dispatcher(channel(api, harness), concurrency=4, rate=1)),
     ):
         for number in range(1000):
-            await house.store_event(f"task_{number}", "FAILED", batch="batch_1")
+            await harness.store_event(f"task_{number}", "FAILED", batch="batch_1")
             await anyio.sleep(0.01)
         await anyio.sleep(50)
-        states = [one.state for one in await house.deliveries()]
+        states = [one.state for one in await harness.deliveries()]
     assert states == [DeliveryState.DELIVERED] * 1000
     assert len(api.messages) == 1
     assert "1000 of 1000 tasks done" in api.shown()[0]
-    assert len(api.asked) <= 20
+    assert len(api.requests) <= 20
 
 
-async def test_an_old_event_that_is_sent_again_changes_nothing_that_is_shown(
+async def test_an_old_event_that_is_sent_again_does_not_change_the_message(
     tmp_path: Path,
 ) -> None:
     api = SlackApi()
     async with (
-        harness_at(tmp_path) as house,
-        running(house.dispatcher(channel(api, house), concurrency=4, rate=1)),
+        harness_at(tmp_path) as harness,
+        running(harness.dispatcher(channel(api, harness), concurrency=4, rate=1)),
     ):
         for status in ("QUEUED", "IN_PROGRESS", "COMPLETED"):
-            await house.store_event("task_1", status, batch="batch_1")
+            await harness.store_event("task_1", status, batch="batch_1")
             await anyio.sleep(10)
-        await house.store.retry((await house.deliveries())[0].id, wall())
-        house.outbox.set()
+        await harness.store.retry((await harness.deliveries())[0].id, wall())
+        harness.outbox.set()
         await anyio.sleep(10)
     assert "1 of 1 tasks done" in api.shown()[0]
 
 
-async def test_a_message_that_somebody_removed_is_posted_anew() -> None:
+async def test_a_deleted_message_is_posted_again() -> None:
     api = SlackApi()
     bot = channel(api)
     await bot.send(message(1, batch="batch_1"))
@@ -218,20 +223,20 @@ async def test_a_message_that_somebody_removed_is_posted_anew() -> None:
     assert "2 of 2 tasks done" in api.shown()[0]
 
 
-async def test_a_note_that_cannot_be_read_means_a_new_message() -> None:
+async def test_an_invalid_note_means_a_new_message() -> None:
     api, notes = SlackApi(), PassingNotes()
     await notes.write("batch_1", b'{"statuses": 5}')
-    made = slack.create(settings(), transport=httpx.MockTransport(api), notes=notes, wall=wall)
-    await made.send(message(1, batch="batch_1"))
+    bot = slack.create(settings(), transport=httpx.MockTransport(api), notes=notes, wall=wall)
+    await bot.send(message(1, batch="batch_1"))
     assert "1 of 1 tasks done" in api.shown()[0]
 
 
-async def test_blocks_that_slack_refuses_are_sent_once_more_as_plain_text() -> None:
+async def test_blocks_that_slack_rejects_are_sent_again_as_plain_text() -> None:
     api = SlackApi("invalid_blocks")
     await channel(api).send(message(1))
-    (told,) = api.messages.values()
-    assert told["blocks"] == []
-    assert "Task failed: task_1" in told["text"]
+    (content,) = api.messages.values()
+    assert content["blocks"] == []
+    assert "Task failed: task_1" in content["text"]
 
     texts: list[dict[str, Any]] = []
 
@@ -243,17 +248,17 @@ async def test_blocks_that_slack_refuses_are_sent_once_more_as_plain_text() -> N
             else httpx.Response(200, text="ok")
         )
 
-    given = slack.Settings(name="backend", url="https://hooks.slack.example/x")
-    made = slack.create(
-        given, transport=httpx.MockTransport(webhook), notes=PassingNotes(), wall=wall
+    webhook_settings = slack.Settings(name="backend", url="https://hooks.slack.example/x")
+    bot = slack.create(
+        webhook_settings, transport=httpx.MockTransport(webhook), notes=PassingNotes(), wall=wall
     )
-    await made.send_digest([message(number) for number in range(8)])
+    await bot.send_digest([message(number) for number in range(8)])
     assert len(texts) == 2
     assert all(f"task_{number}" in texts[1]["text"] for number in range(8))
 
 
 @pytest.mark.parametrize(
-    ("said", "reason", "body_refused"),
+    ("error_code", "reason", "payload_rejected"),
     [
         ("is_archived", DeliveryFailure.GONE, False),
         ("invalid_auth", DeliveryFailure.GONE, False),
@@ -262,24 +267,24 @@ async def test_blocks_that_slack_refuses_are_sent_once_more_as_plain_text() -> N
         ("msg_too_long", DeliveryFailure.REJECTED, True),
     ],
 )
-async def test_what_slack_says_of_a_message_decides_what_follows(
-    said: str, reason: DeliveryFailure, body_refused: bool
+async def test_slacks_error_determines_reason_and_disposition(
+    error_code: str, reason: DeliveryFailure, payload_rejected: bool
 ) -> None:
-    error = await refusal(SlackApi(said), message())
+    error = await rejection(SlackApi(error_code), message())
     assert (error.reason, rejected(error), error.response) == (
         reason,
-        body_refused,
-        json.dumps({"ok": False, "error": said}, separators=(",", ":")),
+        payload_rejected,
+        json.dumps({"ok": False, "error": error_code}, separators=(",", ":")),
     )
 
 
-async def test_an_answer_that_is_not_slacks_is_tried_again() -> None:
-    made = slack.create(
+async def test_a_response_that_is_not_slacks_is_retried() -> None:
+    bot = slack.create(
         settings(),
         transport=httpx.MockTransport(lambda request: httpx.Response(200, text="<html>")),
         notes=PassingNotes(),
         wall=wall,
     )
     with pytest.raises(DeliveryError) as caught:
-        await made.send(message())
+        await bot.send(message())
     assert (caught.value.reason, rejected(caught.value)) == (DeliveryFailure.PROTOCOL, False)

@@ -1,4 +1,4 @@
-"""What a webhook request looks like, and which settings it takes."""
+"""The request of a webhook, and its settings."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from watcher.delivery.notes import PassingNotes
 pytestmark = pytest.mark.anyio
 
 
-async def sent(**given: Any) -> httpx.Request:
+async def sent(**options: Any) -> httpx.Request:
     requests = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -22,7 +22,7 @@ async def sent(**given: Any) -> httpx.Request:
         return httpx.Response(204)
 
     settings = webhook.Settings(
-        name="x", url="https://receiver.example/a?b=c", secrets=[SECRET], **given
+        name="x", url="https://receiver.example/a?b=c", secrets=[SECRET], **options
     )
     channel = webhook.create(
         settings,
@@ -37,7 +37,7 @@ async def sent(**given: Any) -> httpx.Request:
     return requests[0]
 
 
-async def test_the_request_is_as_the_specification_has_it() -> None:
+async def test_the_request_conforms_to_the_specification() -> None:
     request = await sent()
 
     assert request.method == "POST"
@@ -49,7 +49,7 @@ async def test_the_request_is_as_the_specification_has_it() -> None:
     assert request.content == b'{"test": 2432232314}'
 
 
-async def test_fixed_headers_go_along() -> None:
+async def test_custom_headers_are_sent() -> None:
     request = await sent(headers={"X-Team": "search", "Authorization": "Bearer abc"})
     assert request.headers["x-team"] == "search"
     assert request.headers["authorization"] == "Bearer abc"
@@ -69,7 +69,7 @@ async def test_fixed_headers_go_along() -> None:
         {"x": "ä"},
     ],
 )
-def test_headers_that_are_the_watchers_own_or_no_headers_are_refused(
+def test_reserved_and_invalid_headers_are_rejected(
     headers: dict[str, str],
 ) -> None:
     with pytest.raises(ValidationError):
@@ -88,13 +88,13 @@ def test_headers_that_are_the_watchers_own_or_no_headers_are_refused(
         "http://x:99999/",
     ],
 )
-def test_what_is_no_url_is_refused_without_being_shown(url: str) -> None:
+def test_an_invalid_url_is_rejected_without_showing_it(url: str) -> None:
     with pytest.raises(ValidationError) as caught:
         webhook.Settings(name="x", url=url, secrets=[SECRET])
     assert url not in str(caught.value)
 
 
 @pytest.mark.parametrize("secrets", [[], ["whsec_short"], [SECRET, "whsec_c2hvcnQ="]])
-def test_secrets_that_sign_nothing_are_refused(secrets: list[str]) -> None:
+def test_missing_and_invalid_secrets_are_rejected(secrets: list[str]) -> None:
     with pytest.raises(ValidationError):
         webhook.Settings(name="x", url="https://receiver.example/", secrets=secrets)

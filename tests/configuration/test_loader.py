@@ -133,11 +133,11 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ),
         (
             "channels: [{name: x, type: slack}]",
-            "channels[0]: give either the url (url_file) of a webhook, or a bot_token",
+            "channels[0]: set either the url (url_file) of a webhook, or a bot_token",
         ),
         (
             "channels: [{name: x, type: slack, bot_token: xoxb}]",
-            "a bot_token and a slack_channel belong together",
+            "bot_token and slack_channel require each other",
         ),
         (f"channels:{WEBHOOK}{WEBHOOK}", "channels: two of them are called 'backend'"),
         ("routes: [{channels: [nobody]}]", "routes[0].channels: there is no channel 'nobody'"),

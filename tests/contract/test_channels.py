@@ -1,4 +1,4 @@
-"""What `watcher.core.interfaces.channel.Channel` promises, for every channel found in the folder that makes its requests itself."""
+"""The contract of `Channel`, for every channel in the package that uses the HTTP transport."""
 
 from collections.abc import Callable
 from typing import Any
@@ -59,13 +59,13 @@ def kind(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def settings_of(kind: str, **given: Any) -> Any:
-    return plugins.load("channels", kind).Settings(name="x", url=URL, **SETTINGS[kind], **given)
+def settings_of(kind: str, **options: Any) -> Any:
+    return plugins.load("channels", kind).Settings(name="x", url=URL, **SETTINGS[kind], **options)
 
 
-def built(kind: str, transport: httpx.AsyncBaseTransport, **given: Any) -> Channel:
+def built(kind: str, transport: httpx.AsyncBaseTransport, **options: Any) -> Channel:
     channel: Channel = plugins.load("channels", kind).create(
-        settings_of(kind, **given), transport=transport, notes=PassingNotes(), wall=wall
+        settings_of(kind, **options), transport=transport, notes=PassingNotes(), wall=wall
     )
     return channel
 
@@ -74,7 +74,7 @@ def answering(kind: str, handler: Handler) -> Channel:
     return built(kind, httpx.MockTransport(handler))
 
 
-async def refusal(channel: Channel) -> DeliveryError:
+async def failure(channel: Channel) -> DeliveryError:
     with pytest.raises(DeliveryError) as caught:
         await channel.send(MESSAGE)
     assert not any(secret in str(caught.value) for secret in HIDDEN)
@@ -98,20 +98,20 @@ async def test_every_status_from_100_to_599(kind: str) -> None:
         requests: list[httpx.Request] = []
 
         def handler(
-            request: httpx.Request, status: int = status, seen: list[httpx.Request] = requests
+            request: httpx.Request, status: int = status, received: list[httpx.Request] = requests
         ) -> httpx.Response:
-            seen.append(request)
+            received.append(request)
             return httpx.Response(
-                status, headers={"location": "https://elsewhere.example/"}, text="said"
+                status, headers={"location": "https://elsewhere.example/"}, text="body"
             )
 
         channel = answering(kind, handler)
         if 200 <= status < 300:
-            assert await channel.send(MESSAGE) == Receipt(status=status, response="said")
+            assert await channel.send(MESSAGE) == Receipt(status=status, response="body")
         else:
-            error = await refusal(channel)
+            error = await failure(channel)
             assert (error.reason, rejected(error)) == expected(status), status
-            assert (error.status, error.response) == (status, "said")
+            assert (error.status, error.response) == (status, "body")
         assert len(requests) == 1
 
 
@@ -119,21 +119,21 @@ async def test_every_status_from_100_to_599(kind: str) -> None:
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(text=st.text(st.characters(min_codepoint=32, max_codepoint=126)))
-async def test_any_retry_after_is_survived(kind: str, text: str) -> None:
+async def test_no_retry_after_raises(kind: str, text: str) -> None:
     channel = answering(kind, lambda request: httpx.Response(503, headers={"retry-after": text}))
-    error = await refusal(channel)
+    error = await failure(channel)
     assert error.retry_after is None or 0 <= error.retry_after <= 86400
 
 
 async def test_retry_after_is_passed_on(kind: str) -> None:
-    error = await refusal(
+    error = await failure(
         answering(kind, lambda request: httpx.Response(429, headers={"retry-after": "77"}))
     )
     assert error.retry_after == 77
 
 
 class Dripping(httpx.AsyncBaseTransport):
-    """Answers with one byte a second, for ever."""
+    """Responds with one byte a second, endlessly."""
 
     def __init__(self) -> None:
         self.read = 0
@@ -150,14 +150,14 @@ class Dripping(httpx.AsyncBaseTransport):
 
 async def test_the_deadline_is_for_the_whole_exchange(kind: str) -> None:
     transport = Dripping()
-    error = await refusal(built(kind, transport, timeout=15.0))
+    error = await failure(built(kind, transport, timeout=15.0))
 
     assert error.reason is DeliveryFailure.TIMEOUT
     assert transport.read <= 15
     assert anyio.current_time() <= 16
 
 
-async def test_no_more_than_eight_kibibytes_are_read_of_an_answer(kind: str) -> None:
+async def test_at_most_eight_kibibytes_of_a_response_are_read(kind: str) -> None:
     read = 0
 
     async def endless() -> Any:
@@ -183,13 +183,13 @@ async def test_no_more_than_eight_kibibytes_are_read_of_an_answer(kind: str) -> 
         (httpx.ReadError("reset"), DeliveryFailure.PROTOCOL),
     ],
 )
-async def test_what_went_wrong_is_named(
+async def test_each_transport_error_has_a_reason(
     kind: str, raised: Exception, reason: DeliveryFailure
 ) -> None:
     def handler(_: httpx.Request) -> httpx.Response:
         raise raised
 
-    error = await refusal(answering(kind, handler))
+    error = await failure(answering(kind, handler))
     assert (error.reason, error.status, rejected(error)) == (reason, None, False)
 
 
@@ -218,11 +218,11 @@ async def test_no_secret_is_shown(kind: str) -> None:
     assert not any(secret in shown for secret in HIDDEN)
 
 
-async def test_what_the_receiver_said_is_shown_in_one_short_line(kind: str) -> None:
+async def test_the_response_is_shown_in_one_short_line(kind: str) -> None:
     channel = answering(
         kind, lambda request: httpx.Response(500, text="first\n\x1b[31msecond" + "x" * 5000)
     )
-    text = str(await refusal(channel))
+    text = str(await failure(channel))
     assert text.startswith("HTTP 500: first [31msecond")
     assert text.isprintable()
     assert len(text) < 300

@@ -1,1 +1,1 @@
-"""Channels: places that events go. One file each, found by `type` in the configuration."""
+"""Channels: destinations of events. One module or package per `type` in the configuration."""

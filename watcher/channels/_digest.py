@@ -1,9 +1,9 @@
-"""When several messages become one: what every channel that people read has in common."""
+"""When a channel for people combines several events in one message."""
 
 from collections.abc import Sequence
 
 DIGEST_MOST = 1000
-"""So many events one message may tell."""
+"""Maximum number of events in one message."""
 
 ATTENTION_EVENTS = (
     "task.failed",
@@ -13,9 +13,9 @@ ATTENTION_EVENTS = (
     "source.*",
     "channel.*",
 )
-"""What needs a person: the events that such a channel hears where no route says otherwise."""
+"""Events that require attention: what such a channel receives without a route."""
 
 
 def digest_slice(waiting: Sequence[int], above: int | None) -> Sequence[int]:
-    """Return all of `waiting` where they are more than a person likes to read one by one, else the first alone."""
+    """Return the whole of `waiting` if it is longer than `above`, otherwise its first element."""
     return waiting[:DIGEST_MOST] if above is not None and len(waiting) > above else waiting[:1]

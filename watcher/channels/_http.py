@@ -1,4 +1,4 @@
-"""What a receiver's answer means for a delivery: one table for every channel that speaks HTTP."""
+"""What an HTTP response means for a delivery: the same for every channel that uses HTTP."""
 
 import httpx
 
@@ -7,29 +7,30 @@ from watcher.core.deliveries import Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.net.exchange import ExchangeError, Reply, exchange, retry_after
 
-ANSWER_LIMIT = 8192
-"""Bytes read of a receiver's answer."""
+RESPONSE_LIMIT = 8192
+"""Maximum number of bytes read of a receiver's response."""
 
 _OVERLOADED = frozenset({429, 502, 503, 504})
 _PERSISTENT = frozenset({401, 403, 404})
 _TRANSIENT = frozenset({408, 425})
-_SHOWN = 200
-_KEPT = 1024
+_BYTES_IN_ERROR_TEXT = 200
+_BYTES_KEPT = 1024
 
 
 async def post(
     transport: httpx.AsyncBaseTransport,
     request: httpx.Request,
     deadline: float,
-    answer_limit: int = ANSWER_LIMIT,
+    response_limit: int = RESPONSE_LIMIT,
 ) -> Reply:
-    """Send `request` within `deadline` seconds and return the answer, whatever its status, cut to `answer_limit` bytes.
+    """Send `request` within `deadline` seconds and return the response, whatever its status.
 
-    A compressed answer stays so, for nobody asked for it. Raises the `DeliveryError` that a missing answer means.
+    The body is cut to `response_limit` bytes and never decompressed, since no request accepts
+    compression. Raises `DeliveryError` if no complete response arrives.
     """
     try:
         return await exchange(
-            transport, request, deadline=deadline, body_limit=answer_limit, decoded=False
+            transport, request, deadline=deadline, body_limit=response_limit, decoded=False
         )
     except ExchangeError as error:
         disposition = Disposition.NOT_SENT if error.not_sent else Disposition.TRANSIENT
@@ -38,10 +39,10 @@ async def post(
 
 
 def require_success(reply: Reply, wall: Clock) -> Receipt:
-    """Return the receipt where the status is 2xx; raises the `DeliveryError` that it means otherwise."""
+    """Return the receipt for a 2xx response; raise `DeliveryError` for any other."""
     status = reply.status
     if 200 <= status < 300:
-        return Receipt(status=status, response=kept(reply))
+        return Receipt(status=status, response=body_excerpt(reply))
     wait = retry_after(reply.headers, wall())
     raise DeliveryError(
         _reason(status),
@@ -49,18 +50,18 @@ def require_success(reply: Reply, wall: Clock) -> Receipt:
         disposition=_disposition(status, wait),
         status=status,
         retry_after=wait,
-        response=kept(reply),
+        response=body_excerpt(reply),
     )
 
 
-def kept(reply: Reply) -> str:
-    """Return the first KiB of what the receiver said, as text."""
-    return _readable(reply)[:_KEPT].decode("utf-8", "replace")
+def body_excerpt(reply: Reply) -> str:
+    """Return the first KiB of the response body as text, for the delivery log."""
+    return _readable(reply)[:_BYTES_KEPT].decode("utf-8", "replace")
 
 
 def _readable(reply: Reply) -> bytes:
     compressed = reply.headers.get("content-encoding", "identity").lower() != "identity"
-    return b"(a compressed answer)" if compressed else reply.body
+    return b"(compressed)" if compressed else reply.body
 
 
 def _reason(status: int) -> DeliveryFailure:
@@ -87,9 +88,9 @@ def _disposition(status: int, wait: float | None) -> Disposition:
 
 def _text(reply: Reply) -> str:
     if 300 <= reply.status < 400:
-        return f"HTTP {reply.status}: a redirect, which is never followed; configure the final URL"
-    said = "".join(
+        return f"HTTP {reply.status}: redirects are not followed; configure the final URL"
+    excerpt = "".join(
         char if char.isprintable() else " "
-        for char in _readable(reply)[:_SHOWN].decode("utf-8", "replace")
+        for char in _readable(reply)[:_BYTES_IN_ERROR_TEXT].decode("utf-8", "replace")
     )
-    return f"HTTP {reply.status}: {' '.join(said.split())}".removesuffix(": ")
+    return f"HTTP {reply.status}: {' '.join(excerpt.split())}".removesuffix(": ")

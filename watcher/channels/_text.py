@@ -1,4 +1,4 @@
-"""What people are told of an event, in words: the same for every channel that people read."""
+"""Events as text for people: the parts that every such channel shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,8 +7,8 @@ import msgspec
 
 from watcher.core.deliveries import Message
 
-MOST_KINDS = 20
-"""So many kinds of events, or statuses, are told apart in one message."""
+MAX_GROUPS = 20
+"""Maximum number of event types, or statuses, listed separately in one message."""
 
 MARKS = {
     "task.completed": "✅",
@@ -23,84 +23,86 @@ MARKS = {
     "channel.recovered": "✅",
     "channel.stopped": "🛑",
 }
-"""A picture for each type of event; others have a bell."""
+"""An emoji for each event type; any other has a bell."""
 
-_UNKNOWN = "🔔"
+_DEFAULT_MARK = "🔔"
+_DURATION_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+_ITEM_LISTS = ("failed_items", "errors", "failures", "items")
+_ITEM_IDS = ("object_id", "item_id", "id", "document_id")
+_ITEM_TEXTS = ("error_message", "error", "message", "reason")
 
 
 def event_data(message: Message) -> Mapping[str, Any]:
-    """Return the event's `data`, empty where the body is no event."""
+    """Return the event's `data`; empty if the body is not an event."""
     try:
         event = msgspec.json.decode(message.body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return {}
-    told = event.get("data") if isinstance(event, dict) else None
-    return told if isinstance(told, dict) else {}
+    data = event.get("data") if isinstance(event, dict) else None
+    return data if isinstance(data, dict) else {}
 
 
-def headline_of(kind: str, told: Mapping[str, Any]) -> str:
-    """Return what happened, and to whom, with its picture."""
-    mark = MARKS.get(kind, _UNKNOWN)
-    subject, _, happening = kind.partition(".")
-    words = happening.replace("_", " ") or subject
+def headline_of(event_type: str, data: Mapping[str, Any]) -> str:
+    """Return what happened and its subject, such as `❌ Task failed: task_1`."""
+    mark = MARKS.get(event_type, _DEFAULT_MARK)
+    subject, _, change = event_type.partition(".")
+    words = change.replace("_", " ") or subject
     if subject == "task":
-        return f"{mark} Task {words}: {text_of(told.get('task_id')) or 'unknown'}"
-    name = text_of(told.get(subject))
+        return f"{mark} Task {words}: {text_of(data.get('task_id')) or 'unknown'}"
+    name = text_of(data.get(subject))
     return f"{mark} {subject.capitalize()} {words}" + (f": {name}" if name else "")
 
 
-def facts(message: Message, told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the name and the value of what is known; values may be empty."""
+def facts(message: Message, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the labels and values to show; a value may be empty."""
     if message.type.startswith("task."):
-        before, now = (
-            text_of(told.get("previous_status")) or "not seen",
-            text_of(told.get("status")) or "not seen",
-        )
-        yield "Status", now if before == now else f"{before} → {now}"
-        yield "Task", text_of(told.get("task_id"))
-        yield "Type", text_of(told.get("task_type"))
-        yield "Namespace", text_of(told.get("namespace"))
-        labels = told.get("labels")
-        if isinstance(labels, dict):
-            yield "Labels", ", ".join(f"{name}: {text_of(value)}" for name, value in labels.items())
+        yield from _task_facts(data)
         if message.watched_for is not None:
             yield "Watched for", format_duration(message.watched_for)
     for name in ("reason", "since", "pending", "active_watches"):
-        yield name.replace("_", " ").capitalize(), text_of(told.get(name))
+        yield name.replace("_", " ").capitalize(), text_of(data.get(name))
 
 
-def partial_success(told: Mapping[str, Any]) -> str:
-    """Return, for a partial success, how much failed of how much, and the rate."""
-    counts = next((one for one in _outputs(told) if "failed_count" in one), {})
+def _task_facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    previous = text_of(data.get("previous_status")) or "not seen"
+    status = text_of(data.get("status")) or "not seen"
+    yield "Status", status if previous == status else f"{previous} → {status}"
+    yield "Task", text_of(data.get("task_id"))
+    yield "Type", text_of(data.get("task_type"))
+    yield "Namespace", text_of(data.get("namespace"))
+    labels = data.get("labels")
+    if isinstance(labels, dict):
+        yield "Labels", ", ".join(f"{name}: {text_of(value)}" for name, value in labels.items())
+
+
+def partial_success(data: Mapping[str, Any]) -> str:
+    """Return how many items of a partial success failed, and the success rate."""
+    counts = next((output for output in _outputs(data) if "failed_count" in output), {})
     parts = []
     if counts:
-        parts.append(
-            f"{text_of(counts['failed_count'])} of {text_of(counts.get('processed_count')) or '?'} failed"
-        )
+        processed = text_of(counts.get("processed_count")) or "?"
+        parts.append(f"{text_of(counts['failed_count'])} of {processed} failed")
     rate = counts.get("success_rate")
     if isinstance(rate, int | float) and not isinstance(rate, bool):
         parts.append(f"success rate {rate:.1%}")
     return ", ".join(parts)
 
 
-def item_errors(told: Mapping[str, Any]) -> list[str]:
-    """Return, for a partial success, what is said of single items, a line each."""
-    return [one_line(error) for one in _outputs(told) for error in _item_errors(one)]
+def item_errors(data: Mapping[str, Any]) -> list[str]:
+    """Return the errors of a partial success's items, one line each."""
+    return [one_line(error) for output in _outputs(data) for error in _item_errors(output)]
 
 
-def _outputs(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    if told.get("status") != "COMPLETED_WITH_ERRORS":
+def _outputs(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if data.get("status") != "COMPLETED_WITH_ERRORS":
         return []
-    outputs = told.get("outputs")
-    return [
-        one
-        for one in (outputs if isinstance(outputs, list) else [outputs])
-        if isinstance(one, dict)
-    ]
+    outputs = data.get("outputs")
+    candidates = outputs if isinstance(outputs, list) else [outputs]
+    return [output for output in candidates if isinstance(output, dict)]
 
 
 def _item_errors(output: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("failed_items", "errors", "failures", "items"):
+    for name in _ITEM_LISTS:
         items = output.get(name)
         for item in items if isinstance(items, list) else ():
             yield from _item_error(item)
@@ -113,75 +115,74 @@ def _item_error(item: object) -> Iterator[str]:
         if text := text_of(item):
             yield text
         return
-    said = (
-        item.get("error_message") or item.get("error") or item.get("message") or item.get("reason")
-    )
-    if isinstance(said, dict):
-        said = said.get("message")
-    if text := text_of(said):
-        name = next(
-            (
-                text_of(item[key])
-                for key in ("object_id", "item_id", "id", "document_id")
-                if key in item
-            ),
-            "",
-        )
+    error = next((item[key] for key in _ITEM_TEXTS if item.get(key)), None)
+    if isinstance(error, dict):
+        error = error.get("message")
+    if text := text_of(error):
+        name = next((text_of(item[key]) for key in _ITEM_IDS if key in item), "")
         yield f"{name}: {text}" if name else text
 
 
 def batch_of(message: Message) -> str | None:
-    """Return the batch that a task's event belongs to, None where it says none."""
-    further = event_data(message).get("additional_data")
-    named = further.get("batch_id") if isinstance(further, dict) else None
-    return named if message.type.startswith("task.") and isinstance(named, str) and named else None
+    """Return the batch of a task's event; None without one."""
+    if not message.type.startswith("task."):
+        return None
+    additional_data = event_data(message).get("additional_data")
+    batch = additional_data.get("batch_id") if isinstance(additional_data, dict) else None
+    return batch if isinstance(batch, str) and batch else None
 
 
 def status_of(message: Message) -> tuple[str, str, int]:
-    """Return the task that an event is about, what it has come to, and its sequence."""
-    told = event_data(message)
-    kind = message.type.removeprefix("task.").upper()
-    status = kind if kind in ("LOST", "STALLED") else text_of(told.get("status")) or kind
-    sequence = told.get("sequence")
+    """Return the task ID of an event, the status to show, and the sequence."""
+    data = event_data(message)
+    change = message.type.removeprefix("task.").upper()
+    status = change if change in ("LOST", "STALLED") else text_of(data.get("status")) or change
+    sequence = data.get("sequence")
     return (
-        text_of(told.get("task_id")) or "unknown",
+        text_of(data.get("task_id")) or "unknown",
         status,
         sequence if isinstance(sequence, int) else 0,
     )
 
 
-def by_kind(messages: Sequence[Message]) -> dict[str, list[str]]:
-    """Return the names of what `messages` are about, by their types; beyond `MOST_KINDS` types, as "others"."""
+def names_by_event_type(messages: Sequence[Message]) -> dict[str, list[str]]:
+    """Return the subjects of `messages` by event type.
+
+    Types beyond `MAX_GROUPS` are combined as "others".
+    """
     names: dict[str, list[str]] = {}
     for message in messages:
-        told = event_data(message)
+        data = event_data(message)
         subject = message.type.partition(".")[0]
-        name = told.get("task_id") if subject == "task" else told.get(subject)
-        kind = message.type if message.type in names or len(names) < MOST_KINDS else "others"
-        names.setdefault(kind, []).append(one_line(text_of(name)) or "unknown")
+        name = data.get("task_id") if subject == "task" else data.get(subject)
+        is_listed = message.type in names or len(names) < MAX_GROUPS
+        group = names.setdefault(message.type if is_listed else "others", [])
+        group.append(one_line(text_of(name)) or "unknown")
     return names
 
 
-def counted(kind: str, count: int) -> str:
-    """Return how many events of a type there are, with its picture."""
-    return f"{MARKS.get(kind, _UNKNOWN)} {count} {kind.replace('.', ' ').replace('_', ' ')}"
+def count_of(event_type: str, count: int) -> str:
+    """Return the number of events of a type, such as `❌ 12 task failed`."""
+    words = event_type.replace(".", " ").replace("_", " ")
+    return f"{MARKS.get(event_type, _DEFAULT_MARK)} {count} {words}"
 
 
-def listed(names: Sequence[str], room: int) -> str:
-    """Return as many names as there is room for, and how many more there are and where to see them."""
+def list_names(names: Sequence[str], limit: int) -> str:
+    """Return as many names as fit in `limit` characters, and how many more there are."""
     shown: list[str] = []
     used = 0
     for name in names:
         used += len(name) + 2
-        if used > room:
+        if used > limit:
             break
         shown.append(name)
-    left = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {left} more: `watcher deliveries` lists them" if left else "")
+    hidden = len(names) - len(shown)
+    more = f" and {hidden} more: `watcher deliveries` lists them" if hidden else ""
+    return ", ".join(shown) + more
 
 
 def text_of(value: object) -> str:
-    """Return a value as text that shows; empty for what is no single value."""
+    """Return a scalar as printable text; empty for any other value."""
     if value is None or isinstance(value, bool | dict | list):
         return ""
     return "".join(
@@ -190,12 +191,12 @@ def text_of(value: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return `text` without line breaks."""
+    """Collapse all white space, line breaks included, to single spaces."""
     return " ".join(text.split())
 
 
 def cut(text: str, limit: int) -> str:
-    """Cut at a word where one ends in the last fifth, and say so."""
+    """Cut `text` to `limit` characters with an ellipsis, if possible after a whole word."""
     if len(text) <= limit:
         return text
     kept = text[: limit - 1]
@@ -204,14 +205,10 @@ def cut(text: str, limit: int) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration as people say it: `42 s`, `3 min 5 s`, `2 h 10 min`, `4 d 1 h`."""
+    """Format a duration with its two largest units: `42 s`, `3 min 5 s`, `2 h 10 min`."""
     whole = int(seconds)
-    for size, unit, smaller, name in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
+    for size, unit, smaller_size, smaller_unit in _DURATION_UNITS:
         if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
+            rest = whole % size // smaller_size
+            return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
     return f"{whole} s" if whole or seconds <= 0 else f"{seconds:.1f} s"

@@ -1,7 +1,8 @@
-"""Whatever Apprise reaches: e-mail, Teams, Discord, PagerDuty and a hundred more, by one URL of its own kind.
+"""Any service that Apprise supports: e-mail, Teams, Discord, PagerDuty and a hundred more.
 
-Needs the optional extra `apprise`. Apprise makes its own connections, from a thread; it says of a failure no more than
-that it was one, so every failure is tried again. URLs: https://appriseit.com/services/
+Requires the optional extra `apprise`. Apprise opens its own connections, from a thread; it does not
+report why a notification failed, so every failure is retried. URLs:
+https://appriseit.com/services/
 """
 
 import importlib
@@ -20,14 +21,14 @@ from pydantic import Field, SecretStr, model_validator
 
 from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, digest_slice
 from watcher.channels._text import (
-    by_kind,
-    counted,
+    count_of,
     cut,
     event_data,
     facts,
     headline_of,
     item_errors,
-    listed,
+    list_names,
+    names_by_event_type,
     partial_success,
     text_of,
 )
@@ -39,7 +40,7 @@ from watcher.core.settings import ChannelSettings, is_loopback
 
 DEFAULT_EVENTS = ATTENTION_EVENTS
 
-_KINDS = {
+_TYPES = {
     "failure": (
         "task.failed",
         "task.lost",
@@ -50,15 +51,15 @@ _KINDS = {
     "warning": ("task.completed_with_errors", "task.stalled", "task.canceled"),
     "success": ("task.completed", "source.recovered", "channel.recovered"),
 }
-_LONGEST = 2000
-_ITEMS = 3
+_MAX_TEXT = 2000
+_MAX_ITEM_ERRORS = 3
 _STATUS = re.compile(r"error=(\d{3})\b")
 
 
 class Settings(ChannelSettings):
     """One Apprise `url`, such as `mailtos://…`.
 
-    More than `digest_above` messages that wait at once become one (null: never).
+    More than `digest_above` pending messages are combined in one (null: never).
     """
 
     type: Literal["apprise"] = "apprise"
@@ -69,7 +70,7 @@ class Settings(ChannelSettings):
     allow_http: bool = False
 
     @model_validator(mode="after")
-    def _usable(self) -> Self:
+    def _supported_and_encrypted(self) -> Self:
         try:
             service = _library().Apprise.instantiate(
                 self.url.get_secret_value(), suppress_exceptions=True
@@ -79,10 +80,10 @@ class Settings(ChannelSettings):
                 "type apprise needs an extra: pip install 'mixpeek-watcher[apprise]'"
             ) from None
         if service is None:
-            raise ValueError("url is none that Apprise knows; see https://appriseit.com/services/")
+            raise ValueError("url is not supported by Apprise; see https://appriseit.com/services/")
         if not (self.allow_http or _encrypted(service, self.url.get_secret_value())):
             raise ValueError(
-                "url names a service without encryption: use the one with TLS, or set allow_http"
+                "url uses a service without encryption: use its variant with TLS, or set allow_http"
             )
         return self
 
@@ -90,7 +91,6 @@ class Settings(ChannelSettings):
 def create(
     settings: Settings, *, transport: httpx.AsyncBaseTransport, notes: Notes, wall: Clock
 ) -> "AppriseChannel":
-    """Return the channel that notifies `settings.url`; the connections are Apprise's own, not `transport`'s."""
     return AppriseChannel(settings)
 
 
@@ -101,24 +101,24 @@ class AppriseChannel:
         self._apprise = _library().Apprise()
         self._apprise.add(settings.url.get_secret_value())
         self._deadline = settings.timeout
-        self._above = settings.digest_above
+        self._digest_above = settings.digest_above
         self._threads = anyio.CapacityLimiter(settings.concurrency)
         self.digest_most = DIGEST_MOST
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
-        return digest_slice(range(len(waiting)), self._above)
+        return digest_slice(range(len(waiting)), self._digest_above)
 
     async def send(self, message: Message) -> Receipt:
-        return await self._notify(*worded(message), kind_of(message.type))
+        return await self._notify(*notification(message), notify_type(message.type))
 
     async def send_digest(self, messages: Sequence[Message]) -> Receipt:
-        kinds = {kind_of(message.type) for message in messages}
-        worst = next(kind for kind in (*_KINDS, "info") if kind in kinds)
-        return await self._notify(f"🔔 {len(messages)} events", worded_digest(messages), worst)
+        types = {notify_type(message.type) for message in messages}
+        worst = next(each for each in (*_TYPES, "info") if each in types)
+        return await self._notify(f"🔔 {len(messages)} events", digest_text(messages), worst)
 
-    async def _notify(self, title: str, body: str, kind: str) -> Receipt:
+    async def _notify(self, title: str, body: str, type_: str) -> Receipt:
         notify = partial(
-            self._apprise.notify, title=title, body=body, notify_type=kind, body_format="text"
+            self._apprise.notify, title=title, body=body, notify_type=type_, body_format="text"
         )
         try:
             with anyio.fail_after(self._deadline):
@@ -126,57 +126,57 @@ class AppriseChannel:
                     notify, abandon_on_cancel=True, limiter=self._threads
                 )
         except TimeoutError:
-            text = f"no end within {self._deadline:g} s"
+            text = f"not completed within {self._deadline:g} s"
             raise DeliveryError(DeliveryFailure.TIMEOUT, text) from None
         if not result:
             raise _failure(result)
         return Receipt(status=200)
 
 
-def worded(message: Message) -> tuple[str, str]:
-    """Return the title and the text that tell `message`."""
-    told = event_data(message)
+def notification(message: Message) -> tuple[str, str]:
+    """Return the title and the text for an event."""
+    data = event_data(message)
     lines = [
-        f"{name}: {cut(value, _LONGEST // 4)}" for name, value in facts(message, told) if value
+        f"{name}: {cut(value, _MAX_TEXT // 4)}" for name, value in facts(message, data) if value
     ]
-    further = [
-        text_of(told.get("error_message")),
-        partial_success(told),
-        *item_errors(told)[:_ITEMS],
+    details = [
+        text_of(data.get("error_message")),
+        partial_success(data),
+        *item_errors(data)[:_MAX_ITEM_ERRORS],
     ]
-    return headline_of(message.type, told), cut(
-        "\n".join([*lines, *filter(None, further)]), _LONGEST
+    return headline_of(message.type, data), cut(
+        "\n".join([*lines, *filter(None, details)]), _MAX_TEXT
     )
 
 
-def worded_digest(messages: Sequence[Message]) -> str:
-    """Return one text that tells all of `messages`, those of a type together, each named, or counted."""
-    names = by_kind(messages)
-    room = _LONGEST // len(names)
+def digest_text(messages: Sequence[Message]) -> str:
+    """Return one text that names or counts all of `messages`, a line for each event type."""
+    names_by_type = names_by_event_type(messages)
+    room = _MAX_TEXT // len(names_by_type)
     return "\n".join(
-        f"{counted(kind, len(of_a_kind))}: {listed(of_a_kind, room)}"
-        for kind, of_a_kind in names.items()
+        f"{count_of(type_, len(names))}: {list_names(names, room)}"
+        for type_, names in names_by_type.items()
     )
 
 
-def kind_of(event_type: str) -> str:
-    """Return what Apprise calls an event: `failure`, `warning`, `success` or `info`."""
-    return next((kind for kind, types in _KINDS.items() if event_type in types), "info")
+def notify_type(event_type: str) -> str:
+    """Return Apprise's type of an event: `failure`, `warning`, `success` or `info`."""
+    return next((type_ for type_, events in _TYPES.items() if event_type in events), "info")
 
 
 def _failure(result: Any) -> DeliveryError:
-    # The lines may hold parts of the URL; a status alone is safe to show.
-    found = _STATUS.search(" ".join(entry.message for entry in result.logs()))
-    said = f": HTTP {found[1]}" if found else ""
+    # Apprise's log may contain parts of the URL; only the status is safe to show.
+    status = _STATUS.search(" ".join(entry.message for entry in result.logs()))
+    suffix = f": HTTP {status[1]}" if status else ""
     return DeliveryError(
         DeliveryFailure.UNAVAILABLE,
-        f"Apprise could not deliver{said}",
-        status=int(found[1]) if found else None,
+        f"Apprise could not deliver{suffix}",
+        status=int(status[1]) if status else None,
     )
 
 
 def _library() -> ModuleType:
-    """Return Apprise, imported where it is used alone. Its log lines may hold parts of a URL, so none goes further."""
+    """Import the optional library, and silence its loggers: they may log parts of a URL."""
     module = importlib.import_module("apprise")
     for name in ("apprise", "urllib3"):
         logging.getLogger(name).propagate = False
@@ -184,10 +184,14 @@ def _library() -> ModuleType:
 
 
 def _encrypted(service: Any, url: str) -> bool:
-    """Return whether the service has no variant with TLS, uses it, or is on this machine."""
+    """Return whether the URL uses TLS, a service without a TLS variant, or this machine."""
     schema = urlsplit(url).scheme.lower()
-    plain, safe = (
-        {one} if isinstance(one, str) else set(one or ())
-        for one in (service.protocol, service.secure_protocol)
+    plain, encrypted = (
+        {schemas} if isinstance(schemas, str) else set(schemas or ())
+        for schemas in (service.protocol, service.secure_protocol)
     )
-    return schema in safe or not (schema in plain and safe) or is_loopback(str(service.host or ""))
+    return (
+        schema in encrypted
+        or not (schema in plain and encrypted)
+        or is_loopback(str(service.host or ""))
+    )

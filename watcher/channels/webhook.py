@@ -1,4 +1,4 @@
-"""A webhook as the Standard Webhooks specification has it: the event's bytes, signed, in one POST."""
+"""A webhook according to the Standard Webhooks specification: a POST of the signed event."""
 
 import re
 from typing import Annotated, Literal
@@ -27,34 +27,40 @@ def _valid_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _one_without_end(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+def _some_without_expiry(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     Signer(secret.get_secret_value() for secret in secrets)
     return secrets
 
 
-def _own_headers_only(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+def _custom_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no header name")
+            raise ValueError(f"{name!r} is not a valid header name")
         if name.lower() in _RESERVED or name.lower().startswith("webhook-"):
-            raise ValueError(f"{name!r} is set by the watcher itself")
+            raise ValueError(f"{name!r} is reserved: the watcher sets it")
         text = value.get_secret_value()
         if not (text.isascii() and text.isprintable()):
-            raise ValueError(f"the value of {name!r} holds characters that no header may hold")
+            raise ValueError(
+                f"the value of {name!r} contains characters that are invalid in a header"
+            )
     return headers
 
 
 class Settings(ConnectionSettings, ChannelSettings):
-    """A webhook's settings. All `secrets` sign, the newest first; `headers` are sent along, and may hold a token."""
+    """A webhook's settings.
+
+    Each of `secrets` adds a signature; the newest comes first. `headers` are added to each request,
+    and may contain a token.
+    """
 
     type: Literal["webhook"] = "webhook"
     url: SecretUrl
     secrets: Annotated[
         tuple[Annotated[SecretStr, AfterValidator(_valid_secret)], ...],
         Field(min_length=1),
-        AfterValidator(_one_without_end),
+        AfterValidator(_some_without_expiry),
     ]
-    headers: Annotated[dict[str, SecretStr], AfterValidator(_own_headers_only)] = Field(
+    headers: Annotated[dict[str, SecretStr], AfterValidator(_custom_headers)] = Field(
         default_factory=dict
     )
 
@@ -66,7 +72,6 @@ def create(
     notes: Notes,
     wall: Clock,
 ) -> "WebhookChannel":
-    """Return the channel that posts to `settings.url` over `transport`."""
     return WebhookChannel(settings, transport, wall)
 
 
@@ -100,7 +105,7 @@ class WebhookChannel:
                 self._signer.sign(message.event_id, timestamp, message.body).encode(),
             ),
         ]
-        # A stream and encoded headers spare httpx what costs a tenth of a delivery.
+        # Encoded headers and a stream skip work in httpx that costs a tenth of a delivery.
         request = httpx.Request(
             "POST", self._url, headers=headers, stream=httpx.ByteStream(message.body)
         )

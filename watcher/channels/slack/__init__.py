@@ -1,4 +1,4 @@
-"""What Slack shows and says: messages within its limits, its refusals, and one message for each batch."""
+"""Slack: messages within its limits, its errors, and one updated message per batch."""
 
 from watcher.channels.slack.channel import DEFAULT_EVENTS, Settings, create
 

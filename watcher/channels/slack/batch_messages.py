@@ -1,7 +1,8 @@
-"""One message for each batch, changed in place as its tasks go on, with the failures in its thread.
+"""One message per batch, updated as its tasks progress, with the failures in its thread.
 
-What is shown of a batch is kept in the channel's notes, so that a restart goes on with the same message. A process that
-dies between Slack's answer and the note may post twice; what a thread was told is noted by event, and told once.
+The state of each message is stored in the channel's notes, so that a restart continues with the
+same message. A process that dies between Slack's response and the note may post twice. The notes
+also list the events posted to the thread, so that a repeated delivery does not post them again.
 """
 
 from collections import OrderedDict
@@ -11,51 +12,55 @@ import anyio
 import msgspec
 
 from watcher.channels._text import status_of
-from watcher.channels.slack.blocks import Style, render, render_batch, render_digest
+from watcher.channels.slack.blocks import Style, render_all, render_batch
 from watcher.channels.slack.client import Bot, MessageGoneError, Posted
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.interfaces.channel import Notes
 from watcher.core.routing import matches
 
-UPDATE_EVERY = 5.0
-"""Seconds between two changes of a message."""
+UPDATE_INTERVAL = 5.0
+"""Seconds between two updates of a message."""
 
-_SINGLY = 5
-_IN_MEMORY = 200
-_TOLD = 2000
-_IN_THREAD = ("task.failed", "task.completed_with_errors", "task.lost", "task.stalled")
+_SINGLE_POSTS = 5
+"""With more new failures than this, the thread receives one digest."""
+_BATCHES_IN_MEMORY = 200
+_THREAD_EVENTS_KEPT = 2000
+_THREAD_EVENTS = ("task.failed", "task.completed_with_errors", "task.lost", "task.stalled")
 
 
-class _Shown(msgspec.Struct):
-    """What is kept of a batch: where its message is, its tasks' statuses, and the events its thread was told.
+class _State(msgspec.Struct, rename={"thread_events": "told"}):
+    """What the notes store of a batch: its message in Slack, and what that message shows.
 
-    A task's sequence stands before its status, for an event that is sent again may be older than what is shown.
+    `statuses` maps a task ID to its sequence and status: an event that is sent again may be older
+    than the status shown. `thread_events` are the IDs of the events in the thread.
     """
 
     channel: str = ""
     ts: str = ""
     statuses: dict[str, tuple[int, str]] = {}
-    told: list[str] = []
+    thread_events: list[str] = []
 
 
-_decode = msgspec.json.Decoder(_Shown).decode
+_decode = msgspec.json.Decoder(_State).decode
 
 
 class _Batch:
-    def __init__(self, shown: _Shown) -> None:
-        self.shown = shown
+    """A batch in memory; `version` counts changes, `shown_version` is the one in Slack."""
+
+    def __init__(self, state: _State) -> None:
+        self.state = state
         self.lock = anyio.Lock()
-        self.changed_at = -UPDATE_EVERY
+        self.updated_at = -UPDATE_INTERVAL
         self.version = self.shown_version = 0
         self.receipt = Receipt(status=200)
 
     @property
     def posted(self) -> Posted | None:
-        return Posted(channel=self.shown.channel, ts=self.shown.ts) if self.shown.ts else None
+        return Posted(channel=self.state.channel, ts=self.state.ts) if self.state.ts else None
 
 
-class Batches:
-    """The messages about batches in one Slack channel."""
+class BatchMessages:
+    """The batch messages of one Slack channel."""
 
     def __init__(self, bot: Bot, notes: Notes, style: Style) -> None:
         self._bot = bot
@@ -63,78 +68,80 @@ class Batches:
         self._style = style
         self._batches: OrderedDict[str, _Batch] = OrderedDict()
 
-    async def tell(self, name: str, messages: Sequence[Message]) -> Receipt:
-        """Show what `messages` tell of the batch; returns once Slack has it. Raises `DeliveryError`, `StoreError`."""
+    async def post(self, name: str, messages: Sequence[Message]) -> Receipt:
+        """Add `messages` to the batch's message; return once Slack shows them.
+
+        Raises `DeliveryError` and `StoreError`.
+        """
         batch = await self._batch(name)
         for task_id, status, sequence in map(status_of, messages):
-            if sequence >= batch.shown.statuses.get(task_id, (0, ""))[0]:
-                batch.shown.statuses[task_id] = (sequence, status)
+            if sequence >= batch.state.statuses.get(task_id, (0, ""))[0]:
+                batch.state.statuses[task_id] = (sequence, status)
         batch.version += 1
-        mine = batch.version
+        version = batch.version
         async with batch.lock:
             if batch.posted is None:
                 await self._show(name, batch)
-            await self._tell_thread(name, batch, messages)
-        while batch.shown_version < mine:
-            await anyio.sleep_until(batch.changed_at + UPDATE_EVERY)
+            await self._post_to_thread(name, batch, messages)
+        while batch.shown_version < version:
+            await anyio.sleep_until(batch.updated_at + UPDATE_INTERVAL)
             async with batch.lock:
                 if (
-                    batch.shown_version < mine
-                    and anyio.current_time() >= batch.changed_at + UPDATE_EVERY
+                    batch.shown_version < version
+                    and anyio.current_time() >= batch.updated_at + UPDATE_INTERVAL
                 ):
                     await self._show(name, batch)
         return batch.receipt
 
     async def _show(self, name: str, batch: _Batch) -> None:
-        """Post the batch's message, or change it."""
+        """Post or update the batch's message."""
         version = batch.version
         content = render_batch(
-            name, {task_id: status for task_id, (_, status) in batch.shown.statuses.items()}
+            name, {task_id: status for task_id, (_, status) in batch.state.statuses.items()}
         )
-        batch.changed_at = anyio.current_time()
+        batch.updated_at = anyio.current_time()
         if batch.posted is not None:
             try:
                 batch.receipt = await self._bot.update(batch.posted, content)
             except MessageGoneError:
-                batch.shown.ts = ""
+                batch.state.ts = ""
         if batch.posted is None:
             batch.receipt, posted = await self._bot.post(content)
-            batch.shown.channel, batch.shown.ts = posted.channel, posted.ts
+            batch.state.channel, batch.state.ts = posted.channel, posted.ts
         batch.shown_version = version
-        await self._keep(name, batch)
+        await self._save(name, batch)
 
-    async def _tell_thread(self, name: str, batch: _Batch, messages: Sequence[Message]) -> None:
-        told = frozenset(batch.shown.told)
+    async def _post_to_thread(self, name: str, batch: _Batch, messages: Sequence[Message]) -> None:
+        posted = frozenset(batch.state.thread_events)
         failures = [
-            one for one in messages if matches(_IN_THREAD, one.type) and one.event_id not in told
+            message
+            for message in messages
+            if matches(_THREAD_EVENTS, message.type) and message.event_id not in posted
         ]
-        groups = [[one] for one in failures] if len(failures) <= _SINGLY else [failures]
+        is_digest = len(failures) > _SINGLE_POSTS
+        groups = [failures] if is_digest else [[message] for message in failures]
         for group in groups:
-            content = (
-                render(group[0], self._style)
-                if len(group) == 1
-                else render_digest(group, self._style)
-            )
-            await self._bot.post(content, batch.posted)
-            batch.shown.told = [*batch.shown.told, *(one.event_id for one in group)][-_TOLD:]
-            await self._keep(name, batch)
+            await self._bot.post(render_all(group, self._style), batch.posted)
+            event_ids = [*batch.state.thread_events, *(message.event_id for message in group)]
+            batch.state.thread_events = event_ids[-_THREAD_EVENTS_KEPT:]
+            await self._save(name, batch)
 
     async def _batch(self, name: str) -> _Batch:
         if name not in self._batches:
-            self._batches.setdefault(name, _Batch(_read(await self._notes.read(name))))
+            self._batches.setdefault(name, _Batch(_load(await self._notes.read(name))))
         self._batches.move_to_end(name)
-        if len(self._batches) > _IN_MEMORY:
+        if len(self._batches) > _BATCHES_IN_MEMORY:
             oldest = next(iter(self._batches))
             if not self._batches[oldest].lock.locked():
                 del self._batches[oldest]
         return self._batches[name]
 
-    async def _keep(self, name: str, batch: _Batch) -> None:
-        await self._notes.write(name, msgspec.json.encode(batch.shown))
+    async def _save(self, name: str, batch: _Batch) -> None:
+        await self._notes.write(name, msgspec.json.encode(batch.state))
 
 
-def _read(note: bytes | None) -> _Shown:
+def _load(note: bytes | None) -> _State:
     try:
-        return _Shown() if note is None else _decode(note)
+        return _State() if note is None else _decode(note)
     except msgspec.MsgspecError:
-        return _Shown()  # written by another version: the batch gets a new message
+        return _State()  # written by another version: the batch gets a new message

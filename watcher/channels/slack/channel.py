@@ -1,4 +1,4 @@
-"""Slack: an incoming webhook, or a bot with a token, which shows a batch as one message that it changes."""
+"""Slack over an incoming webhook, or with a bot token, which updates one message per batch."""
 
 import re
 import string
@@ -10,8 +10,14 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, digest_slice
 from watcher.channels._text import batch_of
-from watcher.channels.slack.batch_messages import Batches
-from watcher.channels.slack.blocks import MOST_LINKS, PLACEHOLDERS, render, render_digest
+from watcher.channels.slack.batch_messages import BatchMessages
+from watcher.channels.slack.blocks import (
+    MAX_LINKS,
+    PLACEHOLDERS,
+    render,
+    render_all,
+    render_digest,
+)
 from watcher.channels.slack.client import Bot, Webhook
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
@@ -26,7 +32,9 @@ _MENTION = re.compile(r"<(?:!here|!channel|!everyone|@[UW][A-Z0-9]+|!subteam\^S[
 
 def _mention(text: str) -> str:
     if not _MENTION.fullmatch(text):
-        raise ValueError("is no mention such as <!here>, <@U012AB3CD> or <!subteam^S012AB3CD>")
+        raise ValueError(
+            "invalid mention; expected one such as <!here>, <@U012AB3CD> or <!subteam^S012AB3CD>"
+        )
     return text
 
 
@@ -34,9 +42,8 @@ def _templates(links: dict[str, str]) -> dict[str, str]:
     for name, template in links.items():
         for _, field, _, _ in string.Formatter().parse(template):
             if field is not None and field not in PLACEHOLDERS:
-                raise ValueError(
-                    f"{name!r} holds {{{field}}}; known: {', '.join(sorted(PLACEHOLDERS))}"
-                )
+                known = ", ".join(sorted(PLACEHOLDERS))
+                raise ValueError(f"unknown {{{field}}} in {name!r}; expected one of {known}")
         http_url(template)
     return links
 
@@ -54,8 +61,8 @@ def _with_slash(url: str) -> str:
 class Settings(ConnectionSettings, ChannelSettings):
     """The `url` of an incoming webhook, or a `bot_token` and the `slack_channel` it posts to.
 
-    More than `digest_above` messages that wait at once become one (null: never). `links` are URL templates,
-    `{task_id}` and its like filled in. `api_url` is another one for GovSlack.
+    More than `digest_above` pending messages are combined in one (null: never). `links` are URL
+    templates with placeholders such as `{task_id}`. GovSlack has a different `api_url`.
     """
 
     type: Literal["slack"] = "slack"
@@ -70,25 +77,24 @@ class Settings(ConnectionSettings, ChannelSettings):
     digest_above: Annotated[int, Field(ge=1)] | None = 5
     mention: Annotated[str, AfterValidator(_mention)] | None = None
     mention_on: tuple[str, ...] = ("task.failed", "task.lost", "source.unreachable")
-    links: Annotated[dict[str, str], Field(max_length=MOST_LINKS), AfterValidator(_templates)] = (
+    links: Annotated[dict[str, str], Field(max_length=MAX_LINKS), AfterValidator(_templates)] = (
         Field(default_factory=dict)
     )
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _webhook_or_bot(self) -> Self:
         if (self.url is None) == (self.bot_token is None):
             raise ValueError(
-                "give either the url (url_file) of a webhook, or a bot_token (bot_token_file)"
+                "set either the url (url_file) of a webhook, or a bot_token (bot_token_file)"
             )
         if (self.bot_token is None) != (self.slack_channel is None):
-            raise ValueError("a bot_token and a slack_channel belong together")
+            raise ValueError("bot_token and slack_channel require each other")
         return self
 
 
 def create(
     settings: Settings, *, transport: httpx.AsyncBaseTransport, notes: Notes, wall: Clock
 ) -> "WebhookSlack | BotSlack":
-    """Return the channel that posts to Slack over `transport`."""
     deadline = settings.timeout
     if settings.url is not None:
         return WebhookSlack(
@@ -124,42 +130,39 @@ class WebhookSlack:
 
 
 class BotSlack:
-    """Implements `watcher.core.interfaces.channel.Channel` and `Digesting`: what waits for one batch is told together."""
+    """Implements `watcher.core.interfaces.channel.Channel` and `Digesting`.
+
+    All pending events of one batch are sent together.
+    """
 
     def __init__(self, bot: Bot, notes: Notes, settings: Settings) -> None:
         self._bot = bot
-        self._batches = Batches(bot, notes, settings)
+        self._batch_messages = BatchMessages(bot, notes, settings)
         self._settings = settings
         self.digest_most = DIGEST_MOST
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
         batches = [batch_of(message) for message in waiting]
-        alike = [number for number, batch in enumerate(batches) if batch == batches[0]]
+        same_batch = [index for index, batch in enumerate(batches) if batch == batches[0]]
         return (
-            alike[:DIGEST_MOST]
+            same_batch[:DIGEST_MOST]
             if batches[0] is not None
-            else digest_slice(alike, self._settings.digest_above)
+            else digest_slice(same_batch, self._settings.digest_above)
         )
 
     async def send(self, message: Message) -> Receipt:
-        return await self._tell([message])
+        return await self._post([message])
 
     async def send_digest(self, messages: Sequence[Message]) -> Receipt:
-        return await self._tell(messages)
+        return await self._post(messages)
 
-    async def _tell(self, messages: Sequence[Message]) -> Receipt:
+    async def _post(self, messages: Sequence[Message]) -> Receipt:
         batch = batch_of(messages[0])
         if batch is None:
-            single = len(messages) == 1
-            content = (
-                render(messages[0], self._settings)
-                if single
-                else render_digest(messages, self._settings)
-            )
-            receipt, _ = await self._bot.post(content)
+            receipt, _ = await self._bot.post(render_all(messages, self._settings))
             return receipt
         try:
-            return await self._batches.tell(batch, messages)
+            return await self._batch_messages.post(batch, messages)
         except StoreError as error:
             raise DeliveryError(
                 DeliveryFailure.CONNECT, str(error), disposition=Disposition.NOT_SENT

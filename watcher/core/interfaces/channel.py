@@ -1,4 +1,4 @@
-"""What a channel must promise, and what it may remember."""
+"""The contract of a channel, and what it may store."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -7,53 +7,48 @@ from watcher.core.deliveries import Message, Receipt
 
 
 class Channel(Protocol):
-    """A place events go. It makes one attempt; when to try again is the dispatcher's."""
+    """A destination of events. It makes single attempts; the dispatcher schedules retries."""
 
     async def send(self, message: Message) -> Receipt:
-        """Send `message` once and return that the receiver took it.
+        """Send `message` once, and return after the receiver has accepted it.
 
-        Whatever else happened is a `DeliveryError` that says whether waiting may help. Follows no
-        redirect, ends by its own deadline, keeps what it read of the answer small, and lets no
-        secret into an error's text. May be called again with the same message, and for different
-        messages at once.
+        Any other outcome raises `DeliveryError`, whose `disposition` decides about retries. The
+        implementation follows no redirect, enforces its own deadline, reads a limited part of the
+        response, and keeps secrets out of error texts. It may be called again with the same
+        message, and concurrently with different ones.
         """
         ...
 
 
 @runtime_checkable
 class Digesting(Protocol):
-    """A channel that can also tell several events in one message, so that a storm is not a queue of
-    a thousand.
+    """A channel that can combine several events in one message.
 
-    `digest_most` is how many one may tell.
+    `digest_most` is the maximum number of events in one.
     """
 
     digest_most: int
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
-        """Return which of the `waiting` messages go next in one, by their positions in growing
-        order, 0 among them.
+        """Return which of the `waiting` messages to send next as one.
 
-        One alone goes by `send`.
+        The result holds their indexes in ascending order, starting with 0. A single message is
+        sent with `send`.
         """
         ...
 
     async def send_digest(self, messages: Sequence[Message]) -> Receipt:
-        """Send one message that tells all of `messages`, each by its name or counted; otherwise
-        like `Channel.send`.
-        """
+        """Send one message that names or counts all of `messages`; see `Channel.send`."""
         ...
 
 
 class Notes(Protocol):
-    """What a channel has to remember over restarts, by names of its own."""
+    """A channel's persistent state, by names of its own choice."""
 
     async def read(self, name: str) -> bytes | None:
-        """Return what was written last, None where nothing was. Raises `StoreError`."""
+        """Return the last value written; None without one. Raises `StoreError`."""
         ...
 
     async def write(self, name: str, value: bytes) -> None:
-        """Keep `value` in the place of what there was, for as long as the retention. Raises
-        `StoreError`.
-        """
+        """Store `value` for the retention time, replacing the previous one. Raises `StoreError`."""
         ...
