@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from watcher.configuration import loader as configuration
+from watcher.configuration import schema
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts/watcher"
@@ -73,7 +73,7 @@ def _by_type(kinds: list[Json]) -> Json:
 
 def config_schema() -> Json:
     """Return the schema of `config:`: the daemon's own, without secrets, in JSON Schema's draft 7."""
-    shape: Json = _without_secrets(configuration.schema())
+    shape: Json = _without_secrets(schema.schema())
     del shape["$schema"]
     for name in ("sources", "channels"):
         shape["properties"][name]["items"] = _by_type(shape["properties"][name]["items"]["anyOf"])

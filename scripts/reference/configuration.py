@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from scripts.reference.markdown import Json, code, default, page, table, type_name
-from watcher.configuration.loader import schema
+from watcher.configuration.schema import schema
 
 INTRODUCTION = """
 [`config/watcher.example.yaml`](../config/watcher.example.yaml) is an example with comments. The

@@ -322,9 +322,11 @@ async def test_sighup_reads_the_configuration_again_and_a_bad_one_changes_nothin
         path.write_text("telemetry: {host: 127.0.0.1, port: 0}\n")
         daemon.process.send_signal(signal.SIGHUP)
         await site.until(
-            lambda: "a change to telemetry needs a restart; it stays as it was" in daemon.messages()
+            lambda: (
+                "a change to telemetry needs a restart; the old value is kept" in daemon.messages()
+            )
         )
-        await site.until(lambda: "the configuration was read again" in daemon.messages())
+        await site.until(lambda: "configuration reloaded" in daemon.messages())
         site.upstream.set("task_1", "COMPLETED")
         await site.until(lambda: types(site) == ["task.in_progress", "task.completed"])
         assert await daemon.stop() == 0
@@ -491,7 +493,7 @@ async def test_a_secret_that_changes_in_its_file_signs_without_a_restart(
         fresh = tmp_path / "fresh"
         fresh.write_text(SECRET)
         fresh.rename(file)
-        await site.until(lambda: any("was read again" in line for line in daemon.log))
+        await site.until(lambda: any("configuration reloaded" in line for line in daemon.log))
         await add(daemon, "task_2")
         await site.until(lambda: any(one.verified for one in site.receiver.received))
         assert await daemon.stop() == 0

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 from tests.support.records import KEY, SECRET, event, settled, step
 from watcher.api import server
 from watcher.api.app import create_api, create_telemetry
-from watcher.configuration import loader as configuration
+from watcher.configuration import loader
 from watcher.core.channels import ChannelState
 from watcher.core.deliveries import DeliveryState
 from watcher.core.settings import Settings
@@ -54,7 +54,7 @@ class FakeDaemon:
             [{"name": "backend", "type": "webhook", "url": "https://x/", "secrets": [SECRET]}]
         )
         variables = {"WATCHER_SOURCES": sources, "WATCHER_CHANNELS": channels, "HOME": "/nowhere"}
-        self.settings: Settings = configuration.load(None, {**variables, **environ})
+        self.settings: Settings = loader.load(None, {**variables, **environ})
 
     def track(self, watches: Iterable[Watch]) -> None:
         self.tracked += [watch.key.task_id for watch in watches]

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from tests.support.virtual_time import wall
 from watcher.channels import apprise
-from watcher.configuration import loader as configuration
+from watcher.configuration import loader, secrets
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.delivery.notes import PassingNotes
@@ -180,8 +180,8 @@ def test_the_url_is_a_secret_to_mask(tmp_path: Path) -> None:
     file.write_text(
         f"channels: [{{name: mail, type: apprise, url: 'jsons://receiver.example/{HIDDEN}'}}]"
     )
-    loaded = configuration.load(file, {"MIXPEEK_API_KEY": "sk_made_up", "HOME": str(tmp_path)})
-    assert f"jsons://receiver.example/{HIDDEN}" in configuration.secret_values(loaded)
+    loaded = loader.load(file, {"MIXPEEK_API_KEY": "sk_made_up", "HOME": str(tmp_path)})
+    assert f"jsons://receiver.example/{HIDDEN}" in secrets.secret_values(loaded)
 
 
 def test_without_the_extra_the_configuration_error_shows_how_to_install_it(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_usage_errors_are_one_line_and_exit_2() -> None:
     assert "No such command 'frobnicate'" in refused(2, "frobnicate")
     assert "name at least one task ID" in refused(2, "add")
     assert "is not K=V" in refused(2, "add", "t", "--label", "x")
-    assert "is not a duration" in refused(2, "wait", "t", "--timeout", "soon")
+    assert "invalid duration" in refused(2, "wait", "t", "--timeout", "soon")
     assert "Missing argument" in refused(2, "rm")
     assert "is not a valid integer" in refused(2, "retry", "x")
 

@@ -3,17 +3,20 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Literal
 
 import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from tests.support.records import SECRET
-from watcher.configuration import loader as configuration
+from watcher.configuration import checks, loader, plugins, schema, secrets
 from watcher.core.errors import ConfigurationError
-from watcher.core.settings import Settings, parse_duration
+from watcher.core.setting_types import parse_duration
+from watcher.core.settings import Settings, SourceSettings
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "watcher.example.yaml"
 ENVIRON = {"MIXPEEK_API_KEY": "sk_hidden_0123"}
@@ -28,7 +31,7 @@ WEBHOOK = f"""
 def load(folder: Path, text: str, environ: Mapping[str, str] = ENVIRON) -> Settings:
     path = folder / "watcher.yaml"
     path.write_text(text)
-    return configuration.load(path, {"HOME": str(folder), **environ})
+    return loader.load(path, {"HOME": str(folder), **environ})
 
 
 def problems(folder: Path, text: str, environ: Mapping[str, str] = ENVIRON) -> list[str]:
@@ -58,7 +61,7 @@ def test_the_example_loads(tmp_path: Path) -> None:
     assert loaded.routes[1].labels == {"team": "search"}
     assert loaded.server.api_token is not None
     assert loaded.server.api_token.get_secret_value() == "token"
-    assert configuration.warnings(loaded) == []
+    assert checks.warnings(loaded) == []
 
 
 def test_without_a_file_the_environment_is_enough(tmp_path: Path) -> None:
@@ -70,7 +73,7 @@ def test_without_a_file_the_environment_is_enough(tmp_path: Path) -> None:
         "WATCHER_WEBHOOK_SECRETS": f"{SECRET},{SECRET} {SECRET}",
         "WATCHER_SLACK_URL": "https://hooks.slack.example/x",
     }
-    loaded = configuration.load(None, environ)
+    loaded = loader.load(None, environ)
 
     assert [(channel.name, channel.type) for channel in loaded.channels] == [
         ("webhook", "webhook"),
@@ -92,6 +95,36 @@ def test_the_environment_is_on_top_of_the_file(tmp_path: Path) -> None:
     assert (loaded.server.port, loaded.server.host) == (9090, "localhost")
     assert loaded.polling.min_interval == 0.5
     assert loaded.routes[0].statuses == ("FAILED",)
+
+
+class OtherSettings(SourceSettings):
+    """A source of another type, with the same fields as Mixpeek's."""
+
+    type: Literal["other"]
+    api_key: SecretStr
+    base_url: str = "https://other.example"
+
+
+def test_variables_of_one_source_type_reach_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("other")
+    module.__dict__.update(Settings=OtherSettings, ENVIRONMENT={"api_key": "OTHER_API_KEY"})
+    load_plugin = plugins.load
+    monkeypatch.setattr(
+        plugins,
+        "load",
+        lambda folder, name: module if name == "other" else load_plugin(folder, name),
+    )
+    environ = {**ENVIRON, "MIXPEEK_BASE_URL": "https://mixpeek.example"}
+    text = "sources: [{name: a, type: other}, {name: b}]"
+    assert problems(tmp_path, text, environ) == [
+        "watcher.yaml:1: sources[0]: api_key is missing: "
+        "set api_key, api_key_file or the variable OTHER_API_KEY"
+    ]
+    loaded = load(tmp_path, text, {**environ, "OTHER_API_KEY": "key"})
+    urls = [source.model_dump()["base_url"] for source in loaded.sources]
+    assert urls == ["https://other.example", "https://mixpeek.example"]
 
 
 def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
@@ -120,16 +153,16 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ),
         (
             "polling: {min_interval: soon}",
-            "watcher.yaml:1: polling.min_interval: 'soon' is not a duration",
+            "watcher.yaml:1: polling.min_interval: invalid duration 'soon'",
         ),
         (
             "polling: {min_interval: 60s}",
-            "polling.min_interval: is longer than polling.max_interval",
+            "polling.min_interval: longer than polling.max_interval",
         ),
         ("channels: {}", "watcher.yaml:1: channels: expected a list"),
         (
             "channels: [{name: x, type: pager}]",
-            "watcher.yaml:1: channels[0].type: there is no channel of type 'pager'",
+            "watcher.yaml:1: channels[0].type: unknown channel type 'pager'",
         ),
         (
             "channels: [{name: x, type: slack}]",
@@ -139,19 +172,19 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
             "channels: [{name: x, type: slack, bot_token: xoxb}]",
             "bot_token and slack_channel require each other",
         ),
-        (f"channels:{WEBHOOK}{WEBHOOK}", "channels: two of them are called 'backend'"),
-        ("routes: [{channels: [nobody]}]", "routes[0].channels: there is no channel 'nobody'"),
+        (f"channels:{WEBHOOK}{WEBHOOK}", "channels: duplicate name 'backend'"),
+        ("routes: [{channels: [nobody]}]", "routes[0].channels: unknown channel 'nobody'"),
         (
             "server: {cors_origins: ['https://x.example']}",
             "watcher.yaml:1: server: cors_origins need an api_token",
         ),
         (
             "server: {api_token: x, cors_origins: ['*']}",
-            "server.cors_origins[0]: is no origin such as https://",
+            "server.cors_origins[0]: invalid origin; expected one such as https://",
         ),
         (
             "server: {host: 0.0.0.0}",
-            "server.host: 0.0.0.0 is reached from outside; set server.api_token",
+            "server.host: 0.0.0.0 is reachable from other machines; set server.api_token",
         ),
         (
             "server: {api_token: a, api_token_file: b}",
@@ -159,24 +192,24 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ),
         (
             "server: {api_token_file: /does/not/exist}",
-            "/does/not/exist cannot be read: No such file or directory",
+            "cannot read /does/not/exist: No such file or directory",
         ),
         ("server: [", "watcher.yaml:1: "),
         ("- a", "watcher.yaml: holds no settings"),
         ("a: &a [*a]", "unknown key"),
-        ("sources: []", "watcher.yaml:1: sources: at least one is needed"),
+        ("sources: []", "watcher.yaml:1: sources: at least one is required"),
         (
             "store: {url: 'postgresql://x/y'}",
-            "store.url: there is no store of type 'postgresql'; known: sqlite",
+            "store.url: unknown store type 'postgresql'; expected one of: sqlite",
         ),
         (
             "channels: [{name: x, type: webhook, url: 'https://x/', secrets: []}]",
-            "secrets: at least one is needed",
+            "secrets: at least one is required",
         ),
         ("sources: [5]", "sources[0]: expected a mapping"),
         (
             "channels: [{name: x, type: webhook, url: nonsense, secrets: [whsec_c2hvcnQ=]}]",
-            "url: is not a URL",
+            "url: invalid URL",
         ),
         (
             "channels: [{name: x, type: webhook, url: nonsense, secrets: [whsec_c2hvcnQ=]}]",
@@ -184,11 +217,11 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ),
         (
             "heartbeat: {url: 'http://beat.example/'}",
-            "watcher.yaml:1: heartbeat: url begins with http://, over which",
+            "watcher.yaml:1: heartbeat: url begins with http://, which is not encrypted",
         ),
         (
             "sources: [{base_url: 'http://upstream.example'}]",
-            "sources[0]: base_url begins with http://, over which",
+            "sources[0]: base_url begins with http://, which is not encrypted",
         ),
         (
             "sources: [{ca_file: /does/not/exist}]",
@@ -208,7 +241,7 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ),
         (
             "sources: [{proxy: nonsense}]",
-            "sources[0].proxy: is not a URL that begins with http:// or https://",
+            "sources[0].proxy: invalid URL; expected one that begins with http:// or https://",
         ),
     ],
 )
@@ -240,7 +273,7 @@ def test_certificates_are_followed_like_secrets(tmp_path: Path) -> None:
 
 def test_a_missing_key_names_every_way_to_give_it(tmp_path: Path) -> None:
     assert problems(tmp_path, "", {}) == [
-        "watcher.yaml: sources[0]: api_key is missing: give api_key, api_key_file or the variable MIXPEEK_API_KEY"
+        "watcher.yaml: sources[0]: api_key is missing: set api_key, api_key_file or the variable MIXPEEK_API_KEY"
     ]
 
 
@@ -248,17 +281,17 @@ def test_an_unknown_name_in_the_environment_is_said_by_its_variable(tmp_path: Pa
     (line,) = problems(tmp_path, "", {**ENVIRON, "WATCHER_SERVER__PROT": "1"})
     assert line == "WATCHER_SERVER__PROT: server.prot: unknown key; did you mean 'port'?"
     (line,) = problems(tmp_path, "", {**ENVIRON, "WATCHER_SERVR__PORT": "1"})
-    assert line == "WATCHER_SERVR__PORT: no section is called 'servr'; did you mean 'server'?"
+    assert line == "WATCHER_SERVR__PORT: unknown section 'servr'; did you mean 'server'?"
 
 
 def test_a_list_that_is_no_json_and_a_webhook_without_a_secret_are_said_by_their_variables(
     tmp_path: Path,
 ) -> None:
     assert problems(tmp_path, "", {**ENVIRON, "WATCHER_CHANNELS": "[{"}) == [
-        "WATCHER_CHANNELS: is not JSON, as which a whole list is given"
+        "WATCHER_CHANNELS: invalid JSON; a whole section is given as JSON"
     ]
     assert problems(tmp_path, "", {**ENVIRON, "WATCHER_WEBHOOK_URL": "https://x/"}) == [
-        "WATCHER_WEBHOOK_SECRETS: is missing; a webhook is signed with whsec_…"
+        "WATCHER_WEBHOOK_SECRETS: missing; a webhook needs whsec_…"
     ]
 
 
@@ -276,7 +309,7 @@ def test_every_mistake_is_said_at_once(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.yaml"):
         with pytest.raises(ConfigurationError, match="cannot be read"):
-            configuration.load(path, ENVIRON)
+            loader.load(path, ENVIRON)
 
 
 @settings(
@@ -290,7 +323,7 @@ def test_any_bytes_are_settings_or_a_configuration_error(tmp_path: Path, content
     path = tmp_path / "watcher.yaml"
     path.write_bytes(content)
     try:
-        configuration.load(path, {**ENVIRON, "HOME": str(tmp_path)})
+        loader.load(path, {**ENVIRON, "HOME": str(tmp_path)})
     except ConfigurationError as error:
         assert error.problems
 
@@ -302,32 +335,32 @@ heartbeat: {{url: "https://beat.example/hidden_8"}}
 server: {{api_token: hidden_9}}
 """
     loaded = load(tmp_path, text)
-    shown = f"{loaded!r} {loaded} {json.dumps(configuration.masked(loaded))}"
+    shown = f"{loaded!r} {loaded} {json.dumps(secrets.masked(loaded))}"
 
     assert "hidden" not in shown
     assert SECRET not in shown
-    assert "hidden_9" in configuration.secret_values(loaded)
-    assert SECRET.removeprefix("whsec_") in configuration.secret_values(loaded)
-    assert "Bearer hidden_7" in configuration.secret_values(loaded)
+    assert "hidden_9" in secrets.secret_values(loaded)
+    assert SECRET.removeprefix("whsec_") in secrets.secret_values(loaded)
+    assert "Bearer hidden_7" in secrets.secret_values(loaded)
 
 
 def test_a_configuration_in_which_nobody_hears_of_trouble_gets_one_warning(tmp_path: Path) -> None:
     loaded = load(
         tmp_path, f"channels:{WEBHOOK}routes: [{{channels: [backend], events: [task.failed]}}]"
     )
-    assert configuration.warnings(loaded) == [
-        "nobody hears source.unreachable, task.lost, channel.failing: a person would miss that something is wrong"
+    assert checks.warnings(loaded) == [
+        "no route receives source.unreachable, task.lost, channel.failing: failures would go unnoticed"
     ]
 
 
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ("{list: tasks, bucket: b}", "bucket is nothing that a list of tasks has"),
-        ("{list: batches, search: x}", "search is nothing that a list of batches has"),
+        ("{list: tasks, bucket: b}", "bucket does not apply to a list of tasks"),
+        ("{list: batches, search: x}", "search does not apply to a list of batches"),
         ("{list: clusters}", "input should be 'tasks' or 'batches'"),
         ("{list: tasks, evry: 1m}", "did you mean 'every'?"),
-        ("{list: tasks, source: mixpek}", "there is no source 'mixpek'; did you mean 'mixpeek'?"),
+        ("{list: tasks, source: mixpek}", "unknown source 'mixpek'; did you mean 'mixpeek'?"),
         ("{list: tasks, max_pages: 0}", "greater than or equal to 1"),
     ],
 )
@@ -350,11 +383,11 @@ def test_discovery_rules_come_from_the_environment_too(tmp_path: Path) -> None:
 def test_the_schema_knows_every_key_of_the_example() -> None:
     import yaml
 
-    schema = configuration.schema()
+    document = schema.schema()
     example: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
-    assert example.keys() == schema["properties"].keys()
+    assert example.keys() == document["properties"].keys()
     for name, value in example.items():
-        shape = schema["properties"][name]
+        shape = document["properties"][name]
         if isinstance(value, dict):
             assert value.keys() <= shape["properties"].keys()
         elif name in ("routes", "discovery"):

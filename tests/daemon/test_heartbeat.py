@@ -38,7 +38,7 @@ class World:
         if self.store_error:
             raise self.store_error
 
-    async def oldest_waiting(self) -> float:
+    async def oldest_pending(self) -> float:
         return self.oldest
 
     def receive(self, request: httpx.Request) -> httpx.Response:
@@ -59,7 +59,7 @@ class World:
             transport=httpx.MockTransport(self.receive),
             health=Health(self.ping, lambda: {"poller": self.pulse}),
             answered_at=lambda: {"mixpeek": self.answered_at},
-            oldest_waiting=self.oldest_waiting,
+            oldest_pending=self.oldest_pending,
             wall=wall,
         )
         async with anyio.create_task_group() as tasks:
@@ -110,5 +110,5 @@ async def test_a_redirect_is_not_followed_and_trouble_is_said_once_without_the_u
     await world.run(290)
     assert len(world.beats) == 5
     assert [record.message for record in caplog.records] == [
-        "the heartbeat is held back: its receiver answered HTTP 302"
+        "heartbeat suppressed: the receiver answered HTTP 302"
     ]

@@ -14,7 +14,7 @@ from watcher.core.deliveries import DeliveryState
 from watcher.core.errors import StoreError
 from watcher.core.interfaces.store import Store
 from watcher.core.tasks import TaskKey, WatchFilter
-from watcher.daemon.maintenance import FULL, keep_up
+from watcher.daemon.maintenance import FULL_SHARE, maintain
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ async def count(store: Store, state: DeliveryState) -> int:
 async def upkept(store: Store, seconds: float, retention: float = 7 * DAY) -> set[TaskKey]:
     forgotten: set[TaskKey] = set()
     with anyio.move_on_after(seconds):
-        await keep_up(store, retention, forgotten.add, wall)
+        await maintain(store, retention, forgotten.add, wall)
     return forgotten
 
 
@@ -71,16 +71,16 @@ async def test_a_store_that_is_nearly_full_gives_up_what_has_ended_the_oldest_fi
             ]
             await finish(store, number, state)
             await anyio.sleep(600)
-        assert (await store.size()).used_share > FULL
+        assert (await store.size()).used_share > FULL_SHARE
 
         await upkept(store, 60.0)
-        assert (await store.size()).used_share <= FULL
+        assert (await store.size()).used_share <= FULL_SHARE
         assert await count(store, DeliveryState.PENDING) == 93
         assert await count(store, DeliveryState.FAILED) == 93
         left, _ = await store.list_deliveries(DeliveryState.DELIVERED, None, 1000, None)
         assert 0 < len(left) < 94
         assert left[0].task_id == "task_279"
-    assert sum("come close to store.max_size" in record.message for record in caplog.records) == 1
+    assert sum("close to store.max_size" in record.message for record in caplog.records) == 1
 
 
 async def test_a_store_that_is_full_refuses_loses_nothing_and_has_room_again(
@@ -97,5 +97,5 @@ async def test_a_store_that_is_full_refuses_loses_nothing_and_has_room_again(
 
         await anyio.sleep(DAY)
         await upkept(store, 60.0)
-        assert (await store.size()).used_share <= FULL
+        assert (await store.size()).used_share <= FULL_SHARE
         await finish(store, 1000, DeliveryState.PENDING)

@@ -16,7 +16,7 @@ import yaml
 
 from tests.shipped.tools import ROOT, TOOLS, run, tool
 from watcher import __version__
-from watcher.configuration import loader as configuration
+from watcher.configuration import loader
 
 CHART = ROOT / "charts/watcher"
 VARIANTS = sorted((CHART / "ci").glob("*-values.yaml"))
@@ -326,7 +326,7 @@ def test_the_daemon_takes_the_configuration_as_it_is_rendered(tmp_path: Path) ->
         given = {"backend": "whsec_" + "QUJD" * 11, "mail": "mailtos://me:made-up@example.com"}
         (tmp_path / name).write_text(given.get(Path(name).name, f"https://x.example/{name}"))
     (tmp_path / "watcher.yaml").write_text(config.replace("/run/secrets", str(tmp_path)))
-    settings = configuration.load(tmp_path / "watcher.yaml", {"HOME": str(tmp_path)})
+    settings = loader.load(tmp_path / "watcher.yaml", {"HOME": str(tmp_path)})
     assert [one.name for one in settings.channels] == ["backend", "alerts", "batches", "mail"]
     assert settings.sources[0].requests_per_minute == 30
 

@@ -9,7 +9,7 @@ import yaml
 
 from tests.shipped.tools import ROOT, run, tool
 from watcher import __version__
-from watcher.configuration import loader as configuration
+from watcher.configuration import checks, loader
 
 EXAMPLES = ROOT / "config/examples"
 KUBERNETES = sorted(EXAMPLES.glob("kubernetes-*.yaml"))
@@ -59,8 +59,8 @@ def test_the_sidecar_s_configuration_is_one(tmp_path: Path) -> None:
         (tmp_path / name).write_text("https://hooks.example/x")
     text = config["data"]["watcher.yaml"].replace("/run/secrets/watcher", str(tmp_path))
     (tmp_path / "watcher.yaml").write_text(text)
-    settings = configuration.load(tmp_path / "watcher.yaml", {"HOME": str(tmp_path)})
-    assert configuration.warnings(settings) == []
+    settings = loader.load(tmp_path / "watcher.yaml", {"HOME": str(tmp_path)})
+    assert checks.warnings(settings) == []
 
 
 def test_systemd_takes_the_unit_and_calls_its_sandbox_ok(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A real store in virtual time, and one whose disk is full now and then."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import anyio
 
 from tests.support.virtual_time import outside, wall
 from watcher.core.errors import StoreError
-from watcher.core.events import Event, SystemEventFactory, new_event_id, system_event
+from watcher.core.events import SystemEventFactory, system_event_factory
 from watcher.core.routing import Routing
 from watcher.stores.sqlite import store as sqlite
 
@@ -28,15 +28,7 @@ async def opened(folder: Path, **given: Any) -> AsyncIterator[Any]:
 
 
 def notices(routing: Routing) -> SystemEventFactory:
-    """What builds events about sources and channels."""
-
-    def build(kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
-        channels = routing.for_system_event(kind, subject)
-        return system_event(
-            kind, at=at, event_id=new_event_id(), data=data, order_key=subject, channels=channels
-        )
-
-    return build
+    return system_event_factory(routing.for_system_event)
 
 
 class SlowDisk:

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watcher.api.problems import Problem, response
-from watcher.core.settings import is_loopback
+from watcher.core.setting_types import is_loopback
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a request's body."""

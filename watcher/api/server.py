@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from watcher.api.timeouts import READ_WITHIN, REQUEST_WITHIN, protocol
 from watcher.core.errors import ConfigurationError
-from watcher.core.settings import local_url
+from watcher.core.setting_types import local_url
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from types import ModuleType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 import anyio
@@ -36,9 +36,8 @@ from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure
 from watcher.core.interfaces.channel import Notes
-from watcher.core.settings import ChannelSettings, is_loopback
-
-DEFAULT_EVENTS = ATTENTION_EVENTS
+from watcher.core.setting_types import is_loopback
+from watcher.core.settings import ChannelSettings
 
 _TYPES = {
     "failure": (
@@ -61,6 +60,8 @@ class Settings(ChannelSettings):
 
     More than `digest_above` pending messages are combined in one (null: never).
     """
+
+    default_events: ClassVar[tuple[str, ...]] = ATTENTION_EVENTS
 
     type: Literal["apprise"] = "apprise"
     url: SecretStr

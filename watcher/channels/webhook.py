@@ -10,11 +10,10 @@ from watcher.channels._http import post, require_success
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.interfaces.channel import Notes
-from watcher.core.settings import ChannelSettings, ConnectionSettings, SecretUrl
+from watcher.core.setting_types import SecretUrl
+from watcher.core.settings import ChannelSettings, ConnectionSettings
 from watcher.core.signing import Signer, parse_secret
 from watcher.net.headers import USER_AGENT
-
-DEFAULT_EVENTS = ("*",)
 
 _RESERVED = frozenset(
     {"host", "content-type", "content-length", "transfer-encoding", "connection", "te", "upgrade"}

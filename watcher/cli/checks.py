@@ -16,7 +16,8 @@ from watcher.core.clock import wall_clock
 from watcher.core.deliveries import Message
 from watcher.core.errors import ConfigurationError, DeliveryError, SourceError, SourceFailure
 from watcher.core.events import new_event_id, system_event
-from watcher.core.settings import ChannelSettings, Settings, SourceSettings, local_url
+from watcher.core.setting_types import local_url
+from watcher.core.settings import ChannelSettings, Settings, SourceSettings
 from watcher.core.tasks import TaskNotFound
 from watcher.delivery.notes import PassingNotes
 from watcher.net.transport import channel_transport, create_transport

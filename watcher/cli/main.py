@@ -94,9 +94,9 @@ def run(config: Path | None) -> None:
     """Run the daemon."""
     # Until the daemon obeys signals itself there is nothing to finish.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    from watcher.daemon import app
+    from watcher.daemon import process
 
-    app.run(config, os.environ)
+    process.run(config, os.environ)
 
 
 @cli.command()
@@ -429,25 +429,25 @@ def config_group() -> None:
 @config_option
 def check_config(file: Path | None, live: bool, config: Path | None) -> None:
     """Say what is wrong with a file, and where."""
-    from watcher.cli import checks
-    from watcher.configuration import loader as configuration
+    from watcher.cli.checks import check_sources
+    from watcher.configuration import checks
 
     settings = _load(file or config)
-    for warning in configuration.warnings(settings):
+    for warning in checks.warnings(settings):
         click.echo(f"watcher: warning: {warning}", err=True)
     counts = (f"{len(items)} {name}" for name, items in _parts(settings).items())
     click.echo(f"ok: {', '.join(counts)}")
     if live:
-        _report(checks.check_sources(settings.sources))
+        _report(check_sources(settings.sources))
 
 
 @config_group.command("schema")
 def show_schema() -> None:
     """Print the JSON Schema of the file."""
     from watcher.cli.terminal import print_json
-    from watcher.configuration import loader as configuration
+    from watcher.configuration import schema
 
-    print_json(configuration.schema())
+    print_json(schema.schema())
 
 
 @config_group.command("show")
@@ -458,9 +458,9 @@ def show_config(config: Path | None, as_json: bool) -> None:
     import yaml
 
     from watcher.cli.terminal import print_json
-    from watcher.configuration import loader as configuration
+    from watcher.configuration import secrets
 
-    shown = configuration.masked(_load(config))
+    shown = secrets.masked(_load(config))
     if as_json:
         print_json(shown)
     else:
@@ -468,9 +468,9 @@ def show_config(config: Path | None, as_json: bool) -> None:
 
 
 def _load(config: Path | None) -> "Settings":
-    from watcher.configuration import loader as configuration
+    from watcher.configuration import defaults, loader
 
-    return configuration.load(configuration.find_file(config, os.environ), os.environ)
+    return loader.load(defaults.find_file(config, os.environ), os.environ)
 
 
 def _parts(settings: "Settings") -> Mapping[str, Sequence[object]]:
@@ -500,7 +500,7 @@ def _entries(
 
 
 def _duration(text: str | None) -> float | None:
-    from watcher.core.settings import parse_duration
+    from watcher.core.setting_types import parse_duration
 
     return None if text is None else _usage(parse_duration, text)
 
@@ -508,7 +508,7 @@ def _duration(text: str | None) -> float | None:
 def _moment(text: str) -> str:
     """Return an RFC 3339 time: `text` itself, or as long ago as it says."""
     from watcher.core.clock import rfc3339, wall_clock
-    from watcher.core.settings import parse_duration
+    from watcher.core.setting_types import parse_duration
 
     if "T" in text.upper() or ":" in text:
         return text

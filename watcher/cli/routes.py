@@ -41,14 +41,14 @@ def test_routes(
 ) -> None:
     """Say who would be told of an event, and for each route why not."""
     from watcher.cli.terminal import print_json
-    from watcher.configuration import loader as configuration
+    from watcher.configuration import defaults, loader
     from watcher.core.events import event_type
     from watcher.core.routing import Routing, RoutingContext, why_not
     from watcher.core.tasks import TERMINAL_STATUSES
 
     if (status is None) == (event is None):
         raise click.UsageError("give either --status or --event")
-    settings = configuration.load(configuration.find_file(config, os.environ), os.environ)
+    settings = loader.load(defaults.find_file(config, os.environ), os.environ)
     kind = event_type(status) if status is not None else str(event)
     about_a_task = kind.startswith("task.")
     silent = (
@@ -63,7 +63,7 @@ def test_routes(
         labels=labels_of(labels) if about_a_task else None,
         silent=silent,
     )
-    given = settings.routes or configuration.default_routes(settings)
+    given = settings.effective_routes
     channels = Routing(given, [one.name for one in settings.channels]).channels(told)
     reasons = [why_not(route, told) for route in given]
     if as_json:

@@ -1,4 +1,6 @@
-"""Finds a source, a store or a channel by the name of its module, so that core code names none of them."""
+"""Finds sources, stores and channels by the names of their modules, so that no core code imports
+one.
+"""
 
 import importlib
 import pkgutil
@@ -11,7 +13,6 @@ Folder = Literal["sources", "stores", "channels"]
 
 
 def names(folder: Folder) -> list[str]:
-    """Return the names of the implementations in `folder`, sorted."""
     package = importlib.import_module(f"watcher.{folder}")
     return sorted(
         one.name for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_")
@@ -19,14 +20,11 @@ def names(folder: Folder) -> list[str]:
 
 
 def load(folder: Folder, name: str) -> ModuleType:
-    """Return the module of the implementation called `name`.
-
-    Raises `ConfigurationError` where there is none of that name.
-    """
+    """Return the module of the plugin `name`. Raises `ConfigurationError` if it does not exist."""
     known = names(folder)
     if name not in known:
         kind = folder.removesuffix("s")
         raise ConfigurationError(
-            [f"there is no {kind} of type {name!r}; known: {', '.join(known)}"]
+            [f"unknown {kind} type {name!r}; expected one of: {', '.join(known)}"]
         )
     return importlib.import_module(f"watcher.{folder}.{name}")

@@ -1,8 +1,7 @@
 """Events as bytes: serialised once, stored, and the same on every attempt to every channel.
 
-The shape of a body is the Standard Webhooks payload, `{"type", "timestamp", "data"}`. What upstream
-sent as `inputs`, `outputs`, `additional_data` and in fields nobody has heard of is spliced in byte
-for byte.
+The body is the Standard Webhooks payload, `{"type", "timestamp", "data"}`. Upstream's `inputs`,
+`outputs`, `additional_data` and unknown fields are copied byte for byte.
 """
 
 import base64
@@ -20,13 +19,12 @@ from watcher.core.tasks import TERMINAL_STATUSES, Observation, TaskKey, Watch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something to tell: its bytes are made once and are the same on every attempt to every
-    channel.
+    """Something to send: its bytes are the same on every attempt to every channel.
 
     `key`, `sequence`, `previous_status` and `status` are None for an event about a source or a
-    channel. `order_key` names the line in which deliveries of this event wait for one another (a
-    task, a source, a channel). `watched_for` is the seconds between the watch's addition and `at`.
-    `channels` are the names routing chose.
+    channel. Deliveries with the same `order_key` (a task, a source, a channel) are sent in order.
+    `watched_for` is the seconds between the watch's addition and `at`. `channels` are the routed
+    ones.
     """
 
     event_id: str
@@ -44,11 +42,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One step of one watch, stored whole or not at all: the watch as it is after it, and what is
-    told about it.
+    """One step of one watch, stored whole or not at all: the watch after it, and its event.
 
-    It applies only where the stored watch is still at `expected_sequence`. `event` is None for a
-    step that nobody is told of, such as the first time that upstream does not know a task.
+    It applies only if the stored watch is still at `expected_sequence`. `event` is None for a step
+    without one, such as the first 404 for a task.
     """
 
     watch: Watch
@@ -58,7 +55,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:
-    """An event with the growing number the store gave it."""
+    """An event with the store's increasing number."""
 
     id: int
     event_id: str
@@ -72,8 +69,9 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Events seen in [since, until] (Unix seconds; None: now), of these statuses and tasks where
-    any are given.
+    """Events in [since, until], of these statuses and tasks if any are set.
+
+    Times are Unix seconds; `until` None means now.
     """
 
     since: float
@@ -83,24 +81,41 @@ class EventFilter:
 
 
 class SystemEventFactory(Protocol):
-    """Builds the events that are about no task."""
+    """Builds events about a source or a channel."""
 
     def __call__(self, kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
-        """Return the event of type `kind` about `subject` (`channel backend`), routed to all that
-        take it.
+        """Return the event of type `kind` about `subject` (`channel backend`).
 
-        A channel does not hear of itself.
+        A channel does not receive events about itself.
         """
         ...
 
 
+def system_event_factory(
+    route: Callable[[str, str], tuple[str, ...]],
+) -> SystemEventFactory:
+    """Return a factory whose events go to the channels that `route(type, subject)` returns."""
+
+    def build(kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
+        return system_event(
+            kind,
+            at=at,
+            event_id=new_event_id(),
+            data=data,
+            order_key=subject,
+            channels=route(kind, subject),
+        )
+
+    return build
+
+
 def event_type(status: str) -> str:
-    """Return the type of the event that tells of `status`: `FAILED` is told as `task.failed`."""
+    """Return the event type of a status: `task.failed` for `FAILED`."""
     return "task." + re.sub(r"[^a-z0-9_]", "_", status.lower())
 
 
 _NULL = msgspec.Raw(b"null")
-_FOLDED = frozenset({"error", "namespace_id"})  # told as error_message and namespace
+_FOLDED = frozenset({"error", "namespace_id"})  # sent as error_message and namespace
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -118,12 +133,12 @@ def new_event_id(random_bytes: Callable[[int], bytes] = os.urandom) -> str:
 
 
 def task_order_key(key: TaskKey) -> str:
-    """Return the line in which a task's deliveries wait for one another."""
+    """Return the order key of a task's events."""
     return f"task {key.source} {key.task_id}"
 
 
 def namespace_of(watch: Watch, seen: Observation) -> str | None:
-    """Return the namespace that is told: the watch's, else the one that upstream names."""
+    """Return the namespace of a task's events: the watch's, else upstream's."""
     if watch.namespace is not None:
         return watch.namespace
     return _namespace_in(_decode_fields(seen.detail().raw).get("additional_data", _NULL))
@@ -139,12 +154,10 @@ def task_event(
     event_id: str,
     channels: tuple[str, ...],
 ) -> Event:
-    """Return the event of a transition: `watch` is as it was before, `seen` what upstream says
-    now.
-    """
+    """Return the event of a transition from `watch` to `seen`, upstream's answer now."""
     detail = seen.detail()
     fields = _decode_fields(detail.raw)
-    told: dict[str, object] = {
+    data: dict[str, object] = {
         "task_id": watch.key.task_id,
         "task_type": seen.task_type,
         "source": watch.key.source,
@@ -159,19 +172,17 @@ def task_event(
         "additional_data": fields.get("additional_data", _NULL),
         "labels": watch.labels,
     }
-    told |= {name: raw for name, raw in fields.items() if name not in told and name not in _FOLDED}
+    data |= {name: raw for name, raw in fields.items() if name not in data and name not in _FOLDED}
     return _event(
-        event_type(seen.status), watch, seen.status, sequence, at, event_id, channels, told
+        event_type(seen.status), watch, seen.status, sequence, at, event_id, channels, data
     )
 
 
 def task_alert_event(
     watch: Watch, kind: str, *, reason: str, at: float, event_id: str, channels: tuple[str, ...]
 ) -> Event:
-    """Return the event of a task that is lost (`task.lost`) or stalled (`task.stalled`); its
-    sequence stays.
-    """
-    told: dict[str, object] = {
+    """Return `task.lost` or `task.stalled`, which do not advance the sequence."""
+    data: dict[str, object] = {
         "task_id": watch.key.task_id,
         "task_type": watch.task_type,
         "source": watch.key.source,
@@ -187,7 +198,7 @@ def task_alert_event(
         "labels": watch.labels,
         "reason": reason,
     }
-    return _event(kind, watch, watch.status, watch.sequence, at, event_id, channels, told)
+    return _event(kind, watch, watch.status, watch.sequence, at, event_id, channels, data)
 
 
 def system_event(
@@ -199,7 +210,7 @@ def system_event(
     order_key: str,
     channels: tuple[str, ...],
 ) -> Event:
-    """Return an event that is about no task, but about a source or a channel."""
+    """Return an event about a source or a channel."""
     return Event(
         event_id=event_id,
         type=kind,
@@ -218,13 +229,13 @@ def _event(
     at: float,
     event_id: str,
     channels: tuple[str, ...],
-    told: Mapping[str, object],
+    data: Mapping[str, object],
 ) -> Event:
     return Event(
         event_id=event_id,
         type=kind,
         at=at,
-        body=_body(kind, at, told),
+        body=_body(kind, at, data),
         order_key=task_order_key(watch.key),
         channels=channels,
         key=watch.key,
@@ -235,8 +246,8 @@ def _event(
     )
 
 
-def _body(kind: str, at: float, told: Mapping[str, object]) -> bytes:
-    return _encode({"type": kind, "timestamp": rfc3339(at), "data": told})
+def _body(kind: str, at: float, data: Mapping[str, object]) -> bytes:
+    return _encode({"type": kind, "timestamp": rfc3339(at), "data": data})
 
 
 def _namespace_in(additional_data: msgspec.Raw) -> str | None:

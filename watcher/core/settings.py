@@ -1,13 +1,7 @@
-"""The configuration as frozen records, one for each concern. Reading files and the environment:
-`configuration.py`.
+"""The configuration as frozen records, one per section. The room `configuration` reads them."""
 
-Durations are numbers of seconds or text such as `500ms`, `30s`, `5m`, `2h`, `7d`.
-"""
-
-import ipaddress
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -22,118 +16,42 @@ from pydantic import (
     model_validator,
 )
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
-
-
-def parse_duration(value: Any) -> float:
-    """Return the seconds that `value` means: a number, or text such as `500ms`, `30s`, `5m`, `2h`,
-    `7d`.
-
-    Raises `ValueError` for anything else, and for what is negative or not finite.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("expected a duration such as 30s, 5m or 7d")
-    text = str(value).strip().lower()
-    if (match := _DURATION.fullmatch(text)) is None:
-        raise ValueError(f"{value!r} is not a duration such as 500ms, 30s, 5m or 7d")
-    return float(match[1]) * _UNITS[match[2] or "s"]
-
-
-_DURATION_SCHEMA = {
-    "anyOf": [
-        {"type": "number", "minimum": 0},
-        {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)?$"},
-    ],
-    "description": "seconds, or text such as 500ms, 30s, 5m, 7d",
-}
-
-Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
-"""Seconds, zero allowed."""
-
-
-def _positive(value: float) -> float:
-    if value <= 0:
-        raise ValueError("must be longer than 0s")
-    return value
-
-
-PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-"""A source's or channel's name: it becomes a metric label and part of a path."""
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether `host`, a name or an address, is this machine itself."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def local_url(host: str, port: int) -> str:
-    """Return the base URL that reaches a listener on `host` and `port` from this machine."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{shown}:{port}"
-
-
-def http_url(text: str) -> str:
-    """Return `text` where it is an http(s) URL; raises `ValueError`, whose text does not hold it,
-    where it is not.
-    """
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("is not a URL that begins with http:// or https://")
-    if parts.username is not None or parts.fragment:
-        raise ValueError("may hold neither a user's name nor a fragment")
-    _ = parts.port  # raises ValueError where it is no number
-    return text
-
-
-def _secret_url(url: SecretStr) -> SecretStr:
-    http_url(url.get_secret_value())
-    return url
-
-
-SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
-"""An http(s) URL. Whoever knows the URL of a Slack webhook can post there, so a URL is a secret
-like any other.
-"""
+from watcher.core.setting_types import Duration, Name, PositiveDuration, SecretUrl, is_loopback
 
 
 def _proxy_url(url: SecretStr | None) -> SecretStr | None:
     parts = urlsplit("" if url is None else url.get_secret_value())
     if url is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
-        raise ValueError("is not a URL that begins with http:// or https://")
+        raise ValueError("invalid URL; expected one that begins with http:// or https://")
     return url
 
 
 class Model(BaseModel):
-    """Base of all settings: frozen, and a key nobody knows is an error."""
+    """Base of all settings: frozen; an unknown key is an error; the text below a field describes
+    it.
+    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
 
 class ConnectionSettings(Model):
-    """How somebody who is spoken to over HTTP is reached.
-
-    Certificates are PEM files; `ca_file` is trusted instead of the system's authorities, and the
-    client's certificate may have its key in the same file. `proxy` may hold a user's name and
-    password; the environment's proxies are not used. Without `allow_http`, plain http:// reaches
-    this machine alone.
-    """
+    """How a peer is reached over HTTP."""
 
     ca_file: Path | None = None
+    """PEM file with certificate authorities to trust instead of the system's."""
     client_certificate_file: Path | None = None
+    """PEM file with a client certificate, optionally with its key."""
     client_key_file: Path | None = None
+    """PEM file with the key of the client certificate."""
     proxy: Annotated[SecretStr | None, AfterValidator(_proxy_url)] = None
+    """Proxy URL, optionally with user and password. The environment's proxies are ignored."""
     allow_http: bool = False
+    """Allow plain http:// to other machines."""
 
     @model_validator(mode="after")
-    def _key_to_a_certificate(self) -> Self:
+    def _key_with_certificate(self) -> Self:
         if self.client_key_file is not None and self.client_certificate_file is None:
             raise ValueError("client_key_file needs a client_certificate_file")
         return self
@@ -141,17 +59,14 @@ class ConnectionSettings(Model):
     @model_validator(mode="after")
     def _encrypted(self) -> Self:
         for name in ("url", "base_url"):
-            given = getattr(self, name, None)
-            parts = urlsplit(
-                given.get_secret_value() if isinstance(given, SecretStr) else given or ""
-            )
-            if (
-                parts.scheme == "http"
-                and not self.allow_http
-                and not is_loopback(parts.hostname or "")
-            ):
+            value = getattr(self, name, None)
+            url = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
+            parts = urlsplit(url)
+            local = is_loopback(parts.hostname or "")
+            if parts.scheme == "http" and not self.allow_http and not local:
                 raise ValueError(
-                    f"{name} begins with http://, over which anybody can listen in: use https://, or set allow_http"
+                    f"{name} begins with http://, which is not encrypted: "
+                    "use https://, or set allow_http"
                 )
         return self
 
@@ -162,84 +77,100 @@ class ConnectionSettings(Model):
 
 
 class SourceSettings(ConnectionSettings):
-    """What every source has. An implementation's own `Settings` adds to it."""
+    """Settings of every source. A source's own `Settings` adds to them."""
 
-    name: Name = "mixpeek"
-    type: str = "mixpeek"
+    name: Name
+    """Name of the source in watches, events and metrics."""
+    type: str
+    """Type of the source."""
     requests_per_minute: Annotated[int, Field(ge=1)] | None = 60
+    """Request limit of each route; null for no own limit."""
     timeout: PositiveDuration = 10.0
+    """Deadline of one request."""
     unreachable_after: PositiveDuration = 60.0
+    """Send source.unreachable after at least three failures without a success for this long."""
 
 
 class PollingSettings(Model):
-    """When tasks are asked, and when they are overdue.
-
-    `stalled_after` are patterns of task types; of several that match the longest counts, and null
-    means never.
-    """
+    """When tasks are polled, and when they count as lost or stalled."""
 
     min_interval: PositiveDuration = 1.0
+    """Interval after a status change."""
     max_interval: PositiveDuration = 30.0
+    """Interval for a task whose status does not change."""
     multiplier: Annotated[float, Field(ge=1, le=100)] = 2.0
+    """Growth of the interval after each poll without a change."""
     lost_after: PositiveDuration = 600.0
+    """Send task.lost after upstream has answered 404 for this long."""
     stalled_after: dict[str, PositiveDuration | None] = {"*": 86400.0}
+    """Send task.stalled after this time without a change, by task type pattern; null means never.
+    The longest matching pattern applies."""
     mode: Literal["auto", "get", "list"] = "auto"
+    """get: one task per request; list: up to 1,000; auto: what suits the number of due tasks."""
 
 
 class DiscoverySettings(Model):
-    """Tasks that nobody needs to add: those of a list, asked for every now and then.
-
-    `source` defaults to the first one. `bucket` belongs to batches (none: every bucket's); the
-    filters but `status` to tasks, and are handed on as they are.
-    """
+    """A rule that lists tasks or batches, and watches new ones."""
 
     source: str | None = None
+    """Name of the source; default: the first one."""
     list: Literal["tasks", "batches"]
+    """What is listed. With batches: the task of each batch and of each tier."""
     every: PositiveDuration = 60.0
+    """Interval of the rule."""
     labels: dict[str, str] = Field(default_factory=dict)
+    """Labels of the added watches."""
     bucket: Annotated[str, Field(min_length=1)] | None = None
+    """Bucket whose batches are listed; default: all buckets."""
     status: str | None = None
+    """Only tasks or batches with this status."""
     task_type: str | None = None
+    """Only tasks of this type."""
     filters: dict[str, Any] | None = None
+    """Filters of the task list, passed to the API."""
     search: str | None = None
+    """Search text of the task list, passed to the API."""
     sort: dict[str, Any] | None = None
+    """Order of the task list, passed to the API."""
     max_pages: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Pages of 1,000 that one run reads at most."""
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> Self:
+    def _fields_of_the_list(self) -> Self:
         foreign = (
             ("bucket",) if self.list == "tasks" else ("task_type", "filters", "search", "sort")
         )
         for name in foreign:
             if getattr(self, name) is not None:
-                raise ValueError(f"{name} is nothing that a list of {self.list} has")
+                raise ValueError(f"{name} does not apply to a list of {self.list}")
         return self
 
 
 MAX_SIZE = 4 * 1024**3
-"""Bytes that a store may hold where nothing else is said."""
+"""Default limit of a store, in bytes."""
 
 _SIZE_SCHEMA = {
     "anyOf": [
         {"type": "integer", "minimum": 0},
         {"type": "string", "pattern": r"^\d+(\.\d+)? ?([kKmMgGtT]i?)?[bB]?$"},
-    ],
-    "description": "bytes, or text such as 512MiB, 4GiB",
+    ]
 }
 
 
 class StoreSettings(Model):
-    """Where the watchlist and the outbox live, how long what is finished stays, and how large it
-    all may grow.
-
-    Close to `max_size`, what is finished goes before its time; beyond it nothing more is stored.
-    """
+    """The database of watchlist and outbox."""
 
     url: str
+    """URL of the store. Default: /var/lib/watcher/watcher.db, else a file in the user's state
+    folder.
+    """
     retention: PositiveDuration = 7 * 86400.0
+    """How long ended watches and delivered events are kept."""
     max_size: Annotated[ByteSize, Field(ge=16 * 1024**2), WithJsonSchema(_SIZE_SCHEMA)] = ByteSize(
         MAX_SIZE
     )
+    """Limit in bytes, or text such as 512MiB, 4GiB. Near it, ended watches and events are removed
+    early; at it, writes fail."""
 
 
 DEFAULT_ATTEMPTS = (
@@ -258,112 +189,126 @@ DEFAULT_ATTEMPTS = (
 )
 
 
-def _first_at_once(attempts: tuple[float, ...]) -> tuple[float, ...]:
+def _first_is_immediate(attempts: tuple[float, ...]) -> tuple[float, ...]:
     if attempts[0] != 0:
-        raise ValueError("the first attempt is made at once: begin with 0s")
+        raise ValueError("the first attempt is immediate: begin with 0s")
     return attempts
 
 
 class ChannelSettings(Model):
-    """What every channel has. An implementation's own `Settings` adds to it.
+    """Settings of every channel. A channel's own `Settings` adds to them."""
 
-    `attempts` are the delays in seconds of each attempt after the one before, `rate` deliveries a
-    second.
-    """
+    default_events: ClassVar[tuple[str, ...]] = ("*",)
+    """Patterns of the events that the channel receives in a configuration without routes."""
 
     name: Name
+    """Name of the channel in routes, commands and metrics."""
     type: str
+    """Type of the channel."""
     timeout: PositiveDuration = 15.0
+    """Deadline of one attempt."""
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    """Attempts at the same time."""
     rate: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """Deliveries per second; null for no limit."""
     attempts: Annotated[
-        tuple[Duration, ...], Field(min_length=1, max_length=100), AfterValidator(_first_at_once)
+        tuple[Duration, ...],
+        Field(min_length=1, max_length=100),
+        AfterValidator(_first_is_immediate),
     ] = DEFAULT_ATTEMPTS
+    """Delay of each attempt after the previous one; the first is 0s."""
     order_wait: Duration = 600.0
+    """How long a failing delivery blocks later events of its task."""
     alert_after: Duration = 300.0
+    """Send channel.failing to the other channels after this time without a success."""
 
 
 class RouteSettings(Model):
-    """Which events go to which channels; every condition given must hold.
-
-    All but `labels` and `initial` are shell-style patterns, of which one has to match. `statuses:
-    [FAILED]` is short for `events: [task.failed]`. `initial` tells a task's first observation too
-    where it is not finished yet.
-    """
+    """Which events go to which channels. All conditions must match; patterns are shell-style."""
 
     channels: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of channels."""
     events: tuple[str, ...] | None = None
+    """Patterns of event types; default: all."""
     statuses: tuple[str, ...] | None = None
+    """Statuses: `[FAILED]` is short for `events: [task.failed]`."""
     previous_statuses: tuple[str, ...] | None = None
+    """Patterns of the status before."""
     task_types: tuple[str, ...] | None = None
+    """Patterns of task types."""
     namespaces: tuple[str, ...] | None = None
+    """Patterns of namespaces."""
     sources: tuple[str, ...] | None = None
+    """Patterns of source names."""
     labels: dict[str, str] = Field(default_factory=dict)
+    """Labels that the watch must have."""
     initial: bool = False
+    """Also send the first status of a task if it is not terminal."""
 
 
 def _origin(text: str) -> str:
     parts = urlsplit(text)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or text != f"{parts.scheme}://{parts.netloc}"
-    ):
-        raise ValueError("is no origin such as https://console.example")
+    valid = parts.scheme in ("http", "https") and parts.hostname
+    if not valid or text != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("invalid origin; expected one such as https://console.example")
     return text
 
 
-def _words(value: Any) -> Any:
-    """Return the parts of a text, as which the environment gives a list."""
+def _split_text(value: Any) -> Any:
+    """Return the parts of a text: a variable gives a list as text."""
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
 class ServerSettings(Model):
-    """Where the HTTP API listens. Pages of `cors_origins` alone may use it from a browser, with the
-    token.
-    """
+    """The HTTP API."""
 
     host: str = "127.0.0.1"
+    """Address to listen on. Any other than loopback requires `api_token`."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port to listen on; 0 for any free one."""
     api_token: SecretStr | None = None
+    """Bearer token that clients must send."""
     cors_origins: Annotated[
-        tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_words)
+        tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split_text)
     ] = ()
+    """Web origins allowed to call the API from a browser; they require `api_token`."""
 
     @model_validator(mode="after")
-    def _pages_need_a_token(self) -> Self:
+    def _origins_need_a_token(self) -> Self:
         if self.cors_origins and self.api_token is None:
             raise ValueError("cors_origins need an api_token")
         return self
 
 
 class TelemetrySettings(Model):
-    """The optional second listener, with metrics and health alone."""
+    """The optional second listener: metrics and probes only."""
 
-    host: str = "0.0.0.0"  # noqa: S104  # reached by Prometheus and the kubelet from outside the pod
+    host: str = "0.0.0.0"  # noqa: S104  # Prometheus and the kubelet connect from outside the pod
+    """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
+    """Port to listen on."""
 
 
 class HeartbeatSettings(ConnectionSettings):
-    """The optional dead man's switch."""
+    """The optional dead man's switch: a GET while the watcher is healthy."""
 
     url: SecretUrl
+    """URL to request."""
     every: PositiveDuration = 60.0
+    """Interval of the requests."""
 
 
 class LogSettings(Model):
-    """How much is logged, and how."""
+    """The log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is logged."""
     format: Literal["auto", "text", "json"] = "auto"
+    """auto: text on a terminal, else JSON lines."""
 
 
 class Settings(Model):
-    """Everything the daemon is told. `sources` and `channels` hold the implementations' own
-    settings.
-
-    `files` are those that secrets and certificates were read from.
-    """
+    """All settings of the daemon. `sources` and `channels` hold the plugins' own settings."""
 
     sources: Annotated[tuple[SourceSettings, ...], Field(min_length=1)]
     polling: PollingSettings = PollingSettings()
@@ -376,3 +321,12 @@ class Settings(Model):
     heartbeat: HeartbeatSettings | None = None
     log: LogSettings = LogSettings()
     files: frozenset[Path] = frozenset()
+    """Files that secrets and certificates were read from."""
+
+    @property
+    def effective_routes(self) -> tuple[RouteSettings, ...]:
+        """The routes; without any, each channel receives the default events of its type."""
+        return self.routes or tuple(
+            RouteSettings(channels=(channel.name,), events=channel.default_events)
+            for channel in self.channels
+        )

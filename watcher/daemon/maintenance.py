@@ -1,4 +1,4 @@
-"""Removes what is older than the retention, and sooner where the store would grow beyond its size."""
+"""Removes records older than the retention, and earlier if the store comes close to its limit."""
 
 import logging
 from collections.abc import Callable
@@ -12,46 +12,46 @@ from watcher.core.tasks import TaskKey
 
 logger = logging.getLogger(__name__)
 
-RETIRE_EVERY = 600.0
-"""Seconds between two rounds of removing what is older than the retention."""
-LOOKED_AT_EVERY = 30.0
-"""Seconds between two looks at how full the store is."""
-FULL = 0.8
-"""The share of its size beyond which what has ended goes before its time."""
+PRUNE_INTERVAL = 600.0
+"""Seconds between two removals of records older than the retention."""
+SIZE_CHECK_INTERVAL = 30.0
+"""Seconds between two checks of the store's size."""
+FULL_SHARE = 0.8
+"""Share of the limit above which ended records are removed early."""
 
-_SHORTEST = 60.0
+_MIN_RETENTION = 60.0  # seconds
 
 
-async def keep_up(
+async def maintain(
     store: Store, retention: float, forget: Callable[[TaskKey], None], wall: Clock
 ) -> None:
-    """Do so until cancelled; `forget` is called for each lost task that is not watched any more."""
-    retired_at = -RETIRE_EVERY
+    """Prune until cancelled; call `forget` for each lost task whose watch was removed."""
+    pruned_at = -PRUNE_INTERVAL
     while True:
         try:
-            if anyio.current_time() - retired_at >= RETIRE_EVERY:
-                retired_at = anyio.current_time()
+            if anyio.current_time() - pruned_at >= PRUNE_INTERVAL:
+                pruned_at = anyio.current_time()
                 before = wall() - retention
                 await store.prune(before)
                 for key in await store.prune_lost(before):
                     forget(key)
             await _make_room(store, retention, wall)
         except StoreError as error:
-            logger.error("%s; what is older than the retention stays for now", error)
-        await anyio.sleep(LOOKED_AT_EVERY)
+            logger.error("%s; records older than the retention are kept for now", error)
+        await anyio.sleep(SIZE_CHECK_INTERVAL)
 
 
 async def _make_room(store: Store, retention: float, wall: Clock) -> None:
-    """Shorten the retention by halves until the store has room again; after that, failed deliveries go likewise."""
-    gone = 0
+    """Halve the retention until the store has room again; then do so for failed deliveries too."""
+    removed = 0
     for failed_too in (False, True):
         kept_for = retention
-        while (await store.size()).used_share > FULL and kept_for > _SHORTEST:
-            kept_for = max(kept_for / 2, _SHORTEST)
-            gone += await store.prune(wall() - kept_for, failed_too=failed_too)
-    if gone:
-        what = f"{gone} records of what has ended went before their time"
+        while (await store.size()).used_share > FULL_SHARE and kept_for > _MIN_RETENTION:
+            kept_for = max(kept_for / 2, _MIN_RETENTION)
+            removed += await store.prune(wall() - kept_for, failed_too=failed_too)
+    if removed:
         logger.warning(
-            "the store has come close to store.max_size: %s; give it more, or shorten store.retention",
-            what,
+            "the store is close to store.max_size: %d ended records were removed early; "
+            "raise store.max_size, or shorten store.retention",
+            removed,
         )

@@ -3,7 +3,7 @@
 import re
 import string
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import httpx
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -23,9 +23,8 @@ from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition, StoreError
 from watcher.core.interfaces.channel import Notes
-from watcher.core.settings import ChannelSettings, ConnectionSettings, http_url
-
-DEFAULT_EVENTS = ATTENTION_EVENTS
+from watcher.core.setting_types import http_url
+from watcher.core.settings import ChannelSettings, ConnectionSettings
 
 _MENTION = re.compile(r"<(?:!here|!channel|!everyone|@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+)>")
 
@@ -64,6 +63,8 @@ class Settings(ConnectionSettings, ChannelSettings):
     More than `digest_above` pending messages are combined in one (null: never). `links` are URL
     templates with placeholders such as `{task_id}`. GovSlack has a different `api_url`.
     """
+
+    default_events: ClassVar[tuple[str, ...]] = ATTENTION_EVENTS
 
     type: Literal["slack"] = "slack"
     url: Annotated[SecretStr | None, AfterValidator(_optional_url)] = None

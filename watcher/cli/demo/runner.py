@@ -19,12 +19,13 @@ from rich.console import Console
 from watcher.cli.demo.script import TASK_IDS, scenes
 from watcher.cli.demo.view import View
 from watcher.cli.wait import frames
-from watcher.configuration import loader as configuration
+from watcher.configuration import loader
 from watcher.core.clock import parse_rfc3339, wall_clock
 from watcher.core.settings import Settings
 from watcher.core.tasks import TERMINAL_STATUSES
 from watcher.core.wakeup import Wakeup
-from watcher.daemon import app
+from watcher.daemon.reload import ReloadRequests
+from watcher.daemon.serve import serve
 from watcher.testing.mixpeek_server import FakeUpstream
 from watcher.testing.receiver import Received, Receiver
 
@@ -103,7 +104,7 @@ class _Demo:
                 "events": ["task.failed", "task.completed_with_errors", "task.canceled"],
             },
         ]
-        return configuration.load(
+        return loader.load(
             None,
             {
                 "WATCHER_SOURCES": json.dumps([source]),
@@ -118,11 +119,11 @@ class _Demo:
     async def _daemon(
         self,
         settings: Settings,
-        orders: app.ReloadRequests,
+        orders: ReloadRequests,
         *,
         task_status: anyio.abc.TaskStatus[str],
     ) -> None:
-        await app.serve(settings, orders, task_status=task_status)
+        await serve(settings, orders, task_status=task_status)
         self._stopped.set()
 
     async def _play(self) -> None:

@@ -2,4 +2,7 @@
 
 from watcher.sources.mixpeek.source import Settings, create
 
-__all__ = ["Settings", "create"]
+ENVIRONMENT = {"api_key": "MIXPEEK_API_KEY", "base_url": "MIXPEEK_BASE_URL"}
+"""Variables that set keys of a source of this type, unless the configuration sets them."""
+
+__all__ = ["ENVIRONMENT", "Settings", "create"]

@@ -6,7 +6,8 @@ import httpx
 from pydantic import AfterValidator, SecretStr
 
 from watcher.core.clock import Clock
-from watcher.core.settings import SourceSettings, http_url
+from watcher.core.setting_types import Name, http_url
+from watcher.core.settings import SourceSettings
 from watcher.sources.mixpeek.connection import Connection
 from watcher.sources.mixpeek.get_endpoint import GET_TASK, GetEndpoint
 from watcher.sources.mixpeek.list_endpoint import ListEndpoint
@@ -26,6 +27,7 @@ def _base_url(text: str) -> str:
 class Settings(SourceSettings):
     """`namespace` is the default for requests that need one; polling a task does not."""
 
+    name: Name = "mixpeek"
     type: Literal["mixpeek"] = "mixpeek"
     base_url: Annotated[str, AfterValidator(_base_url)] = "https://api.mixpeek.com"
     api_key: SecretStr

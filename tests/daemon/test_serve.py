@@ -1,0 +1,147 @@
+"""The whole daemon in this process: a fake upstream and a receiver on loopback, and real time."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from tests.support.records import SECRET
+from watcher.configuration import loader
+from watcher.core.errors import ConfigurationError
+from watcher.core.settings import Settings
+from watcher.daemon.reload import Reloader, ReloadRequests
+from watcher.daemon.serve import serve
+from watcher.testing.mixpeek_server import FakeUpstream
+from watcher.testing.receiver import Receiver
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE = 20.0
+
+
+class Site:
+    """A daemon with what surrounds it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._accepted = anyio.Event()
+        self.upstream = FakeUpstream()
+        self.receiver = Receiver(SECRET, lambda _: self._accepted.set())
+        self.urls: dict[str, str] = {}
+        self.stopped = anyio.Event()
+
+    def settings(self, *channels: str) -> Settings:
+        webhook = {"type": "webhook", "url": f"{self.urls['receiver']}/hook", "secrets": [SECRET]}
+        source = {"type": "mixpeek", "base_url": self.urls["upstream"], "api_key": "sk_made_up"}
+        return loader.load(
+            None,
+            {
+                "WATCHER_SOURCES": json.dumps([source]),
+                "WATCHER_CHANNELS": json.dumps([{**webhook, "name": name} for name in channels]),
+                "WATCHER_POLLING__MAX_INTERVAL": "1s",
+                "WATCHER_SERVER__PORT": "0",
+                "WATCHER_STORE__URL": f"sqlite:///{self._folder / 'watcher.db'}",
+            },
+        )
+
+    @asynccontextmanager
+    async def running(self, *channels: str) -> AsyncIterator[httpx.AsyncClient]:
+        """Run the daemon with these channels; yields a client of its API."""
+        async with (
+            self.upstream.serve() as self.urls["upstream"],
+            self.receiver.serve() as self.urls["receiver"],
+            anyio.create_task_group() as tasks,
+        ):
+            self.requests, requests = anyio.create_memory_object_stream[Settings](1)
+            with anyio.fail_after(PATIENCE):
+                url = await tasks.start(self._serve, self.settings(*channels), requests)
+            async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+                yield client
+            self.requests.close()
+            with anyio.fail_after(PATIENCE):
+                await self.stopped.wait()
+
+    async def _serve(
+        self,
+        settings: Settings,
+        requests: ReloadRequests,
+        *,
+        task_status: anyio.abc.TaskStatus[str],
+    ) -> None:
+        with requests:
+            await serve(settings, requests, task_status=task_status)
+        self.stopped.set()
+
+    async def until_received(self, enough: Callable[[], bool]) -> None:
+        """Wait until the receiver has accepted enough."""
+        with anyio.fail_after(PATIENCE):
+            while not enough():
+                await self._accepted.wait()
+                self._accepted = anyio.Event()
+
+    def statuses(self) -> list[str]:
+        return [received.event["data"]["status"] for received in self.receiver.accepted()]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+async def names(client: httpx.AsyncClient) -> list[str]:
+    items: list[dict[str, Any]] = (await client.get("/v1/channels")).json()["items"]
+    return [item["name"] for item in items]
+
+
+async def test_from_the_watchlist_to_the_receiver(site: Site) -> None:
+    site.upstream.set("task_1", "FAILED")
+    async with site.running("backend") as client:
+        response = await client.post("/v1/watches", json={"task_id": "task_1"})
+        assert response.status_code == 201
+        await site.until_received(lambda: site.statuses() == ["FAILED"])
+    (received,) = site.receiver.received
+    assert received.verified
+
+
+async def test_a_reload_replaces_the_channels_and_keeps_the_watchlist(site: Site) -> None:
+    site.upstream.set("task_1", "IN_PROGRESS")
+    async with site.running("backend") as client:
+        await client.post("/v1/watches", json={"task_id": "task_1"})
+        await site.requests.send(site.settings("first", "second"))
+        with anyio.fail_after(PATIENCE):
+            while await names(client) != ["first", "second"]:
+                await anyio.lowlevel.checkpoint()
+        site.upstream.set("task_1", "COMPLETED")
+        await site.until_received(lambda: site.statuses().count("COMPLETED") == 2)
+
+
+def test_an_invalid_configuration_changes_nothing(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load() -> Settings:
+        raise ConfigurationError(["server.port: unknown key", "log: unknown key"])
+
+    site.urls = {"receiver": "https://receiver.example", "upstream": "https://upstream.example"}
+    settings = site.settings("backend")
+    assert Reloader(settings, load).reload() is None
+    assert [record.message for record in caplog.records] == [
+        "invalid configuration, nothing was changed: server.port: unknown key",
+        "invalid configuration, nothing was changed: log: unknown key",
+    ]
+
+
+def test_a_reload_keeps_what_needs_a_restart(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.urls = {"receiver": "https://receiver.example", "upstream": "https://upstream.example"}
+    settings = site.settings("backend")
+    changed = settings.model_copy(
+        update={"server": settings.server.model_copy(update={"port": 9}), "channels": ()}
+    )
+    reloaded = Reloader(settings, lambda: changed).reload()
+    assert reloaded is not None
+    assert (reloaded.server, reloaded.channels) == (settings.server, ())
+    assert "a change to server needs a restart; the old value is kept" in caplog.text

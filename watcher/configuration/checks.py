@@ -1,0 +1,69 @@
+"""Rules that no single section can check: contradictions are errors, probable mistakes are
+warnings.
+"""
+
+from watcher.configuration import plugins
+from watcher.configuration.diagnostics import nearest
+from watcher.core.errors import ConfigurationError
+from watcher.core.routing import matches, route_events
+from watcher.core.setting_types import is_loopback
+from watcher.core.settings import Settings
+
+ALERTS = ("source.unreachable", "task.lost", "channel.failing")
+"""Events without a receiver are worth a warning."""
+
+
+def contradictions(settings: Settings) -> list[str]:
+    """Return one line for each contradiction between sections."""
+    problems = []
+    if settings.polling.min_interval > settings.polling.max_interval:
+        problems.append("polling.min_interval: longer than polling.max_interval")
+    try:
+        plugins.load("stores", settings.store.url.partition(":")[0])
+    except ConfigurationError as error:
+        problems += [f"store.url: {problem}" for problem in error.problems]
+    problems += _unknown_names(settings)
+    if settings.server.api_token is None and not is_loopback(settings.server.host):
+        problems.append(
+            f"server.host: {settings.server.host} is reachable from other machines; "
+            "set server.api_token, or use 127.0.0.1"
+        )
+    return problems
+
+
+def _unknown_names(settings: Settings) -> list[str]:
+    channels = {channel.name for channel in settings.channels}
+    sources = {source.name for source in settings.sources}
+    problems = [
+        f"routes[{number}].channels: unknown channel {name!r}{nearest(name, channels)}"
+        for number, route in enumerate(settings.routes)
+        for name in route.channels
+        if name not in channels
+    ]
+    problems += [
+        f"discovery[{number}].source: unknown source {rule.source!r}{nearest(rule.source, sources)}"
+        for number, rule in enumerate(settings.discovery)
+        if rule.source is not None and rule.source not in sources
+    ]
+    return problems
+
+
+def warnings(settings: Settings) -> list[str]:
+    """Return one line for each setting that is allowed but probably a mistake."""
+    routes = settings.effective_routes
+    patterns = [route_events(route) for route in routes]
+    unrouted = [
+        kind
+        for kind in ALERTS
+        if not any(events is None or matches(events, kind) for events in patterns)
+    ]
+    lines = []
+    if unrouted:
+        lines.append(f"no route receives {', '.join(unrouted)}: failures would go unnoticed")
+    used = {channel for route in routes for channel in route.channels}
+    lines += [
+        f"no route leads to channel {channel.name!r}"
+        for channel in settings.channels
+        if channel.name not in used
+    ]
+    return lines

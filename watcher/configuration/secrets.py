@@ -1,0 +1,97 @@
+"""Secrets of the settings: which fields hold one, reading them from files, and masking them."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, SecretStr
+
+from watcher.configuration.diagnostics import Diagnostics
+from watcher.configuration.yaml_document import Place
+from watcher.core.settings import Settings
+from watcher.core.signing import bare, split_secrets
+
+FILE_LIMIT = 65536
+"""Bytes of a secret file."""
+
+
+def secret_fields(model: type[BaseModel]) -> dict[str, bool]:
+    """Return the names of the model's fields that hold a secret, and whether they hold several."""
+    fields = {}
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if annotation is SecretStr or SecretStr in get_args(annotation):
+            fields[name] = False
+        elif "tuple" in str(annotation) and "SecretStr" in str(annotation):
+            fields[name] = True
+    return fields
+
+
+class SecretFiles:
+    """Replaces each `x_file` by the secret `x` that the file holds; remembers the files it has
+    read.
+    """
+
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        self._diagnostics = diagnostics
+        self.read: set[Path] = set()
+
+    def resolve(
+        self, model: type[BaseModel], values: dict[str, Any], place: Place
+    ) -> dict[str, Any]:
+        for name, several in secret_fields(model).items():
+            key = f"{name}_file"
+            if key not in values:
+                continue
+            file = values.pop(key)
+            if name in values:
+                self._diagnostics.add((*place, key), f"give either {name} or {key}, not both")
+            elif (text := self._read(file, (*place, key))) is not None:
+                values[name] = split_secrets(text) if several else text
+        return values
+
+    def _read(self, file: object, place: Place) -> str | None:
+        path = Path(str(file))
+        try:
+            with path.open("rb") as opened:
+                content = opened.read(FILE_LIMIT + 1)
+            text = content.decode().strip()
+        except OSError as error:
+            self._diagnostics.add(place, f"cannot read {file}: {error.strerror}")
+            return None
+        except ValueError:
+            self._diagnostics.add(place, f"cannot read {file}: not valid UTF-8")
+            return None
+        if not text or len(content) > FILE_LIMIT:
+            fault = f"larger than {FILE_LIMIT} bytes" if text else "empty"
+            self._diagnostics.add(place, f"{file} is {fault}")
+            return None
+        self.read.add(path)
+        return text
+
+
+def secret_values(settings: Settings) -> set[str]:
+    """Return every secret of the settings, for the log to mask."""
+    secrets: set[str] = set()
+    sections = (*settings.sources, *settings.channels, settings.server, settings.heartbeat)
+    for section in sections:
+        for value in dict(section or {}).values():
+            secrets |= {part.get_secret_value() for part in _parts(value)}
+    return secrets | {bare(secret) for secret in secrets}
+
+
+def _parts(value: Any) -> list[SecretStr]:
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    parts = value if isinstance(value, tuple) else (value,)
+    return [part for part in parts if isinstance(part, SecretStr)]
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Return the effective settings as plain values, each secret as asterisks."""
+    shown: dict[str, Any] = {}
+    for name, value in settings:
+        if isinstance(value, tuple):
+            shown[name] = [item.model_dump(mode="json") for item in value]
+        elif isinstance(value, BaseModel):
+            shown[name] = value.model_dump(mode="json")
+    return shown

@@ -1,0 +1,90 @@
+"""Types of single settings: durations, names, URLs.
+
+Durations are numbers of seconds or text such as `500ms`, `30s`, `5m`, `2h`, `7d`.
+"""
+
+import ipaddress
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+
+
+def parse_duration(value: Any) -> float:
+    """Return the seconds of a number, or of text such as `500ms`, `30s`, `5m`, `2h`, `7d`.
+
+    Raises `ValueError` for anything else, and for negative or infinite numbers.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("expected a duration such as 30s, 5m or 7d")
+    text = str(value).strip().lower()
+    if (match := _DURATION.fullmatch(text)) is None:
+        raise ValueError(f"invalid duration {value!r}; expected one such as 500ms, 30s, 5m or 7d")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+_DURATION_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": 0},
+        {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)?$"},
+    ],
+    "description": "seconds, or text such as 500ms, 30s, 5m, 7d",
+}
+
+Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
+"""Seconds, zero allowed."""
+
+
+def _positive(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be longer than 0s")
+    return value
+
+
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A source's or channel's name: it becomes a metric label and part of a path."""
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host`, a name or an address, is this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def local_url(host: str, port: int) -> str:
+    """Return the base URL of a listener on `host` and `port`, as seen from this machine."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
+def http_url(text: str) -> str:
+    """Return `text` if it is an http(s) URL.
+
+    Raises `ValueError` otherwise, without the URL in its text.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("invalid URL; expected one that begins with http:// or https://")
+    if parts.username is not None or parts.fragment:
+        raise ValueError("must not contain a user name or a fragment")
+    _ = parts.port  # raises ValueError if it is not a number
+    return text
+
+
+def _secret_url(url: SecretStr) -> SecretStr:
+    http_url(url.get_secret_value())
+    return url
+
+
+SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
+"""An http(s) URL. Anyone with the URL of a Slack webhook can post there, so a URL is a secret."""

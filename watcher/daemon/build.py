@@ -1,0 +1,150 @@
+"""Builds what one reading of the settings runs: sources, pollers, discovery rules and
+dispatchers.
+"""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from random import Random
+
+import httpx
+
+from watcher.configuration import plugins
+from watcher.core.clock import wall_clock
+from watcher.core.events import system_event_factory
+from watcher.core.interfaces.source import Source
+from watcher.core.interfaces.store import Store
+from watcher.core.routing import Routing
+from watcher.core.settings import ChannelSettings, DiscoverySettings, Settings, SourceSettings
+from watcher.core.wakeup import Wakeup
+from watcher.delivery.context import DeliveryContext
+from watcher.delivery.dispatcher import Dispatcher
+from watcher.delivery.notes import StoredNotes
+from watcher.net.transport import channel_transport, create_transport
+from watcher.polling.context import PollingContext
+from watcher.polling.discovery import Discovery, rule_label
+from watcher.polling.poller import Poller
+from watcher.telemetry.metrics import Metrics
+
+SOURCE_CONNECTIONS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What outlives a generation. `outbox` is set after each stored event."""
+
+    store: Store
+    metrics: Metrics
+    outbox: Wakeup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What one reading of the settings runs, by name."""
+
+    settings: Settings
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    pollers: Mapping[str, Poller] = field(default_factory=dict)
+    dispatchers: Mapping[str, Dispatcher] = field(default_factory=dict)
+    discoveries: Mapping[str, Discovery] = field(default_factory=dict)
+
+
+async def build_generation(
+    settings: Settings, shared: Shared, resources: AsyncExitStack
+) -> Generation:
+    """Return a generation that is not running yet; its connections belong to `resources`."""
+    names = [channel.name for channel in settings.channels]
+    routing = Routing(settings.effective_routes, names)
+    sources: dict[str, Source] = {}
+    pollers: dict[str, Poller] = {}
+    for source in settings.sources:
+        transport = await resources.enter_async_context(
+            create_transport(connections=SOURCE_CONNECTIONS, reached=source)
+        )
+        sources[source.name] = _source(source, shared, transport)
+        context = _polling_context(source, settings, shared, routing)
+        pollers[source.name] = Poller(sources[source.name], context)
+    dispatchers: dict[str, Dispatcher] = {}
+    for channel in settings.channels:
+        transport = await resources.enter_async_context(channel_transport(channel))
+        dispatchers[channel.name] = _dispatcher(channel, shared, routing, transport)
+    discoveries = {
+        rule_label(number, rule): _discovery(number, rule, settings, shared, sources, pollers)
+        for number, rule in enumerate(settings.discovery)
+    }
+    return Generation(
+        settings=settings,
+        sources=sources,
+        pollers=pollers,
+        dispatchers=dispatchers,
+        discoveries=discoveries,
+    )
+
+
+def _source(
+    settings: SourceSettings, shared: Shared, transport: httpx.AsyncBaseTransport
+) -> Source:
+    create = plugins.load("sources", settings.type).create
+    metrics = shared.metrics.source(settings.name)
+    source: Source = create(settings, transport=transport, metrics=metrics, wall=wall_clock)
+    return source
+
+
+def _polling_context(
+    source: SourceSettings, settings: Settings, shared: Shared, routing: Routing
+) -> PollingContext:
+    return PollingContext(
+        source_name=source.name,
+        store=shared.store,
+        routing=routing,
+        system_event=system_event_factory(routing.for_system_event),
+        polling=settings.polling,
+        unreachable_after=source.unreachable_after,
+        metrics=shared.metrics.source(source.name),
+        outbox=shared.outbox,
+        wall=wall_clock,
+        random=Random(),  # noqa: S311  # spreads load; hides nothing
+    )
+
+
+def _discovery(
+    number: int,
+    rule: DiscoverySettings,
+    settings: Settings,
+    shared: Shared,
+    sources: Mapping[str, Source],
+    pollers: Mapping[str, Poller],
+) -> Discovery:
+    name = rule.source or settings.sources[0].name
+    poller = pollers[name]
+    return Discovery(
+        source_name=name,
+        rule=rule,
+        source=sources[name],
+        store=shared.store,
+        track=poller.track,
+        paused=lambda: poller.probing,
+        metrics=shared.metrics.rule(name, rule_label(number, rule)),
+        wall=wall_clock,
+    )
+
+
+def _dispatcher(
+    settings: ChannelSettings,
+    shared: Shared,
+    routing: Routing,
+    transport: httpx.AsyncBaseTransport,
+) -> Dispatcher:
+    create = plugins.load("channels", settings.type).create
+    notes = StoredNotes(shared.store, settings.name, wall_clock)
+    context = DeliveryContext(
+        settings=settings,
+        store=shared.store,
+        system_event=system_event_factory(routing.for_system_event),
+        metrics=shared.metrics.channel(settings.name),
+        outbox=shared.outbox,
+        wall=wall_clock,
+        random=Random(),  # noqa: S311  # spreads load; hides nothing
+    )
+    channel = create(settings, transport=transport, notes=notes, wall=wall_clock)
+    return Dispatcher(channel, context)
