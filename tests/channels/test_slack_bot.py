@@ -1,6 +1,8 @@
 """A Slack bot in virtual time: one updated message per batch, with the failures in its thread."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,16 @@ def channel(api: SlackApi, harness: Harness | None = None) -> slack.BotSlack:
     return bot
 
 
+@asynccontextmanager
+async def dispatching(folder: Path, api: SlackApi) -> AsyncIterator[Harness]:
+    """Run a dispatcher that delivers to a bot over `api`."""
+    async with (
+        harness_at(folder) as harness,
+        running(harness.dispatcher(channel(api, harness), concurrency=4, rate=1)),
+    ):
+        yield harness
+
+
 def message(number: int = 1, *, kind: str = "task.failed", batch: str | None = None) -> Message:
     data = {"task_id": f"task_{number}", "status": "FAILED", "additional_data": {"batch_id": batch}}
     return Message(
@@ -108,10 +120,7 @@ async def test_a_batch_is_one_updated_message_with_failures_in_its_thread(
     tmp_path: Path,
 ) -> None:
     api = SlackApi()
-    async with (
-        harness_at(tmp_path) as harness,
-        running(harness.dispatcher(channel(api, harness), concurrency=4, rate=1)),
-    ):
+    async with dispatching(tmp_path, api) as harness:
         for number in range(40):
             await harness.store_event(f"task_{number}", "IN_PROGRESS", batch="batch_1")
         await anyio.sleep(10)
@@ -163,10 +172,7 @@ async def test_each_batch_has_a_message_and_so_has_each_event_without_a_batch(
     tmp_path: Path,
 ) -> None:
     api = SlackApi()
-    async with (
-        harness_at(tmp_path) as harness,
-        running(harness.dispatcher(channel(api, harness), concurrency=4, rate=1)),
-    ):
+    async with dispatching(tmp_path, api) as harness:
         for number in range(12):
             await harness.store_event(
                 f"task_{number}", "COMPLETED", batch=(None, "batch_1", "batch_2")[number % 3]
@@ -182,10 +188,7 @@ async def test_each_batch_has_a_message_and_so_has_each_event_without_a_batch(
 
 async def test_a_batch_of_a_thousand_failures_is_a_few_messages(tmp_path: Path) -> None:
     api = SlackApi()
-    async with (
-        harness_at(tmp_path) as harness,
-        running(harness.dispatcher(channel(api, harness), concurrency=4, rate=1)),
-    ):
+    async with dispatching(tmp_path, api) as harness:
         for number in range(1000):
             await harness.store_event(f"task_{number}", "FAILED", batch="batch_1")
             await anyio.sleep(0.01)
@@ -201,10 +204,7 @@ async def test_an_old_event_that_is_sent_again_does_not_change_the_message(
     tmp_path: Path,
 ) -> None:
     api = SlackApi()
-    async with (
-        harness_at(tmp_path) as harness,
-        running(harness.dispatcher(channel(api, harness), concurrency=4, rate=1)),
-    ):
+    async with dispatching(tmp_path, api) as harness:
         for status in ("QUEUED", "IN_PROGRESS", "COMPLETED"):
             await harness.store_event("task_1", status, batch="batch_1")
             await anyio.sleep(10)
