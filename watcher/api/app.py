@@ -459,7 +459,7 @@ def _moment(field: str, text: str) -> float:
 @probes.get("/healthz", response_model=HealthView, responses={503: {"model": HealthView}})
 async def healthz(daemon: Running) -> Response:
     """Alive: each loop has come round within 60 s."""
-    if late := daemon.health.standing():
+    if late := daemon.health.stalled_loops():
         return JSONResponse({"status": f"standing still: {', '.join(late)}"}, status_code=503)
     return JSONResponse({"status": "ok"})
 

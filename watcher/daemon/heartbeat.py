@@ -63,7 +63,7 @@ class Heartbeat:
 
     async def problem(self) -> str | None:
         """Return why the watcher is not healthy; None if it is."""
-        if late := self._health.standing():
+        if late := self._health.stalled_loops():
             return f"stalled loops: {', '.join(late)}"
         if reason := await self._health.unready():
             return reason

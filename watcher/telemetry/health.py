@@ -28,8 +28,7 @@ class Health:
         self._unready: str | None = None
         self._lock = anyio.Lock()
 
-    def standing(self) -> list[str]:
-        """Return the names of the stalled loops."""
+    def stalled_loops(self) -> list[str]:
         return [name for name, monitor in self._monitors().items() if monitor.late()]
 
     async def unready(self) -> str | None:
