@@ -142,7 +142,7 @@ async def fail_point(store: sqlite.SqliteStore, dies_at: int) -> None:
         if left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    await store._commits._connection.set_trace_callback(count)
+    await store._database.writer.set_trace_callback(count)
 
 
 def forked(database: Path, url: str, seed: int, *, dies_at: int | None, last: bool = False) -> int:

@@ -90,7 +90,7 @@ async def confirm(
             continue
         try:
             task_id = await source.confirm_uploads(
-                bucket.bucket, [part[one] for one in fresh], namespace
+                bucket.name, [part[one] for one in fresh], namespace
             )
         except SourceError as error:
             if error.reason in _NOT_TAKEN:

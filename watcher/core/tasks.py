@@ -30,10 +30,10 @@ class TaskKey(NamedTuple):
 
 
 class OperationScope(NamedTuple):
-    """The bucket within which upload IDs are unique."""
+    """Within what the key of an operation is unique: for an upload, a bucket of its source."""
 
     source: str
-    bucket: str
+    name: str
 
 
 class WatchState(StrEnum):

@@ -1,1 +1,3 @@
-"""Stores: where the watchlist and the outbox live. One file each, found by the scheme of `store.url`."""
+"""Stores: where the watchlist and the outbox are. One package per database, named as the scheme of
+`store.url`.
+"""

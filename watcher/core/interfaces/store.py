@@ -2,7 +2,8 @@
 raised changed nothing.
 
 Every method may raise `StoreError`; the caller keeps what it wanted to store and tries again. Lists
-come in pages: `cursor` is the `next_cursor` of the page before, which is None on the last.
+come in pages: `cursor` is the `next_cursor` of the previous page, which is None on the last one; an
+invalid cursor raises `ValueError`.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -34,14 +35,14 @@ from watcher.core.tasks import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSize:
-    """Bytes that the store holds, and that it may hold."""
+    """The size of the store and its limit, in bytes."""
 
     used: int
     limit: int
 
     @property
     def used_share(self) -> float:
-        """How much of what it may hold it holds, from 0 to 1."""
+        """The used share of the limit, from 0 to 1."""
         return self.used / self.limit
 
 
@@ -49,17 +50,18 @@ class Watchlist(Protocol):
     """The tasks to poll."""
 
     async def add(self, requests: Sequence[WatchRequest], now: float) -> Added:
-        """Put tasks on the watchlist, all or none; a task that is there has its labels merged, the
-        newer ones winning.
+        """Put tasks on the watchlist, all or none. If a task is there already, its labels are
+        merged; the new ones win.
 
-        A namespace is filled in where there was none. A watch that is done stays so; a lost one
-        becomes stirred.
+        A missing namespace is filled in. A watch that is done stays done; a lost one is
+        reactivated.
         """
         ...
 
     async def remove(self, key: TaskKey) -> bool:
-        """Take a task off the watchlist; deliveries already stored still go. Returns whether it was
-        there.
+        """Take a task off the watchlist; return whether it was there.
+
+        Stored deliveries are still sent.
         """
         ...
 
@@ -72,157 +74,151 @@ class Watchlist(Protocol):
         ...
 
     async def list_watches(
-        self, chosen: WatchFilter, limit: int, cursor: str | None
+        self, selected: WatchFilter, limit: int, cursor: str | None
     ) -> tuple[Sequence[Watch], str | None]:
-        """Return a page of watches, newest first. Raises `ValueError` for a cursor that is none of
-        ours.
-        """
+        """Return a page of watches, the newest first."""
         ...
 
     def active_watches(self) -> AsyncIterator[Sequence[ActiveWatch]]:
-        """Yield every active watch in batches, for the schedule at start."""
+        """Yield every active watch in batches, to fill the schedule at start."""
         ...
 
     def unchanged_watches(self, source: str, before: float) -> AsyncIterator[Sequence[Watch]]:
-        """Yield, in batches, the running tasks that have not changed since before then, nor been
-        told to be stalled.
+        """Yield, in batches, the running tasks that have not changed since `before` and were not
+        reported as stalled.
         """
         ...
 
     async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
-        """Return the stored events about this task in order."""
+        """Return the stored events about this task, in order."""
         ...
 
     async def prune_lost(self, before: float) -> Sequence[TaskKey]:
-        """Remove some of the watches told lost before then, and return which, for they are still
-        being polled.
+        """Remove a batch of the watches that were lost before `before`; return their keys, since
+        they are still being polled.
+
+        A watch stays while a delivery of it is pending.
         """
         ...
 
 
 class EventLog(Protocol):
-    """Every event, in the order it was stored."""
+    """Every event, in the order of storage."""
 
     async def record(self, changes: Sequence[Change]) -> Sequence[bool]:
-        """Store each change whole: the watch, its event, and a delivery for each of the event's
-        channels.
+        """Store each change in one piece: the watch, its event, and a delivery for each of the
+        event's channels.
 
-        Returns for each whether it applied; it does not where the watch is gone or no longer at the
-        expected sequence. Two changes of one watch may come in one call, in order.
+        Returns for each change whether it applied. It does not apply if the watch is gone or no
+        longer at the expected sequence. One call may hold several changes of a watch, in order.
         """
         ...
 
     async def record_outage(
-        self, event: Event | None, trouble: Outage | None, recovered: str | None = None
+        self, event: Event | None, outage: Outage | None, recovered: str | None = None
     ) -> None:
-        """Store an event that is about no task, together with the trouble that it tells of.
+        """Store an event about a source or a channel together with the outage that it announces.
 
-        `trouble` is inserted or replaced; the trouble whose subject is `recovered` is deleted.
+        `outage` is inserted or replaced; the outage whose subject is `recovered` is deleted.
         """
         ...
 
     async def outage(self, subject: str) -> Outage | None:
-        """Return the trouble stored for `subject`, None where there is none."""
+        """Return the stored outage of `subject`, None if there is none."""
         ...
 
     async def events_after(self, event_id: int, limit: int) -> Sequence[StoredEvent]:
-        """Return the events whose growing number is greater than `event_id`, in its order."""
+        """Return the events whose number is greater than `event_id`, in ascending order."""
         ...
 
     async def last_event_id(self) -> int:
-        """Return the greatest growing number given so far, 0 if none."""
+        """Return the greatest event number assigned so far, 0 if there is none."""
         ...
 
 
 class Outbox(Protocol):
     """All deliveries.
 
-    Only the head of each (channel, order key) is ever due: the oldest delivery there that is
-    pending and that later ones have not passed.
+    The pending deliveries of one channel with one order key are a queue. Only its head is ever due:
+    the oldest one that is not bypassed. A head that `unblocks_at` has passed is bypassed: the next
+    one becomes the head, and the bypassed one stays due beside it.
     """
 
     async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:
-        """Return heads whose `next_attempt_at` has come, soonest first, then oldest first."""
+        """Return deliveries whose `next_attempt_at` has come, soonest first, then oldest first."""
         ...
 
     async def next_due_at(self, channel: str, after: float) -> float | None:
-        """Return when, after `after`, the next head is due or the `passes_at` of one is reached;
-        None: never.
+        """Return the first time after `after` at which a delivery becomes due or the `unblocks_at`
+        of a head is reached; None if there is no such time.
         """
         ...
 
     async def due_for_probe(self, channel: str, limit: int) -> Sequence[DueDelivery]:
-        """Return the heads whose last attempt is longest ago (never attempted ones first), for an
-        early attempt.
+        """Return the deliveries to attempt before they are due: those whose last attempt is the
+        longest ago, never attempted ones first.
         """
         ...
 
-    async def settle(self, settlements: Sequence[AttemptResult]) -> None:
-        """Store how attempts ended; each counts as one attempt. What ended lets the next of its
-        line become head.
+    async def settle(self, results: Sequence[AttemptResult]) -> None:
+        """Store how attempts ended. When a head ended, the next of its queue becomes the head.
 
         A delivery that ended or was removed in the meantime stays so.
         """
         ...
 
     async def unblock_expired(self, channel: str, now: float) -> int:
-        """Let later deliveries past every pending head whose `passes_at` has come; returns how many
-        heads.
-        """
+        """Bypass every head whose `unblocks_at` has come; return how many."""
         ...
 
     async def make_due(self, channel: str, attempted_before: float, now: float) -> int:
-        """Make everything pending whose last attempt began before `attempted_before` due at once,
-        oldest first.
+        """Make every head due now, oldest first, whose last attempt began before
+        `attempted_before`; return how many.
 
-        `not_before` is kept. Returns how many.
+        `not_before` still applies.
         """
         ...
 
     async def list_deliveries(
         self, state: DeliveryState | None, channel: str | None, limit: int, cursor: str | None
     ) -> tuple[Sequence[Delivery], str | None]:
-        """Return a page of deliveries, newest first. Raises `ValueError` for a cursor that is none
-        of ours.
-        """
+        """Return a page of deliveries, the newest first."""
         ...
 
     async def delivery(self, delivery_id: int) -> tuple[Delivery, Sequence[Attempt]] | None:
-        """Return a delivery with its last attempts, the oldest first; None where there is none."""
+        """Return a delivery with its last attempts, the oldest first; None if there is none."""
         ...
 
     async def retry(self, delivery_id: int, now: float) -> Delivery | None:
-        """Make a delivery pending and due now with a fresh schedule, whatever its state; None where
-        there is none.
+        """Make a delivery pending and due now, in whatever state it is, with its whole schedule
+        ahead. Returns None if there is none.
         """
         ...
 
     async def purge(self, channel: str, state: DeliveryState, before: float) -> int:
-        """Remove a channel's deliveries in `state` whose events were seen before then; returns how
-        many.
+        """Remove a channel's deliveries in `state` whose events were observed before `before`;
+        return how many.
 
-        What was removed is never sent; what is on its way then still arrives.
+        They are never sent; an attempt in flight may still arrive.
         """
         ...
 
-    async def trim_pending(self, channel: str, most: int, why: str) -> int:
-        """Where more than `most` of a channel's deliveries wait, end the oldest as failed, with the
-        error `why`.
-
-        Returns how many.
+    async def trim_pending(self, channel: str, limit: int, reason: str) -> int:
+        """End the oldest pending deliveries of a channel beyond `limit` as failed, with `reason` as
+        their error; return how many.
         """
         ...
 
-    async def replay(self, channel: str, chosen: EventFilter, now: float) -> int:
-        """Queue the chosen events that were routed to `channel` once more, in order.
+    async def replay(self, channel: str, selected: EventFilter, now: float) -> int:
+        """Queue the selected events that were routed to `channel` again, in order; return how many.
 
-        Those still pending are left as they are. Returns how many were queued.
+        Those still pending are left as they are.
         """
         ...
 
     async def outbox(self) -> Sequence[OutboxDepth]:
-        """Return what waits, for every channel that has any delivery pending or failed, configured
-        or not.
+        """Return the depth of every channel that has pending or failed deliveries, whether it is
+        configured or not.
         """
         ...
 
@@ -231,25 +227,27 @@ class ChannelStates(Protocol):
     """What is stored about channels: suspensions and notes."""
 
     async def suspensions(self) -> Sequence[Suspension]:
-        """Return the channels to which nothing is sent for now."""
+        """Return the suspensions of all channels."""
         ...
 
-    async def suspend(self, hold: Suspension, event: Event | None, trouble: Outage | None) -> None:
-        """Store that a channel is held, instead of an earlier hold, with the event and the trouble
-        that tell of it.
+    async def suspend(
+        self, suspension: Suspension, event: Event | None, outage: Outage | None
+    ) -> None:
+        """Store a suspension, which replaces the channel's earlier one, with the event and the
+        outage that announce it.
         """
         ...
 
     async def lift_suspension(self, channel: str) -> None:
-        """Store that a channel is not held any more."""
+        """Delete the channel's suspension, if any."""
         ...
 
     async def read_note(self, channel: str, name: str) -> bytes | None:
-        """Return what a channel has noted by this name; None where there is nothing."""
+        """Return the note that a channel has stored under this name; None if there is none."""
         ...
 
     async def write_note(self, channel: str, name: str, value: bytes, now: float) -> None:
-        """Keep a channel's note in the place of what it had by this name."""
+        """Store a channel's note, which replaces the one of this name."""
         ...
 
 
@@ -264,48 +262,47 @@ class DiscoveryLog(Protocol):
         self,
         rule: str,
         source: str,
-        found: Sequence[DiscoveredTask],
+        listed: Sequence[DiscoveredTask],
         labels: Mapping[str, str],
         now: float,
         *,
         silent: bool,
     ) -> tuple[int, Added]:
-        """Note what a rule's list showed, put those that it had not shown before on the watchlist,
-        and count them.
+        """Store what a rule listed, put the tasks that it had not listed before on the watchlist,
+        and return their number.
 
-        With `silent`, those of them that are finished are stored as done, and nobody is told.
+        With `silent`, those that are finished are stored as done without an event.
         """
         ...
 
     async def rule_finished(self, rule: str, now: float, forget_before: float | None) -> None:
-        """Note that a rule has run to its end; forget what it has not shown since `forget_before`,
-        if that is given.
+        """Store that a rule has run to its end; forget the tasks that it has not listed since
+        `forget_before`, if that is set.
         """
         ...
 
 
 class OperationLog(Protocol):
-    """Which uploads were confirmed."""
+    """Operations that must not be sent to a source twice, by a key within a scope."""
 
     async def claim_operations(
-        self, bucket: OperationScope, upload_ids: Sequence[str], now: float
+        self, scope: OperationScope, keys: Sequence[str], now: float
     ) -> Mapping[str, str | None]:
-        """Note that these uploads are about to be confirmed, and return those that were noted
-        before.
+        """Store that these operations are about to be sent; return those that were stored before.
 
-        The value is the task that confirmed them, or None where it is not known whether they were.
+        The value is the task that an operation started, None if its outcome is not known.
         """
         ...
 
-    async def release_operations(self, bucket: OperationScope, upload_ids: Sequence[str]) -> None:
-        """Note that these uploads were not confirmed after all."""
+    async def release_operations(self, scope: OperationScope, keys: Sequence[str]) -> None:
+        """Delete claims whose operations did not happen. Completed ones stay."""
         ...
 
     async def complete_operations(
-        self, bucket: OperationScope, upload_ids: Sequence[str], started: WatchRequest, now: float
+        self, scope: OperationScope, keys: Sequence[str], started: WatchRequest, now: float
     ) -> Added:
-        """Note that these uploads are confirmed, and put the task that this started on the
-        watchlist with them.
+        """Store that these operations happened, and put the task that they started on the
+        watchlist.
         """
         ...
 
@@ -314,29 +311,24 @@ class Maintenance(Protocol):
     """Retention, size and readiness."""
 
     async def prune(self, before: float, *, failed_too: bool = False) -> int:
-        """Remove, in bounded steps, what ended before then: done watches, delivered deliveries,
-        events of neither, and notes.
+        """Remove what ended before `before`, in bounded steps: done watches, delivered deliveries,
+        events without either, operations and notes. Returns how many rows.
 
         Pending deliveries and their events stay, and without `failed_too` failed ones; a watch
-        stays while a delivery of it is pending, and its events stay with it. Returns how many rows
-        went.
+        stays while a delivery of it is pending, and its events stay with it.
         """
         ...
 
     async def size(self) -> StoreSize:
-        """Return how much is stored, and how much may be; beyond that, every write is a
-        `StoreError`.
-        """
+        """Return the size and its limit, beyond which every write raises `StoreError`."""
         ...
 
     async def ping(self) -> None:
-        """Write something tiny, durably. Raises `StoreError` where the store cannot be written."""
+        """Write a few bytes durably. Raises `StoreError` if the store is not writable."""
         ...
 
 
 class Store(
     Watchlist, EventLog, Outbox, ChannelStates, DiscoveryLog, OperationLog, Maintenance, Protocol
 ):
-    """The watchlist and the outbox: what an implementation provides. A consumer names the part that
-    it uses.
-    """
+    """What an implementation provides. A consumer declares the parts that it uses."""

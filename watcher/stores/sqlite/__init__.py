@@ -1,4 +1,4 @@
-"""What a store over SQL needs besides its own module: the schema, the queries, opening, and group commit."""
+"""The store in one SQLite file: watchlist, events and outbox."""
 
 from watcher.stores.sqlite.store import create
 

@@ -1,6 +1,7 @@
-"""Group commit: whatever waits while one transaction is written goes into the next, so a durable write costs little."""
+"""Group commit: writes that arrive while a transaction is being committed share the next one, so
+that a durable write costs little under load.
+"""
 
-import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -10,21 +11,21 @@ import anyio
 
 from watcher.core.errors import StoreError
 
-logger = logging.getLogger(__name__)
-
 Result = TypeVar("Result")
 Operation = Callable[[aiosqlite.Connection], Awaitable[Result]]
-Shared = Callable[[aiosqlite.Connection, Sequence[Any]], Awaitable[None]]
-"""An operation on items that may be several callers' at once, since each of its statements is a thread's hop."""
+BatchOperation = Callable[[aiosqlite.Connection, Sequence[Any]], Awaitable[None]]
+"""An operation on the items of several callers, since each statement costs a hop to a thread."""
 
 
-class _Ticket:
+class _PendingWrite:
+    """A caller's write; `done` once it is committed or has failed."""
+
     def __init__(
-        self, operation: Operation[Any] | Shared, items: Sequence[Any] | None = None
+        self, operation: Operation[Any] | BatchOperation, items: Sequence[Any] | None = None
     ) -> None:
         self.operation: Any = operation
         self.items = items
-        self.settled = False
+        self.done = False
         self.result: Any = None
         self.error: StoreError | None = None
 
@@ -32,8 +33,9 @@ class _Ticket:
 class GroupCommit:
     """Runs operations in transactions on the one writing connection.
 
-    Tasks that share a connection share its transaction, so nobody else may use it. Whoever gets the lock first commits
-    for all who wait; there is no task in the background that could die unseen.
+    Tasks that share a connection share its transaction, so this class alone may use it. The task
+    that gets the lock commits for all that wait for it; there is no background task that could die
+    unnoticed.
     """
 
     def __init__(
@@ -42,64 +44,72 @@ class GroupCommit:
         self._connection = connection
         self._failure = failure
         self._lock = anyio.Lock()
-        self._waiting: list[_Ticket] = []
+        self._pending: list[_PendingWrite] = []
 
     async def write(self, operation: Operation[Result]) -> Result:
         """Run `operation` in a transaction and return its result once it is on disk.
 
-        Raises `StoreError` where it could not be stored, and then nothing of it was. A caller that is cancelled before
-        its turn has stored nothing; afterwards the transaction is finished all the same.
+        Raises `StoreError` if it could not be stored, and then nothing of it was. If the caller is
+        cancelled before the transaction begins, nothing is stored; after that, the transaction is
+        completed all the same.
         """
-        result: Result = await self._turn_of(_Ticket(operation))
+        result: Result = await self._submit(_PendingWrite(operation))
         return result
 
-    async def write_items(self, operation: Shared, items: Sequence[Any]) -> None:
-        """Run `operation` on `items` together with those of whoever else waits for the same operation; see `write`."""
-        await self._turn_of(_Ticket(operation, items))
+    async def write_batch(self, operation: BatchOperation, items: Sequence[Any]) -> None:
+        """Run `operation` once on `items` and those of all callers that wait with the same
+        operation; see `write`.
+        """
+        await self._submit(_PendingWrite(operation, items))
 
-    async def _turn_of(self, ticket: _Ticket) -> Any:
-        self._waiting.append(ticket)
+    async def _submit(self, write: _PendingWrite) -> Any:
+        self._pending.append(write)
         try:
             async with self._lock:
-                if not ticket.settled:
-                    batch, self._waiting = self._waiting, []
-                    # Cancelled inside, the connection would be left within a transaction and the next write fail.
-                    with anyio.CancelScope(shield=True):
-                        try:
-                            await self._commit(batch)
-                        finally:
-                            self._waiting[:0] = [
-                                one for one in batch if not one.settled and one is not ticket
-                            ]
+                if not write.done:
+                    await self._commit_pending(write)
         except BaseException:
-            if ticket in self._waiting:
-                self._waiting.remove(ticket)
+            if write in self._pending:
+                self._pending.remove(write)
             raise
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket.result
+        if write.error is not None:
+            raise write.error
+        return write.result
 
-    async def _commit(self, batch: list[_Ticket]) -> None:
+    async def _commit_pending(self, own: _PendingWrite) -> None:
+        batch, self._pending = self._pending, []
+        # Cancelled inside, the connection would be left within a transaction: the next write fails.
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._commit(batch)
+            finally:
+                # After an unexpected error the other callers commit their own.
+                self._pending[:0] = [
+                    write for write in batch if not write.done and write is not own
+                ]
+
+    async def _commit(self, batch: list[_PendingWrite]) -> None:
         try:
             await self._transact(batch)
         except sqlite3.Error as error:
             if len(batch) == 1:
                 batch[0].error = self._failure(error)
-                batch[0].settled = True
+                batch[0].done = True
                 return
-            # One of them is at fault, or the disk is: each alone tells.
-            for ticket in batch:
-                await self._commit([ticket])
+            # Either one of them is at fault or the disk is: committed one by one, each gets its own
+            # result.
+            for write in batch:
+                await self._commit([write])
 
-    async def _transact(self, batch: list[_Ticket]) -> None:
+    async def _transact(self, batch: list[_PendingWrite]) -> None:
         try:
             await self._connection.execute("BEGIN IMMEDIATE")
-            shared: dict[Shared, list[Any]] = {}
-            for ticket in batch:
-                if ticket.items is None:
-                    ticket.result = await ticket.operation(self._connection)
+            shared: dict[BatchOperation, list[Any]] = {}
+            for write in batch:
+                if write.items is None:
+                    write.result = await write.operation(self._connection)
                 else:
-                    shared.setdefault(ticket.operation, []).extend(ticket.items)
+                    shared.setdefault(write.operation, []).extend(write.items)
             for operation, items in shared.items():
                 await operation(self._connection, items)
             await self._connection.execute("COMMIT")
@@ -107,5 +117,5 @@ class GroupCommit:
             if self._connection.in_transaction:
                 await self._connection.execute("ROLLBACK")
             raise
-        for ticket in batch:
-            ticket.settled = True
+        for write in batch:
+            write.done = True

@@ -1,21 +1,94 @@
-"""Records to rows and back. A record whose fields are in the order of its query's columns needs no list of them."""
+"""Records to rows and back.
 
-from collections.abc import Iterable
+The columns of a record are derived once, here, from its fields. Statements and both conversions
+use them, so a new field is a field and a migration. A test compares them with the schema.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import msgspec
 
-from watcher.core.deliveries import Attempt, AttemptResult, Delivery, DeliveryState, DueDelivery
+from watcher.core.channels import Suspension, SuspensionKind
+from watcher.core.deliveries import (
+    Attempt,
+    AttemptResult,
+    Delivery,
+    DeliveryState,
+    DueDelivery,
+    OutboxDepth,
+)
 from watcher.core.events import Event, StoredEvent
+from watcher.core.outage import Outage
 from watcher.core.tasks import TaskKey, Watch, WatchState
+
+Record = TypeVar("Record")
+Row = Any
+"""A row as `sqlite3` returns it: a tuple of column values."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
-_DUE_FIELDS = [field.name for field in fields(DueDelivery)]
-_ATTEMPT_FIELDS = [field.name for field in fields(Attempt)]
-_DELIVERY_FIELDS = [field.name for field in fields(Delivery)]
-_EVENT_FIELDS = [field.name for field in fields(StoredEvent)]
+
+
+def _names(record: Any, *, without: Iterable[str] = ()) -> tuple[str, ...]:
+    excluded = set(without)
+    return tuple(field.name for field in fields(record) if field.name not in excluded)
+
+
+def _reader(record: Callable[..., Record], columns: Sequence[str]) -> Callable[[Row], Record]:
+    def read(row: Row) -> Record:
+        return record(**dict(zip(columns, row, strict=True)))
+
+    return read
+
+
+KEY_COLUMNS = TaskKey._fields
+"""The columns of a record's `key`."""
+
+_WATCH_FIELDS = _names(Watch, without=["key"])
+WATCH_COLUMNS = (*KEY_COLUMNS, *_WATCH_FIELDS)
+CHANGED_COLUMNS = _names(Watch, without=["key", "namespace", "labels", "added_at"])
+"""The columns that a change writes.
+
+The others are written when a watch is added or merged, which may happen between the reading of a
+watch and the storing of its change.
+"""
+
+_EVENT_FIELDS = _names(Event, without=["key"])
+EVENT_COLUMNS = (*KEY_COLUMNS, *_EVENT_FIELDS)
+STORED_EVENT_COLUMNS = _names(StoredEvent)
+DUE_COLUMNS = _names(DueDelivery)
+DELIVERY_COLUMNS = _names(Delivery)
+EVENT_COLUMN_OF = {
+    "event_id": "event_id",
+    "type": "type",
+    "body": "body",
+    "event_at": "at",
+    "task_id": "task_id",
+    "watched_for": "watched_for",
+}
+"""The fields of `DueDelivery` and `Delivery` that are columns of the event."""
+
+RESULT_FIELDS = _names(AttemptResult)
+ATTEMPT_COLUMNS = _names(Attempt)
+DEPTH_COLUMNS = _names(OutboxDepth)
+OUTAGE_COLUMNS = _names(Outage)
+SUSPENSION_COLUMNS = _names(Suspension)
+
+stored_event = _reader(StoredEvent, STORED_EVENT_COLUMNS)
+due_delivery = _reader(DueDelivery, DUE_COLUMNS)
+attempt = _reader(Attempt, ATTEMPT_COLUMNS)
+outbox_depth = _reader(OutboxDepth, DEPTH_COLUMNS)
+outage = _reader(Outage, OUTAGE_COLUMNS)
+outage_row: Callable[[Outage], Row] = attrgetter(*OUTAGE_COLUMNS)
+suspension_row: Callable[[Suspension], Row] = attrgetter(*SUSPENSION_COLUMNS)
+_watch_values: Callable[[Watch], Row] = attrgetter(*_WATCH_FIELDS)
+_changed_values: Callable[[Watch], Row] = attrgetter(*CHANGED_COLUMNS)
+_event_values: Callable[[Event], Row] = attrgetter(*_EVENT_FIELDS)
+_LABELS = WATCH_COLUMNS.index("labels")
+_CHANNELS = EVENT_COLUMNS.index("channels")
 
 
 def as_json(value: object) -> str:
@@ -23,118 +96,47 @@ def as_json(value: object) -> str:
     return _encode(value).decode()
 
 
-def keys(keys: Iterable[TaskKey]) -> str:
+def json_keys(keys: Iterable[TaskKey]) -> str:
+    """Return task keys as one parameter, an array of `[source, task_id]`."""
     return as_json(list(keys))
 
 
-def watch(row: Any) -> Watch:
-    (
-        source,
-        task_id,
-        namespace,
-        labels,
-        state,
-        status,
-        sequence,
-        task_type,
-        error,
-        added,
-        seen,
-        changed,
-        missing,
-        lost,
-        stalled,
-    ) = row
-    return Watch(
-        key=TaskKey(source, task_id),
-        namespace=namespace,
-        labels=_decode_labels(labels) if labels != "{}" else {},
-        state=WatchState(state),
-        status=status,
-        sequence=sequence,
-        task_type=task_type,
-        error_message=error,
-        added_at=added,
-        first_seen_at=seen,
-        changed_at=changed,
-        missing_since=missing,
-        lost_at=lost,
-        stalled_at=stalled,
-    )
+def watch(row: Row) -> Watch:
+    source, task_id, *values = row
+    stored = dict(zip(_WATCH_FIELDS, values, strict=True))
+    labels = stored["labels"]
+    stored["labels"] = _decode_labels(labels) if labels != "{}" else {}
+    stored["state"] = WatchState(stored["state"])
+    return Watch(key=TaskKey(source, task_id), **stored)
 
 
-def step_row(watch: Watch) -> tuple[object, ...]:
-    return (
-        watch.state,
-        watch.status,
-        watch.sequence,
-        watch.task_type,
-        watch.error_message,
-        watch.first_seen_at,
-        watch.changed_at,
-        watch.missing_since,
-        watch.lost_at,
-        watch.stalled_at,
-        *watch.key,
-    )
+def watch_row(watch: Watch) -> Row:
+    row = [*watch.key, *_watch_values(watch)]
+    row[_LABELS] = as_json(watch.labels)
+    return row
 
 
-def event_row(event: Event) -> tuple[object, ...]:
-    source, task_id = event.key or (None, None)
-    return (
-        event.event_id,
-        event.type,
-        source,
-        task_id,
-        event.sequence,
-        event.previous_status,
-        event.status,
-        event.at,
-        event.body,
-        event.order_key,
-        as_json(event.channels),
-        event.watched_for,
-    )
+def changed_row(watch: Watch) -> Row:
+    return (*_changed_values(watch), *watch.key)
 
 
-def stored_event(row: Any) -> StoredEvent:
-    return StoredEvent(**dict(zip(_EVENT_FIELDS, row, strict=True)))
+def event_row(event: Event) -> Row:
+    row = [*(event.key or (None, None)), *_event_values(event)]
+    row[_CHANNELS] = as_json(event.channels)
+    return row
 
 
-def due_delivery(row: Any) -> DueDelivery:
-    return DueDelivery(**dict(zip(_DUE_FIELDS, row, strict=True)))
+def delivery(row: Row) -> Delivery:
+    stored = dict(zip(DELIVERY_COLUMNS, row, strict=True))
+    return Delivery(**stored | {"state": DeliveryState(stored["state"])})
 
 
-def delivery(row: Any) -> Delivery:
-    values = dict(zip(_DELIVERY_FIELDS, row, strict=True))
-    return Delivery(**values | {"state": DeliveryState(values["state"])})
+def suspension(row: Row) -> Suspension:
+    stored = dict(zip(SUSPENSION_COLUMNS, row, strict=True))
+    return Suspension(**stored | {"kind": SuspensionKind(stored["kind"])})
 
 
-def attempt(row: Any) -> Attempt:
-    return Attempt(**dict(zip(_ATTEMPT_FIELDS, row, strict=True)))
-
-
-def attempt_row(settled: AttemptResult) -> tuple[object, ...]:
-    return (
-        settled.delivery_id,
-        settled.attempted_at,
-        settled.duration,
-        settled.last_status,
-        settled.last_error,
-        settled.response or None,
-    )
-
-
-def settle_row(settled: AttemptResult, now: float) -> tuple[object, ...]:
-    return (
-        settled.state,
-        settled.scheduled,
-        settled.attempted_at,
-        settled.next_attempt_at,
-        settled.not_before,
-        settled.unblocks_at,
-        settled.last_error,
-        settled.last_status,
-        now,
-        settled.delivery_id,
-    )
+def result_parameters(result: AttemptResult, now: float) -> dict[str, object]:
+    """Return the named parameters of the statements that store an attempt's result."""
+    parameters = {name: getattr(result, name) for name in RESULT_FIELDS}
+    return parameters | {"now": now}

@@ -1,4 +1,4 @@
--- Times are Unix seconds. A status is upper-case text; the list upstream may send is open.
+-- Times are Unix seconds. A status is upper-case text; upstream may send any.
 
 CREATE TABLE watches (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -23,7 +23,7 @@ CREATE INDEX watches_done ON watches (changed_at) WHERE state = 'done';
 CREATE INDEX watches_lost ON watches (lost_at) WHERE lost_at IS NOT NULL;
 CREATE INDEX watches_task ON watches (task_id);
 
--- The growing id is what the event stream resumes from; AUTOINCREMENT never gives one twice.
+-- The event stream resumes from the ascending id; AUTOINCREMENT never reuses one.
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     event_id TEXT NOT NULL UNIQUE,
@@ -42,8 +42,8 @@ CREATE TABLE events (
 CREATE INDEX events_task ON events (source, task_id, id) WHERE task_id IS NOT NULL;
 CREATE INDEX events_at ON events (at);
 
--- The outbox. A line is what has the same channel and order_key. Of those in a line that are pending and not passed, the
--- oldest alone has its turn; one that later deliveries were let past keeps its turn beside them.
+-- The outbox. The pending deliveries with one channel and one order_key are a queue. Its head (turn = 1) is the oldest that
+-- is not bypassed (passed = 0); a bypassed one stays due beside the head. Version 5 renames these columns.
 CREATE TABLE deliveries (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     event INTEGER NOT NULL REFERENCES events (id),
@@ -73,7 +73,7 @@ CREATE INDEX deliveries_failed ON deliveries (channel, id) WHERE state = 'failed
 CREATE INDEX deliveries_delivered ON deliveries (delivered_at) WHERE state = 'delivered';
 CREATE UNIQUE INDEX deliveries_event ON deliveries (event, channel);
 
--- Sources and channels that fail, so that a restart neither repeats nor forgets what was told of them.
+-- Outages of sources and channels, so that a restart neither repeats nor forgets their alerts.
 CREATE TABLE troubles (
     subject TEXT PRIMARY KEY,
     since REAL NOT NULL,

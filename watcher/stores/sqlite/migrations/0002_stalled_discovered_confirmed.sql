@@ -1,8 +1,8 @@
--- Of the running tasks that have not been told to be stalled, those that have changed least recently.
+-- The running tasks that were not reported as stalled, the least recently changed first.
 ALTER TABLE watches ADD COLUMN stalled_at REAL;
 CREATE INDEX watches_unchanged ON watches (source, changed_at) WHERE state = 'active' AND stalled_at IS NULL;
 
--- What discovery rules have seen. A rule is known by what it lists; its tasks stay known for as long as they are listed.
+-- The tasks that each discovery rule has listed. They are kept while the rule still lists them.
 CREATE TABLE discovery_rules (
     rule TEXT PRIMARY KEY,
     first_ran_at REAL NOT NULL
@@ -15,7 +15,7 @@ CREATE TABLE discovered (
 ) WITHOUT ROWID;
 CREATE INDEX discovered_listed ON discovered (rule, listed_at);
 
--- Uploads that were confirmed; task_id is NULL from before the request is sent until its answer is stored.
+-- Confirmed uploads. task_id is NULL from before the request until its response is stored.
 CREATE TABLE confirmations (
     source TEXT NOT NULL,
     bucket TEXT NOT NULL,

@@ -1,4 +1,4 @@
--- Channels to which nothing is sent for now: paused by a person, or stopped because the receiver said never again.
+-- Suspended channels: paused by an operator, or stopped because the endpoint no longer exists.
 CREATE TABLE holds (
     channel TEXT PRIMARY KEY,
     kind TEXT NOT NULL CHECK (kind IN ('paused', 'stopped')),
@@ -6,7 +6,7 @@ CREATE TABLE holds (
     since REAL NOT NULL
 );
 
--- What became of each attempt; of a delivery the last ones alone, in a ring (slot).
+-- The last attempts of each delivery, in a ring (slot).
 CREATE TABLE attempts (
     delivery INTEGER NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
     slot INTEGER NOT NULL,

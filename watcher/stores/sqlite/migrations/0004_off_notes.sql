@@ -1,4 +1,4 @@
--- A channel may also be off: for days nothing but failures came from it. It comes back by itself.
+-- A channel may also be off, after days without a success. Probes end that.
 ALTER TABLE holds RENAME TO holds_before;
 CREATE TABLE holds (
     channel TEXT PRIMARY KEY,
@@ -9,7 +9,7 @@ CREATE TABLE holds (
 INSERT INTO holds SELECT channel, kind, reason, since FROM holds_before;
 DROP TABLE holds_before;
 
--- What a channel has to remember, such as where its message about a batch is.
+-- What a channel has to remember, such as the location of its message about a batch.
 CREATE TABLE notes (
     channel TEXT NOT NULL,
     name TEXT NOT NULL,

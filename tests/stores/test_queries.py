@@ -1,0 +1,51 @@
+"""The statements: the frequent ones use indices."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tests.support.records import settled
+from watcher.core.deliveries import DeliveryState
+from watcher.stores.sqlite import queries, rows
+from watcher.stores.sqlite.schema import migrations
+
+RESULT = rows.result_parameters(settled(1, DeliveryState.DELIVERED), 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        (queries.DUE, ["[]"] * 3),
+        (queries.DUE_FOR_PROBE, ["[]"] * 2),
+        (queries.NEXT_DUE_AT, ["[]"] * 2),
+        (queries.UNBLOCK_NEXT, ["[]"]),
+        (queries.INSERT_DELIVERY, ["[]"] * 2),
+        (queries.SETTLE, RESULT),
+        (queries.STORE_ATTEMPT, RESULT),
+        (queries.HAS_EXPIRED, ["[]"] * 2),
+        (queries.UNBLOCK_EXPIRED, ["[]"] * 2),
+        (queries.MAKE_DUE, ["[]"] * 3),
+        (queries.WATCHES_BY_KEY, ["[]"]),
+        (queries.WATCH_SEQUENCES, ["[]"]),
+        (queries.CHANGE_WATCH, ["[]"] * 12),
+        (queries.ACTIVE_WATCHES, ["[]"] * 2),
+        (queries.UNCHANGED_WATCHES, ["[]"] * 5),
+    ],
+)
+def test_no_frequent_query_scans_a_table(
+    query: str, parameters: list[object] | dict[str, object]
+) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for script in migrations():
+            connection.executescript(script)
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", parameters).fetchall()
+    steps = [row[3] for row in plan]
+    scanned = [
+        step.split()[1]
+        for step in steps
+        if step.startswith("SCAN") and "USING" not in step and "VIRTUAL TABLE" not in step
+    ]
+    tables = {"deliveries", "watches", "events", "d", "e", "done", "next"}
+    assert not tables.intersection(scanned)
+    assert query != queries.DUE or not any("TEMP B-TREE" in step for step in steps)

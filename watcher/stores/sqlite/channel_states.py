@@ -1,0 +1,44 @@
+"""The suspensions and notes of channels in the SQLite store."""
+
+from collections.abc import Sequence
+
+import aiosqlite
+
+from watcher.core.channels import Suspension
+from watcher.core.events import Event
+from watcher.core.outage import Outage
+from watcher.stores.sqlite import queries, rows
+from watcher.stores.sqlite.database import StorePart
+from watcher.stores.sqlite.event_log import store_outage
+
+
+class SqliteChannelStates(StorePart):
+    """Implements `watcher.core.interfaces.store.ChannelStates`."""
+
+    async def suspensions(self) -> Sequence[Suspension]:
+        return [rows.suspension(row) for row in await self._database.read(queries.SUSPENSIONS)]
+
+    async def suspend(
+        self, suspension: Suspension, event: Event | None, outage: Outage | None
+    ) -> None:
+        async def store(connection: aiosqlite.Connection) -> None:
+            await store_outage(connection, event, outage)
+            await connection.execute(queries.STORE_SUSPENSION, rows.suspension_row(suspension))
+
+        await self._database.write(store)
+
+    async def lift_suspension(self, channel: str) -> None:
+        async def delete(connection: aiosqlite.Connection) -> None:
+            await connection.execute(queries.DELETE_SUSPENSION, (channel,))
+
+        await self._database.write(delete)
+
+    async def read_note(self, channel: str, name: str) -> bytes | None:
+        found = await self._database.read(queries.NOTE, channel, name)
+        return found[0][0] if found else None
+
+    async def write_note(self, channel: str, name: str, value: bytes, now: float) -> None:
+        async def store(connection: aiosqlite.Connection) -> None:
+            await connection.execute(queries.STORE_NOTE, (channel, name, value, now))
+
+        await self._database.write(store)

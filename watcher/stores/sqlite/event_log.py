@@ -1,0 +1,93 @@
+"""The events of the SQLite store, stored with the changes and outages that they report."""
+
+from collections.abc import Sequence
+
+import aiosqlite
+
+from watcher.core.events import Change, Event, StoredEvent
+from watcher.core.outage import Outage
+from watcher.core.tasks import TaskKey, WatchState
+from watcher.stores.sqlite import queries, rows
+from watcher.stores.sqlite.database import StorePart
+
+_Position = tuple[int, WatchState | str]
+"""The sequence and the state of a stored watch."""
+
+
+class SqliteEventLog(StorePart):
+    """Implements `watcher.core.interfaces.store.EventLog`."""
+
+    async def record(self, changes: Sequence[Change]) -> Sequence[bool]:
+        async def store(connection: aiosqlite.Connection) -> Sequence[bool]:
+            applies = _applicable(changes, await _positions(connection, changes))
+            applied = [change for change, does in zip(changes, applies, strict=True) if does]
+            await connection.executemany(
+                queries.CHANGE_WATCH, [rows.changed_row(change.watch) for change in applied]
+            )
+            await insert_events(
+                connection, [change.event for change in applied if change.event is not None]
+            )
+            return applies
+
+        return await self._database.write(store)
+
+    async def record_outage(
+        self, event: Event | None, outage: Outage | None, recovered: str | None = None
+    ) -> None:
+        async def store(connection: aiosqlite.Connection) -> None:
+            await store_outage(connection, event, outage)
+            if recovered is not None:
+                await connection.execute(queries.DELETE_OUTAGE, (recovered,))
+
+        await self._database.write(store)
+
+    async def outage(self, subject: str) -> Outage | None:
+        found = await self._database.read(queries.OUTAGE, subject)
+        return rows.outage(found[0]) if found else None
+
+    async def events_after(self, event_id: int, limit: int) -> Sequence[StoredEvent]:
+        found = await self._database.read(queries.EVENTS_AFTER, event_id, limit)
+        return [rows.stored_event(row) for row in found]
+
+    async def last_event_id(self) -> int:
+        found = await self._database.read(queries.LAST_EVENT_ID)
+        return int(found[0][0]) if found else 0
+
+
+async def insert_events(connection: aiosqlite.Connection, events: Sequence[Event]) -> None:
+    """Store events, and a delivery for each of their channels, in the caller's transaction."""
+    await connection.executemany(queries.INSERT_EVENT, [rows.event_row(event) for event in events])
+    pairs = [(event.event_id, channel) for event in events for channel in event.channels]
+    await connection.executemany(queries.INSERT_DELIVERY, pairs)
+
+
+async def store_outage(
+    connection: aiosqlite.Connection, event: Event | None, outage: Outage | None
+) -> None:
+    """Store an outage with the event that announces it, in the caller's transaction."""
+    if event is not None:
+        await insert_events(connection, [event])
+    if outage is not None:
+        await connection.execute(queries.STORE_OUTAGE, rows.outage_row(outage))
+
+
+async def _positions(
+    connection: aiosqlite.Connection, changes: Sequence[Change]
+) -> dict[TaskKey, _Position]:
+    keys = rows.json_keys(change.watch.key for change in changes)
+    found = await connection.execute_fetchall(queries.WATCH_SEQUENCES, (keys,))
+    return {
+        TaskKey(source, task_id): (sequence, state) for source, task_id, sequence, state in found
+    }
+
+
+def _applicable(changes: Sequence[Change], positions: dict[TaskKey, _Position]) -> list[bool]:
+    """Return for each change whether it applies, and move its watch's position on if so."""
+    applies = []
+    for change in changes:
+        watch = change.watch
+        does = positions.get(watch.key) == (change.expected_sequence, WatchState.ACTIVE)
+        applies.append(does)
+        if does:
+            positions[watch.key] = (watch.sequence, watch.state)
+    return applies

@@ -1,0 +1,155 @@
+"""The outbox of the SQLite store."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import aiosqlite
+
+from watcher.core.deliveries import (
+    Attempt,
+    AttemptResult,
+    Delivery,
+    DeliveryState,
+    DueDelivery,
+    OutboxDepth,
+)
+from watcher.core.events import EventFilter
+from watcher.stores.sqlite import queries, rows
+from watcher.stores.sqlite.database import StorePart
+from watcher.stores.sqlite.pages import next_cursor, page_start
+
+_PURGE_BATCH = 1000
+_TRIM_BATCH = 5000
+
+
+class SqliteOutbox(StorePart):
+    """Implements `watcher.core.interfaces.store.Outbox`."""
+
+    async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:
+        found = await self._database.read(queries.DUE, channel, now, limit)
+        return [rows.due_delivery(row) for row in found]
+
+    async def next_due_at(self, channel: str, after: float) -> float | None:
+        ((moment,),) = await self._database.read(queries.NEXT_DUE_AT, channel, after)
+        return None if moment is None else float(moment)
+
+    async def due_for_probe(self, channel: str, limit: int) -> Sequence[DueDelivery]:
+        found = await self._database.read(queries.DUE_FOR_PROBE, channel, limit)
+        return [rows.due_delivery(row) for row in found]
+
+    async def settle(self, results: Sequence[AttemptResult]) -> None:
+        now = self._wall()
+        await self._database.write_batch(_settle, [(result, now) for result in results])
+
+    async def unblock_expired(self, channel: str, now: float) -> int:
+        # A read costs less than a transaction, and nearly always finds none.
+        if not await self._database.read(queries.HAS_EXPIRED, channel, now):
+            return 0
+
+        async def unblock(connection: aiosqlite.Connection) -> int:
+            bypassed = await connection.execute_fetchall(queries.UNBLOCK_EXPIRED, (channel, now))
+            return await _unblock_next(connection, bypassed)
+
+        return await self._database.write(unblock)
+
+    async def make_due(self, channel: str, attempted_before: float, now: float) -> int:
+        parameters = (channel, attempted_before, now)
+
+        async def update(connection: aiosqlite.Connection) -> int:
+            return (await connection.execute(queries.MAKE_DUE, parameters)).rowcount
+
+        return await self._database.write(update)
+
+    async def list_deliveries(
+        self, state: DeliveryState | None, channel: str | None, limit: int, cursor: str | None
+    ) -> tuple[Sequence[Delivery], str | None]:
+        found = await self._database.read(
+            queries.DELIVERIES_PAGE, page_start(cursor), state, channel, limit + 1
+        )
+        return [rows.delivery(row) for row in found[:limit]], next_cursor(found, limit)
+
+    async def delivery(self, delivery_id: int) -> tuple[Delivery, Sequence[Attempt]] | None:
+        found = await self._database.read(queries.DELIVERY, delivery_id)
+        if not found:
+            return None
+        attempts = await self._database.read(queries.ATTEMPTS, delivery_id)
+        return rows.delivery(found[0]), [rows.attempt(row) for row in attempts]
+
+    async def retry(self, delivery_id: int, now: float) -> Delivery | None:
+        async def restart(connection: aiosqlite.Connection) -> Delivery | None:
+            await connection.execute(queries.RETRY, (delivery_id, now))
+            # It may have been the head of its queue.
+            await _unblock_next(connection, [(delivery_id,)])
+            found = list(await connection.execute_fetchall(queries.DELIVERY, (delivery_id,)))
+            return rows.delivery(found[0]) if found else None
+
+        return await self._database.write(restart)
+
+    async def purge(self, channel: str, state: DeliveryState, before: float) -> int:
+        parameters = (channel, state, before, _PURGE_BATCH)
+
+        async def delete(connection: aiosqlite.Connection) -> int:
+            count = (await connection.execute(queries.PURGE, parameters)).rowcount
+            if state is DeliveryState.PENDING and count < _PURGE_BATCH:
+                await connection.execute(queries.RESET_HEADS, (channel,))
+            return count
+
+        purged = 0
+        while count := await self._database.write(delete):
+            purged += count
+        return purged
+
+    async def trim_pending(self, channel: str, limit: int, reason: str) -> int:
+        ((pending,),) = await self._database.read(queries.COUNT_PENDING, channel)
+        excess = left = max(int(pending) - limit, 0)
+        while left > 0 and (
+            failed := await self._database.write(
+                partial(_fail_oldest, channel=channel, count=min(left, _TRIM_BATCH), reason=reason)
+            )
+        ):
+            left -= failed
+        return excess - left
+
+    async def replay(self, channel: str, selected: EventFilter, now: float) -> int:
+        until = now if selected.until is None else selected.until
+        statuses, task_ids = (
+            rows.as_json(names) if names else None
+            for names in (selected.statuses, selected.task_ids)
+        )
+        parameters = (channel, now, selected.since, until, statuses, task_ids)
+
+        async def queue(connection: aiosqlite.Connection) -> int:
+            queued = [
+                *await connection.execute_fetchall(queries.REPLAY_STORED, parameters),
+                *await connection.execute_fetchall(queries.REPLAY_PRUNED, parameters),
+            ]
+            await connection.execute(queries.RESET_HEADS, (channel,))
+            return len(queued)
+
+        return await self._database.write(queue)
+
+    async def outbox(self) -> Sequence[OutboxDepth]:
+        return [rows.outbox_depth(row) for row in await self._database.read(queries.OUTBOX_DEPTHS)]
+
+
+async def _settle(
+    connection: aiosqlite.Connection, results: Sequence[tuple[AttemptResult, float]]
+) -> None:
+    parameters = [rows.result_parameters(result, now) for result, now in results]
+    await connection.executemany(queries.SETTLE, parameters)
+    await connection.executemany(queries.STORE_ATTEMPT, parameters)
+    await _unblock_next(connection, [(result.delivery_id,) for result, _ in results])
+
+
+async def _fail_oldest(
+    connection: aiosqlite.Connection, *, channel: str, count: int, reason: str
+) -> int:
+    failed = await connection.execute_fetchall(queries.FAIL_OLDEST, (channel, count, reason))
+    return await _unblock_next(connection, failed)
+
+
+async def _unblock_next(connection: aiosqlite.Connection, ended: Iterable[rows.Row]) -> int:
+    """Make the next delivery the head of each queue whose head ended; return how many ended."""
+    ids = [row[0] for row in ended]
+    await connection.execute(queries.UNBLOCK_NEXT, (rows.as_json(ids),))
+    return len(ids)

@@ -1,0 +1,126 @@
+"""The watchlist of the SQLite store."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import aiosqlite
+
+from watcher.core.events import StoredEvent
+from watcher.core.tasks import ActiveWatch, Added, TaskKey, Watch, WatchFilter, WatchRequest
+from watcher.stores.sqlite import queries, rows
+from watcher.stores.sqlite.database import StorePart
+from watcher.stores.sqlite.pages import next_cursor, page_start
+
+_ACTIVE_BATCH = 5000
+_UNCHANGED_BATCH = 500
+_PRUNE_BATCH = 1000
+
+
+class SqliteWatchlist(StorePart):
+    """Implements `watcher.core.interfaces.store.Watchlist`."""
+
+    async def add(self, requests: Sequence[WatchRequest], now: float) -> Added:
+        return await self._database.write(lambda connection: add_watches(connection, requests, now))
+
+    async def remove(self, key: TaskKey) -> bool:
+        async def delete(connection: aiosqlite.Connection) -> bool:
+            return (await connection.execute(queries.DELETE_WATCH, key)).rowcount > 0
+
+        return await self._database.write(delete)
+
+    async def watches(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Watch]:
+        found = await self._database.read(queries.WATCHES_BY_KEY, rows.json_keys(keys))
+        return {watch.key: watch for watch in map(rows.watch, found)}
+
+    async def find(self, task_id: str) -> Sequence[Watch]:
+        found = await self._database.read(queries.WATCHES_BY_TASK_ID, task_id)
+        return [rows.watch(row) for row in found]
+
+    async def list_watches(
+        self, selected: WatchFilter, limit: int, cursor: str | None
+    ) -> tuple[Sequence[Watch], str | None]:
+        conditions, parameters = _conditions(selected)
+        query = f"{queries.WATCHES_PAGE} {conditions} {queries.PAGE_END}"
+        found = await self._database.read(query, page_start(cursor), *parameters, limit + 1)
+        return [rows.watch(row[1:]) for row in found[:limit]], next_cursor(found, limit)
+
+    async def active_watches(self) -> AsyncIterator[Sequence[ActiveWatch]]:
+        last_id = 0
+        while found := await self._database.read(queries.ACTIVE_WATCHES, last_id, _ACTIVE_BATCH):
+            last_id = found[-1][-1]
+            yield [ActiveWatch(*row[:-1]) for row in found]
+
+    async def unchanged_watches(self, source: str, before: float) -> AsyncIterator[Sequence[Watch]]:
+        changed_at, last_id = 0.0, 0
+        while found := await self._database.read(
+            queries.UNCHANGED_WATCHES, source, before, changed_at, last_id, _UNCHANGED_BATCH
+        ):
+            watches = [rows.watch(row[:-1]) for row in found]
+            changed_at, last_id = watches[-1].changed_at or 0.0, found[-1][-1]
+            yield watches
+
+    async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
+        found = await self._database.read(queries.TRANSITIONS, *key)
+        return [rows.stored_event(row) for row in found]
+
+    async def prune_lost(self, before: float) -> Sequence[TaskKey]:
+        async def delete(connection: aiosqlite.Connection) -> Sequence[TaskKey]:
+            deleted = await connection.execute_fetchall(queries.PRUNE_LOST, (before, _PRUNE_BATCH))
+            return [TaskKey(source, task_id) for source, task_id in deleted]
+
+        return await self._database.write(delete)
+
+
+async def add_watches(
+    connection: aiosqlite.Connection, requests: Sequence[WatchRequest], now: float
+) -> Added:
+    """Add or merge watches within the caller's transaction; see `Watchlist.add`."""
+    keys = rows.json_keys(request.key for request in requests)
+    found = await connection.execute_fetchall(queries.WATCHES_BY_KEY, (keys,))
+    before = {watch.key: watch for watch in map(rows.watch, found)}
+    after = _merge(requests, before, now)
+    new = [watch for key, watch in after.items() if key not in before]
+    merged = [watch for key, watch in after.items() if key in before and watch != before[key]]
+    await connection.executemany(queries.INSERT_WATCH, [rows.watch_row(watch) for watch in new])
+    await connection.executemany(
+        queries.MERGE_WATCH,
+        [(watch.namespace, rows.as_json(watch.labels), *watch.key) for watch in merged],
+    )
+    lost = {key for key, watch in before.items() if watch.lost_at is not None}
+    return Added(
+        added=len(new),
+        existing=len(requests) - len(new),
+        watches=tuple(after[request.key] for request in requests),
+        reactivated=frozenset({watch.key for watch in new} | lost),
+    )
+
+
+def _merge(
+    requests: Iterable[WatchRequest], before: Mapping[TaskKey, Watch], now: float
+) -> dict[TaskKey, Watch]:
+    after = dict(before)
+    for request in requests:
+        watch = after.get(request.key) or Watch(key=request.key, added_at=now)
+        after[request.key] = replace(
+            watch,
+            namespace=request.namespace if watch.namespace is None else watch.namespace,
+            labels={**watch.labels, **request.labels},
+        )
+    return after
+
+
+def _conditions(selected: WatchFilter) -> tuple[str, list[object]]:
+    conditions: list[str] = []
+    parameters: list[object] = []
+    if selected.statuses:
+        conditions.append(f"AND status IN ({', '.join('?' * len(selected.statuses))})")
+        parameters += selected.statuses
+    if selected.state is not None:
+        conditions.append("AND state = ?")
+        parameters.append(selected.state)
+    for name, value in selected.labels.items():
+        conditions.append(
+            "AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND json_each.value = ?)"
+        )
+        parameters += [name, value]
+    return " ".join(conditions), parameters
