@@ -93,7 +93,7 @@ async def test_dripping_does_not_help() -> None:
                     await stream.receive()
 
 
-async def test_an_answer_that_nobody_reads_is_cut_off() -> None:
+async def test_an_answer_that_no_one_reads_is_cut_off() -> None:
     async with client() as stream:
         await stream.send(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n")
         assert await stream.receive()

@@ -1,4 +1,6 @@
-"""The upstream's own calls over the HTTP API: the real calls and store over the upstream in memory."""
+"""The upstream's own calls over the HTTP API: the real calls and store over the upstream in
+memory.
+"""
 
 import json
 import urllib.parse
@@ -10,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.test_app import FakeDaemon, opened, problem
+from tests.api.harness import FakeDaemon, opened, problem
 from tests.support.fake_upstream import transport
 from tests.support.minimal_source import minimal_source
 from watcher.core.clock import wall_clock
@@ -53,10 +55,10 @@ class Harness:
         """Answer paths that hold `part` with `status` from now on."""
         answer = self.upstream.answer
 
-        async def broken(asked: Request) -> Any:
-            if part in asked.path:
+        async def broken(requested: Request) -> Any:
+            if part in requested.path:
                 return status, headers, body
-            return await answer(asked)
+            return await answer(requested)
 
         self.upstream.answer = broken  # type: ignore[method-assign]
 
@@ -68,10 +70,10 @@ async def house_in(folder: Path, **environ: str) -> AsyncIterator[Harness]:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with house_in(tmp_path, WATCHER_SERVER__API_TOKEN="secret") as house:
-        house.api.headers.update(TOKEN)
-        yield house
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with house_in(tmp_path, WATCHER_SERVER__API_TOKEN="secret") as harness:
+        harness.api.headers.update(TOKEN)
+        yield harness
 
 
 def uploads(count: int) -> list[dict[str, Any]]:
@@ -81,9 +83,9 @@ def uploads(count: int) -> list[dict[str, Any]]:
     ]
 
 
-async def test_tasks_are_listed_as_upstream_shows_them_page_by_page(house: Harness) -> None:
+async def test_tasks_are_listed_as_upstream_shows_them_page_by_page(harness: Harness) -> None:
     for number in range(25):
-        house.upstream.set(
+        harness.upstream.set(
             f"task_{number}", "FAILED" if number % 2 else "PENDING", error="boom", task_type="api_x"
         )
     found: list[str] = []
@@ -91,7 +93,7 @@ async def test_tasks_are_listed_as_upstream_shows_them_page_by_page(house: Harne
     while True:
         query = {"limit": 5, **({"cursor": cursor} if cursor else {})}
         page = (
-            await house.api.post(f"{SOURCE}/tasks/list", json={"status": "FAILED"}, params=query)
+            await harness.api.post(f"{SOURCE}/tasks/list", json={"status": "FAILED"}, params=query)
         ).json()
         found += [item["task_id"] for item in page["items"]]
         assert all(item["error"] == "boom" for item in page["items"])
@@ -99,16 +101,16 @@ async def test_tasks_are_listed_as_upstream_shows_them_page_by_page(house: Harne
             break
 
     assert found == [f"task_{number}" for number in range(25) if number % 2]
-    assert await house.watched() == set()
+    assert await harness.watched() == set()
 
 
-async def test_pages_go_on_by_offset_where_there_is_no_cursor(house: Harness) -> None:
-    house.upstream.api.paging = "offset"
+async def test_pages_go_on_by_offset_where_there_is_no_cursor(harness: Harness) -> None:
+    harness.upstream.api.paging = "offset"
     for number in range(12):
-        house.upstream.set(f"task_{number}", "PENDING")
-    first = (await house.api.post(f"{SOURCE}/tasks/list", json={}, params={"limit": 10})).json()
+        harness.upstream.set(f"task_{number}", "PENDING")
+    first = (await harness.api.post(f"{SOURCE}/tasks/list", json={}, params={"limit": 10})).json()
     query = {"limit": 10, "cursor": first["next_cursor"]}
-    second = (await house.api.post(f"{SOURCE}/tasks/list", json={}, params=query)).json()
+    second = (await harness.api.post(f"{SOURCE}/tasks/list", json={}, params=query)).json()
     assert [len(first["items"]), len(second["items"]), second["next_cursor"]] == [10, 2, None]
 
 
@@ -132,33 +134,37 @@ async def test_pages_go_on_by_offset_where_there_is_no_cursor(house: Harness) ->
     ],
 )
 async def test_every_filter_of_the_list_is_handed_on(
-    house: Harness, wanted: dict[str, Any], count: int
+    harness: Harness, wanted: dict[str, Any], count: int
 ) -> None:
-    house.upstream.set("task_1", "FAILED", task_type="api_x")
-    house.upstream.set("task_2", "PENDING", task_type="api_x", additional_data={"bucket_id": "b1"})
-    house.upstream.set("task_3", "PENDING", task_type="api_x")
-    answer = await house.api.post(f"{SOURCE}/tasks/list", json=wanted)
+    harness.upstream.set("task_1", "FAILED", task_type="api_x")
+    harness.upstream.set(
+        "task_2", "PENDING", task_type="api_x", additional_data={"bucket_id": "b1"}
+    )
+    harness.upstream.set("task_3", "PENDING", task_type="api_x")
+    answer = await harness.api.post(f"{SOURCE}/tasks/list", json=wanted)
     assert len(answer.json()["items"]) == count
 
 
 @pytest.mark.parametrize("body", [{"color": "red"}, {"status": 7}, [], {"filters": []}])
-async def test_a_body_that_the_api_does_not_know_is_refused_before_it_is_sent(
-    house: Harness, body: Any
+async def test_a_body_that_the_api_does_not_know_is_rejected_before_it_is_sent(
+    harness: Harness, body: Any
 ) -> None:
-    problem(await house.api.post(f"{SOURCE}/tasks/list", json=body), 422)
-    assert not house.upstream.requests
+    problem(await harness.api.post(f"{SOURCE}/tasks/list", json=body), 422)
+    assert not harness.upstream.requests
 
 
-async def test_what_is_wrong_with_a_call_is_a_problem_with_upstreams_words(house: Harness) -> None:
+async def test_a_failed_call_is_a_problem_with_upstreams_message(harness: Harness) -> None:
     assert (
-        "no source 'other2'"
-        in problem(await house.api.post("/v1/sources/other2/tasks/list", json={}), 404)["detail"]
+        "unknown source 'other2'"
+        in problem(await harness.api.post("/v1/sources/other2/tasks/list", json={}), 404)["detail"]
     )
-    bad = await house.api.post(f"{SOURCE}/tasks/list", json={}, params={"cursor": "x"})
+    bad = await harness.api.post(f"{SOURCE}/tasks/list", json={}, params={"cursor": "x"})
     assert "cursor" in problem(bad, 422)["detail"]
-    refused = await house.api.post(f"{SOURCE}/tasks/list", json={"status": "BOILING"})
-    assert problem(refused, 409)["detail"] == "upstream: HTTP 422 status: 'BOILING' is not a status"
-    gone = await house.api.post(f"{SOURCE}/buckets/b/batches/nope/cancel")
+    rejected = await harness.api.post(f"{SOURCE}/tasks/list", json={"status": "BOILING"})
+    assert (
+        problem(rejected, 409)["detail"] == "upstream: HTTP 422 status: 'BOILING' is not a status"
+    )
+    gone = await harness.api.post(f"{SOURCE}/buckets/b/batches/nope/cancel")
     assert problem(gone, 404)["detail"] == "upstream: HTTP 404 Batch nope not found"
 
 
@@ -173,56 +179,56 @@ async def test_what_is_wrong_with_a_call_is_a_problem_with_upstreams_words(house
     ],
 )
 async def test_an_operation_that_the_source_lacks_is_a_problem(
-    house: Harness, method: str, path: str, operation: str
+    harness: Harness, method: str, path: str, operation: str
 ) -> None:
-    house.daemon.upstream = minimal_source()
+    harness.daemon.upstream = minimal_source()
     body = {"confirmations": uploads(1)} if path.endswith("confirm") else {}
-    answer = await house.api.request(
+    answer = await harness.api.request(
         method, f"{SOURCE}/{path}", json=None if method == "DELETE" else body
     )
     assert problem(answer, 501)["detail"] == f"source 'mixpeek' does not support {operation}"
-    assert await house.watched() == set()
+    assert await harness.watched() == set()
 
 
 @pytest.mark.parametrize(("status", "becomes"), [(401, 502), (500, 502), (429, 503), (302, 502)])
 async def test_upstreams_failures_keep_their_meaning(
-    house: Harness, status: int, becomes: int
+    harness: Harness, status: int, becomes: int
 ) -> None:
-    house.break_route("/tasks/list", status, b"{}", **{"retry-after": "9"})
-    answer = await house.api.post(f"{SOURCE}/tasks/list", json={})
+    harness.break_route("/tasks/list", status, b"{}", **{"retry-after": "9"})
+    answer = await harness.api.post(f"{SOURCE}/tasks/list", json={})
     problem(answer, becomes)
     assert answer.headers["retry-after"] == "9"
 
 
-async def test_batches_are_listed_with_the_namespace_that_the_api_wants(house: Harness) -> None:
-    house.upstream.api.batches["b1"] = {
+async def test_batches_are_listed_with_the_namespace_that_the_api_wants(harness: Harness) -> None:
+    harness.upstream.api.batches["b1"] = {
         "batch_id": "b1",
         "bucket_id": "bkt",
         "status": "COMPLETED",
         "namespace_id": "n",
     }
-    house.upstream.api.batches["b2"] = {
+    harness.upstream.api.batches["b2"] = {
         "batch_id": "b2",
         "bucket_id": "bkt",
         "status": "FAILED",
         "namespace_id": "n",
     }
-    answer = await house.api.post(f"{SOURCE}/buckets/bkt/batches/list", json={"status": "FAILED"})
+    answer = await harness.api.post(f"{SOURCE}/buckets/bkt/batches/list", json={"status": "FAILED"})
     assert [item["batch_id"] for item in answer.json()["items"]] == ["b2"]
 
 
-async def test_a_cancelled_batch_is_watched_and_says_what_was_reached(house: Harness) -> None:
-    house.upstream.set("task_1", "IN_PROGRESS")
-    house.upstream.set("tier_1", "IN_PROGRESS")
+async def test_a_cancelled_batch_is_watched_and_its_result_is_shown(harness: Harness) -> None:
+    harness.upstream.set("task_1", "IN_PROGRESS")
+    harness.upstream.set("tier_1", "IN_PROGRESS")
     tiers = [{"task_id": "tier_1"}]
-    house.upstream.api.batches["b1"] = {
+    harness.upstream.api.batches["b1"] = {
         "batch_id": "b1",
         "bucket_id": "bkt",
         "task_id": "task_1",
         "tier_tasks": tiers,
     }
-    house.upstream.api.rejected_jobs = 1
-    answer = await house.api.post(
+    harness.upstream.api.rejected_jobs = 1
+    answer = await harness.api.post(
         f"{SOURCE}/buckets/bkt/batches/b1/cancel", params={"reason": "wrong files"}
     )
 
@@ -231,95 +237,96 @@ async def test_a_cancelled_batch_is_watched_and_says_what_was_reached(house: Har
         "ray_jobs_accepted": 1,
         "ray_jobs_refused": 1,
     }
-    assert await house.watched() == {"task_1"}
-    assert house.daemon.tracked == ["task_1"]
+    assert await harness.watched() == {"task_1"}
+    assert harness.daemon.tracked == ["task_1"]
 
 
-async def test_a_killed_task_is_watched(house: Harness) -> None:
-    house.upstream.set("task 1-ä", "IN_PROGRESS")
-    answer = await house.api.delete(f"{SOURCE}/tasks/task%201-%C3%A4")
+async def test_a_killed_task_is_watched(harness: Harness) -> None:
+    harness.upstream.set("task 1-ä", "IN_PROGRESS")
+    answer = await harness.api.delete(f"{SOURCE}/tasks/task%201-%C3%A4")
 
     assert answer.json()["success"] is True
-    assert await house.watched() == {"task 1-ä"}
+    assert await harness.watched() == {"task 1-ä"}
 
 
 async def test_without_a_token_no_work_is_ended(tmp_path: Path) -> None:
-    async with house_in(tmp_path) as house:
-        house.upstream.set("task_1", "IN_PROGRESS")
+    async with house_in(tmp_path) as harness:
+        harness.upstream.set("task_1", "IN_PROGRESS")
         assert (
             "server.api_token"
-            in problem(await house.api.delete(f"{SOURCE}/tasks/task_1"), 403)["detail"]
+            in problem(await harness.api.delete(f"{SOURCE}/tasks/task_1"), 403)["detail"]
         )
-        problem(await house.api.post(f"{SOURCE}/buckets/bkt/batches/b1/cancel"), 403)
-        assert not house.upstream.requests
-        assert (await house.api.post(f"{SOURCE}/tasks/list", json={})).status_code == 200
+        problem(await harness.api.post(f"{SOURCE}/buckets/bkt/batches/b1/cancel"), 403)
+        assert not harness.upstream.requests
+        assert (await harness.api.post(f"{SOURCE}/tasks/list", json={})).status_code == 200
 
 
-async def confirm(house: Harness, count: int, **more: Any) -> httpx.Response:
+async def confirm(harness: Harness, count: int, **more: Any) -> httpx.Response:
     body = {"confirmations": uploads(count), **more}
-    return await house.api.post(f"{SOURCE}/buckets/bkt/uploads/confirm", json=body)
+    return await harness.api.post(f"{SOURCE}/buckets/bkt/uploads/confirm", json=body)
 
 
-async def test_uploads_are_confirmed_a_hundred_a_request_and_never_twice(house: Harness) -> None:
-    first = (await confirm(house, 250)).json()["items"]
-    again = (await confirm(house, 260)).json()["items"]
+async def test_uploads_are_confirmed_a_hundred_a_request_and_never_twice(harness: Harness) -> None:
+    first = (await confirm(harness, 250)).json()["items"]
+    again = (await confirm(harness, 260)).json()["items"]
 
     assert {item["state"] for item in first} == {"confirmed"}
     assert [item["state"] for item in again].count("already") == 250
-    assert len(house.upstream.api.confirmed) == len(set(house.upstream.api.confirmed)) == 260
-    assert len(await house.watched()) == 4
+    assert len(harness.upstream.api.confirmed) == len(set(harness.upstream.api.confirmed)) == 260
+    assert len(await harness.watched()) == 4
     assert len({item["task_id"] for item in again}) == 4
 
 
-async def test_a_refusal_on_the_way_says_how_far_it_came_and_the_rest_follows(
-    house: Harness,
+async def test_a_failed_confirmation_reports_its_progress_and_can_be_continued(
+    harness: Harness,
 ) -> None:
-    calls = house.daemon.upstream.confirm_uploads
+    calls = harness.daemon.upstream.confirm_uploads
     sent = 0
 
     async def fails_at_second(*arguments: Any) -> str:
         nonlocal sent
         sent += 1
         if sent == 2:
-            house.break_route("/confirm", 503, b"{}")
+            harness.break_route("/confirm", 503, b"{}")
         answer: str = await calls(*arguments)
         return answer
 
-    house.daemon.upstream.confirm_uploads = fails_at_second
-    answer = house.upstream.answer
-    detail = problem(await confirm(house, 300), 502)["detail"]
-    assert "100 of 300 uploads were done by then" in detail
-    assert len(await house.watched()) == 1
-    house.upstream.answer = answer  # type: ignore[method-assign]
-    # A 503 may come from a gateway that gave up waiting: nobody knows whether upstream took them.
-    states = [item["state"] for item in (await confirm(house, 300)).json()["items"]]
+    harness.daemon.upstream.confirm_uploads = fails_at_second
+    answer = harness.upstream.answer
+    detail = problem(await confirm(harness, 300), 502)["detail"]
+    assert "100 of 300 uploads were confirmed" in detail
+    assert len(await harness.watched()) == 1
+    harness.upstream.answer = answer  # type: ignore[method-assign]
+    # A 503 may come from a gateway after a timeout: it is unknown whether upstream accepted them.
+    states = [item["state"] for item in (await confirm(harness, 300)).json()["items"]]
     assert (states.count("already"), states.count("doubtful"), states.count("confirmed")) == (
         100,
         100,
         100,
     )
     states = [
-        item["state"] for item in (await confirm(house, 300, resend_doubtful=True)).json()["items"]
+        item["state"]
+        for item in (await confirm(harness, 300, resend_doubtful=True)).json()["items"]
     ]
     assert (states.count("already"), states.count("confirmed")) == (200, 100)
 
 
 @pytest.mark.parametrize("status", [400, 404, 422, 429])
-async def test_what_upstream_refused_is_simply_sent_again(house: Harness, status: int) -> None:
-    answer = house.upstream.answer
-    house.break_route("/confirm", status, b"{}", **{"retry-after": "0"})
-    assert (await confirm(house, 10)).status_code >= 400
-    house.upstream.answer = answer  # type: ignore[method-assign]
-    assert {item["state"] for item in (await confirm(house, 10)).json()["items"]} == {"confirmed"}
+async def test_what_upstream_rejected_is_simply_sent_again(harness: Harness, status: int) -> None:
+    answer = harness.upstream.answer
+    harness.break_route("/confirm", status, b"{}", **{"retry-after": "0"})
+    assert (await confirm(harness, 10)).status_code >= 400
+    harness.upstream.answer = answer  # type: ignore[method-assign]
+    assert {item["state"] for item in (await confirm(harness, 10)).json()["items"]} == {"confirmed"}
 
 
-async def test_an_answer_that_names_no_task_leaves_doubt(house: Harness) -> None:
-    answer = house.upstream.answer
-    house.break_route("/confirm", 200, b"<html>")
-    problem(await confirm(house, 3), 502)
-    house.upstream.answer = answer  # type: ignore[method-assign]
-    assert {item["state"] for item in (await confirm(house, 3)).json()["items"]} == {"doubtful"}
-    assert house.upstream.api.confirmed == []
+async def test_an_answer_that_names_no_task_leaves_doubt(harness: Harness) -> None:
+    answer = harness.upstream.answer
+    harness.break_route("/confirm", 200, b"<html>")
+    problem(await confirm(harness, 3), 502)
+    harness.upstream.answer = answer  # type: ignore[method-assign]
+    assert {item["state"] for item in (await confirm(harness, 3)).json()["items"]} == {"doubtful"}
+    assert harness.upstream.api.confirmed == []
 
 
 @pytest.mark.parametrize(
@@ -331,12 +338,12 @@ async def test_an_answer_that_names_no_task_leaves_doubt(house: Harness) -> None
         [{"upload_id": "u", "file_size_bytes": 0}],
     ],
 )
-async def test_confirmations_that_upstream_would_refuse_are_not_sent(
-    house: Harness, confirmations: Any
+async def test_confirmations_that_upstream_would_reject_are_not_sent(
+    harness: Harness, confirmations: Any
 ) -> None:
     content = json.dumps({"confirmations": confirmations})
-    problem(await house.api.post(f"{SOURCE}/buckets/bkt/uploads/confirm", content=content), 422)
-    assert not house.upstream.requests
+    problem(await harness.api.post(f"{SOURCE}/buckets/bkt/uploads/confirm", content=content), 422)
+    assert not harness.upstream.requests
 
 
 @pytest.mark.parametrize(
@@ -359,17 +366,17 @@ async def test_confirmations_that_upstream_would_refuse_are_not_sent(
         "localhost@evil",
     ],
 )
-async def test_no_caller_can_aim_the_watcher_anywhere(house: Harness, name: str) -> None:
-    asked: list[httpx.URL] = []
+async def test_no_caller_can_aim_the_watcher_anywhere(harness: Harness, name: str) -> None:
+    requested: list[httpx.URL] = []
 
     def note(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url)
+        requested.append(request.url)
         assert request.headers["host"] == "upstream"
         return httpx.Response(404, json={"error": "not found"})
 
-    house.aim(httpx.MockTransport(note))
+    harness.aim(httpx.MockTransport(note))
     quoted = urllib.parse.quote(name, safe="")
-    told = {
+    foreign = {
         "url": "http://evil.example/",
         "base_url": "http://evil.example/",
         "reason": name,
@@ -377,27 +384,31 @@ async def test_no_caller_can_aim_the_watcher_anywhere(house: Harness, name: str)
     }
     upload = {"upload_id": name, "url": "http://evil.example/"}
     for method, path, body in (
-        ("POST", f"{SOURCE}/buckets/{quoted}/batches/list", told),
-        ("POST", f"{SOURCE}/buckets/{quoted}/batches/{quoted}/cancel", told),
-        ("POST", f"{SOURCE}/buckets/{quoted}/uploads/confirm", {**told, "confirmations": [upload]}),
+        ("POST", f"{SOURCE}/buckets/{quoted}/batches/list", foreign),
+        ("POST", f"{SOURCE}/buckets/{quoted}/batches/{quoted}/cancel", foreign),
+        (
+            "POST",
+            f"{SOURCE}/buckets/{quoted}/uploads/confirm",
+            {**foreign, "confirmations": [upload]},
+        ),
         ("POST", f"{SOURCE}/tasks/list", {"search": name, "url": "http://evil.example/"}),
         ("DELETE", f"{SOURCE}/tasks/{quoted}", None),
-        ("POST", f"/v1/sources/{quoted}/tasks/list", told),
-        ("POST", "/v1/watches", {**told, "task_id": name, "source": "http://evil.example"}),
-        ("POST", f"/v1/channels/{quoted}/replay", {**told, "since": "2026-01-01T00:00:00Z"}),
+        ("POST", f"/v1/sources/{quoted}/tasks/list", foreign),
+        ("POST", "/v1/watches", {**foreign, "task_id": name, "source": "http://evil.example"}),
+        ("POST", f"/v1/channels/{quoted}/replay", {**foreign, "since": "2026-01-01T00:00:00Z"}),
     ):
         for sent in (
             body,
             None if body is None else {key: body[key] for key in body.keys() - {"url", "base_url"}},
         ):
-            answer = await house.api.request(method, path, json=sent)
+            answer = await harness.api.request(method, path, json=sent)
             assert answer.status_code in (404, 405, 422, 502), (path, answer.text)
 
-    for url in asked:
+    for url in requested:
         raw_path = url.raw_path.partition(b"?")[0]
         parts = raw_path.split(b"/")
         assert (url.scheme, url.host, url.port) == ("https", "upstream", None)
         assert raw_path.startswith(b"/v1/")
         assert parts[-1] in (b"list", b"cancel", b"batch") or len(parts) == 4
         assert not {b"..", b"."} & set(parts), raw_path
-    assert asked
+    assert requested

@@ -1,4 +1,4 @@
-"""Who may use the HTTP API, and with how large a body: pure ASGI, before any route is looked at."""
+"""Access to the HTTP API, and limits of a request: pure ASGI, before routing."""
 
 import hmac
 from collections.abc import Callable, Sequence
@@ -24,8 +24,10 @@ _OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 
 
 class Guard:
-    """Asks for the token where one is set. Where none is, the API is for this machine alone: a `Host` that is not
-    loopback is what a browser sends for a page that was rebound to us (DNS rebinding), and is refused.
+    """Requires the token if one is set. Without one, only this machine may use the API.
+
+    A `Host` that is not loopback is then rejected: a browser sends it for a page whose name was
+    rebound to this address (DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp, token: Callable[[], SecretStr | None]) -> None:
@@ -37,13 +39,13 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        problem = _oversized(scope["headers"]) or self._refusal(scope["path"], headers)
+        problem = _oversized(scope["headers"]) or self._rejection(scope["path"], headers)
         if problem is not None:
             await response(problem)(scope, receive, _hardened(send))
         else:
             await self._app(scope, _limited(receive), _hardened(send))
 
-    def _refusal(self, path: str, headers: dict[bytes, str]) -> Problem | None:
+    def _rejection(self, path: str, headers: dict[bytes, str]) -> Problem | None:
         token = self._token()
         if token is not None:
             if path in _OPEN or _bears(headers.get(b"authorization", ""), token.get_secret_value()):
@@ -55,16 +57,16 @@ class Guard:
             )
         if not _is_here(headers.get(b"host", "")):
             return Problem(
-                403, "without a token the API answers to localhost alone; set server.api_token"
+                403, "without a token the API is limited to localhost; set server.api_token"
             )
         origin = headers.get(b"origin")
         if origin is not None and not _is_here(origin.partition("://")[2]):
-            return Problem(403, "without a token the API answers no page of another origin")
+            return Problem(403, "without a token the API rejects pages of other origins")
         return None
 
 
 def _hardened(send: Send) -> Send:
-    """Add to each answer what keeps a browser from making more of it than it is."""
+    """Add headers that keep a browser from interpreting a response."""
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -77,7 +79,7 @@ def _hardened(send: Send) -> Send:
 
 
 def _is_here(authority: str) -> bool:
-    """Return whether a host, with or without a port, is this machine itself."""
+    """Return whether a host, with or without a port, is this machine."""
     return is_loopback(
         authority[1:].partition("]")[0]
         if authority.startswith("[")
@@ -86,24 +88,24 @@ def _is_here(authority: str) -> bool:
 
 
 def _bears(header: str, token: str) -> bool:
-    scheme, _, given = header.partition(" ")
+    scheme, _, credentials = header.partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(
-        given.strip().encode(), token.encode()
+        credentials.strip().encode(), token.encode()
     )
 
 
 def _oversized(headers: Sequence[tuple[bytes, bytes]]) -> Problem | None:
-    # As they came: a name may stand there a thousand times.
+    # Not as a mapping: the same name may occur a thousand times.
     if sum(len(name) + len(value) for name, value in headers) > HEADER_LIMIT:
-        return Problem(431, f"headers have at most {HEADER_LIMIT} bytes")
+        return Problem(431, f"headers are limited to {HEADER_LIMIT} bytes")
     length = dict(headers).get(b"content-length", b"0")
     if length.isdigit() and int(length) > BODY_LIMIT:
-        return Problem(413, f"a body has at most {BODY_LIMIT} bytes")
+        return Problem(413, f"a body is limited to {BODY_LIMIT} bytes")
     return None
 
 
 def _limited(receive: Receive) -> Receive:
-    """Count what comes without a length, too."""
+    """Also limit bodies without a length."""
     received = 0
 
     async def receive_some() -> Message:
@@ -111,7 +113,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > BODY_LIMIT:
-            raise Problem(413, f"a body has at most {BODY_LIMIT} bytes")
+            raise Problem(413, f"a body is limited to {BODY_LIMIT} bytes")
         return message
 
     return receive_some

@@ -1,4 +1,4 @@
-"""What every part of the HTTP API shares: the daemon behind it, and the shape of its answers."""
+"""What all routes share: the daemon behind them, and the form of their responses."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Protocol
@@ -19,7 +19,7 @@ from watcher.telemetry.metrics import Metrics
 
 
 class Daemon(Protocol):
-    """What the API needs of the rest of the daemon; `settings` and `pulses` follow a reload."""
+    """What the API needs of the daemon; `settings` change with a reload."""
 
     store: Store
     metrics: Metrics
@@ -29,27 +29,27 @@ class Daemon(Protocol):
 
     @property
     def settings(self) -> Settings:
-        """The settings in force."""
+        """The effective settings."""
         ...
 
     def track(self, watches: Iterable[Watch]) -> None:
-        """Ask about these at once."""
+        """Poll these at once."""
         ...
 
     def forget(self, key: TaskKey) -> None:
-        """Stop asking about a task."""
+        """Stop polling a task."""
         ...
 
     def times(self, key: TaskKey) -> tuple[float | None, float | None]:
-        """Return when a task was last asked for and will be next, in Unix seconds."""
+        """Return when a task was last answered for and when it is due, in Unix seconds."""
         ...
 
     def source(self, name: str) -> Source | None:
-        """Return the source of this name; None where none is configured."""
+        """Return the configured source of this name, if any."""
         ...
 
     def channels(self) -> Sequence[ChannelState]:
-        """Return how each channel does."""
+        """Return the state of each channel."""
         ...
 
     async def pause(self, channel: str, reason: str) -> None:
@@ -61,30 +61,30 @@ class Daemon(Protocol):
         ...
 
     async def refresh_gauges(self) -> None:
-        """Bring the gauges that are counted on demand up to date."""
+        """Update the gauges that are computed on demand."""
         ...
 
 
-async def running(request: Request) -> Daemon:
+async def get_daemon(request: Request) -> Daemon:
     daemon: Daemon = request.app.state.daemon
     return daemon
 
 
-Running = Annotated[Daemon, Depends(running)]
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many items a page holds.")]
+Running = Annotated[Daemon, Depends(get_daemon)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Items per page.")]
 Cursor = Annotated[
-    str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of the page before.")
+    str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of the previous page.")
 ]
 
 
 def json_response(content: object, status: int = 200) -> Response:
     """Return `content` as JSON."""
-    # Straight to bytes: a page of a thousand watches is not worth checking against the shape it was made from.
+    # Not through FastAPI, which would validate a page of a thousand watches again.
     return Response(msgspec.json.encode(content), status_code=status, media_type="application/json")
 
 
 def bad_query(field: str, message: str) -> Problem:
-    """Return what is wrong with one part of a request."""
+    """Return the problem of one invalid part of a request."""
     return Problem(
         422, f"{field}: {message}", errors=[FieldError(index=None, field=field, message=message)]
     )

@@ -1,4 +1,6 @@
-"""The event stream: Server-Sent Events (WHATWG HTML, section 9.2), read from the store, so that none can be missed."""
+"""The event stream: Server-Sent Events (WHATWG HTML, section 9.2), read from the store, so none is
+missed.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -18,12 +20,12 @@ async def server_sent_events(
 ) -> AsyncIterator[bytes]:
     """Yield every event stored after number `after`, as it is stored, until `stopping`.
 
-    Ends where the store fails: the client comes back with `Last-Event-ID`. Nothing is kept for a slow reader; what it
-    asks for is read from the store.
+    Ends if the store fails; the client then reconnects with `Last-Event-ID`. Nothing is kept in
+    memory for a slow reader.
     """
     yield b": watching\n\n"
     while not stopping.is_set():
-        seen = outbox.generation
+        generation = outbox.generation
         try:
             events = await store.events_after(after, _PAGE)
         except StoreError:
@@ -33,12 +35,12 @@ async def server_sent_events(
             yield frame(event)
         if not events:
             with anyio.move_on_after(_KEEP_ALIVE) as waited:
-                await outbox.wait(seen)
+                await outbox.wait(generation)
             if waited.cancelled_caught:
                 yield b": still here\n\n"
 
 
 def frame(event: StoredEvent) -> bytes:
-    """Return `event` as one frame; each line of its body gets a `data:` of its own, as the format asks."""
+    """Return `event` as one frame; the format requires a `data:` for each line of the body."""
     lines = b"".join(b"data: %s\n" % line for line in event.body.splitlines())
     return b"id: %d\nevent: %s\n%s\n" % (event.id, event.type.encode(), lines)

@@ -17,7 +17,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class FieldError(BaseModel):
-    """One thing that is wrong with a request: of which entry (None: of the request itself), and which field."""
+    """One error of a request: the index of its entry (None: the request itself) and its field."""
 
     index: int | None
     field: str
@@ -35,7 +35,7 @@ class ProblemDetails(BaseModel):
 
 
 class Problem(Exception):  # noqa: N818  # RFC 9457's own word
-    """A request that is refused, with the HTTP status and what is wrong in words."""
+    """A rejected request, with the HTTP status and a text."""
 
     def __init__(
         self,
@@ -53,7 +53,6 @@ class Problem(Exception):  # noqa: N818  # RFC 9457's own word
 
 
 def response(problem: Problem) -> JSONResponse:
-    """Return `problem` as an HTTP response."""
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
@@ -68,7 +67,7 @@ def response(problem: Problem) -> JSONResponse:
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI entries of these problem statuses."""
+    """Return the OpenAPI entries of these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": content}
@@ -80,7 +79,7 @@ def install(api: FastAPI) -> None:
     """Make every error of `api` a problem."""
 
     @api.exception_handler(Problem)
-    async def refused(_: Request, problem: Problem) -> JSONResponse:
+    async def rejected(_: Request, problem: Problem) -> JSONResponse:
         return response(problem)
 
     @api.exception_handler(HTTPException)
@@ -98,16 +97,16 @@ def install(api: FastAPI) -> None:
         )
 
     @api.exception_handler(StoreError)
-    async def unstored(_: Request, error: StoreError) -> JSONResponse:
+    async def store_failed(_: Request, error: StoreError) -> JSONResponse:
         return response(Problem(503, str(error), headers={"retry-after": "5"}))
 
     @api.exception_handler(Exception)
     async def unexpected(_: Request, __: Exception) -> JSONResponse:
-        return response(Problem(500, "an unexpected error; the daemon's log tells more"))
+        return response(Problem(500, "unexpected error; see the daemon's log"))
 
 
 def _allowed(api: FastAPI, path: str) -> list[str]:
-    """Return every method that `path` takes; the router knows those of its first route alone."""
+    """Return all methods of `path`; the router knows only those of its first route."""
     for template, operations in api.openapi()["paths"].items():
         if re.fullmatch(re.sub(r"\\\{[^}]+\}", "[^/]+", re.escape(template)), path):
             return [method.upper() for method in operations]
@@ -115,7 +114,9 @@ def _allowed(api: FastAPI, path: str) -> list[str]:
 
 
 def field_error(place: Sequence[str | int], message: str) -> FieldError:
-    """Return what is wrong at `place`, whose first item is the entry's position where the body is a list."""
+    """Return the error at `place`, which begins with the index of the entry if the body is a
+    list.
+    """
     index = next((part for part in place if isinstance(part, int)), None)
     names = [str(part) for part in place if not isinstance(part, int)]
     return FieldError(

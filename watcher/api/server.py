@@ -1,4 +1,4 @@
-"""The listeners: the API's, and the optional second one for metrics and probes alone."""
+"""The listeners of the API and of telemetry."""
 
 import logging
 import socket
@@ -24,7 +24,7 @@ _HEADER_LIMIT = 16384  # bytes of a request's line and headers
 def bind(section: str, host: str, port: int) -> socket.socket:
     """Return a socket that listens on `host` and `port` (0: any free one).
 
-    Raises `ConfigurationError`, naming `section` of the settings, where that is not possible.
+    Raises `ConfigurationError` with the name of the `section` if that is not possible.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -47,12 +47,12 @@ def bind(section: str, host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return the base URL that reaches `listener` from this machine."""
+    """Return the base URL of `listener`, as seen from this machine."""
     return local_url(*listener.getsockname()[:2])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its handling of signals, which are the daemon's."""
+    """uvicorn without signal handling, which the daemon does."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -68,9 +68,9 @@ async def serve(
     read_within: float = READ_WITHIN,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` until `stopping`; reports once requests are answered.
+    """Serve `app` until `stopping`; report once it accepts requests.
 
-    Who takes longer than these seconds to send a request, or to go on reading an answer, is cut off.
+    A client that takes longer to send a request, or to read on, is disconnected.
     """
     config = uvicorn.Config(
         app,

@@ -1,8 +1,8 @@
-"""Confirming any number of uploads, a hundred a request, none of them twice.
+"""Confirms any number of uploads, a hundred per request, each once.
 
-Before a request goes out, its uploads are noted; after it, the task it started is stored with them. What was noted and
-never stored was interrupted in between, and nobody can tell whether upstream took it: such uploads are `doubtful`, and
-are sent again only where somebody says so.
+The uploads of a request are claimed in the store before it is sent, and completed with the task it
+started after it. A claim that was never completed was interrupted, and it is unknown whether
+upstream accepted it: such uploads are `doubtful`, and are sent again only on demand.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from watcher.core.interfaces.source import UPLOADS_PER_REQUEST, ConfirmsUploads
 from watcher.core.interfaces.store import Store
 from watcher.core.tasks import Added, OperationScope, TaskKey, WatchRequest
 
-_NOT_TAKEN = frozenset(
+_NOT_ACCEPTED = frozenset(
     {
         SourceFailure.CONNECT,
         SourceFailure.REDIRECT,
@@ -26,11 +26,11 @@ _NOT_TAKEN = frozenset(
         SourceFailure.RATE_LIMITED,
     }
 )
-"""Failures that prove that upstream did not do it."""
+"""Failures that prove that upstream did not accept the request."""
 
 
 class UploadState(StrEnum):
-    """What became of one upload."""
+    """The result of one upload."""
 
     CONFIRMED = "confirmed"
     ALREADY = "already"
@@ -48,14 +48,14 @@ class UploadResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """What became of a request; `added` are the watches of the tasks it started."""
+    """The result of a request; `added` are the watches of the tasks it started."""
 
     results: Sequence[UploadResult]
     added: Sequence[Added]
 
 
 class ConfirmationError(SourceError):
-    """A request failed on the way; `done` is what had been confirmed by then, and need not be sent again."""
+    """A request failed; `done` is what was confirmed before, and need not be sent again."""
 
     def __init__(self, error: SourceError, done: Confirmed) -> None:
         super().__init__(error.reason, str(error), retry_after=error.retry_after)
@@ -74,7 +74,7 @@ async def confirm(
 ) -> Confirmed:
     """Confirm uploads, each a mapping with an `upload_id`, and watch the tasks that this starts.
 
-    Raises `ConfirmationError` where upstream failed on the way, and `StoreError`.
+    Raises `ConfirmationError` if upstream fails, and `StoreError`.
     """
     results: list[UploadResult] = []
     added: list[Added] = []
@@ -93,7 +93,7 @@ async def confirm(
                 bucket.name, [part[one] for one in fresh], namespace
             )
         except SourceError as error:
-            if error.reason in _NOT_TAKEN:
+            if error.reason in _NOT_ACCEPTED:
                 await store.release_operations(bucket, [one for one in fresh if one not in known])
             raise ConfirmationError(error, Confirmed(results=results, added=added)) from None
         request = WatchRequest(key=TaskKey(bucket.source, task_id), namespace=namespace)

@@ -1,26 +1,20 @@
-"""The upstream's own calls over the HTTP API: made by the daemon, which alone holds the key and the request budget.
+"""Operations of the upstream API, made by the daemon, which holds the key and the request budget.
 
-What they start or end joins the watchlist, so that its end is told like any other.
+Tasks that they start or end are watched, so that their final status is reported as usual.
 """
 
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import Annotated, Any, TypeVar
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, TypeVar
 
+import msgspec
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from watcher.api.dependencies import Daemon, Limit, Running, bad_query, json_response
+from watcher.api.fields import PRINTABLE, TaskIdInPath
+from watcher.api.openapi import shows
 from watcher.api.problems import Problem, documented
-from watcher.api.schemas import (
-    SHOWN,
-    BatchListRequestView,
-    ConfirmedView,
-    ConfirmRequestView,
-    ItemPageView,
-    TaskIdInPath,
-    TaskListRequestView,
-)
-from watcher.api.uploads import ConfirmationError, Confirmed, confirm
+from watcher.api.uploads import ConfirmationError, Confirmed, UploadResult, UploadState, confirm
 from watcher.core.clock import wall_clock
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.core.interfaces.source import (
@@ -38,16 +32,19 @@ upstream = APIRouter(prefix="/v1/sources/{source}", tags=["upstream"])
 Result = TypeVar("Result")
 Cursor = Annotated[
     str | None,
-    # The length apart from the pattern, for counting it there would take ten MiB.
+    # The length is not part of the pattern, where counting it would take ten MiB.
     Query(
         max_length=4096,
         pattern=r"^(offset:[0-9]{1,4}|cursor:.+)$",
-        description="`next_cursor` of the page before.",
+        description="`next_cursor` of the previous page.",
     ),
 ]
 Namespace = Annotated[
     str | None,
-    Query(pattern=r"^[!-~]{1,256}$", description="Sent as X-Namespace; default the source's own."),
+    Query(
+        pattern=r"^[!-~]{1,256}$",
+        description="Namespace, sent as X-Namespace; default: the source's.",
+    ),
 ]
 
 _STATUSES = {
@@ -58,35 +55,127 @@ _STATUSES = {
 }
 
 
+class SortView(BaseModel):
+    """The field to sort by."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    field: Annotated[str, Field(min_length=1)]
+    direction: Literal["asc", "desc"]
+
+
+class TaskListRequestView(BaseModel):
+    """Which tasks to list; passed to upstream unchanged."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    status: str | None = None
+    task_type: str | None = None
+    filters: dict[str, Any] | None = None
+    sort: SortView | None = None
+    search: str | None = None
+
+
+class BatchListRequestView(BaseModel):
+    """Which batches to list; passed to upstream unchanged."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    status: str | None = None
+    collection_id: str | None = None
+
+
+def _whole(value: object) -> object:
+    """Return a whole number as an integer: in JSON, 7 and 7.0 are the same."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class ConfirmationView(BaseModel):
+    """A completed upload."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    upload_id: Annotated[str, Field(min_length=1, max_length=256)]
+    etag: str | None = None
+    file_size_bytes: Annotated[int, Field(ge=1), BeforeValidator(_whole)] | None = None
+
+
+class ConfirmRequestView(BaseModel):
+    """Uploads to confirm.
+
+    `resend_doubtful` also sends uploads again whose result is unknown, because a request was
+    interrupted.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    confirmations: Annotated[list[ConfirmationView], Field(min_length=1, max_length=1000)]
+    resend_doubtful: bool = False
+
+
+Item = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
+"""An item of upstream's, byte for byte."""
+
+
+class ItemPageView(msgspec.Struct, frozen=True):
+    """A page of upstream's items, unchanged."""
+
+    items: Sequence[Item]
+    next_cursor: str | None
+
+
+class UploadResultView(msgspec.Struct, frozen=True):
+    """The state of one upload, and the task that confirmed it."""
+
+    upload_id: str
+    state: UploadState
+    task_id: str | None
+
+    @classmethod
+    def of(cls, result: UploadResult) -> Self:
+        return cls(upload_id=result.upload_id, state=result.state, task_id=result.task_id)
+
+
+class ConfirmedView(msgspec.Struct, frozen=True):
+    """The result of a confirmation."""
+
+    items: list[UploadResultView]
+    next_cursor: None
+
+
 @upstream.post(
     "/tasks/list",
-    response_model=ItemPageView,
-    responses=documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
+    responses={
+        **shows(ItemPageView),
+        **documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
+    },
 )
 async def list_tasks(
     source: str,
-    wanted: TaskListRequestView,
+    options: TaskListRequestView,
     daemon: Running,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """List upstream's tasks, watched or not."""
+    """List tasks of the API, watched or not."""
     upstream_source = _source(daemon, source)
     if not isinstance(upstream_source, ListsTasks):
         raise _unsupported(source, "listing tasks")
-    page = upstream_source.list_tasks(_given(wanted), limit, cursor)
+    page = upstream_source.list_tasks(_without_none(options), limit, cursor)
     return _page(*await _answered(page))
 
 
 @upstream.post(
     "/buckets/{bucket}/batches/list",
-    response_model=ItemPageView,
-    responses=documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
+    responses={
+        **shows(ItemPageView),
+        **documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
+    },
 )
 async def list_batches(
     source: str,
     bucket: str,
-    wanted: BatchListRequestView,
+    options: BatchListRequestView,
     daemon: Running,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -96,7 +185,7 @@ async def list_batches(
     upstream_source = _source(daemon, source)
     if not isinstance(upstream_source, ListsBatches):
         raise _unsupported(source, "listing batches")
-    page = upstream_source.list_batches(bucket, _given(wanted), limit, cursor, namespace)
+    page = upstream_source.list_batches(bucket, _without_none(options), limit, cursor, namespace)
     return _page(*await _answered(page))
 
 
@@ -110,10 +199,12 @@ async def cancel_batch(
     bucket: str,
     batch: str,
     daemon: Running,
-    reason: Annotated[str | None, Query(max_length=500, pattern=SHOWN)] = None,
+    reason: Annotated[str | None, Query(max_length=500, pattern=PRINTABLE)] = None,
     namespace: Namespace = None,
 ) -> Response:
-    """Cancel a batch: upstream's answer, in which `cancellation` says what was reached. Its task is watched."""
+    """Cancel a batch, and watch its task. Returns upstream's response; `cancellation` holds the
+    result.
+    """
     upstream_source = _source(daemon, source)
     if not isinstance(upstream_source, CancelsBatches):
         raise _unsupported(source, "cancelling batches")
@@ -132,7 +223,7 @@ async def cancel_batch(
     responses=documented(401, 403, 404, 409, 422, 501, 502, 503, 504),
 )
 async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running) -> Response:
-    """Kill a task: upstream's answer. The task is watched, so that its end is told."""
+    """Kill a task, and watch it. Returns upstream's response."""
     upstream_source = _source(daemon, source)
     if not isinstance(upstream_source, KillsTasks):
         raise _unsupported(source, "killing tasks")
@@ -144,21 +235,23 @@ async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running) -> Resp
 
 @upstream.post(
     "/buckets/{bucket}/uploads/confirm",
-    response_model=ConfirmedView,
-    responses=documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
+    responses={
+        **shows(ConfirmedView),
+        **documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
+    },
 )
 async def confirm_uploads(
     source: str,
     bucket: str,
-    wanted: ConfirmRequestView,
+    options: ConfirmRequestView,
     daemon: Running,
     namespace: Namespace = None,
 ) -> Response:
-    """Confirm uploads, none of them twice; every task this starts is watched."""
+    """Confirm uploads, each once, and watch the tasks that this starts."""
     upstream_source = _source(daemon, source)
     if not isinstance(upstream_source, ConfirmsUploads):
         raise _unsupported(source, "confirming uploads")
-    confirmations = {one.upload_id: _given(one) for one in wanted.confirmations}
+    confirmations = {one.upload_id: _without_none(one) for one in options.confirmations}
     try:
         done = await confirm(
             upstream_source,
@@ -166,24 +259,21 @@ async def confirm_uploads(
             OperationScope(source, bucket),
             list(confirmations.values()),
             namespace=namespace,
-            resend_doubtful=wanted.resend_doubtful,
+            resend_doubtful=options.resend_doubtful,
             wall=wall_clock,
         )
     except ConfirmationError as error:
         _track(daemon, error.done.added)
         raise _problem(error, _progress(error.done, len(confirmations))) from None
     _track(daemon, done.added)
-    items = [
-        {"upload_id": one.upload_id, "state": one.state, "task_id": one.task_id}
-        for one in done.results
-    ]
-    return json_response({"items": items, "next_cursor": None})
+    items = [UploadResultView.of(result) for result in done.results]
+    return json_response(ConfirmedView(items=items, next_cursor=None))
 
 
 def _source(daemon: Daemon, name: str) -> Source:
     source = daemon.source(name)
     if source is None:
-        raise Problem(404, f"there is no source {name!r}")
+        raise Problem(404, f"unknown source {name!r}")
     return source
 
 
@@ -193,7 +283,7 @@ def _unsupported(source: str, operation: str) -> Problem:
 
 def _require_token(daemon: Daemon) -> None:
     if daemon.settings.server.api_token is None:
-        raise Problem(403, "a call that ends work needs server.api_token to be set")
+        raise Problem(403, "operations that end work require server.api_token")
 
 
 async def _answered(call: Awaitable[Result]) -> Result:
@@ -214,13 +304,13 @@ def _problem(error: SourceError, progress: str = "") -> Problem:
     )
 
 
-def _progress(done: Confirmed, wanted: int) -> str:
-    return f"; {len(done.results)} of {wanted} uploads were done by then, call again for the rest"
+def _progress(done: Confirmed, options: int) -> str:
+    return f"; {len(done.results)} of {options} uploads were confirmed, call again for the rest"
 
 
 async def _watch(daemon: Daemon, request: WatchRequest) -> None:
     added = await daemon.store.add([request], wall_clock())
-    daemon.track(added.watches)  # asked at once, new or not: upstream has just been told to end it
+    daemon.track(added.watches)  # polled at once, new or not, because it is about to end
 
 
 def _track(daemon: Daemon, added: Iterable[Added]) -> None:
@@ -228,9 +318,9 @@ def _track(daemon: Daemon, added: Iterable[Added]) -> None:
         daemon.track(one.watches)
 
 
-def _page(items: object, next_cursor: str | None) -> Response:
-    return json_response({"items": items, "next_cursor": next_cursor})
+def _page(items: Sequence[msgspec.Raw], next_cursor: str | None) -> Response:
+    return json_response(ItemPageView(items=items, next_cursor=next_cursor))
 
 
-def _given(view: BaseModel) -> Mapping[str, object]:
+def _without_none(view: BaseModel) -> Mapping[str, object]:
     return view.model_dump(exclude_none=True)

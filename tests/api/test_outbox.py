@@ -1,0 +1,111 @@
+"""Deliveries and channels."""
+
+import httpx
+import pytest
+
+from tests.api.harness import FakeDaemon, outbox_of_two, problem
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_outbox_is_listed_and_retried(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+    await outbox_of_two(daemon, api)
+    seen = daemon.outbox.generation
+
+    (failed,) = (await api.get("/v1/deliveries?state=failed")).json()["items"]
+    retried = await api.post(f"/v1/deliveries/{failed['id']}/retry")
+
+    assert list(failed) == [
+        "id",
+        "event_id",
+        "type",
+        "task_id",
+        "channel",
+        "state",
+        "attempts",
+        "next_attempt_at",
+        "last_error",
+        "last_status",
+        "created_at",
+        "delivered_at",
+    ]
+    assert (retried.status_code, retried.json()["state"]) == (202, "pending")
+    assert daemon.outbox.generation > seen
+    for missing in ("99", "0", str(2**70)):
+        problem(await api.post(f"/v1/deliveries/{missing}/retry"), 404)
+
+
+async def test_a_channel_is_replayed(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+    await outbox_of_two(daemon, api)
+    queued = await api.post("/v1/channels/backend/replay", json={"since": "1970-01-01T00:00:00Z"})
+    assert (queued.status_code, queued.json()) == (202, {"queued": 1})
+    for chosen in ({"statuses": ["completed"]}, {"task_ids": ["another"]}):
+        none = await api.post(
+            "/v1/channels/backend/replay", json={"since": "1970-01-01T00:00:00Z", **chosen}
+        )
+        assert none.json() == {"queued": 0}
+    problem(
+        await api.post("/v1/channels/unknown/replay", json={"since": "1970-01-01T00:00:00Z"}), 404
+    )
+    for since in ("yesterday", "2026-01-01T00:00:00", ""):
+        problem(await api.post("/v1/channels/backend/replay", json={"since": since}), 422)
+
+
+async def test_channels_are_listed_paused_and_resumed(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    (shown,) = (await api.get("/v1/channels")).json()["items"]
+    assert shown == {
+        "name": "backend",
+        "type": "webhook",
+        "state": "running",
+        "reason": None,
+        "since": None,
+        "pending": 0,
+        "failed": 0,
+    }
+    paused = await api.post("/v1/channels/backend/pause", json={"reason": "we move"})
+    assert (paused.status_code, paused.json()["state"], paused.json()["reason"]) == (
+        200,
+        "paused",
+        "we move",
+    )
+    assert (await api.post("/v1/channels/backend/resume")).json()["state"] == "running"
+    assert (await api.post("/v1/channels/backend/pause")).json()["reason"] == "no reason was given"
+    problem(await api.post("/v1/channels/unknown/pause"), 404)
+    problem(await api.post("/v1/channels/unknown/resume"), 404)
+    problem(await api.post("/v1/channels/backend/pause", json={"reason": ""}), 422)
+
+
+async def test_failed_deliveries_are_purged(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+    await outbox_of_two(daemon, api)
+    purge = "/v1/channels/backend/purge"
+    assert (
+        await api.post(purge, json={"state": "failed", "before": "1970-01-01T00:00:00Z"})
+    ).json() == {"purged": 0}
+    assert (await api.post(purge, json={"state": "failed"})).json() == {"purged": 1}
+    (left,) = (await api.get("/v1/deliveries")).json()["items"]
+    assert left["state"] == "pending"
+    problem(await api.post(purge, json={"state": "lost"}), 422)
+    problem(await api.post(purge, json={"state": "failed", "before": "soon"}), 422)
+
+
+async def test_a_delivery_is_shown_with_its_attempts(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await outbox_of_two(daemon, api)
+    shown = (await api.get("/v1/deliveries/1")).json()
+    assert shown["state"] == "failed"
+    assert shown["history"] == [
+        {
+            "number": 1,
+            "at": "1970-01-01T00:01:40.000000Z",
+            "duration": 0.0,
+            "status": None,
+            "error": None,
+            "answer": None,
+        }
+    ]
+    assert (await api.get("/v1/deliveries/2")).json()["history"] == []
+    for missing in ("99", "0", str(2**70)):
+        problem(await api.get(f"/v1/deliveries/{missing}"), 404)

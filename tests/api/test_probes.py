@@ -1,0 +1,43 @@
+"""Health, readiness and metrics."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as prometheus
+
+from tests.api.harness import FakeDaemon, opened, problem
+from watcher.api.app import create_telemetry
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_health_follows_the_loops(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:
+    assert (await api.get("/healthz")).json() == {"status": "ok"}
+    daemon.now = 61.0
+    late = await api.get("/healthz")
+    assert (late.status_code, late.json()) == (503, {"status": "stalled loops: poller mixpeek"})
+
+
+async def test_readiness_means_that_the_store_accepts_writes(api: httpx.AsyncClient) -> None:
+    assert (await api.get("/readyz")).json() == {"status": "ok"}
+
+
+async def test_metrics_come_in_both_formats(api: httpx.AsyncClient) -> None:
+    plain = await api.get("/metrics")
+    assert "watcher_outbox_pending" in {family.name for family in prometheus(plain.text)}
+    requested = await api.get(
+        "/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"}
+    )
+    assert requested.headers["content-type"].startswith("application/openmetrics-text")
+    assert "watcher_build" in " ".join(family.name for family in openmetrics(requested.text))  # type: ignore[no-untyped-call]
+
+
+async def test_the_telemetry_listener_has_only_probes_and_metrics(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (daemon, _):
+        transport = httpx.ASGITransport(create_telemetry(daemon))
+        async with httpx.AsyncClient(transport=transport, base_url="http://pod.example") as client:
+            for path in ("/healthz", "/readyz", "/metrics"):
+                assert (await client.get(path)).status_code == 200
+            problem(await client.get("/v1/watches"), 404)

@@ -1,0 +1,176 @@
+"""The channels: their state, pausing and resuming, and replaying or purging their deliveries."""
+
+from typing import Annotated, Literal, Self, cast
+
+import msgspec
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from watcher.api.dependencies import Daemon, Running, bad_query, json_response
+from watcher.api.fields import Moment, Time, optional_time
+from watcher.api.openapi import shows
+from watcher.api.problems import Problem, documented
+from watcher.core.channels import ChannelState
+from watcher.core.clock import parse_rfc3339, wall_clock
+from watcher.core.deliveries import DeliveryState, OutboxDepth
+from watcher.core.events import EventFilter
+
+channels = APIRouter(prefix="/v1/channels", tags=["outbox"])
+
+State = Literal["running", "failing", "paused", "stopped", "off"]
+
+
+class ChannelView(msgspec.Struct, frozen=True):
+    """The state of a channel, and the number of its deliveries."""
+
+    name: str
+    type: str
+    state: State
+    reason: str | None
+    since: Time | None
+    pending: int
+    failed: int
+
+    @classmethod
+    def of(cls, channel: ChannelState, depth: OutboxDepth | None) -> Self:
+        return cls(
+            name=channel.name,
+            type=channel.type,
+            state=cast(State, channel.state),
+            reason=channel.reason,
+            since=optional_time(channel.since),
+            pending=depth.pending if depth else 0,
+            failed=depth.failed if depth else 0,
+        )
+
+
+class ChannelPageView(msgspec.Struct, frozen=True):
+    """All configured channels."""
+
+    items: list[ChannelView]
+    next_cursor: None
+
+
+class PurgedView(msgspec.Struct, frozen=True):
+    """The number of deleted deliveries."""
+
+    purged: int
+
+
+class ReplayView(msgspec.Struct, frozen=True):
+    """The number of queued deliveries."""
+
+    queued: int
+
+
+class PauseRequestView(BaseModel):
+    """Why the channel is paused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(min_length=1, max_length=200)] = "no reason was given"
+
+
+class ReplayRequestView(BaseModel):
+    """Which events to send again: those from `since` to `until` (default: now).
+
+    `statuses` and `task_ids` select among them.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    since: Moment
+    until: Moment | None = None
+    statuses: Annotated[list[str], Field(max_length=100)] = []
+    task_ids: Annotated[list[str], Field(max_length=1000)] = []
+
+
+class PurgeRequestView(BaseModel):
+    """Which deliveries to delete: those in `state`, of events before `before` (default: now)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: DeliveryState
+    before: Moment | None = None
+
+
+@channels.get("", responses={**shows(ChannelPageView), **documented(401, 403, 503)})
+async def list_channels(daemon: Running) -> Response:
+    """List the configured channels with their state and their deliveries."""
+    return json_response(ChannelPageView(items=await _views(daemon), next_cursor=None))
+
+
+@channels.post(
+    "/{name}/pause",
+    responses={**shows(ChannelView), **documented(400, 401, 403, 404, 413, 422, 503)},
+)
+async def pause_channel(
+    name: str, daemon: Running, options: PauseRequestView | None = None
+) -> Response:
+    """Pause a channel until it is resumed, across restarts. Attempts in flight end."""
+    await daemon.pause(_configured(daemon, name), (options or PauseRequestView()).reason)
+    return await _view(daemon, name)
+
+
+@channels.post(
+    "/{name}/resume",
+    responses={**shows(ChannelView), **documented(401, 403, 404, 422, 503)},
+)
+async def resume_channel(name: str, daemon: Running) -> Response:
+    """Resume a paused or stopped channel. Its pending deliveries are sent at once."""
+    await daemon.resume(_configured(daemon, name))
+    return await _view(daemon, name)
+
+
+@channels.post(
+    "/{name}/replay",
+    status_code=202,
+    responses={**shows(ReplayView, 202), **documented(400, 401, 403, 404, 413, 422, 503)},
+)
+async def replay_channel(name: str, options: ReplayRequestView, daemon: Running) -> Response:
+    """Send the events of a time range again, in order, each with its original `webhook-id`."""
+    _configured(daemon, name)
+    criteria = EventFilter(
+        since=_seconds("since", options.since),
+        until=None if options.until is None else _seconds("until", options.until),
+        statuses=tuple(status.upper() for status in options.statuses),
+        task_ids=tuple(options.task_ids),
+    )
+    queued = await daemon.store.replay(name, criteria, wall_clock())
+    daemon.outbox.set()
+    return json_response(ReplayView(queued=queued), 202)
+
+
+@channels.post(
+    "/{name}/purge",
+    responses={**shows(PurgedView), **documented(400, 401, 403, 413, 422, 503)},
+)
+async def purge_channel(name: str, options: PurgeRequestView, daemon: Running) -> Response:
+    """Permanently delete deliveries of a channel, configured or not."""
+    before = wall_clock() if options.before is None else _seconds("before", options.before)
+    purged = await daemon.store.purge(name, options.state, before)
+    daemon.outbox.set()
+    return json_response(PurgedView(purged=purged))
+
+
+async def _views(daemon: Daemon) -> list[ChannelView]:
+    depths = {depth.channel: depth for depth in await daemon.store.outbox()}
+    return [ChannelView.of(channel, depths.get(channel.name)) for channel in daemon.channels()]
+
+
+async def _view(daemon: Daemon, name: str) -> Response:
+    return json_response(next(view for view in await _views(daemon) if view.name == name))
+
+
+def _configured(daemon: Daemon, name: str) -> str:
+    if name not in {channel.name for channel in daemon.settings.channels}:
+        raise Problem(404, f"unknown channel {name!r}")
+    return name
+
+
+def _seconds(field: str, text: str) -> float:
+    try:
+        return parse_rfc3339(text)
+    except (ValueError, OverflowError):
+        message = f"invalid RFC 3339 time {text!r}; expected one such as 2026-11-23T07:00:00Z"
+        raise bad_query(field, message) from None

@@ -1,0 +1,62 @@
+"""The event stream."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import StreamingResponse
+
+from watcher.api.deliveries import MAX_ID
+from watcher.api.dependencies import Running, bad_query
+from watcher.api.event_stream import server_sent_events
+from watcher.api.problems import Problem, documented
+
+MAX_STREAMS = 100
+"""Streams that may be open at once."""
+
+events = APIRouter(prefix="/v1", tags=["outbox"])
+
+
+@events.get(
+    "/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "Events as they are stored.",
+        },
+        **documented(401, 403, 422, 503),
+    },
+)
+async def stream_events(
+    request: Request, daemon: Running, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Stream events as they are stored.
+
+    `Last-Event-ID` resumes without a gap; without it, the stream begins with the next event.
+    """
+    if last_event_id is not None and not (last_event_id.isascii() and last_event_id.isdigit()):
+        raise bad_query("Last-Event-ID", "not a number of this stream")
+    state = request.app.state
+    if state.streams >= MAX_STREAMS:
+        detail = f"{MAX_STREAMS} streams are open already"
+        raise Problem(503, detail, headers={"retry-after": "30"})
+    # Read before the response begins, so that its client misses nothing that is stored from then
+    # on.
+    if last_event_id is None:
+        after = await daemon.store.last_event_id()
+    else:
+        after = min(int(last_event_id), MAX_ID)
+
+    async def counted() -> AsyncIterator[bytes]:
+        state.streams += 1
+        try:
+            async for part in server_sent_events(
+                daemon.store, daemon.outbox, after, daemon.stopping
+            ):
+                yield part
+        finally:
+            state.streams -= 1
+
+    headers = {"cache-control": "no-store"}
+    return StreamingResponse(counted(), media_type="text/event-stream", headers=headers)

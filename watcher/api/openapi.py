@@ -1,0 +1,52 @@
+"""The OpenAPI document. Responses are described by the same classes that are serialised."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+
+from watcher.api.problems import FieldError, ProblemDetails
+
+REFERENCE = "#/components/schemas/{name}"
+
+_shown: set[type[msgspec.Struct]] = set()
+
+
+def shows(
+    model: type[msgspec.Struct], status: int = 200, description: str = "Successful Response"
+) -> dict[int | str, dict[str, Any]]:
+    """Return the entry of a response whose JSON body is a `model`."""
+    _shown.add(model)
+    schema = {"$ref": REFERENCE.format(name=model.__name__)}
+    content = {"application/json": {"schema": schema}}
+    return {status: {"description": description, "content": content}}
+
+
+def document_of(
+    api: FastAPI, sources: Sequence[str], entry: TypeAdapter[Any], max_entries: int
+) -> dict[str, Any]:
+    """Return the document of `api`: a watch request may name a configured source only.
+
+    `entry` is one watch request; `POST /v1/watches` takes one, or a list of up to `max_entries`.
+    """
+    document = get_openapi(title=api.title, version=api.version, routes=api.routes)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for model in (ProblemDetails, FieldError):
+        schemas[model.__name__] = model.model_json_schema(
+            ref_template=REFERENCE.replace("{name}", "{model}")
+        )
+        schemas[model.__name__].pop("$defs", None)
+    models = sorted(_shown, key=lambda model: model.__name__)
+    _, components = msgspec.json.schema_components(models, ref_template=REFERENCE)
+    schemas |= components
+    one = copy.deepcopy(entry.json_schema())
+    one["properties"]["source"]["anyOf"] = [{"type": "string", "enum": sources}, {"type": "null"}]
+    several = {"type": "array", "items": one, "minItems": 1, "maxItems": max_entries}
+    content = {"application/json": {"schema": {"anyOf": [one, several]}}}
+    body = {"required": True, "content": content}
+    document["paths"]["/v1/watches"]["post"]["requestBody"] = body
+    return document

@@ -1,0 +1,287 @@
+"""The watchlist: add, list, show and remove watches."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Self, cast
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+
+from watcher.api.dependencies import Cursor, Daemon, Limit, Running, bad_query, json_response
+from watcher.api.fields import Labels, Printable, TaskId, TaskIdInPath, Time, optional_time
+from watcher.api.openapi import shows
+from watcher.api.problems import FieldError, Problem, documented, field_error
+from watcher.core.clock import rfc3339, wall_clock
+from watcher.core.events import StoredEvent
+from watcher.core.tasks import (
+    TERMINAL_STATUSES,
+    TaskKey,
+    Watch,
+    WatchFilter,
+    WatchRequest,
+    WatchState,
+)
+
+MAX_ENTRIES = 1000
+"""Tasks that one request may add."""
+
+watches = APIRouter(prefix="/v1/watches", tags=["watches"])
+
+LabelText = Annotated[str, StringConstraints(pattern=r"^[^:]+:[\s\S]*$")]
+SourceName = Annotated[
+    str | None, Query(description="Source of the watch, if several sources have the ID.")
+]
+
+
+class WatchRequestView(BaseModel):
+    """A task to watch."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    task_id: TaskId
+    source: str | None = None
+    namespace: Printable | None = None
+    labels: Labels = Field(default_factory=dict)
+
+
+one_entry = TypeAdapter(WatchRequestView)
+_several_entries = TypeAdapter(list[WatchRequestView])
+
+
+class WatchView(msgspec.Struct, frozen=True):
+    """One task on the watchlist. `lost_at` is when `task.lost` was sent."""
+
+    task_id: str
+    source: str
+    namespace: str | None
+    labels: Mapping[str, str]
+    state: WatchState
+    status: str | None
+    terminal: bool
+    sequence: int
+    task_type: str | None
+    error_message: str | None
+    added_at: Time
+    first_seen_at: Time | None
+    changed_at: Time | None
+    polled_at: Time | None
+    next_poll_at: Time | None
+    lost_at: Time | None
+
+    @classmethod
+    def of(cls, watch: Watch, daemon: Daemon) -> Self:
+        polled_at, next_poll_at = daemon.times(watch.key)
+        active = watch.state is WatchState.ACTIVE
+        return cls(
+            task_id=watch.key.task_id,
+            source=watch.key.source,
+            namespace=watch.namespace,
+            labels=watch.labels,
+            state=watch.state,
+            status=watch.status,
+            terminal=watch.status in TERMINAL_STATUSES,
+            sequence=watch.sequence,
+            task_type=watch.task_type,
+            error_message=watch.error_message,
+            added_at=rfc3339(watch.added_at),
+            first_seen_at=optional_time(watch.first_seen_at),
+            changed_at=optional_time(watch.changed_at),
+            # An ended task is not kept in memory; its last poll was the one that saw its end.
+            polled_at=optional_time(polled_at if active else watch.changed_at),
+            next_poll_at=optional_time(next_poll_at) if active else None,
+            lost_at=optional_time(watch.lost_at),
+        )
+
+
+class TransitionView(msgspec.Struct, frozen=True):
+    """One status change of a task."""
+
+    sequence: int
+    previous_status: str | None
+    status: str
+    at: Time
+    event_id: str
+
+    @classmethod
+    def of(cls, event: StoredEvent) -> Self:
+        return cls(
+            sequence=cast(int, event.sequence),
+            previous_status=event.previous_status,
+            status=cast(str, event.status),
+            at=rfc3339(event.at),
+            event_id=event.event_id,
+        )
+
+
+class WatchWithTransitionsView(WatchView, frozen=True):
+    """A single watch with its history."""
+
+    transitions: list[TransitionView]
+
+
+class AddedView(msgspec.Struct, frozen=True):
+    """How many watches were added, and how many existed."""
+
+    added: int
+    existing: int
+    items: list[WatchView]
+
+
+class WatchPageView(msgspec.Struct, frozen=True):
+    """A page of watches, newest first."""
+
+    items: list[WatchView]
+    next_cursor: str | None
+
+
+@watches.post(
+    "",
+    status_code=201,
+    responses={
+        **shows(AddedView, 201),
+        **shows(AddedView, 200, "All tasks were already watched."),
+        **documented(400, 401, 403, 413, 422, 503),
+    },
+)
+async def add_watches(request: Request, daemon: Running) -> Response:
+    """Watch a task, or a list of up to 1,000.
+
+    Adding a task again merges its labels. One invalid entry rejects the whole request.
+    """
+    sources = [source.name for source in daemon.settings.sources]
+    added = await daemon.store.add(_requests(await request.body(), sources), wall_clock())
+    daemon.track(watch for watch in added.watches if watch.key in added.reactivated)
+    items = [WatchView.of(watch, daemon) for watch in added.watches]
+    view = AddedView(added=added.added, existing=added.existing, items=items)
+    return json_response(view, 201 if added.added else 200)
+
+
+def _requests(body: bytes, sources: Sequence[str]) -> list[WatchRequest]:
+    entries = _entries(body)
+    unknown = [
+        FieldError(index=index, field="source", message=f"unknown source {entry.source!r}")
+        for index, entry in enumerate(entries)
+        if entry.source is not None and entry.source not in sources
+    ]
+    if unknown:
+        raise _invalid(unknown)
+    return [
+        WatchRequest(
+            key=TaskKey(entry.source or sources[0], entry.task_id),
+            namespace=entry.namespace,
+            labels=entry.labels,
+        )
+        for entry in entries
+    ]
+
+
+def _entries(body: bytes) -> list[WatchRequestView]:
+    several = body.lstrip()[:1] == b"["
+    try:
+        entries = (
+            _several_entries.validate_json(body) if several else [one_entry.validate_json(body)]
+        )
+    except ValidationError as error:
+        errors = error.errors(include_input=False, include_url=False, include_context=False)
+        if errors[0]["type"] == "json_invalid":
+            raise Problem(400, f"the body is not JSON: {errors[0]['msg']}") from None
+        raise _invalid(
+            [field_error(one["loc"] if several else (0, *one["loc"]), one["msg"]) for one in errors]
+        ) from None
+    if not 1 <= len(entries) <= MAX_ENTRIES:
+        message = f"a request contains 1 to {MAX_ENTRIES} tasks"
+        raise _invalid([FieldError(index=None, field="", message=message)])
+    return entries
+
+
+def _invalid(errors: Sequence[FieldError]) -> Problem:
+    first = errors[0]
+    place = "" if first.index is None else f"entry {first.index}: "
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    detail = f"{place}{first.field}: {first.message}{more}; nothing was added"
+    return Problem(422, detail, errors=errors)
+
+
+@watches.get("", responses={**shows(WatchPageView), **documented(401, 403, 422, 503)})
+async def list_watches(
+    daemon: Running,
+    status: Annotated[
+        list[str] | None, Query(description="Status; repeat it for alternatives.")
+    ] = None,
+    state: Annotated[WatchState | None, Query(description="State of the watch.")] = None,
+    label: Annotated[
+        list[LabelText] | None,
+        Query(description="`key:value`; repeat it for labels that must all match."),
+    ] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """List watches, newest first."""
+    criteria = WatchFilter(
+        statuses=tuple(text.upper() for text in status or ()),
+        state=state,
+        labels=_labels(label or []),
+    )
+    try:
+        page, next_cursor = await daemon.store.list_watches(criteria, limit, cursor)
+    except ValueError as error:
+        raise bad_query("cursor", str(error)) from None
+    items = [WatchView.of(watch, daemon) for watch in page]
+    return json_response(WatchPageView(items=items, next_cursor=next_cursor))
+
+
+def _labels(texts: Iterable[str]) -> Mapping[str, str]:
+    labels = {}
+    for text in texts:
+        name, _, value = text.partition(":")
+        labels[name] = value
+    return labels
+
+
+@watches.get(
+    "/{task_id}",
+    responses={
+        **shows(WatchWithTransitionsView),
+        **documented(401, 403, 404, 409, 422, 503),
+    },
+)
+async def show_watch(task_id: TaskIdInPath, daemon: Running, source: SourceName = None) -> Response:
+    """Show one watch with its transitions."""
+    watch = await _find(daemon, task_id, source)
+    # Events outlive a removed watch; those of an earlier watch of the same task are not shown.
+    transitions = [
+        TransitionView.of(event)
+        for event in await daemon.store.transitions(watch.key)
+        if event.at >= watch.added_at and event.type not in ("task.lost", "task.stalled")
+    ]
+    fields = msgspec.structs.asdict(WatchView.of(watch, daemon))
+    return json_response(WatchWithTransitionsView(**fields, transitions=transitions))
+
+
+@watches.delete("/{task_id}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
+async def remove_watch(
+    task_id: TaskIdInPath, daemon: Running, source: SourceName = None
+) -> Response:
+    """Remove a task from the watchlist. Pending deliveries are still sent."""
+    watch = await _find(daemon, task_id, source)
+    await daemon.store.remove(watch.key)
+    daemon.forget(watch.key)
+    return Response(status_code=204)
+
+
+async def _find(daemon: Daemon, task_id: str, source: str | None) -> Watch:
+    found = await daemon.store.find(task_id)
+    matching = [watch for watch in found if source in (None, watch.key.source)]
+    if not matching:
+        raise Problem(404, f"{task_id!r} is not watched")
+    if len(matching) > 1:
+        sources = ", ".join(watch.key.source for watch in matching)
+        raise Problem(409, f"{task_id!r} is watched at {sources}; add ?source=")
+    return matching[0]
