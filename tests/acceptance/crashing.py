@@ -45,10 +45,10 @@ _STATUSES = ("QUEUED", "IN_PROGRESS", "PROCESSING", "PENDING")
 
 
 def change(watch: Watch, status: str) -> Change:
-    """The change by which `watch` comes to `status`, told to the one channel."""
+    """The change of `watch` to `status`, sent to the one channel."""
     sequence, now = watch.sequence + 1, wall_clock()
     raw = b'{"task_id":"%s","status":"%s"}' % (watch.key.task_id.encode(), status.encode())
-    told = task_event(
+    event = task_event(
         watch,
         observed(watch.key.task_id, status, raw),
         namespace=None,
@@ -60,7 +60,7 @@ def change(watch: Watch, status: str) -> Change:
     after = replace(
         watch, status=status, sequence=sequence, state=WatchState.ACTIVE, changed_at=now
     )
-    return Change(watch=after, expected_sequence=watch.sequence, event=told)
+    return Change(watch=after, expected_sequence=watch.sequence, event=event)
 
 
 async def work(

@@ -117,7 +117,7 @@ class Site:
             return await anyio.run_process([COMMAND, *arguments], env=variables, check=False)
 
     async def until(self, condition: Any) -> None:
-        """Wait for what happens in other processes; there is nothing to be told by, so look now and then."""
+        """Wait for other processes: they send no event, so poll."""
         with anyio.fail_after(PATIENCE):
             while not condition():
                 await anyio.sleep(0.02)

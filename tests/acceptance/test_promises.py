@@ -115,7 +115,7 @@ async def test_a_receiver_that_hangs_cannot_keep_the_daemon_from_stopping(site: 
         began = anyio.current_time()
         assert await daemon.stop() == 0
         assert anyio.current_time() - began <= 12
-        assert any("1 deliveries to 'backend' remain" in line for line in daemon.log)
+        assert any("1 deliveries to 'backend' are pending" in line for line in daemon.log)
 
 
 async def test_a_second_signal_ends_it_at_once(site: Site) -> None:
@@ -130,7 +130,7 @@ async def test_a_second_signal_ends_it_at_once(site: Site) -> None:
 
 
 class Turmoil:
-    """Twenty tasks that change now and then, and a receiver that refuses three of ten."""
+    """Twenty tasks that keep changing, and a receiver that rejects three of ten."""
 
     def __init__(self, site: Site) -> None:
         self.names = [f"task_{number}" for number in range(20)]
@@ -227,8 +227,8 @@ async def test_upstreams_failures_are_survived_said_rarely_and_caught_up_with(
         await add(daemon, *names)
         await site.until(lambda: types(site).count("task.in_progress") == 8)
         site.upstream.fault = FAULTS[fault]
-        asked = site.upstream.requests.total()
-        await site.until(lambda: site.upstream.requests.total() > asked + 2)
+        requested = site.upstream.requests.total()
+        await site.until(lambda: site.upstream.requests.total() > requested + 2)
         for name in names:
             site.upstream.set(name, "COMPLETED")
         site.upstream.fault = None
@@ -255,7 +255,7 @@ async def test_a_bad_key_is_one_clear_line_and_health_is_not_touched(site: Site)
     assert "sk_wrong" not in "".join(daemon.log)
 
 
-async def test_a_second_daemon_on_the_same_store_is_refused(site: Site) -> None:
+async def test_a_second_daemon_on_the_same_store_is_rejected(site: Site) -> None:
     async with site.daemon():
         second = await site.command(None, "run")
     assert second.returncode == 2
@@ -389,8 +389,8 @@ async def test_ten_thousand_tasks_make_no_more_series_than_ten(site: Site) -> No
                     return series
                 await asyncio.sleep(0.05)
 
-    nobody = json.dumps([{"channels": ["backend"], "events": ["source.*"]}])
-    async with site.daemon(WATCHER_ROUTES=nobody) as daemon:
+    no_task_route = json.dumps([{"channels": ["backend"], "events": ["source.*"]}])
+    async with site.daemon(WATCHER_ROUTES=no_task_route) as daemon:
         few = await exposed(daemon, 10)
         many = await exposed(daemon, 10_000)
     assert many.keys() == few.keys()
@@ -404,7 +404,7 @@ async def test_no_secret_is_logged_shown_or_handed_over_as_an_argument(
     given = {"wrong-key": canary, "token": canary, "secret": secret, "url": f"{site.hook}?{canary}"}
     for name, text in given.items():
         (tmp_path / name).write_text(text)
-    nobody = f"http://127.0.0.1:1/services/T0/B0/{canary}"
+    closed = f"http://127.0.0.1:1/services/T0/B0/{canary}"
     channels: list[dict[str, object]] = [
         {
             "name": "backend",
@@ -413,11 +413,11 @@ async def test_no_secret_is_logged_shown_or_handed_over_as_an_argument(
             "secrets_file": f"{tmp_path}/secret",
             "headers": {"authorization": f"Bearer {canary}"},
         },
-        {"name": "slack", "type": "slack", "url": nobody},
+        {"name": "slack", "type": "slack", "url": closed},
         {
             "name": "proxied",
             "type": "slack",
-            "url": nobody,
+            "url": closed,
             "proxy": f"http://me:{canary}@127.0.0.1:1",
         },
         {
@@ -448,9 +448,7 @@ async def test_no_secret_is_logged_shown_or_handed_over_as_an_argument(
         await add(daemon, "task_1", headers=token)
         async with httpx.AsyncClient(base_url=daemon.url, trust_env=False, headers=token) as client:
             await client.post("/v1/watches", json={"task_id": "task_2", "source": "locked"})
-            with anyio.fail_after(
-                60
-            ):  # each channel has been tried, and the key that is wrong refused
+            with anyio.fail_after(60):  # each channel was attempted, and the invalid key rejected
                 while True:
                     deliveries = (await client.get("/v1/deliveries")).json()["items"]
                     tried = {one["channel"] for one in deliveries if one["last_error"]}
@@ -506,7 +504,7 @@ async def test_a_channel_is_paused_and_resumed_from_the_command_line_over_a_rest
     site.upstream.set("task_1", "FAILED")
     async with site.daemon() as daemon:
         paused = await site.command(daemon, "channels", "pause", "backend", "--reason", "it moves")
-        assert paused.stdout == b"paused; 0 deliveries wait\n"
+        assert paused.stdout == b"paused; 0 deliveries pending\n"
         await add(daemon, "task_1")
         assert (await site.command(daemon, "wait", "task_1", "--timeout", "30s")).returncode == 1
         assert await daemon.stop() == 0
@@ -520,7 +518,9 @@ async def test_a_channel_is_paused_and_resumed_from_the_command_line_over_a_rest
         assert await daemon.stop() == 0
 
 
-async def test_a_receiver_that_says_410_hears_nothing_more_until_it_is_resumed(site: Site) -> None:
+async def test_a_receiver_that_says_410_receives_nothing_more_until_it_is_resumed(
+    site: Site,
+) -> None:
     site.receiver.fault = answers(410, "gone")
     site.upstream.set("task_1", "FAILED")
     async with site.daemon() as daemon:

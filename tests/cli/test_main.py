@@ -27,7 +27,7 @@ def run(*arguments: str, stdin: str = "", **environ: str) -> subprocess.Complete
     )
 
 
-def refused(code: int, *arguments: str, **environ: str) -> str:
+def failed(code: int, *arguments: str, **environ: str) -> str:
     """The one line on standard error."""
     done = run(*arguments, **environ)
     assert done.returncode == code, done
@@ -86,19 +86,17 @@ def test_every_command_has_help(command: str) -> None:
 def test_a_daemon_that_is_not_there_is_not_healthy() -> None:
     done = run("healthcheck", MIXPEEK_API_KEY="sk", WATCHER_SERVER__PORT="1")
     assert done.returncode == 1
-    assert done.stdout == "http://127.0.0.1:1: refused: no watcher answers there\n"
-    assert "name the daemon with --url" in refused(
-        2, "healthcheck", MIXPEEK_API_KEY="sk", WATCHER_SERVER__PORT="0"
-    )
+    assert done.stdout == "http://127.0.0.1:1: failed: cannot connect to the watcher\n"
+    assert "set --url" in failed(2, "healthcheck", MIXPEEK_API_KEY="sk", WATCHER_SERVER__PORT="0")
 
 
 def test_usage_errors_are_one_line_and_exit_2() -> None:
-    assert "No such command 'frobnicate'" in refused(2, "frobnicate")
-    assert "name at least one task ID" in refused(2, "add")
-    assert "is not K=V" in refused(2, "add", "t", "--label", "x")
-    assert "invalid duration" in refused(2, "wait", "t", "--timeout", "soon")
-    assert "Missing argument" in refused(2, "rm")
-    assert "is not a valid integer" in refused(2, "retry", "x")
+    assert "No such command 'frobnicate'" in failed(2, "frobnicate")
+    assert "name at least one task ID" in failed(2, "add")
+    assert "expected K=V" in failed(2, "add", "t", "--label", "x")
+    assert "invalid duration" in failed(2, "wait", "t", "--timeout", "soon")
+    assert "Missing argument" in failed(2, "rm")
+    assert "is not a valid integer" in failed(2, "retry", "x")
 
 
 def test_no_daemon_is_one_line_and_exit_4() -> None:
@@ -115,10 +113,10 @@ def test_no_daemon_is_one_line_and_exit_4() -> None:
         ["show", "t"],
         ["retry", "1"],
     ):
-        line = refused(4, *command, "--url", "http://127.0.0.1:9")
+        line = failed(4, *command, "--url", "http://127.0.0.1:9")
         assert (
             line
-            == "watcher: no watcher answers at http://127.0.0.1:9; start one with `watcher run`, or name it with --url"
+            == "watcher: cannot connect to the watcher at http://127.0.0.1:9; start it with `watcher run`, or set --url"
         )
 
 
@@ -141,7 +139,7 @@ def test_a_port_in_use_is_one_line_and_exit_2(tmp_path: Path) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        line = refused(
+        line = failed(
             2,
             "run",
             MIXPEEK_API_KEY="sk_x",
@@ -167,16 +165,16 @@ def test_config_check_show_and_schema(tmp_path: Path) -> None:
     assert json.loads(run("config", "schema").stdout)["type"] == "object"
 
 
-def test_channels_test_says_what_each_receiver_answered() -> None:
+def test_channels_test_shows_each_receivers_response() -> None:
     environ = {
         "MIXPEEK_API_KEY": "sk_x",
         "WATCHER_WEBHOOK_URL": "http://127.0.0.1:9/hidden",
         "WATCHER_WEBHOOK_SECRETS": SECRET,
     }
     done = run("channels", "test", **environ)
-    assert (done.returncode, done.stdout) == (1, "webhook: refused: connection refused\n")
-    assert "no channel is called nobody; known: webhook" in refused(
-        2, "channels", "test", "nobody", **environ
+    assert (done.returncode, done.stdout) == (1, "webhook: failed: connection refused\n")
+    assert "unknown channel other; expected one of: webhook" in failed(
+        2, "channels", "test", "other", **environ
     )
 
 
@@ -185,7 +183,7 @@ def test_config_check_live_tries_the_key() -> None:
         "config", "check", "--live", MIXPEEK_API_KEY="sk_x", MIXPEEK_BASE_URL="http://127.0.0.1:9"
     )
     assert done.returncode == 1
-    assert "mixpeek: refused: connection refused" in done.stdout
+    assert "mixpeek: failed: connection refused" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -201,7 +199,7 @@ def test_config_check_live_tries_the_key() -> None:
         ),
         (
             "upload_id,color\nu1,red\n",
-            "line 2: 'color' is none of upload_id, etag, file_size_bytes",
+            "line 2: unknown field 'color'; expected upload_id, etag, file_size_bytes",
         ),
         ('upload_id\n"u1\n', "after line 1: unexpected end of data"),
         ("[", "is not JSON"),
@@ -221,18 +219,18 @@ def test_a_file_of_uploads_that_cannot_be_used_is_one_line(
 ) -> None:
     file = tmp_path / "uploads"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert said in refused(2, "confirm-uploads", "bkt", str(file))
+    assert said in failed(2, "confirm-uploads", "bkt", str(file))
 
 
 def test_a_file_of_uploads_that_is_not_there_is_one_line() -> None:
-    assert "no such file or directory" in refused(
+    assert "no such file or directory" in failed(
         2, "confirm-uploads", "bkt", "/nowhere/uploads.csv"
     )
 
 
-def test_filters_that_are_no_json_object_are_a_usage_error() -> None:
-    assert "--filters is not JSON" in refused(2, "tasks", "--filters", "{")
-    assert "--filters is not a JSON object" in refused(2, "tasks", "--filters", "[]")
+def test_filters_that_are_not_a_json_object_are_a_usage_error() -> None:
+    assert "--filters: invalid JSON" in failed(2, "tasks", "--filters", "{")
+    assert "--filters: expected a JSON object" in failed(2, "tasks", "--filters", "[]")
 
 
 def test_what_is_signed_is_verified(tmp_path: Path) -> None:
@@ -250,17 +248,17 @@ def test_what_is_signed_is_verified(tmp_path: Path) -> None:
     good = run("verify", *lines, stdin=body, WATCHER_WEBHOOK_SECRETS=SECRET)
     assert (good.returncode, good.stdout) == (0, "ok: signed by secret 1\n")
     bad = run("verify", *lines, stdin=body + " ", WATCHER_WEBHOOK_SECRETS=SECRET)
-    assert (bad.returncode, bad.stdout.partition(":")[0]) == (1, "refused")
+    assert (bad.returncode, bad.stdout.partition(":")[0]) == (1, "invalid")
 
 
 def test_signing_without_a_secret_or_with_a_bad_one_is_one_line_and_exit_2() -> None:
-    assert "there is no secret" in refused(2, "sign")
-    assert "24 to 64" in refused(2, "sign", WATCHER_WEBHOOK_SECRETS="whsec_QUJD")
-    assert "public key" in refused(2, "sign", WATCHER_WEBHOOK_SECRETS="whpk_QUJD")
-    assert "32" in refused(2, "verify", WATCHER_WEBHOOK_SECRETS="whpk_QUJD")
+    assert "missing secret" in failed(2, "sign")
+    assert "24 to 64" in failed(2, "sign", WATCHER_WEBHOOK_SECRETS="whsec_QUJD")
+    assert "public key" in failed(2, "sign", WATCHER_WEBHOOK_SECRETS="whpk_QUJD")
+    assert "32" in failed(2, "verify", WATCHER_WEBHOOK_SECRETS="whpk_QUJD")
 
 
-def test_routes_test_says_who_would_be_told_and_why_not(tmp_path: Path) -> None:
+def test_routes_test_shows_the_channels_and_the_reasons(tmp_path: Path) -> None:
     channels = [
         {"name": name, "type": "slack", "url": "http://127.0.0.1:1/"}
         for name in ("alerts", "search")
@@ -283,10 +281,10 @@ def test_routes_test_says_who_would_be_told_and_why_not(tmp_path: Path) -> None:
     assert said("--status", "FAILED", "--label", "team=search").splitlines() == [
         "routes[0] to alerts: yes",
         "routes[1] to search: yes",
-        "task.failed is told to alerts, search",
+        "task.failed matches: alerts, search",
     ]
     assert "routes[1] to search: no: the label team is not search" in said("--status", "FAILED")
-    assert "task.pending is told to search" in said("--status", "PENDING", "--label", "team=search")
-    assert "source.unreachable is told to nobody" in said("--event", "source.unreachable")
+    assert "task.pending matches: search" in said("--status", "PENDING", "--label", "team=search")
+    assert "source.unreachable no matching route" in said("--event", "source.unreachable")
     assert json.loads(said("--status", "FAILED", "--json"))["channels"] == ["alerts"]
-    assert "either --status or --event" in refused(2, "routes", "test", **settings)
+    assert "either --status or --event" in failed(2, "routes", "test", **settings)

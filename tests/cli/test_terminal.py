@@ -10,8 +10,8 @@ from watcher.cli.terminal import cancellation
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        ({}, "upstream does not say whether any job was reached"),
-        ({"cancellation": None}, "upstream does not say whether any job was reached"),
+        ({}, "upstream did not report whether jobs were canceled"),
+        ({"cancellation": None}, "upstream did not report whether jobs were canceled"),
         (
             {
                 "cancellation": {
@@ -20,11 +20,11 @@ from watcher.cli.terminal import cancellation
                     "ray_jobs_refused": 1,
                 }
             },
-            "2 jobs asked to stop, 1 accepted, 1 refused: work may still be running",
+            "2 cancellations requested, 1 accepted, 1 rejected: work may still be running",
         ),
         (
             {"cancellation": {"ray_jobs_requested": 2, "ray_jobs_refused": None}},
-            "2 jobs asked to stop, 0 accepted, 0 refused",
+            "2 cancellations requested, 0 accepted, 0 rejected",
         ),
     ],
 )

@@ -70,7 +70,7 @@ def waiting(api: FakeApi, *task_ids: str) -> Waiting:
         url="http://daemon",
         token=None,
         entries=entries,
-        told=lambda task_id, status: None,
+        changed=lambda task_id, status: None,
         transport=api,
     )
 
@@ -111,7 +111,7 @@ async def test_a_broken_stream_is_resumed_where_it_was() -> None:
 
 
 async def test_no_daemon_at_first_is_an_error_and_later_is_waited_for() -> None:
-    with pytest.raises(DaemonError, match="no watcher answers"):
+    with pytest.raises(DaemonError, match="cannot connect to the watcher"):
         await waiting(FakeApi({}), "a").run(None)
     wait = waiting(FakeApi({}, [sse(1, "a", "IN_PROGRESS"), httpx.ReadError("gone")]), "a")
     await wait.run(60)
@@ -169,8 +169,8 @@ def client(*answers: httpx.Response) -> tuple[Client, list[httpx.Request]]:
 
 def test_the_client_follows_pages_and_sends_the_token() -> None:
     pages = [{"items": [1, 2], "next_cursor": "c"}, {"items": [3], "next_cursor": None}]
-    asking, requests = client(*(httpx.Response(200, json=page) for page in pages))
-    watches: list[Any] = list(asking.watches(state="active", status=[]))
+    daemon_client, requests = client(*(httpx.Response(200, json=page) for page in pages))
+    watches: list[Any] = list(daemon_client.watches(state="active", status=[]))
     assert watches == [1, 2, 3]
     assert [dict(request.url.params) for request in requests] == [
         {"state": "active", "limit": "1000"},
@@ -180,8 +180,8 @@ def test_the_client_follows_pages_and_sends_the_token() -> None:
 
 
 def test_adding_goes_a_thousand_a_request() -> None:
-    asking, requests = client(*(httpx.Response(201, json={}) for _ in range(3)))
-    list(asking.add([{"task_id": str(number)} for number in range(2500)]))
+    daemon_client, requests = client(*(httpx.Response(201, json={}) for _ in range(3)))
+    list(daemon_client.add([{"task_id": str(number)} for number in range(2500)]))
     assert [len(json.loads(request.content)) for request in requests] == [1000, 1000, 500]
 
 
@@ -193,11 +193,11 @@ def test_adding_goes_a_thousand_a_request() -> None:
             httpx.Response(404, json={"detail": "'x' is not watched"}),
             "HTTP 404: 'x' is not watched",
         ),
-        (httpx.Response(502, text="<html>"), "HTTP 502: no watcher seems to listen there"),
-        (httpx.Response(200, text="<html>"), "no watcher answers"),
+        (httpx.Response(502, text="<html>"), "HTTP 502: not a watcher API"),
+        (httpx.Response(200, text="<html>"), "cannot connect to the watcher"),
     ],
 )
-def test_refusals_are_said_in_the_daemons_words(answer: httpx.Response, text: str) -> None:
-    asking, _ = client(answer)
+def test_errors_carry_the_daemons_message(answer: httpx.Response, text: str) -> None:
+    daemon_client, _ = client(answer)
     with pytest.raises(DaemonError, match=text):
-        asking.watch("x", None)
+        daemon_client.watch("x", None)

@@ -1,4 +1,4 @@
-"""What the commands try for real: a source's key, a channel's receiver, the health of a daemon beside them."""
+"""Live checks: the key of a source, the receiver of a channel, the health of a local daemon."""
 
 import os
 import secrets
@@ -30,7 +30,7 @@ _BACKEND = {"use_uvloop": os.name != "nt"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What came of one try."""
+    """The result of one check."""
 
     name: str
     good: bool
@@ -38,41 +38,39 @@ class Verdict:
 
 
 def check_sources(sources: Sequence[SourceSettings]) -> list[Verdict]:
-    """Ask each source for a task that cannot exist: that it does not know it is good, 401 is a bad key."""
+    """Poll a task that cannot exist from each source: 404 is good, 401 means an invalid key."""
     return [anyio.run(_check_source, source, backend_options=_BACKEND) for source in sources]
 
 
 def test_channels(channels: Sequence[ChannelSettings]) -> list[Verdict]:
-    """Send one marked message to each channel."""
+    """Send a test message to each channel."""
     return [anyio.run(_test_channel, channel, backend_options=_BACKEND) for channel in channels]
 
 
 def health_url(settings: Settings) -> str:
-    """Return where a daemon with these settings answers probes. Raises `ConfigurationError` where nobody can tell."""
+    """Return the URL of the daemon's probes. Raises `ConfigurationError` if its port is unknown."""
     listener = settings.telemetry or settings.server
     if listener.port == 0:
-        raise ConfigurationError(
-            ["the port is 0, so any free one was taken: name the daemon with --url"]
-        )
+        raise ConfigurationError(["the port is 0, so it is unknown: set --url"])
     return local_url(listener.host, listener.port)
 
 
 def check_health(url: str) -> Verdict:
-    """Ask the daemon at `url` whether it is alive."""
+    """Check that the daemon at `url` is alive."""
     try:
-        # A proxy of the environment has nothing to do with a daemon beside us.
+        # Not through a proxy of the environment: the daemon is local.
         answer = httpx.get(f"{url}/healthz", timeout=_HEALTH_DEADLINE, trust_env=False)
         text = str(answer.json()["status"])
     except httpx.HTTPError:
-        return Verdict(name=url, good=False, text="no watcher answers there")
+        return Verdict(name=url, good=False, text="cannot connect to the watcher")
     except (httpx.InvalidURL, ValueError, KeyError, TypeError):
-        return Verdict(name=url, good=False, text="what answers there is no watcher")
+        return Verdict(name=url, good=False, text="not a watcher API")
     return Verdict(name=url, good=answer.is_success, text=text)
 
 
 async def _check_source(settings: SourceSettings) -> Verdict:
     metrics = Metrics(CollectorRegistry(), __version__).source(settings.name)
-    # One request needs no budget, and a person waits for it.
+    # One request needs no budget.
     alone = settings.model_copy(update={"requests_per_minute": None})
     async with create_transport(connections=1, reached=settings) as transport:
         create = plugins.load("sources", settings.type).create
@@ -87,17 +85,17 @@ async def _check_source(settings: SourceSettings) -> Verdict:
             hint = ": check the key" if error.reason is SourceFailure.UNAUTHORIZED else ""
             return Verdict(name=settings.name, good=False, text=f"{error}{hint}")
     known = not isinstance(answers[0], TaskNotFound)
-    text = "it knows a task that cannot exist" if known else "it answers, and takes the key"
+    text = "it knows a task that cannot exist" if known else "reachable, and accepts the key"
     return Verdict(name=settings.name, good=not known, text=text)
 
 
 async def _test_channel(settings: ChannelSettings) -> Verdict:
-    told = {"channel": settings.name, "reason": "a test, sent by `watcher channels test`"}
+    data = {"channel": settings.name, "reason": "a test, sent by `watcher channels test`"}
     event = system_event(
         "watcher.test",
         at=wall_clock(),
         event_id=new_event_id(),
-        data=told,
+        data=data,
         order_key="test",
         channels=(),
     )

@@ -1,40 +1,40 @@
-"""The daemon's HTTP API as the commands use it."""
+"""A client of the daemon's HTTP API."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
 from watcher.core.errors import DaemonError
 from watcher.core.interfaces.source import UPLOADS_PER_REQUEST
+from watcher.net.url import quote_segment
 
 ADD_LIMIT = 1000
 _PAGE = 1000
-_ENDLESS = 2**62
+_UNLIMITED = 2**62
 _TIMEOUT = 40.0  # longer than the daemon waits for the request budget and for upstream
 
 
 def headers(token: str | None) -> dict[str, str]:
-    """Return the headers that every request to a daemon carries."""
+    """Return the headers of every request to a daemon."""
     return {"authorization": f"Bearer {token}"} if token else {}
 
 
 def unreachable(url: str) -> DaemonError:
-    """Return the error of a daemon that does not answer."""
+    """Return the error of a daemon that cannot be reached."""
     return DaemonError(
-        f"no watcher answers at {url}; start one with `watcher run`, or name it with --url"
+        f"cannot connect to the watcher at {url}; start it with `watcher run`, or set --url"
     )
 
 
-def refusal(response: httpx.Response) -> DaemonError:
-    """Return what a refused request means; the body of `response` has been read."""
+def error_of(response: httpx.Response) -> DaemonError:
+    """Return the error of a failed request; the body of `response` has been read."""
     if response.status_code == 401:
-        return DaemonError("the watcher wants its token: set WATCHER_API_TOKEN", 401)
+        return DaemonError("authentication required: set WATCHER_API_TOKEN", 401)
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
-        detail = "no watcher seems to listen there"
+        detail = "not a watcher API"
     return DaemonError(f"HTTP {response.status_code}: {detail}", response.status_code)
 
 
@@ -45,7 +45,7 @@ class Client:
         self, url: str, token: str | None, transport: httpx.BaseTransport | None = None
     ) -> None:
         self._url = url
-        # A proxy of the environment has nothing to do with a daemon beside us.
+        # Not through a proxy of the environment: the daemon is local.
         self._http = httpx.Client(
             base_url=url,
             headers=headers(token),
@@ -55,9 +55,9 @@ class Client:
         )
 
     def add(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Watch tasks, 1,000 a request, and yield each answer."""
+        """Watch tasks, 1,000 per request, and yield each response."""
         for start in range(0, len(entries), ADD_LIMIT):
-            yield self._ask("POST", "/v1/watches", json=entries[start : start + ADD_LIMIT])
+            yield self._call("POST", "/v1/watches", json=entries[start : start + ADD_LIMIT])
 
     def watches(self, **query: Any) -> Iterator[dict[str, Any]]:
         """Yield every watch the query selects."""
@@ -65,13 +65,15 @@ class Client:
 
     def watch(self, task_id: str, source: str | None) -> dict[str, Any]:
         """Return one watch with its transitions."""
-        return self._ask(
-            "GET", f"/v1/watches/{quote(task_id, safe='')}", params=_given(source=source)
+        return self._call(
+            "GET", f"/v1/watches/{quote_segment(task_id)}", params=_without_none(source=source)
         )
 
     def remove(self, task_id: str, source: str | None) -> None:
-        """Take a task off the watchlist."""
-        self._ask("DELETE", f"/v1/watches/{quote(task_id, safe='')}", params=_given(source=source))
+        """Remove a task from the watchlist."""
+        self._call(
+            "DELETE", f"/v1/watches/{quote_segment(task_id)}", params=_without_none(source=source)
+        )
 
     def deliveries(self, **query: Any) -> Iterator[dict[str, Any]]:
         """Yield every delivery the query selects."""
@@ -79,70 +81,79 @@ class Client:
 
     def delivery(self, delivery_id: int) -> dict[str, Any]:
         """Return one delivery with its attempts."""
-        return self._ask("GET", f"/v1/deliveries/{delivery_id}")
+        return self._call("GET", f"/v1/deliveries/{delivery_id}")
 
     def retry(self, delivery_id: int) -> dict[str, Any]:
-        """Send a delivery once more."""
-        return self._ask("POST", f"/v1/deliveries/{delivery_id}/retry")
+        """Retry a delivery."""
+        return self._call("POST", f"/v1/deliveries/{delivery_id}/retry")
 
-    def replay(self, channel: str, **chosen: Any) -> int:
-        """Send a channel the chosen events once more; returns how many were queued."""
+    def replay(self, channel: str, **criteria: Any) -> int:
+        """Resend events to a channel; return how many were queued."""
         return int(
-            self._ask("POST", f"/v1/channels/{_quoted(channel)}/replay", json=_given(**chosen))[
-                "queued"
-            ]
+            self._call(
+                "POST",
+                f"/v1/channels/{quote_segment(channel)}/replay",
+                json=_without_none(**criteria),
+            )["queued"]
         )
 
-    def purge(self, channel: str, **chosen: Any) -> int:
-        """Remove a channel's deliveries for good; returns how many."""
+    def purge(self, channel: str, **criteria: Any) -> int:
+        """Permanently delete deliveries of a channel; return how many."""
         return int(
-            self._ask("POST", f"/v1/channels/{_quoted(channel)}/purge", json=_given(**chosen))[
-                "purged"
-            ]
+            self._call(
+                "POST",
+                f"/v1/channels/{quote_segment(channel)}/purge",
+                json=_without_none(**criteria),
+            )["purged"]
         )
 
     def channels(self) -> Iterator[dict[str, Any]]:
         """Yield every channel of the daemon's configuration."""
-        yield from self._ask("GET", "/v1/channels")["items"]
+        yield from self._call("GET", "/v1/channels")["items"]
 
     def pause(self, channel: str, reason: str | None) -> dict[str, Any]:
-        """Have nothing sent to a channel."""
-        return self._ask(
-            "POST", f"/v1/channels/{_quoted(channel)}/pause", json=_given(reason=reason)
+        """Pause a channel."""
+        return self._call(
+            "POST",
+            f"/v1/channels/{quote_segment(channel)}/pause",
+            json=_without_none(reason=reason),
         )
 
     def resume(self, channel: str) -> dict[str, Any]:
-        """Have a channel sent to again."""
-        return self._ask("POST", f"/v1/channels/{_quoted(channel)}/resume")
+        """Resume a channel."""
+        return self._call("POST", f"/v1/channels/{quote_segment(channel)}/resume")
 
     def upstream_tasks(
-        self, source: str, wanted: Mapping[str, Any], limit: int | None
+        self, source: str, criteria: Mapping[str, Any], limit: int | None
     ) -> Iterator[dict[str, Any]]:
-        """Yield upstream's own tasks, at most `limit`."""
-        return self._pages(f"/v1/sources/{_quoted(source)}/tasks/list", wanted, {}, limit)
+        """Yield tasks of the upstream API, at most `limit`."""
+        return self._pages(f"/v1/sources/{quote_segment(source)}/tasks/list", criteria, {}, limit)
 
     def batches(
         self,
         source: str,
         bucket: str,
-        wanted: Mapping[str, Any],
+        criteria: Mapping[str, Any],
         namespace: str | None,
         limit: int | None,
     ) -> Iterator[dict[str, Any]]:
         """Yield a bucket's batches, at most `limit`."""
-        path = f"/v1/sources/{_quoted(source)}/buckets/{_quoted(bucket)}/batches/list"
-        return self._pages(path, wanted, _given(namespace=namespace), limit)
+        path = f"/v1/sources/{quote_segment(source)}/buckets/{quote_segment(bucket)}/batches/list"
+        return self._pages(path, criteria, _without_none(namespace=namespace), limit)
 
     def cancel_batch(
         self, source: str, bucket: str, batch: str, reason: str | None, namespace: str | None
     ) -> dict[str, Any]:
-        """Cancel a batch, and return upstream's answer."""
-        path = f"/v1/sources/{_quoted(source)}/buckets/{_quoted(bucket)}/batches/{_quoted(batch)}/cancel"
-        return self._ask("POST", path, params=_given(reason=reason, namespace=namespace))
+        """Cancel a batch; return upstream's response."""
+        of_bucket = f"/v1/sources/{quote_segment(source)}/buckets/{quote_segment(bucket)}"
+        path = f"{of_bucket}/batches/{quote_segment(batch)}/cancel"
+        return self._call("POST", path, params=_without_none(reason=reason, namespace=namespace))
 
     def kill(self, source: str, task_id: str) -> dict[str, Any]:
-        """Kill a task, and return upstream's answer."""
-        return self._ask("DELETE", f"/v1/sources/{_quoted(source)}/tasks/{_quoted(task_id)}")
+        """Kill a task; return upstream's response."""
+        return self._call(
+            "DELETE", f"/v1/sources/{quote_segment(source)}/tasks/{quote_segment(task_id)}"
+        )
 
     def confirm_uploads(
         self,
@@ -153,26 +164,30 @@ class Client:
         namespace: str | None,
         resend_doubtful: bool,
     ) -> Iterator[list[dict[str, Any]]]:
-        """Confirm uploads, a hundred a request, and yield what became of each hundred."""
-        path = f"/v1/sources/{_quoted(source)}/buckets/{_quoted(bucket)}/uploads/confirm"
+        """Confirm uploads, a hundred per request; yield the results of each request."""
+        path = (
+            f"/v1/sources/{quote_segment(source)}/buckets/{quote_segment(bucket)}/uploads/confirm"
+        )
         for start in range(0, len(confirmations), UPLOADS_PER_REQUEST):
             body = {
                 "confirmations": confirmations[start : start + UPLOADS_PER_REQUEST],
                 "resend_doubtful": resend_doubtful,
             }
-            yield self._ask("POST", path, json=body, params=_given(namespace=namespace))["items"]
+            yield self._call("POST", path, json=body, params=_without_none(namespace=namespace))[
+                "items"
+            ]
 
     def _pages(
-        self, path: str, wanted: Mapping[str, Any], query: Mapping[str, Any], limit: int | None
+        self, path: str, criteria: Mapping[str, Any], query: Mapping[str, Any], limit: int | None
     ) -> Iterator[dict[str, Any]]:
         cursor: str | None = None
-        left = _ENDLESS if limit is None else limit
+        left = _UNLIMITED if limit is None else limit
         while left > 0:
-            page = self._ask(
+            page = self._call(
                 "POST",
                 path,
-                json=wanted,
-                params={**_given(cursor=cursor), **query, "limit": min(left, _PAGE)},
+                json=criteria,
+                params={**_without_none(cursor=cursor), **query, "limit": min(left, _PAGE)},
             )
             yield from page["items"][:left]
             left -= len(page["items"])
@@ -182,18 +197,20 @@ class Client:
     def _items(self, path: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         cursor: str | None = None
         while True:
-            page = self._ask("GET", path, params=_given(**query, limit=_PAGE, cursor=cursor))
+            page = self._call(
+                "GET", path, params=_without_none(**query, limit=_PAGE, cursor=cursor)
+            )
             yield from page["items"]
             if (cursor := page["next_cursor"]) is None:
                 return
 
-    def _ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+    def _call(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         try:
             response = self._http.request(method, path, **content)
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise unreachable(self._url) from None
         if not response.is_success:
-            raise refusal(response)
+            raise error_of(response)
         if response.status_code == 204:
             return {}
         try:
@@ -203,9 +220,5 @@ class Client:
         return answer
 
 
-def _quoted(part: str) -> str:
-    return quote(part, safe="")
-
-
-def _given(**values: Any) -> dict[str, Any]:
+def _without_none(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in (None, (), [])}

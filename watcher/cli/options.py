@@ -1,15 +1,16 @@
-"""What several commands have in common."""
+"""Options and small steps that several commands share."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from watcher.cli.client import Client
+    from watcher.core.settings import Settings
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -18,45 +19,79 @@ url_option = click.option(
     envvar="WATCHER_URL",
     default=DEFAULT_URL,
     show_default=True,
-    help="Where the daemon's API is.",
+    help="URL of the daemon's API.",
 )
 config_option = click.option(
     "-c",
     "--config",
     type=click.Path(path_type=Path),
-    help="The configuration; default WATCHER_CONFIG, else /etc.",
+    help="Configuration file.  [default: WATCHER_CONFIG, else /etc/watcher/watcher.yaml]",
 )
 label_option = click.option(
-    "--label", "labels", multiple=True, metavar="K=V", help="May be repeated."
+    "--label", "labels", multiple=True, metavar="K=V", help="Label; repeatable."
 )
-yes_option = click.option("--yes", is_flag=True, help="Do not ask first.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+source_option = click.option(
+    "--source", help="Name of the source.  [default: the first one configured]"
+)
+yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def client_at(url: str) -> "Client":
-    """Return the way to the daemon at `url`."""
+    """Return a client of the daemon at `url`."""
     from watcher.cli.client import Client
 
     return Client(url, token())
 
 
 def token() -> str | None:
-    """Return the token that the daemon wants, if the environment has it."""
+    """Return the API token of the environment, if it is set."""
     return os.environ.get("WATCHER_API_TOKEN")
 
 
-def labels_of(given: Sequence[str]) -> dict[str, str]:
-    """Return what `--label K=V` says, however often it was given."""
+def labels_of(texts: Sequence[str]) -> dict[str, str]:
+    """Return the labels of all `--label K=V` options."""
     labels = {}
-    for text in given:
+    for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise click.UsageError(f"--label {text!r} is not K=V")
+            raise click.UsageError(f"invalid --label {text!r}; expected K=V")
         labels[name] = value
     return labels
 
 
-def ask_first(question: str, yes: bool) -> None:
-    """Ask a person at a terminal whether to go on, and stop where the answer is no."""
+def confirm(question: str, yes: bool) -> None:
+    """Prompt on a terminal; abort if the answer is no."""
     if not yes and sys.stdin.isatty():
         click.confirm(question, abort=True)
+
+
+def load_settings(config: Path | None) -> "Settings":
+    """Return the settings of the option, or of the default file."""
+    from watcher.configuration import defaults, loader
+
+    return loader.load(defaults.find_file(config, os.environ), os.environ)
+
+
+def duration(text: str | None) -> float | None:
+    """Return the seconds of an option such as 90s; a usage error if it is invalid."""
+    from watcher.core.setting_types import parse_duration
+
+    return None if text is None else _parsed(parse_duration, text)
+
+
+def moment(text: str) -> str:
+    """Return an RFC 3339 time: `text` itself, or the time that long ago."""
+    from watcher.core.clock import rfc3339, wall_clock
+    from watcher.core.setting_types import parse_duration
+
+    if "T" in text.upper() or ":" in text:
+        return text
+    return rfc3339(wall_clock() - _parsed(parse_duration, text))
+
+
+def _parsed(parse: Callable[[Any], float], text: str) -> float:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None

@@ -1,4 +1,4 @@
-"""How a wait shows its progress: a bar on a terminal, a line for each change elsewhere."""
+"""Progress of a wait: a bar on a terminal, elsewhere a line for each change."""
 
 import sys
 from types import TracebackType
@@ -9,11 +9,11 @@ from watcher.core.tasks import TERMINAL_STATUSES
 
 
 class Progress:
-    """Shows how many of `total` tasks are finished, on standard error."""
+    """Shows how many of `total` tasks have ended, on standard error."""
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._finished = 0
+        self._ended = 0
         self._on_terminal = sys.stderr.isatty()
 
     def __enter__(self) -> Self:
@@ -43,11 +43,11 @@ class Progress:
         if self._on_terminal:
             self._bar.stop()
 
-    def told(self, task_id: str, status: str | None) -> None:
+    def changed(self, task_id: str, status: str | None) -> None:
         """Show that `task_id` now has `status`."""
         text = f"{plain(task_id)} {plain(status or 'not seen yet')}"
-        self._finished += status in TERMINAL_STATUSES or status == "LOST"
+        self._ended += status in TERMINAL_STATUSES or status == "LOST"
         if self._on_terminal:
-            self._bar.update(self._row, completed=self._finished, description=text)
+            self._bar.update(self._row, completed=self._ended, description=text)
         else:
             print(text, file=sys.stderr, flush=True)

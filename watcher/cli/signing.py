@@ -1,4 +1,4 @@
-"""`watcher sign` and `watcher verify`: for whoever writes a receiver and wonders why it refuses."""
+"""`watcher sign` and `watcher verify`: for developers of receivers."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ _SECRETS = "WATCHER_WEBHOOK_SECRETS"
 _secrets_option = click.option(
     "--secrets-file",
     type=click.File("r"),
-    help=f"The secrets, as the daemon's file has them; default {_SECRETS}.",
+    help=f"File with secrets, as for the daemon.  [default: {_SECRETS}]",
 )
 _body_argument = click.argument("body", type=click.File("rb"), default="-")
 
@@ -24,15 +24,15 @@ def _secrets(file: TextIO | None) -> list[str]:
 
     found = split_secrets(file.read() if file is not None else os.environ.get(_SECRETS, ""))
     if not found:
-        raise click.UsageError(f"there is no secret: give --secrets-file, or set {_SECRETS}")
+        raise click.UsageError(f"missing secret: set --secrets-file or {_SECRETS}")
     return found
 
 
 @click.command()
 @_body_argument
 @_secrets_option
-@click.option("--id", "event_id", help="The webhook-id; default a new one.")
-@click.option("--timestamp", type=click.IntRange(min=0), help="Unix seconds; default now.")
+@click.option("--id", "event_id", help="The webhook-id.  [default: a new one]")
+@click.option("--timestamp", type=click.IntRange(min=0), help="Unix seconds.  [default: now]")
 @json_option
 def sign(
     body: BinaryIO,
@@ -41,7 +41,10 @@ def sign(
     timestamp: int | None,
     as_json: bool,
 ) -> None:
-    """Print the headers with which BODY (a file; default standard input) would be sent."""
+    """Print the webhook headers of a body.
+
+    BODY is a file; default: standard input.
+    """
     from watcher.cli.terminal import print_json
     from watcher.core.clock import wall_clock
     from watcher.core.events import new_event_id
@@ -74,15 +77,16 @@ def sign(
     "lines",
     multiple=True,
     metavar="'NAME: VALUE'",
-    help="As they came; may be repeated.",
+    help="Received header; repeatable.",
 )
-@click.option("--at", type=float, help="Unix seconds of the moment it came; default now.")
+@click.option("--at", type=float, help="Unix seconds of its arrival.  [default: now]")
 def verify(
     body: BinaryIO, secrets_file: TextIO | None, lines: Sequence[str], at: float | None
 ) -> None:
-    """Say whether BODY (a file; default standard input) was signed with one of the secrets: exit 0, or 1 and why not.
+    """Verify the signature of a webhook.
 
-    Public keys (whpk_…) count as secrets here.
+    BODY is a file; default: standard input. Exits 0 if one of the secrets or public keys (whpk_…)
+    has signed it, else 1 with the reason.
     """
     from watcher.core import signing
     from watcher.core.clock import wall_clock
@@ -96,11 +100,11 @@ def verify(
             _secrets(secrets_file), headers, body.read(), wall_clock() if at is None else at
         )
     except signing.VerificationError as error:
-        click.echo(f"refused: {error}")
+        click.echo(f"invalid: {error}")
         sys.exit(1)
     except ValueError as error:
         raise click.UsageError(f"a secret {error}") from None
     click.echo(f"ok: signed by secret {position + 1}")
 
 
-VERBS = (sign, verify)
+COMMANDS = (sign, verify)

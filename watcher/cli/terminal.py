@@ -1,8 +1,11 @@
-"""What the commands print: tables on a terminal, aligned text elsewhere, and nothing that could move a cursor."""
+"""Output of the commands: tables on a terminal, aligned text elsewhere, no control characters."""
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from watcher.cli.checks import Verdict
 
 _STYLES = {
     "COMPLETED": "green",
@@ -16,7 +19,7 @@ _STYLES = {
 
 
 def plain(value: object) -> str:
-    """Return `value` on one line; control characters, which upstream text may hold, become spaces."""
+    """Return `value` on one line; control characters of upstream's text become spaces."""
     if value is None:
         return "-"
     if isinstance(value, Mapping):
@@ -25,12 +28,12 @@ def plain(value: object) -> str:
 
 
 def style_of(text: str) -> str:
-    """Return the colour that a status or a state is shown in, empty for none."""
+    """Return the colour of a status or a state, or nothing."""
     return _STYLES.get(text, "")
 
 
 def print_table(columns: Sequence[str], items: Sequence[Mapping[str, Any]]) -> None:
-    """Print `items`, one a line, with those of their fields that `columns` names."""
+    """Print `items`, one per line, with the fields that `columns` names."""
     rows = [[plain(item.get(column)) for column in columns] for item in items]
     if sys.stdout.isatty():
         _print_rich(columns, rows)
@@ -56,6 +59,17 @@ def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(table)
 
 
+def print_verdicts(verdicts: Sequence["Verdict"]) -> None:
+    """Print the result of each check; exit 1 if one failed."""
+    import click
+
+    for verdict in verdicts:
+        mark = click.style("ok", fg="green") if verdict.good else click.style("failed", fg="red")
+        click.echo(f"{verdict.name}: {mark}: {verdict.text}")
+    if not all(verdict.good for verdict in verdicts):
+        sys.exit(1)
+
+
 def print_json(value: object) -> None:
     """Print `value` as indented JSON."""
     import json
@@ -64,7 +78,7 @@ def print_json(value: object) -> None:
 
 
 def ago(text: str | None) -> str | None:
-    """Return how long ago an RFC 3339 time was, as a table shows it."""
+    """Return how long ago an RFC 3339 time was, such as `5m`."""
     from datetime import UTC, datetime
 
     if text is None:
@@ -78,15 +92,17 @@ def ago(text: str | None) -> str | None:
 
 
 def cancellation(answer: Mapping[str, Any]) -> str:
-    """Return what a cancelled batch's `cancellation` says, in words; that it is absent is not the same as zero."""
+    """Describe the `cancellation` of a canceled batch. Without it, the result is unknown, not
+    zero.
+    """
     counts = answer.get("cancellation")
     if not isinstance(counts, Mapping):
-        return "upstream does not say whether any job was reached"
-    requested, accepted, refused = (
+        return "upstream did not report whether jobs were canceled"
+    requested, accepted, rejected = (
         _total(counts, outcome) for outcome in ("requested", "accepted", "refused")
     )
-    text = f"{requested} jobs asked to stop, {accepted} accepted, {refused} refused"
-    return f"{text}: work may still be running" if refused else text
+    text = f"{requested} cancellations requested, {accepted} accepted, {rejected} rejected"
+    return f"{text}: work may still be running" if rejected else text
 
 
 def _total(counts: Mapping[str, Any], outcome: str) -> int:
@@ -99,7 +115,7 @@ def _total(counts: Mapping[str, Any], outcome: str) -> int:
 
 
 class Counting:
-    """Shows how far a long command has come, on one line of standard error; nothing where that is no terminal."""
+    """Shows the progress of a long command on one line of standard error, on a terminal only."""
 
     def __init__(self, total: int, what: str) -> None:
         self._total = total

@@ -1,4 +1,4 @@
-"""Reading the uploads to confirm from a file: JSON or CSV, told apart by how it begins."""
+"""Reads the uploads to confirm from a JSON or CSV file; its first character decides."""
 
 import csv
 import json
@@ -66,7 +66,9 @@ def _from_csv(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _confirmation(place: str, row: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := [str(name) for name in row if name not in _FIELDS]:
-        raise ConfigurationError([f"{place}: {unknown[0]!r} is none of {', '.join(_FIELDS)}"])
+        raise ConfigurationError(
+            [f"{place}: unknown field {unknown[0]!r}; expected {', '.join(_FIELDS)}"]
+        )
     one = {name: row[name] for name in _FIELDS if row.get(name) is not None}
     if not isinstance(one.get("upload_id"), str) or not one["upload_id"]:
         raise ConfigurationError([f"{place}: has no upload_id"])

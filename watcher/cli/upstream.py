@@ -1,4 +1,4 @@
-"""The verbs for the upstream's own calls, made by a running daemon."""
+"""Operations of the upstream API, made by a running daemon."""
 
 import sys
 from collections.abc import Mapping
@@ -7,36 +7,36 @@ from typing import Any
 
 import click
 
-from watcher.cli.options import ask_first, client_at, json_option, url_option, yes_option
+from watcher.cli.options import client_at, confirm, json_option, url_option, yes_option
 
 _TASK_COLUMNS = ("task_id", "status", "task_type", "error")
 _BATCH_COLUMNS = ("batch_id", "status", "done", "task_id", "error")
 
 upstream_option = click.option(
-    "--source", default="mixpeek", show_default=True, help="The source whose API is called."
+    "--source", default="mixpeek", show_default=True, help="Name of the source."
 )
 namespace_option = click.option(
-    "--namespace", help="Sent as X-Namespace; default the source's own."
+    "--namespace", help="Namespace, sent as X-Namespace.  [default: the source's]"
 )
 limit_option = click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=100,
     show_default=True,
-    help="The most to list; 0 lists all.",
+    help="Maximum number of items; 0 for all.",
 )
 
 
 @click.command()
-@click.option("--status", metavar="S", help="Only those in this status.")
-@click.option("--type", "task_type", metavar="T", help="Only those of this type.")
+@click.option("--status", metavar="S", help="Only this status.")
+@click.option("--type", "task_type", metavar="T", help="Only this task type.")
 @click.option(
     "--filters",
     metavar="JSON",
-    help='Such as \'{"additional_data.bucket_id": "bkt_1"}\'; AND, OR and NOT nest.',
+    help='Filter, such as \'{"additional_data.bucket_id": "bkt_1"}\'; AND, OR and NOT nest.',
 )
-@click.option("--search", metavar="TEXT", help="Only those with this text in ID, type or status.")
-@click.option("--sort", metavar="FIELD[:desc]", help="In this order.")
+@click.option("--search", metavar="TEXT", help="Only tasks with this text in ID, type or status.")
+@click.option("--sort", metavar="FIELD[:desc]", help="Field to sort by.")
 @limit_option
 @upstream_option
 @url_option
@@ -52,18 +52,18 @@ def tasks(
     url: str,
     as_json: bool,
 ) -> None:
-    """List upstream's tasks, watched or not."""
+    """List tasks of the API, watched or not."""
     from watcher.cli.terminal import print_json, print_table
 
     field, _, direction = (sort or "").partition(":")
-    wanted = {
+    criteria = {
         "status": status,
         "task_type": task_type,
         "filters": None if filters is None else _json_object("--filters", filters),
         "search": search,
         "sort": {"field": field, "direction": direction or "asc"} if sort else None,
     }
-    items = list(client_at(url).upstream_tasks(source, _present(wanted), limit or None))
+    items = list(client_at(url).upstream_tasks(source, _present(criteria), limit or None))
     if as_json:
         print_json(items)
     else:
@@ -75,7 +75,7 @@ def tasks(
 
 @click.command()
 @click.argument("bucket")
-@click.option("--status", metavar="S", help="Only those in this status.")
+@click.option("--status", metavar="S", help="Only this status.")
 @namespace_option
 @limit_option
 @upstream_option
@@ -90,7 +90,7 @@ def batches(
     url: str,
     as_json: bool,
 ) -> None:
-    """List a bucket's batches."""
+    """List batches of a bucket."""
     from watcher.cli.terminal import print_json, print_table
 
     items = list(
@@ -111,7 +111,7 @@ def batches(
 @click.command("cancel-batch")
 @click.argument("bucket")
 @click.argument("batch")
-@click.option("--reason", metavar="TEXT", help="Handed on to upstream.")
+@click.option("--reason", metavar="TEXT", help="Reason, passed to upstream.")
 @namespace_option
 @yes_option
 @upstream_option
@@ -127,10 +127,13 @@ def cancel_batch(
     url: str,
     as_json: bool,
 ) -> None:
-    """Cancel a batch; its end is then told like any other."""
+    """Cancel a batch.
+
+    Its final status is reported as usual.
+    """
     from watcher.cli.terminal import cancellation, plain, print_json
 
-    ask_first(f"Cancel batch {batch} of bucket {bucket}?", yes)
+    confirm(f"Cancel batch {batch} of bucket {bucket}?", yes)
     answer = client_at(url).cancel_batch(source, bucket, batch, reason, namespace)
     if as_json:
         print_json(answer)
@@ -147,10 +150,13 @@ def cancel_batch(
 @url_option
 @json_option
 def kill(task_id: str, yes: bool, source: str, url: str, as_json: bool) -> None:
-    """Kill a task; its end is then told like any other."""
+    """Kill a task.
+
+    Its final status is reported as usual.
+    """
     from watcher.cli.terminal import plain, print_json
 
-    ask_first(f"Kill task {task_id}?", yes)
+    confirm(f"Kill task {task_id}?", yes)
     answer = client_at(url).kill(source, task_id)
     if as_json:
         print_json(answer)
@@ -164,7 +170,7 @@ def kill(task_id: str, yes: bool, source: str, url: str, as_json: bool) -> None:
 @click.option(
     "--resend-doubtful",
     is_flag=True,
-    help="Send those again that may or may not have been confirmed.",
+    help="Also resend uploads whose result is unknown.",
 )
 @namespace_option
 @upstream_option
@@ -179,9 +185,10 @@ def confirm_uploads(
     url: str,
     as_json: bool,
 ) -> None:
-    """Confirm the uploads of a JSON or CSV file of upload_id, etag, file_size_bytes; run again after an interruption.
+    """Confirm uploads of a JSON or CSV file.
 
-    Exit 1 where it cannot be told whether some were confirmed.
+    The file has upload_id, etag and file_size_bytes. Run the command again after an interruption:
+    no upload is confirmed twice. Exits 1 if the result of an upload is unknown.
     """
     from watcher.cli.terminal import Counting, print_json
     from watcher.cli.upload_files import read
@@ -205,12 +212,12 @@ def confirm_uploads(
             f"{states.count('confirmed')} confirmed by {started} tasks, {already} confirmed before"
         )
     if doubtful := states.count("doubtful"):
-        text = f"{doubtful} were interrupted and may be confirmed or not; --resend-doubtful sends them again"
+        text = f"the result of {doubtful} uploads is unknown; --resend-doubtful sends them again"
         click.echo(f"watcher: {text}", err=True)
         sys.exit(1)
 
 
-VERBS = (tasks, batches, cancel_batch, kill, confirm_uploads)
+COMMANDS = (tasks, batches, cancel_batch, kill, confirm_uploads)
 
 
 def _present(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,9 +230,9 @@ def _json_object(option: str, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise click.UsageError(f"{option} is not JSON: {error}") from None
+        raise click.UsageError(f"{option}: invalid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise click.UsageError(f"{option} is not a JSON object")
+        raise click.UsageError(f"{option}: expected a JSON object")
     return value
 
 

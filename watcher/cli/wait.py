@@ -1,7 +1,7 @@
-"""`watcher wait`: until every task is finished, across restarts of the daemon.
+"""`watcher wait`: waits until every task has ended, across restarts of the daemon.
 
-The event stream is opened before the tasks are added, and again after every break, so that no end falls in between: one
-that came before is in the answer to adding, one that comes after is in the stream.
+The event stream is opened before the tasks are added, and again after each disconnection, so that
+no end is missed: an earlier one is in the response to adding, a later one in the stream.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import httpx
 
-from watcher.cli.client import ADD_LIMIT, headers, refusal, unreachable
+from watcher.cli.client import ADD_LIMIT, error_of, headers, unreachable
 from watcher.core.errors import DaemonError
 from watcher.core.tasks import TERMINAL_STATUSES
 
@@ -23,27 +23,27 @@ _BAD = frozenset({"FAILED", "CANCELED", "LOST"})
 
 
 class Tally:
-    """What is known of the tasks waited for. `statuses` are by task ID, None before it is known."""
+    """The status of each task; None before it is known."""
 
     def __init__(self, task_ids: Sequence[str]) -> None:
         self.statuses: dict[str, str | None] = dict.fromkeys(task_ids)
-        self._finished: set[str] = set()
+        self._ended: set[str] = set()
 
     def seen(self, task_id: str, status: str | None, *, lost: bool) -> bool:
-        """Note a task's status; returns whether that is news."""
-        if task_id not in self.statuses or task_id in self._finished:
+        """Note a task's status; return whether it has changed."""
+        if task_id not in self.statuses or task_id in self._ended:
             return False
         shown = "LOST" if lost else status
         news = self.statuses[task_id] != shown
         self.statuses[task_id] = shown
         if lost or status in TERMINAL_STATUSES:
-            self._finished.add(task_id)
+            self._ended.add(task_id)
         return news
 
     @property
     def waiting(self) -> list[str]:
-        """Return the tasks that are not finished."""
-        return [task_id for task_id in self.statuses if task_id not in self._finished]
+        """The tasks that have not ended."""
+        return [task_id for task_id in self.statuses if task_id not in self._ended]
 
     def exit_code(self) -> int:
         """Return the exit code, worst first."""
@@ -56,7 +56,7 @@ class Tally:
 
 
 class Waiting:
-    """One wait. `told` is called with each task's ID and new status."""
+    """One wait. `changed` receives each task's ID and new status."""
 
     def __init__(
         self,
@@ -64,15 +64,15 @@ class Waiting:
         url: str,
         token: str | None,
         entries: Sequence[Mapping[str, Any]],
-        told: Callable[[str, str | None], None],
+        changed: Callable[[str, str | None], None],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.tally = Tally([entry["task_id"] for entry in entries])
         self._url = url
         self._entries = entries
-        self._told = told
+        self._changed = changed
         self._last_event_id: str | None = None
-        self._met = False
+        self._connected = False
         self._http = httpx.AsyncClient(
             base_url=url,
             headers=headers(token),
@@ -82,9 +82,9 @@ class Waiting:
         )
 
     async def run(self, limit: float | None) -> None:
-        """Wait until all are finished or `limit` seconds passed.
+        """Wait until all tasks have ended, or for `limit` seconds.
 
-        Raises `DaemonError` where no daemon answers at first, or one refuses.
+        Raises `DaemonError` if the daemon cannot be reached at first, or answers an error.
         """
         with anyio.move_on_after(limit):
             async with self._http:
@@ -92,10 +92,10 @@ class Waiting:
                     try:
                         await self._follow()
                     except httpx.TransportError:
-                        if not self._met:
+                        if not self._connected:
                             raise unreachable(self._url) from None
                     except DaemonError as error:
-                        if not self._met or error.status != 503:
+                        if not self._connected or error.status != 503:
                             raise
                     if self.tally.waiting:
                         await anyio.sleep(_RECONNECT)
@@ -105,16 +105,16 @@ class Waiting:
         async with self._http.stream("GET", "/v1/events", headers=resume) as stream:
             if stream.status_code != 200:
                 await stream.aread()
-                raise refusal(stream)
+                raise error_of(stream)
             await self._add()
-            self._met = True
+            self._connected = True
             if not self.tally.waiting:
                 return
             async for number, event in frames(stream.aiter_lines()):
                 self._last_event_id = number
-                told = event["data"]
-                if "task_id" in told:
-                    self._note(told["task_id"], told["status"], lost=event["type"] == "task.lost")
+                data = event["data"]
+                if "task_id" in data:
+                    self._note(data["task_id"], data["status"], lost=event["type"] == "task.lost")
                 if not self.tally.waiting:
                     return
 
@@ -124,13 +124,13 @@ class Waiting:
                 "/v1/watches", json=list(self._entries[start : start + ADD_LIMIT])
             )
             if not response.is_success:
-                raise refusal(response)
+                raise error_of(response)
             for watch in response.json()["items"]:
                 self._note(watch["task_id"], watch["status"], lost=watch["lost_at"] is not None)
 
     def _note(self, task_id: str, status: str | None, *, lost: bool) -> None:
         if self.tally.seen(task_id, status, lost=lost):
-            self._told(task_id, self.tally.statuses[task_id])
+            self._changed(task_id, self.tally.statuses[task_id])
 
 
 async def frames(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:

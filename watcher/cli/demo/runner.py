@@ -1,4 +1,6 @@
-"""`watcher demo`: the real daemon between a made-up upstream and a receiver, all in this process, on loopback."""
+"""`watcher demo`: the real daemon between a made-up upstream and a receiver, all in this process,
+on loopback.
+"""
 
 import base64
 import json
@@ -55,7 +57,7 @@ class _Demo:
         self._began = 0.0
         self._shown_slack = 0
         self._transitions = 0
-        self._told: set[str] = set()
+        self._delivered_ids: set[str] = set()
         self._statuses: dict[str, str] = {}
         self._latencies: list[float] = []
         self._happened = Wakeup()
@@ -82,7 +84,9 @@ class _Demo:
         return 0 if self._complete() else 1
 
     def _settings(self, upstream: str, receiver: str) -> Settings:
-        """Return the settings as a user would give them: through the environment, here a made-up one."""
+        """Return the settings as a user would give them: through the environment, here a made-up
+        one.
+        """
         source = {"base_url": upstream, "api_key": _API_KEY, "requests_per_minute": None}
         webhook = {
             "name": "backend",
@@ -138,22 +142,22 @@ class _Demo:
             (await client.post("/v1/watches", json=entries)).raise_for_status()
 
     async def _follow(self, url: str, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Show transitions as the daemon's own event stream tells them."""
+        """Show the transitions of the daemon's event stream."""
         async with (
             httpx.AsyncClient(base_url=url, timeout=None, trust_env=False) as client,  # noqa: S113  # a stream has no end
             client.stream("GET", "/v1/events") as stream,
         ):
             task_status.started()
             async for _, event in frames(stream.aiter_lines()):
-                told = event["data"]
+                data = event["data"]
                 self._transitions += 1
-                self._statuses[told["task_id"]] = told["status"]
-                self._view.transition(self._seconds(), told)
+                self._statuses[data["task_id"]] = data["status"]
+                self._view.transition(self._seconds(), data)
                 self._happened.set()
 
     def _delivered(self, received: Received) -> None:
         if received.verified:
-            self._told.add(received.event_id)
+            self._delivered_ids.add(received.event_id)
             self._latencies.append(wall_clock() - parse_rfc3339(received.event["timestamp"]))
         self._view.delivery(self._seconds(), received)
         self._show_slack()
@@ -173,7 +177,7 @@ class _Demo:
 
     def _complete(self) -> bool:
         done = [status for status in self._statuses.values() if status in TERMINAL_STATUSES]
-        return len(done) == len(TASK_IDS) and len(self._told) == self._transitions
+        return len(done) == len(TASK_IDS) and len(self._delivered_ids) == self._transitions
 
     def _seconds(self) -> float:
         return anyio.current_time() - self._began
@@ -182,14 +186,21 @@ class _Demo:
         rows = [
             (
                 "tasks",
-                f"{len(self._statuses)} of {len(TASK_IDS)} seen, in {sum(self._upstream.gets.values())} requests",
+                f"{len(self._statuses)} of {len(TASK_IDS)} seen, "
+                f"in {sum(self._upstream.gets.values())} requests",
             ),
             ("transitions", str(self._transitions)),
-            ("webhooks", f"{len(self._told)} delivered, each signature verified by the receiver"),
+            (
+                "webhooks",
+                f"{len(self._delivered_ids)} delivered, each signature verified by the receiver",
+            ),
             ("Slack", f"{len(self._receiver.slack)} messages"),
         ]
         if self._latencies:
             rows.append(
-                ("stored to told", f"{statistics.median(self._latencies) * 1000:.0f} ms (median)")
+                (
+                    "stored to delivered",
+                    f"{statistics.median(self._latencies) * 1000:.0f} ms (median)",
+                )
             )
         self._view.summary(rows, Counter(self._statuses.values()))

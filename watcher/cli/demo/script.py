@@ -1,4 +1,6 @@
-"""What the made-up tasks do: a dozen over twenty seconds; one fails, one is partial, one is cancelled."""
+"""What the made-up tasks do: a dozen over twenty seconds; one fails, one is partial, one is
+cancelled.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any

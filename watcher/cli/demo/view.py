@@ -14,33 +14,33 @@ from watcher.testing.receiver import Received
 
 
 class View:
-    """Prints to `console`; colours are rich's affair, which leaves them out where there is no terminal."""
+    """Prints to `console`. rich omits colours without a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def opening(self, tasks: int, api: str) -> None:
-        """Say what is to be seen."""
+        """Describe what follows."""
         self._console.print(
             Text.assemble(
                 ("watcher demo", "bold"),
-                f"  {tasks} made-up tasks, about twenty seconds. The daemon polls a made-up upstream and\n",
+                f"  {tasks} simulated tasks in twenty seconds. The daemon polls a fake API and\n",
                 f"sends signed webhooks to a receiver, all on loopback; its API is at {api}.\n",
             )
         )
 
-    def transition(self, seconds: float, told: Mapping[str, Any]) -> None:
+    def transition(self, seconds: float, data: Mapping[str, Any]) -> None:
         """Show a status change that was stored."""
-        before, now = told["previous_status"] or "·", told["status"]
+        before, now = data["previous_status"] or "·", data["status"]
         self._line(
             seconds,
             "changed",
             "cyan",
-            Text.assemble(f"{told['task_id']:<20} {before} → ", (now, style_of(now))),
+            Text.assemble(f"{data['task_id']:<20} {before} → ", (now, style_of(now))),
         )
 
     def delivery(self, seconds: float, received: Received) -> None:
-        """Show a webhook that came."""
+        """Show a received webhook."""
         verdict = (
             ("signature verified", "green")
             if received.verified
@@ -51,7 +51,7 @@ class View:
         self._line(seconds, "webhook", "blue", text)
 
     def slack(self, message: Mapping[str, Any]) -> None:
-        """Show a Slack message about as Slack would."""
+        """Show a Slack message roughly as Slack does."""
         lines = [line for block in message["blocks"] for line in _block_lines(block)]
         body = Text("\n".join(html.unescape(line).replace("*", "") for line in lines))
         self._console.print(

@@ -1,0 +1,72 @@
+"""`watcher config`: check and show the configuration, and print its schema."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from watcher.cli.options import config_option, json_option, load_settings
+from watcher.cli.terminal import print_verdicts
+
+if TYPE_CHECKING:
+    from watcher.core.settings import Settings
+
+
+@click.group("config")
+def config_group() -> None:
+    """Check and show the configuration."""
+
+
+@config_group.command("check")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--live", is_flag=True, help="Also test the API key of each source.")
+@config_option
+def check_config(file: Path | None, live: bool, config: Path | None) -> None:
+    """Check a configuration file.
+
+    Prints every error with its line.
+    """
+    from watcher.cli.checks import check_sources
+    from watcher.configuration import checks
+
+    settings = load_settings(file or config)
+    for warning in checks.warnings(settings):
+        click.echo(f"watcher: warning: {warning}", err=True)
+    counts = (f"{len(items)} {name}" for name, items in _parts(settings).items())
+    click.echo(f"ok: {', '.join(counts)}")
+    if live:
+        print_verdicts(check_sources(settings.sources))
+
+
+@config_group.command("schema")
+def show_schema() -> None:
+    """Print the JSON Schema of the file."""
+    from watcher.cli.terminal import print_json
+    from watcher.configuration import schema
+
+    print_json(schema.schema())
+
+
+@config_group.command("show")
+@config_option
+@json_option
+def show_config(config: Path | None, as_json: bool) -> None:
+    """Print the effective configuration.
+
+    Secrets are masked.
+    """
+    import yaml
+
+    from watcher.cli.terminal import print_json
+    from watcher.configuration import secrets
+
+    shown = secrets.masked(load_settings(config))
+    if as_json:
+        print_json(shown)
+    else:
+        click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _parts(settings: "Settings") -> Mapping[str, Sequence[object]]:
+    return {"sources": settings.sources, "channels": settings.channels, "routes": settings.routes}

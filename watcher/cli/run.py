@@ -1,0 +1,51 @@
+"""`watcher run`, `healthcheck` and `demo`."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from watcher.cli.options import config_option, load_settings
+from watcher.cli.terminal import print_verdicts
+
+
+@click.command()
+@config_option
+def run(config: Path | None) -> None:
+    """Run the daemon."""
+    # Until the daemon handles signals itself, there is nothing to finish.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    from watcher.daemon import process
+
+    process.run(config, os.environ)
+
+
+@click.command()
+@config_option
+@click.option(
+    "--url", envvar="WATCHER_URL", help="URL of the daemon.  [default: from the configuration]"
+)
+def healthcheck(config: Path | None, url: str | None) -> None:
+    """Check that the local daemon is alive.
+
+    Exits 0 if it is, else 1 with the reason.
+    """
+    from watcher.cli import checks
+
+    print_verdicts([checks.check_health(url or checks.health_url(load_settings(config)))])
+
+
+@click.command()
+def demo() -> None:
+    """Run a demo with simulated tasks.
+
+    It needs no key, no file and no network.
+    """
+    from watcher.cli.demo.runner import show
+
+    sys.exit(show())
+
+
+COMMANDS = (run, healthcheck, demo)

@@ -1,0 +1,178 @@
+"""The watchlist of a running daemon: `add`, `ls`, `show`, `rm` and `wait`."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from watcher.cli.options import (
+    client_at,
+    duration,
+    json_option,
+    label_option,
+    labels_of,
+    source_option,
+    token,
+    url_option,
+)
+
+_COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
+
+
+@click.command()
+@click.argument("task_ids", nargs=-1, metavar="ID…")
+@source_option
+@click.option("--namespace", help="Namespace, included in every event of these tasks.")
+@label_option
+@click.option("--stdin", is_flag=True, help="Read IDs from standard input, one per line.")
+@url_option
+@json_option
+def add(
+    task_ids: Sequence[str],
+    source: str | None,
+    namespace: str | None,
+    labels: Sequence[str],
+    stdin: bool,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Add tasks to the watchlist."""
+    from watcher.cli.terminal import print_json
+
+    entries = _entries([*task_ids, *(_lines() if stdin else ())], source, namespace, labels)
+    added = existing = 0
+    items: list[Any] = []
+    for answer in client_at(url).add(entries):
+        added += answer["added"]
+        existing += answer["existing"]
+        items += answer["items"]
+        if len(entries) > len(answer["items"]) and sys.stderr.isatty():
+            click.echo(f"\r{len(items)} of {len(entries)}", err=True, nl=len(items) == len(entries))
+    if as_json:
+        print_json(items)
+    else:
+        click.echo(f"{added} added, {existing} already watched")
+
+
+@click.command("ls")
+@click.option(
+    "--status", "statuses", multiple=True, metavar="S", help="Only this status; repeatable."
+)
+@click.option("--state", type=click.Choice(["active", "done"]), help="Only this state.")
+@label_option
+@url_option
+@json_option
+def list_watches(
+    statuses: Sequence[str], state: str | None, labels: Sequence[str], url: str, as_json: bool
+) -> None:
+    """List watched tasks."""
+    from watcher.cli.terminal import ago, print_json, print_table
+
+    label_texts = [f"{name}:{value}" for name, value in labels_of(labels).items()]
+    items = [*client_at(url).watches(status=list(statuses), state=state, label=label_texts)]
+    if as_json:
+        print_json(items)
+    else:
+        print_table(_COLUMNS, [{**item, "changed": ago(item["changed_at"])} for item in items])
+
+
+@click.command()
+@click.argument("task_id", metavar="ID")
+@source_option
+@url_option
+@json_option
+def show(task_id: str, source: str | None, url: str, as_json: bool) -> None:
+    """Show a watched task with its transitions."""
+    from watcher.cli.terminal import plain, print_json, print_table
+
+    watch = client_at(url).watch(task_id, source)
+    if as_json:
+        print_json(watch)
+        return
+    transitions = watch.pop("transitions")
+    for name, value in watch.items():
+        click.echo(f"{name + ':':<15} {plain(value)}")
+    if transitions:
+        click.echo()
+        print_table(("sequence", "previous_status", "status", "at", "event_id"), transitions)
+
+
+@click.command("rm")
+@click.argument("task_ids", nargs=-1, required=True, metavar="ID…")
+@source_option
+@url_option
+def remove(task_ids: Sequence[str], source: str | None, url: str) -> None:
+    """Remove tasks from the watchlist.
+
+    Pending deliveries are still sent.
+    """
+    client = client_at(url)
+    for task_id in task_ids:
+        client.remove(task_id, source)
+    click.echo(f"{len(task_ids)} removed")
+
+
+@click.command()
+@click.argument("task_ids", nargs=-1, required=True, metavar="ID…")
+@click.option("--timeout", metavar="D", help="Give up after this time, such as 90s or 2h.")
+@source_option
+@click.option("--namespace", help="Namespace of tasks that are not watched yet.")
+@label_option
+@url_option
+@json_option
+def wait(
+    task_ids: Sequence[str],
+    timeout: str | None,
+    source: str | None,
+    namespace: str | None,
+    labels: Sequence[str],
+    url: str,
+    as_json: bool,
+) -> None:
+    """Wait until all tasks have ended.
+
+    Exit codes, the worst first: 1 a task is FAILED, CANCELED or lost; 124 timeout; 3 a task is
+    COMPLETED_WITH_ERRORS; 0 otherwise; 4 the daemon is not reachable or answered an error.
+    """
+    import anyio
+
+    from watcher.cli.progress import Progress
+    from watcher.cli.terminal import print_json, print_table
+    from watcher.cli.wait import Waiting
+
+    entries = _entries(task_ids, source, namespace, labels)
+    limit = duration(timeout)
+
+    async def until_ended() -> Waiting:
+        with Progress(len(entries)) as progress:
+            waiting = Waiting(url=url, token=token(), entries=entries, changed=progress.changed)
+            await waiting.run(limit)
+        return waiting
+
+    tally = anyio.run(until_ended).tally
+    items = [{"task_id": task_id, "status": status} for task_id, status in tally.statuses.items()]
+    if as_json:
+        print_json(items)
+    else:
+        print_table(("task_id", "status"), items)
+    if tally.waiting:
+        click.echo(f"watcher: timeout; {len(tally.waiting)} tasks have not ended", err=True)
+    sys.exit(tally.exit_code())
+
+
+def _lines() -> list[str]:
+    return [line.strip() for line in sys.stdin if line.strip()]
+
+
+def _entries(
+    task_ids: Sequence[str], source: str | None, namespace: str | None, labels: Sequence[str]
+) -> list[dict[str, Any]]:
+    if not task_ids:
+        raise click.UsageError("name at least one task ID, or give them with --stdin")
+    common = {"source": source, "namespace": namespace, "labels": labels_of(labels)}
+    options = {name: value for name, value in common.items() if value}
+    return [{"task_id": task_id, **options} for task_id in dict.fromkeys(task_ids)]
+
+
+COMMANDS = (add, list_watches, show, remove, wait)
