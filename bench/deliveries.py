@@ -1,8 +1,9 @@
-"""Deliveries: how many a second with everything stored, to one receiver and to twenty, against the same client's bare
-POST loop; how soon; and what one receiver that hangs does to the nineteen others.
+"""Deliveries: how many a second with everything stored, to one receiver and to twenty, against the
+same client's bare POST loop; how soon; and what one receiver that hangs does to the nineteen
+others.
 
-The receivers run on the other core. The bare loop sends the same bytes over the same transport with as many senders,
-and does nothing else: no store, no signature.
+The receivers run on the other core. The bare loop sends the same bytes over the same transport with
+as many senders, and does nothing else: no store, no signature.
 """
 
 import socket
@@ -52,7 +53,7 @@ _SEEN = _READ
 
 
 def no_notice(kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
-    """Nothing fails here, so nothing is told of it."""
+    """Nothing fails here, so there are no system events."""
     raise AssertionError(f"unexpected {kind}: {data}")
 
 
@@ -67,7 +68,7 @@ async def watched(store: Store, count: int) -> list[Watch]:
 
 def change(watch: Watch, at: float, channel: str = "channel_0") -> Change:
     """Return the first transition of `watch`, with a body of about 1 KB."""
-    told = task_event(
+    event = task_event(
         watch,
         _SEEN,
         namespace=None,
@@ -77,7 +78,7 @@ def change(watch: Watch, at: float, channel: str = "channel_0") -> Change:
         channels=(channel,),
     )
     return Change(
-        watch=replace(watch, status="IN_PROGRESS", sequence=1), expected_sequence=0, event=told
+        watch=replace(watch, status="IN_PROGRESS", sequence=1), expected_sequence=0, event=event
     )
 
 
@@ -85,7 +86,9 @@ def change(watch: Watch, at: float, channel: str = "channel_0") -> Change:
 async def delivering(
     store: Store, outbox: Wakeup, *urls: str, kind: Literal["webhook", "slack"] = "webhook"
 ) -> AsyncIterator[Callable[[], None]]:
-    """Run the real dispatcher with the real channel for each of `urls`, once what is yielded is called."""
+    """Run the real dispatcher with the real channel for each of `urls`, once what is yielded is
+    called.
+    """
     module = webhook if kind == "webhook" else slack
     given = {"secrets": [SECRET], "concurrency": SENDERS} if kind == "webhook" else {}
     metrics = Metrics(CollectorRegistry(), "bench")
@@ -129,9 +132,9 @@ async def stored_rate(folder: Path, url: str, receivers: int) -> float:
     ):
         watches = await watched(store, EVENTS)
         for first in range(0, EVENTS, 1000):
-            told = [(watch, first + n) for n, watch in enumerate(watches[first : first + 1000])]
+            numbered = [(watch, first + n) for n, watch in enumerate(watches[first : first + 1000])]
             await store.record(
-                [change(watch, wall_clock(), f"channel_{n % receivers}") for watch, n in told]
+                [change(watch, wall_clock(), f"channel_{n % receivers}") for watch, n in numbered]
             )
         began = time.perf_counter()
         start()
@@ -200,7 +203,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, socket.create_server(("127.0.0.1", 0)) as silent:
         folder = Path(name)
         hangs = (
-            f"http://127.0.0.1:{silent.getsockname()[1]}/"  # the kernel accepts, and nobody answers
+            # the kernel accepts, and nothing answers
+            f"http://127.0.0.1:{silent.getsockname()[1]}/"
         )
         with server("bench.receiver", folder, str(folder / "times")) as (_, url):
             bare = [anyio.run(bare_rate, url, backend_options=options)]
@@ -235,7 +239,8 @@ def main() -> None:
     ):
         delays = [(float(arrived[event_id]) - at) * 1000 for event_id, at in stored.items()]
         print(
-            f"stored -> at the receiver   p50 {percentile(delays, 0.5):.1f} ms, p99 {percentile(delays, 0.99):.1f} ms"
+            f"stored -> at the receiver   p50 {percentile(delays, 0.5):.1f} ms, p99 "
+            f"{percentile(delays, 0.99):.1f} ms"
             f" at {RATE} events a second {text} ({len(delays)} events)"
         )
 

@@ -1,7 +1,7 @@
 """What a receiver that means harm costs: for how long it holds a sender, and how much memory.
 
-One that trickles a byte a second, one that answers with 10 GB, and one with a gzip bomb each get a delivery on every
-sender of a channel with the default settings, one after the other in one process.
+One that trickles a byte a second, one that answers with 10 GB, and one with a gzip bomb each get a
+delivery on every sender of a channel with the default settings, one after the other in one process.
 """
 
 import tempfile
@@ -22,7 +22,9 @@ ROUNDS = 3
 
 
 async def attack(url: str) -> tuple[str, float, float]:
-    """Return what became of the last delivery, the longest time that one took, and the MiB by which memory grew."""
+    """Return what became of the last delivery, the longest time that one took, and the MiB by which
+    memory grew.
+    """
     settings = webhook.Settings.model_validate(
         {"name": "backend", "type": "webhook", "url": url, "secrets": [SECRET]}
     )
@@ -63,7 +65,8 @@ async def main_async(url: str) -> None:
     for path in ("flood", "bomb", "trickle"):
         outcome, longest, grown = await attack(f"{url}/{path}")
         print(
-            f"{path:8} a sender is free after {longest:5.1f} s at most, memory grows by {grown:.1f} MiB ({outcome})"
+            f"{path:8} a sender is free after {longest:5.1f} s at most, memory grows by "
+            f"{grown:.1f} MiB ({outcome})"
         )
 
 

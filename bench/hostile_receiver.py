@@ -2,8 +2,8 @@
 
     python -m bench.hostile_receiver PORT_FILE
 
-By path: `/trickle` answers one byte a second without an end, `/flood` sends 10 GB as fast as it can, `/bomb` ten MB of
-gzip that unpack to 10 GB.
+By path: `/trickle` answers one byte a second without an end, `/flood` sends 10 GB as fast as it
+can, `/bomb` ten MB of gzip that unpack to 10 GB.
 """
 
 import asyncio

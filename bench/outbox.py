@@ -1,4 +1,6 @@
-"""What a million pending deliveries cost: to one channel, of as many tasks, over the store as it is."""
+"""What a million pending deliveries cost: to one channel, of as many tasks, over the store as it
+is.
+"""
 
 import gc
 import statistics
@@ -22,7 +24,7 @@ BATCH = 10_000
 
 
 def change(watch: Watch, at: float) -> Change:
-    """Return a transition of `watch` that one channel hears of."""
+    """Return a transition of `watch` for one channel."""
     event = Event(
         event_id=new_event_id(),
         type="task.failed",
@@ -68,10 +70,12 @@ async def measured() -> None:
             counted_in = await timed(store.outbox())
             grown = resident_mebibytes() - before
     print(
-        f"claim of {CLAIMED} with {PENDING} pending: median {statistics.median(claims) * 1000:.1f} ms, "
+        f"claim of {CLAIMED} with {PENDING} pending: median "
+        f"{statistics.median(claims) * 1000:.1f} ms, "
         f"slowest {max(claims) * 1000:.1f} ms, the first {claims[0] * 1000:.1f} ms\n"
         f"settling {CLAIMED} of them: median {statistics.median(settles) * 1000:.1f} ms\n"
-        f"opening the store: {opened_in * 1000:.0f} ms; counting what waits: {counted_in * 1000:.0f} ms;"
+        f"opening the store: {opened_in * 1000:.0f} ms; counting what waits: "
+        f"{counted_in * 1000:.0f} ms;"
         f" memory grows by {grown:.1f} MiB"
     )
 

@@ -1,4 +1,5 @@
-"""A thousand tasks a request: how soon a change is told within an enforced rate limit, and what many tasks cost.
+"""A thousand tasks per request: how soon a change is reported within an enforced rate limit, and
+what many tasks cost.
 
 python -m bench.polling [limit | million]
 """
@@ -47,7 +48,8 @@ def prefill(folder: Path, count: int) -> None:
     rows = (("mixpeek", f"task_{number}", now, now, now) for number in range(count))
     with closing(sqlite3.connect(folder / "watcher.db")) as connection:
         connection.executemany(
-            "INSERT INTO watches (source, task_id, status, sequence, task_type, added_at, first_seen_at, changed_at)"
+            "INSERT INTO watches (source, task_id, status, sequence, task_type, added_at, "
+            "first_seen_at, changed_at)"
             " VALUES (?, ?, 'IN_PROGRESS', 1, 'api_buckets_batches_process', ?, ?, ?)",
             rows,
         )
@@ -59,9 +61,9 @@ def site(
     folder: Path, limit: int | None, tasks: int, changes: float, **environ: str
 ) -> Iterator[tuple[Any, str]]:
     """Run upstream, receiver and daemon; gives the daemon's process and its URL."""
-    told = str(folder / "report"), str(limit or 0), str(LATENCY), str(changes), str(tasks)
+    arguments = str(folder / "report"), str(limit or 0), str(LATENCY), str(changes), str(tasks)
     with (
-        server("bench.upstream", folder, *told) as (_, upstream),
+        server("bench.upstream", folder, *arguments) as (_, upstream),
         server("bench.receiver", folder, str(folder / "times")) as (_, receiver),
     ):
         port = free_port()
@@ -87,12 +89,14 @@ def metric(url: str, name: str) -> float:
 
 
 def delays(folder: Path, report: dict[str, Any]) -> list[float]:
-    """Return the seconds from each change at upstream to its webhook; a change nobody was told of counts as endless."""
+    """Return the seconds from each change at upstream to its webhook; a change without a webhook
+    counts as infinite.
+    """
     arrived: dict[tuple[str, str], list[float]] = {}
     for line in (folder / "times").read_text().splitlines():
         _, at, task_id, status = line.split()
         arrived.setdefault((task_id, status), []).append(float(at))
-    # One that was changed back before it was asked for has nothing to tell.
+    # A change that was reverted before the next poll sends nothing.
     last: dict[str, tuple[str, float]] = {}
     found = []
     ends = max((at for _, _, at in report["changes"]), default=0.0) - 45
@@ -117,14 +121,17 @@ def within_limit(tasks: int, **environ: str) -> None:
         with site(folder, LIMIT, tasks, CHANGES_A_SECOND, **environ) as (_, url):
             until_ready(url)
             time.sleep(45 + MEASURED_FOR)
-            asked = metric(url, "watcher_observations_total")
+            polled = metric(url, "watcher_observations_total")
             requests = metric(url, "watcher_upstream_requests_total")
         report = json.loads((folder / "report").read_text())
         seconds = delays(folder, report)
     print(
-        f"{tasks:7} running tasks, {LIMIT} requests a minute enforced: {report['refused']} answers 429, at most"
-        f" {report['fullest_minute']} a minute and route; change -> webhook p50 {percentile(seconds, 0.5):.1f} s,"
-        f" p99 {percentile(seconds, 0.99):.1f} s ({len(seconds)} changes); {asked / requests:.0f} times fewer requests"
+        f"{tasks:7} running tasks, {LIMIT} requests a minute enforced: {report['refused']} "
+        f"answers 429, at most"
+        f" {report['fullest_minute']} a minute and route; change -> webhook p50 "
+        f"{percentile(seconds, 0.5):.1f} s,"
+        f" p99 {percentile(seconds, 0.99):.1f} s ({len(seconds)} changes); "
+        f"{polled / requests:.0f} times fewer requests"
         " than one GET a task"
     )
 
@@ -149,8 +156,10 @@ def million() -> None:
             memory = resident_mebibytes(process.pid)
         report = json.loads((folder / "report").read_text())
     print(
-        f"{MILLION:7} running tasks: {used / 60:.1%} of a core, RSS {memory:.0f} MiB, longest between two questions"
-        f" {report['longest_gap']:.1f} s; {used / pages * 1000:.2f} ms of CPU a page of 1,000, everything included"
+        f"{MILLION:7} running tasks: {used / 60:.1%} of a core, RSS {memory:.0f} MiB, longest "
+        f"between two questions"
+        f" {report['longest_gap']:.1f} s; {used / pages * 1000:.2f} ms of CPU a page of 1,000, "
+        f"everything included"
     )
     print(
         f"{MILLION:7} stored watches: ready after {ready:.1f} s, first question after"

@@ -1,8 +1,10 @@
-"""A receiver as cheap as Python allows, in a process of its own: answers every POST, and says when each webhook came.
+"""A receiver as cheap as Python allows, in a process of its own: answers every POST, and says when
+each webhook came.
 
     python -m bench.receiver PORT_FILE TIMES_FILE
 
-Writes its port to one file and, when told to stop, `event_id unix_seconds task_id status` of each request to the other.
+Writes its port to one file and, on SIGTERM, `event_id unix_seconds task_id status` of each request
+to the other.
 """
 
 import asyncio

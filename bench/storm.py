@@ -1,6 +1,8 @@
-"""A thousand failures in ten seconds, told to a Slack that takes one message a second: how many messages, and how soon.
+"""A thousand failures in ten seconds, sent to a Slack that accepts one message per second: how many
+messages, and how soon.
 
-The made-up Slack answers 429 with `Retry-After` to what comes sooner, and keeps the text of what it took.
+The made-up Slack answers 429 with `Retry-After` to what comes sooner, and keeps the text of what it
+took.
 """
 
 import asyncio
@@ -39,7 +41,8 @@ class Slack:
                 now = time.perf_counter()
                 if self.taken and now - self.taken[-1][0] < 1:
                     writer.write(
-                        b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
+                        b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: "
+                        b"0\r\n\r\n"
                     )
                 else:
                     self.taken.append((now, json.dumps(json.loads(body), ensure_ascii=False)))
@@ -68,11 +71,12 @@ async def main_async(folder: Path) -> None:
         while any(depth.pending for depth in await store.outbox()):
             await anyio.sleep(0.05)
     seconds = time.perf_counter() - began
-    text = " ".join(told for _, told in slack.taken)
+    text = " ".join(content for _, content in slack.taken)
     named = sum(bool(re.search(rf"task_{number}(?!\d)", text)) for number in range(EVENTS))
     counted = sum(int(more) for more in re.findall(r"and (\d+) more", text))
     print(
-        f"{EVENTS} failures in {SECONDS} s: {len(slack.taken)} messages taken of {slack.requests} sent, all within"
+        f"{EVENTS} failures in {SECONDS} s: {len(slack.taken)} messages taken of {slack.requests} "
+        f"sent, all within"
         f" {seconds:.0f} s; {named} tasks by name, {counted} counted"
     )
     listener.close()

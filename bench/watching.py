@@ -1,4 +1,6 @@
-"""What watching costs, one task a request: processor and memory, adding tasks, and starting with many."""
+"""What watching costs, one task a request: processor and memory, adding tasks, and starting with
+many.
+"""
 
 import sqlite3
 import tempfile
@@ -15,7 +17,7 @@ from watcher.core.tasks import TaskKey, WatchRequest
 from watcher.stores.sqlite import store as sqlite
 
 SETTLED_AFTER = 75.0
-"""Seconds until every task is asked at the longest interval."""
+"""Seconds until every task is polled at the longest interval."""
 MEASURED_FOR = 60.0
 STORED = 100_000
 
@@ -31,11 +33,14 @@ def add(url: str, count: int) -> float:
 
 
 def plain_inserts(folder: Path, count: int) -> float:
-    """Return the seconds that `sqlite3` alone takes to store as many rows, a transaction for each thousand."""
+    """Return the seconds that `sqlite3` alone takes to store as many rows, a transaction for each
+    thousand.
+    """
     with closing(sqlite3.connect(folder / "plain.db", isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(
-            "CREATE TABLE watches (id INTEGER PRIMARY KEY, source, task_id, added_at, UNIQUE (source, task_id))"
+            "CREATE TABLE watches (id INTEGER PRIMARY KEY, source, task_id, added_at, UNIQUE "
+            "(source, task_id))"
         )
         began = time.perf_counter()
         for start in range(0, count, 1000):
@@ -69,7 +74,8 @@ def unchanged(count: int) -> None:
             plain = plain_inserts(Path(name), count)
             ratio = seconds / plain
             print(
-                f"{count:6} added through the API {seconds:.2f} s, {ratio:.1f} times the plain inserts' {plain:.2f} s"
+                f"{count:6} added through the API {seconds:.2f} s, {ratio:.1f} times the plain "
+                f"inserts' {plain:.2f} s"
             )
 
 
@@ -100,7 +106,8 @@ def start() -> None:
                     time.sleep(0.05)
             restored = time.perf_counter() - began
     print(
-        f"{STORED:6} stored watches        ready after {ready:.1f} s, all on the schedule after {restored:.1f} s"
+        f"{STORED:6} stored watches        ready after {ready:.1f} s, all on the schedule after "
+        f"{restored:.1f} s"
     )
 
 

@@ -1,4 +1,5 @@
-"""Write the generated files of the chart: schema of `config:`, dashboard, alert rules, table of values.
+"""Write the generated files of the chart: schema of `config:`, dashboard, alert rules, table of
+values.
 
 python charts/generate.py    (the table needs readme-generator, which .ci/install installs)
 """
@@ -56,7 +57,9 @@ def _without_secrets(shape: Any, kind: str | None = None) -> Any:
 
 
 def _by_type(kinds: list[Json]) -> Json:
-    """Return the shape of one of several kinds, so that what is wrong is said of the kind that was meant."""
+    """Return the shape of one of several kinds, so that what is wrong is said of the kind that was
+    meant.
+    """
     if len(kinds) == 1:
         return kinds[0]
     names = [kind["properties"]["type"]["const"] for kind in kinds]
@@ -72,7 +75,9 @@ def _by_type(kinds: list[Json]) -> Json:
 
 
 def config_schema() -> Json:
-    """Return the schema of `config:`: the daemon's own, without secrets, in JSON Schema's draft 7."""
+    """Return the schema of `config:`: the daemon's own, without secrets, in JSON Schema's draft
+    7.
+    """
     shape: Json = _without_secrets(schema.schema())
     del shape["$schema"]
     for name in ("sources", "channels"):
@@ -81,7 +86,9 @@ def config_schema() -> Json:
 
 
 def values_schema() -> Json:
-    """Return the schema of all values: what is written by hand, with `config` brought up to date."""
+    """Return the schema of all values: what is written by hand, with `config` brought up to
+    date.
+    """
     shape: Json = json.loads((CHART / "values.schema.json").read_text())
     shape["properties"]["config"] = config_schema()
     return shape

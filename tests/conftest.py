@@ -1,4 +1,6 @@
-"""What every test shares: the asyncio backend alone, for the daemon's HTTP libraries know no other."""
+"""What every test shares: the asyncio backend alone, for the daemon's HTTP libraries know no
+other.
+"""
 
 import pytest
 

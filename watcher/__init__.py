@@ -1,3 +1,3 @@
-"""Watches asynchronous tasks and tells every status change, once, promptly, truthfully."""
+"""Watches asynchronous tasks, and notifies on every status change."""
 
 __version__ = "0.1.0"

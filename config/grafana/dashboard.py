@@ -245,7 +245,8 @@ _FAILED = [
     ),
     _graph(
         "Failures by task type",
-        "The ten task types with most tasks per minute that ended FAILED, CANCELED or COMPLETED_WITH_ERRORS.",
+        "The ten task types with most tasks per minute that ended FAILED, CANCELED or "
+        "COMPLETED_WITH_ERRORS.",
         "short",
         (
             "topk(10, sum by (task_type) ("
@@ -285,7 +286,8 @@ _UNDELIVERED = [
     ),
     _graph(
         "Suspended channels",
-        "1 while nothing is sent: paused by a person, stopped by the receiver, or off after days of failures.",
+        "1 while nothing is sent: paused by an operator, stopped by the receiver, or off after days "
+        "of failures.",
         "short",
         (f"max by (channel, kind) ({_metric('watcher_channel_held')})", "{{channel}} {{kind}}"),
         width=8,
@@ -403,7 +405,8 @@ _COST = [
     ),
     _graph(
         "Store",
-        "Used share of the store's limit. Above four fifths, ended watches and events are removed early.",
+        "Used share of the store's limit. Above four fifths, ended watches and events are removed "
+        "early.",
         "percentunit",
         (
             f"{_metric('watcher_store_bytes')} / {_metric('watcher_store_limit_bytes')}",
@@ -503,7 +506,9 @@ def dashboard() -> Json:
                     "datasource": _SOURCE,
                     "enable": True,
                     "iconColor": "orange",
-                    "expr": f"changes({_metric('process_start_time_seconds')}[$__rate_interval]) > 0",
+                    "expr": (
+                        f"changes({_metric('process_start_time_seconds')}[$__rate_interval]) > 0"
+                    ),
                     "titleFormat": "Restart",
                     "textFormat": "{{instance}}",
                 }

@@ -1,11 +1,13 @@
-"""Transitions stored and delivered by a process that is killed again and again; run by test_crashes.py.
+"""Transitions stored and delivered by a process that is killed again and again; run by
+test_crashes.py.
 
     python -m tests.acceptance.crashing DATABASE RECEIVER_URL ROUNDS SEED
 
-Each round forks a process that works on the store as the daemon does. Every other one is killed with SIGKILL right
-before a statement of the writing connection (a fail point), the others after a random time; on a slow machine there are
-more rounds, until enough is stored. The last process is left alone until everything is delivered. Prints
-`stored EVENT_ID` for each event whose transaction has returned.
+Each round forks a process that works on the store as the daemon does. Every other one is killed
+with SIGKILL right before a statement of the writing connection (a fail point), the others after a
+random time; on a slow machine there are more rounds, until enough is stored. The last process is
+left alone until everything is delivered. Prints `stored EVENT_ID` for each event whose transaction
+has returned.
 """
 
 import os
@@ -66,7 +68,9 @@ def change(watch: Watch, status: str) -> Change:
 async def work(
     database: Path, url: str, random: Random, *, dies_at: int | None, last: bool
 ) -> None:
-    """Store transitions and deliver them until killed; the last one delivers what waits, and ends."""
+    """Store transitions and deliver them until killed; the last one delivers what waits, and
+    ends.
+    """
     async with sqlite.create(f"sqlite:///{database}") as store:
         if dies_at is not None:
             await fail_point(store, dies_at)

@@ -1,4 +1,6 @@
-"""Two hundred times kill -9, at random and between any two statements: nothing is lost, made up or out of order."""
+"""Two hundred times kill -9, at random and between any two statements: nothing is lost, made up or
+out of order.
+"""
 
 import sqlite3
 import sys
@@ -60,6 +62,7 @@ async def test_what_was_stored_survives_two_hundred_kills_and_arrives_in_order(
             0, one.event["data"]["sequence"]
         )
     assert first_seen == lines
-    # What was under way when a process was killed: sent by one of its senders, and its outcome not stored yet.
+    # What was under way when a process was killed: sent by one of its senders, and its outcome not
+    # stored yet.
     repeats = sum(count - 1 for count in Counter(arrived).values())
     assert repeats <= ROUNDS * SENDERS * 8

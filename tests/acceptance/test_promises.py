@@ -28,7 +28,9 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 
 def sequences(site: Site) -> dict[str, list[int]]:
-    """For each task the sequences of its accepted webhooks, each webhook once, in the order it first came."""
+    """For each task the sequences of its accepted webhooks, each webhook once, in the order it
+    first came.
+    """
     found: dict[str, list[int]] = defaultdict(list)
     seen = set()
     for one in site.receiver.accepted():
@@ -190,7 +192,8 @@ async def test_kill_9_twenty_times_loses_nothing_and_keeps_the_order(site: Site)
     for name in turmoil.names:
         line = [data["sequence"] for data in accepted if data["task_id"] == name]
         assert line == sorted(line)
-    # Accepted twice can only be what was in flight when a daemon was killed: at most one for each of its eight senders.
+    # Accepted twice can only be what was in flight when a daemon was killed: at most one for each
+    # of its eight senders.
     assert len(accepted) - len({one.event_id for one in site.receiver.accepted()}) <= 20 * 8
 
 

@@ -1,4 +1,6 @@
-"""The upstream's own calls, discovery and many tasks, with the installed command between real servers."""
+"""The upstream's own calls, discovery and many tasks, with the installed command between real
+servers.
+"""
 
 import json
 from collections import Counter

@@ -114,9 +114,9 @@ def test_no_daemon_is_one_line_and_exit_4() -> None:
         ["retry", "1"],
     ):
         line = failed(4, *command, "--url", "http://127.0.0.1:9")
-        assert (
-            line
-            == "watcher: cannot connect to the watcher at http://127.0.0.1:9; start it with `watcher run`, or set --url"
+        assert line == (
+            "watcher: cannot connect to the watcher at http://127.0.0.1:9; start it with "
+            "`watcher run`, or set --url"
         )
 
 
@@ -154,7 +154,8 @@ def test_a_port_in_use_is_one_line_and_exit_2(tmp_path: Path) -> None:
 def test_config_check_show_and_schema(tmp_path: Path) -> None:
     file = tmp_path / "watcher.yaml"
     file.write_text(
-        f"channels: [{{name: b, type: webhook, url: 'https://h.example/hidden', secrets: [{SECRET}]}}]\n"
+        f"channels: "
+        f"[{{name: b, type: webhook, url: 'https://h.example/hidden', secrets: [{SECRET}]}}]\n"
     )
     checked = run("config", "check", str(file), MIXPEEK_API_KEY="sk_hidden")
     assert (checked.returncode, checked.stdout) == (0, "ok: 1 sources, 1 channels, 0 routes\n")

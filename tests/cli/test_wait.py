@@ -1,4 +1,6 @@
-"""`watcher wait` over scripted answers: what counts as finished, and what a break of the stream does."""
+"""`watcher wait` over scripted answers: what counts as finished, and what a break of the stream
+does.
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -29,7 +31,9 @@ def sse(number: int, task_id: str, status: str | None, kind: str = "task.changed
 
 
 class FakeApi(httpx.AsyncBaseTransport):
-    """Answers POSTs with `watches`, and each GET of the stream with the next of `streams`; an exception is raised."""
+    """Answers POSTs with `watches`, and each GET of the stream with the next of `streams`; an
+    exception is raised.
+    """
 
     def __init__(self, watches: dict[str, str | None], *streams: list[Any]) -> None:
         self.watches = watches

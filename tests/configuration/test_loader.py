@@ -146,7 +146,7 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
             f"channels:{WEBHOOK}    secretz: []",
             "watcher.yaml:6: channels[0].secretz: unknown key; did you mean 'secrets'?",
         ),
-        ("server: {port: 1, port: 2}", "watcher.yaml:1: port: stands twice, first on line 1"),
+        ("server: {port: 1, port: 2}", "watcher.yaml:1: port: duplicate key, first on line 1"),
         (
             "server: {port: 99999}",
             "watcher.yaml:1: server.port: input should be less than or equal to 65535",
@@ -173,7 +173,7 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
             "bot_token and slack_channel require each other",
         ),
         (f"channels:{WEBHOOK}{WEBHOOK}", "channels: duplicate name 'backend'"),
-        ("routes: [{channels: [nobody]}]", "routes[0].channels: unknown channel 'nobody'"),
+        ("routes: [{channels: [other]}]", "routes[0].channels: unknown channel 'other'"),
         (
             "server: {cors_origins: ['https://x.example']}",
             "watcher.yaml:1: server: cors_origins need an api_token",
@@ -195,7 +195,7 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
             "cannot read /does/not/exist: No such file or directory",
         ),
         ("server: [", "watcher.yaml:1: "),
-        ("- a", "watcher.yaml: holds no settings"),
+        ("- a", "watcher.yaml: expected `key: value` lines"),
         ("a: &a [*a]", "unknown key"),
         ("sources: []", "watcher.yaml:1: sources: at least one is required"),
         (
@@ -213,7 +213,7 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ),
         (
             "channels: [{name: x, type: webhook, url: nonsense, secrets: [whsec_c2hvcnQ=]}]",
-            "secrets[0]: holds 5 bytes",
+            "secrets[0]: has 5 bytes",
         ),
         (
             "heartbeat: {url: 'http://beat.example/'}",
@@ -253,7 +253,7 @@ def test_each_mistake_is_said_in_one_line_with_its_place(
     assert all("\n" not in line for line in found)
 
 
-def test_http_reaches_this_machine_or_whoever_says_so(tmp_path: Path) -> None:
+def test_http_is_limited_to_this_machine_without_allow_http(tmp_path: Path) -> None:
     loaded = load(tmp_path, "heartbeat: {url: 'http://beat.example/', allow_http: true}")
     assert loaded.heartbeat is not None
     for host in ("localhost", "127.0.0.1", "[::1]"):
@@ -273,7 +273,8 @@ def test_certificates_are_followed_like_secrets(tmp_path: Path) -> None:
 
 def test_a_missing_key_names_every_way_to_give_it(tmp_path: Path) -> None:
     assert problems(tmp_path, "", {}) == [
-        "watcher.yaml: sources[0]: api_key is missing: set api_key, api_key_file or the variable MIXPEEK_API_KEY"
+        "watcher.yaml: sources[0]: api_key is missing: set api_key, api_key_file or the variable "
+        "MIXPEEK_API_KEY"
     ]
 
 
@@ -308,7 +309,7 @@ def test_every_mistake_is_said_at_once(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.yaml"):
-        with pytest.raises(ConfigurationError, match="cannot be read"):
+        with pytest.raises(ConfigurationError, match="cannot read"):
             loader.load(path, ENVIRON)
 
 
@@ -344,12 +345,13 @@ server: {{api_token: hidden_9}}
     assert "Bearer hidden_7" in secrets.secret_values(loaded)
 
 
-def test_a_configuration_in_which_nobody_hears_of_trouble_gets_one_warning(tmp_path: Path) -> None:
+def test_alerts_without_a_receiver_are_one_warning(tmp_path: Path) -> None:
     loaded = load(
         tmp_path, f"channels:{WEBHOOK}routes: [{{channels: [backend], events: [task.failed]}}]"
     )
     assert checks.warnings(loaded) == [
-        "no route receives source.unreachable, task.lost, channel.failing: failures would go unnoticed"
+        "no route receives source.unreachable, task.lost, channel.failing: failures would go "
+        "unnoticed"
     ]
 
 
@@ -410,6 +412,6 @@ def test_durations_are_numbers_with_a_unit(number: float, unit: str) -> None:
 @pytest.mark.parametrize(
     "value", ["", "-1s", "1 week", "s", "1e3", True, None, [], float("nan"), -1]
 )
-def test_what_is_no_duration_is_refused(value: Any) -> None:
+def test_an_invalid_duration_is_an_error(value: Any) -> None:
     with pytest.raises(ValueError, match="duration"):
         parse_duration(value)

@@ -28,18 +28,18 @@ def seen(**task: Any) -> Observation:
 def body(**task: Any) -> dict[str, Any]:
     answer = seen(**task)
     namespace = namespace_of(WATCH, answer)
-    told = task_event(
+    event = task_event(
         WATCH, answer, namespace=namespace, sequence=3, at=1063.5, event_id="msg_1", channels=()
     )
-    decoded: dict[str, Any] = json.loads(told.body)
+    decoded: dict[str, Any] = json.loads(event.body)
     return decoded
 
 
-def test_a_transition_is_told_as_the_contract_has_it() -> None:
-    told = body(
+def test_the_body_of_a_transition() -> None:
+    event = body(
         inputs=["batch_xyz"], outputs=None, additional_data={"batch_id": "batch_xyz"}, error="boom"
     )
-    assert told == {
+    assert event == {
         "type": "task.failed",
         "timestamp": "1970-01-01T00:17:43.500000Z",
         "data": {
@@ -58,10 +58,10 @@ def test_a_transition_is_told_as_the_contract_has_it() -> None:
             "labels": {"team": "search"},
         },
     }
-    assert list(told["data"])[:4] == ["task_id", "task_type", "source", "namespace"]
+    assert list(event["data"])[:4] == ["task_id", "task_type", "source", "namespace"]
 
 
-def test_fields_nobody_has_heard_of_are_passed_on_behind_the_known_ones() -> None:
+def test_unknown_fields_follow_the_known_ones() -> None:
     data = body(queue_position=4, cancellation={"x": 1}, sequence=99, labels={"no": "no"})["data"]
     assert (data["queue_position"], data["cancellation"]) == (4, {"x": 1})
     assert (data["sequence"], data["labels"]) == (3, {"team": "search"})
@@ -78,12 +78,12 @@ def test_the_namespace_is_the_watchs_else_the_tasks() -> None:
     assert body(additional_data=[1])["data"]["namespace"] is None
 
 
-def test_a_lost_task_is_told_with_what_was_known_and_the_reason() -> None:
-    told = task_alert_event(
+def test_task_lost_has_the_last_known_fields_and_the_reason() -> None:
+    event = task_alert_event(
         WATCH, "task.lost", reason="gone", at=2000.0, event_id="msg_1", channels=("backend",)
     )
-    data = json.loads(told.body)["data"]
-    assert (told.type, told.sequence) == ("task.lost", 2)
+    data = json.loads(event.body)["data"]
+    assert (event.type, event.sequence) == ("task.lost", 2)
     assert (data["status"], data["previous_status"], data["sequence"]) == (
         "IN_PROGRESS",
         "IN_PROGRESS",

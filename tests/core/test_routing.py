@@ -1,4 +1,4 @@
-"""Who hears of what."""
+"""Which channels receive which event."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def watch(status: str | None = "IN_PROGRESS", **labels: str) -> Watch:
     )
 
 
-def heard(
+def receives(
     route: dict[str, Any], status: str = "FAILED", task_type: str | None = "api_x", **labels: str
 ) -> bool:
     routing = Routing([RouteSettings(channels=("c",), **route)], ["c"])
@@ -21,30 +21,30 @@ def heard(
 
 
 def test_each_condition_has_to_hold() -> None:
-    assert heard({})
-    assert heard({"events": ["task.fail*"]})
-    assert not heard({"events": ["task.completed"]})
-    assert heard({"statuses": ["Failed"]})
-    assert heard({"events": ["source.*"], "statuses": ["FAILED"]})
-    assert heard({"task_types": ["API_*"]})
-    assert not heard({"task_types": ["engine_*"]})
-    assert not heard({"task_types": ["*"]}, task_type=None)
-    assert heard({"labels": {"team": "search"}}, team="search", tier="1")
-    assert not heard({"labels": {"team": "search"}}, team="ads")
-    assert not heard({"labels": {"team": "search"}})
-    assert heard({"previous_statuses": ["in_*"]})
-    assert not heard({"previous_statuses": ["PENDING"]})
-    assert heard({"sources": ["mixpeek"], "namespaces": ["ns_*"]})
-    assert not heard({"sources": ["other"]})
-    assert not heard({"namespaces": ["ns_2"]})
+    assert receives({})
+    assert receives({"events": ["task.fail*"]})
+    assert not receives({"events": ["task.completed"]})
+    assert receives({"statuses": ["Failed"]})
+    assert receives({"events": ["source.*"], "statuses": ["FAILED"]})
+    assert receives({"task_types": ["API_*"]})
+    assert not receives({"task_types": ["engine_*"]})
+    assert not receives({"task_types": ["*"]}, task_type=None)
+    assert receives({"labels": {"team": "search"}}, team="search", tier="1")
+    assert not receives({"labels": {"team": "search"}}, team="ads")
+    assert not receives({"labels": {"team": "search"}})
+    assert receives({"previous_statuses": ["in_*"]})
+    assert not receives({"previous_statuses": ["PENDING"]})
+    assert receives({"sources": ["mixpeek"], "namespaces": ["ns_*"]})
+    assert not receives({"sources": ["other"]})
+    assert not receives({"namespaces": ["ns_2"]})
 
 
-def test_a_first_status_is_told_where_it_is_an_end_or_asked_for() -> None:
+def test_a_first_status_is_sent_if_terminal_or_with_initial() -> None:
     plain = Routing([RouteSettings(channels=("c",))], ["c"])
-    asking = Routing([RouteSettings(channels=("c",), initial=True)], ["c"])
+    initial = Routing([RouteSettings(channels=("c",), initial=True)], ["c"])
     assert plain.for_transition(watch(None), "PENDING", None, None) == ()
     assert plain.for_transition(watch(None), "FAILED", None, None) == ("c",)
-    assert asking.for_transition(watch(None), "PENDING", None, None) == ("c",)
+    assert initial.for_transition(watch(None), "PENDING", None, None) == ("c",)
 
 
 def test_each_matching_route_adds_its_channels_once_in_the_configured_order() -> None:
@@ -54,9 +54,7 @@ def test_each_matching_route_adds_its_channels_once_in_the_configured_order() ->
     assert routing.for_task_alert(watch(), "task.lost") == ("a", "b")
 
 
-def test_a_condition_on_what_a_notice_does_not_have_does_not_match_and_a_channel_hears_not_of_itself() -> (
-    None
-):
+def test_a_condition_on_a_missing_field_does_not_match_and_a_channel_is_excluded() -> None:
     routing = Routing(
         [
             RouteSettings(channels=("a", "b"), events=("channel.*",)),

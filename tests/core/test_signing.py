@@ -102,13 +102,13 @@ def test_secrets_have_24_to_64_bytes(key: bytes) -> None:
         ("whsec_AAA", "base64"),
         ("not-base64!", "base64"),
         ("whsk_" + "A" * 88, "66 bytes"),
-        (PRIVATE[:-10] + "AAAAAAAA==", "do not belong together"),
+        (PRIVATE[:-10] + "AAAAAAAA==", "do not match"),
         (PUBLIC, "public key"),
-        (f"{SECRET} till=2026-12-01T00:00:00Z", "something else"),
-        (f"{SECRET} until=soon", "no RFC 3339 time"),
+        (f"{SECRET} till=2026-12-01T00:00:00Z", "an expiry such as"),
+        (f"{SECRET} until=soon", "an invalid expiry"),
     ],
 )
-def test_what_is_no_secret_is_refused_without_being_shown(text: str, why: str) -> None:
+def test_an_invalid_secret_is_an_error_that_does_not_show_it(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as caught:
         parse_secret(text)
     assert text.partition(" ")[0] not in str(caught.value)
@@ -146,7 +146,7 @@ def test_a_secret_signs_until_its_end_date() -> None:
 
 
 def test_one_secret_has_to_be_without_an_end() -> None:
-    with pytest.raises(ValueError, match="one has to be without"):
+    with pytest.raises(ValueError, match="at least one must have none"):
         Signer([f"{SECRET} until=2126-12-01T00:00:00Z"])
 
 
@@ -170,7 +170,7 @@ def test_what_is_signed_verifies_and_what_is_changed_does_not(
     assert verify([OTHER, secret], signed, body, 1_800_000_299.0) == 1
     with pytest.raises(VerificationError, match="no signature"):
         verify([secret], signed, body[:place] + b"x" + body[place:], 1_800_000_000.0)
-    with pytest.raises(VerificationError, match="s off"):
+    with pytest.raises(VerificationError, match="differs by"):
         verify([secret], signed, body, 1_800_000_301.0)
 
 
@@ -179,7 +179,7 @@ def test_what_is_signed_verifies_and_what_is_changed_does_not(
         st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature"]), st.text()
     )
 )
-def test_any_headers_are_refused_with_a_reason(made_up: dict[str, str]) -> None:
+def test_any_headers_are_rejected_with_a_reason(made_up: dict[str, str]) -> None:
     for secret in (SECRET, PUBLIC):
         with pytest.raises(VerificationError):
             verify([secret], made_up, b"{}", 0.0)

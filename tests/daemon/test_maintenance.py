@@ -83,7 +83,7 @@ async def test_a_store_that_is_nearly_full_gives_up_what_has_ended_the_oldest_fi
     assert sum("close to store.max_size" in record.message for record in caplog.records) == 1
 
 
-async def test_a_store_that_is_full_refuses_loses_nothing_and_has_room_again(
+async def test_a_full_store_fails_writes_loses_nothing_and_has_room_again(
     tmp_path: Path,
 ) -> None:
     async with opened(tmp_path, max_size=LIMIT) as real:

@@ -1,4 +1,6 @@
-"""The chart: rendered by both Helms, judged by schemas and by checkov, and held against its own values."""
+"""The chart: rendered by both Helms, judged by schemas and by checkov, and held against its own
+values.
+"""
 
 import copy
 import importlib.util
@@ -66,7 +68,7 @@ def kind(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return one
 
 
-def refusal(folder: Path, values: Values, chart: Path = CHART) -> str:
+def rejection(folder: Path, values: Values, chart: Path = CHART) -> str:
     (folder / "values.yaml").write_text(yaml.safe_dump(values))
     command = (tool("helm"), "template", "release", chart, "--kube-version", "1.29.0")
     done = run(*command, "--values", folder / "values.yaml", check=False)
@@ -244,14 +246,14 @@ def test_every_value_is_documented_and_changes_something(tmp_path: Path) -> None
     ],
 )
 def test_a_bad_value_is_named(tmp_path: Path, values: Values, named: str) -> None:
-    assert named in refusal(tmp_path, values)
+    assert named in rejection(tmp_path, values)
 
 
-def test_two_pods_are_refused_without_the_schema_too(tmp_path: Path) -> None:
+def test_two_pods_are_rejected_without_the_schema_too(tmp_path: Path) -> None:
     chart = tmp_path / "watcher"
     shutil.copytree(CHART, chart)
     (chart / "values.schema.json").unlink()
-    assert "two watchers cannot share one SQLite file" in refusal(
+    assert "two watchers cannot share one SQLite file" in rejection(
         tmp_path, {"replicaCount": 2}, chart
     )
 
@@ -298,7 +300,7 @@ def test_two_pods_are_refused_without_the_schema_too(tmp_path: Path) -> None:
     ],
 )
 def test_a_secret_never_becomes_a_config_map(tmp_path: Path, config: Values, named: str) -> None:
-    said = refusal(tmp_path, {"config": config})
+    said = rejection(tmp_path, {"config": config})
     assert f"{named} is not allowed" in said
     assert CANARY not in said
 
@@ -372,7 +374,7 @@ def test_the_api_is_reached_from_outside_only_where_it_is_opened(tmp_path: Path)
     assert ports({"config": {"server": {"host": "0.0.0.0"}}}) == ["telemetry", "api"]
 
 
-def test_liveness_asks_neither_upstream_nor_a_channel(tmp_path: Path) -> None:
+def test_liveness_depends_on_neither_upstream_nor_a_channel(tmp_path: Path) -> None:
     container = kind(objects(rendered(tmp_path)), "StatefulSet")["spec"]["template"]["spec"][
         "containers"
     ][0]

@@ -38,7 +38,7 @@ def test_checkov_finds_nothing_else(file: Path) -> None:
     run(*command, "--skip-check", ",".join([*skipped, "CKV_K8S_21"]), "--file", file)
 
 
-def test_the_sidecar_starts_first_is_kept_alive_and_is_nobody_s_readiness() -> None:
+def test_the_sidecar_starts_first_is_kept_alive_and_has_no_readiness_probe() -> None:
     (job,) = yaml.safe_load_all((EXAMPLES / "kubernetes-job.yaml").read_text())
     pod = job["spec"]["template"]["spec"]
     (sidecar,) = pod["initContainers"]

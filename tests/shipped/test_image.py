@@ -1,7 +1,8 @@
-"""The image, built by buildah on a stand-in base and run as a container runs it: first process, no rights, no writing.
+"""The image, built by buildah on a stand-in base and run as a container runs it: first process, no
+rights, no writing.
 
-The stand-in is Debian with its own Python under the name that the Dockerfile asks for, and with this machine's settings
-of pip; the Dockerfile itself is built as it is.
+The stand-in is Debian with its own Python under the name in the Dockerfile, and with this machine's
+settings of pip; the Dockerfile itself is built as it is.
 """
 
 import json
@@ -44,7 +45,9 @@ class Image:
         self.root = root
 
     def command(self, state: Path, *arguments: str, **environ: str) -> list[str]:
-        """Return what runs `arguments` (none: what the image says) the way a strict container runtime would."""
+        """Return what runs `arguments` (none: what the image says) the way a strict container
+        runtime would.
+        """
         settings = dict(one.split("=", 1) for one in self.config["Env"]) | environ
         variables = [part for name, value in settings.items() for part in ("--setenv", name, value)]
         return [
@@ -134,7 +137,9 @@ def state() -> Iterator[Path]:
 def container(
     image: Image, state: Path, **environ: str
 ) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
-    """Run the image until the end of the block; gives the process, its address, and when it began."""
+    """Run the image until the end of the block; gives the process, its address, and when it
+    began.
+    """
     port = free_port()
     settings = {"MIXPEEK_API_KEY": "sk_made_up", "WATCHER_SERVER__PORT": str(port), **environ}
     began = time.monotonic()
@@ -188,7 +193,7 @@ def test_the_configuration_is_what_the_dockerfile_promises(image: Image) -> None
     assert config["Labels"]["org.opencontainers.image.licenses"] == project["license"]
 
 
-def test_it_is_ready_soon_healthy_and_ends_when_told(image: Image, state: Path) -> None:
+def test_it_is_ready_soon_healthy_and_ends_on_sigterm(image: Image, state: Path) -> None:
     with container(image, state) as (process, url, began):
         took = until_ready(url) - began
         probe = run(
@@ -205,7 +210,7 @@ def test_it_is_ready_soon_healthy_and_ends_when_told(image: Image, state: Path) 
     assert dead.returncode == 1
 
 
-def test_told_to_end_before_it_began_it_ends(image: Image, state: Path) -> None:
+def test_sigterm_before_the_start_ends_it(image: Image, state: Path) -> None:
     with container(image, state) as (process, _, _):
         inside = first_process(process)
         status = Path(f"/proc/{inside}/status")
@@ -225,7 +230,7 @@ def test_without_a_key_it_says_so(image: Image, state: Path) -> None:
     assert "api_key is missing" in said
 
 
-def test_a_state_folder_of_somebody_else_is_one_clear_line(image: Image, state: Path) -> None:
+def test_a_state_folder_of_another_user_is_one_clear_line(image: Image, state: Path) -> None:
     os.chown(state, 0, 0)
     state.chmod(0o555)
     with container(image, state) as (process, _, _):

@@ -1,4 +1,6 @@
-"""Dashboard and alerts, asked of a real Prometheus that scrapes a real daemon through a scripted run."""
+"""Dashboard and alerts, requested of a real Prometheus that scrapes a real daemon through a
+scripted run.
+"""
 
 import importlib.util
 import json
@@ -108,13 +110,15 @@ def process(*command: str | Path, log: Path) -> Iterator[None]:
 
 
 class Monitoring:
-    """A Prometheus and an Alertmanager with the shipped rules, their patience shortened, and a stand-in for Slack."""
+    """A Prometheus and an Alertmanager with the shipped rules, their patience shortened, and a
+    stand-in for Slack.
+    """
 
     def __init__(self, client: httpx.AsyncClient, slack: list[Mapping[str, Any]]) -> None:
         self._http = client
         self.slack = slack
 
-    def told(self, text: str) -> list[Mapping[str, Any]]:
+    def notifications(self, text: str) -> list[Mapping[str, Any]]:
         """Return the Slack messages that hold this text."""
         return [message for message in self.slack if text in json.dumps(message)]
 
@@ -186,7 +190,7 @@ async def _ready(client: httpx.AsyncClient) -> bool:
 
 
 async def live(site: Site, daemon: Daemon, number: int) -> None:
-    """Let tasks begin, end in every way, and be told."""
+    """Let tasks start and end in every way, with notifications."""
     ends = ["COMPLETED", "FAILED", "CANCELED", "COMPLETED_WITH_ERRORS", "SKIPPED"]
     names = [f"task_{number}_{one}" for one in range(10)]
     for status in ("PENDING", "IN_PROGRESS"):
@@ -200,7 +204,7 @@ async def live(site: Site, daemon: Daemon, number: int) -> None:
     await anyio.sleep(1.2)
 
 
-def asked(expression: str, instance: str) -> str:
+def bound(expression: str, instance: str) -> str:
     """Return a panel's query as Grafana would send it."""
     for name, value in (
         ("$job", "watcher"),
@@ -236,13 +240,13 @@ async def test_every_query_returns_data_and_an_alert_reaches_slack(tmp_path: Pat
             instance = f"127.0.0.1:{port}"
             expressions = [target["expr"] for panel in panels() for target in panel["targets"]]
             expressions += [one["expr"] for one in dashboard()["annotations"]["list"]]
-            empty = [one for one in expressions if not await seen.query(asked(one, instance))]
+            empty = [one for one in expressions if not await seen.query(bound(one, instance))]
             assert empty == []
             assert await seen.query('ALERTS{alertname!="WatcherGone"}') == []
 
             site.upstream.fault = answers(500, "no")
             await seen.until('ALERTS{alertname="WatcherSourceDown", alertstate="firing"}')
-            await site.until(lambda: seen.told("mixpeek does not respond"))
-            (alarm,) = seen.told("mixpeek does not respond")[0]["attachments"]
+            await site.until(lambda: seen.notifications("mixpeek does not respond"))
+            (alarm,) = seen.notifications("mixpeek does not respond")[0]["attachments"]
             assert alarm["color"] == "danger"
             assert "docs/runbooks.md#watchersourcedown" in alarm["text"]

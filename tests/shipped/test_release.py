@@ -1,4 +1,6 @@
-"""What is released: one version everywhere, a wheel, and a source distribution that makes the same wheel."""
+"""What is released: one version everywhere, a wheel, and a source distribution that makes the same
+wheel.
+"""
 
 import re
 import sys

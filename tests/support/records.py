@@ -52,14 +52,14 @@ def step(
         first_seen_at=watch.first_seen_at or at,
         changed_at=at,
     )
-    told = replace(
+    event_of_step = replace(
         event(sequence, key=watch.key, channels=channels, at=at),
         previous_status=watch.status,
         status=status,
         type=f"task.{status.lower()}",
         body=b'{"data":{"task_id":"%s"},"number":%d}' % (watch.key.task_id.encode(), sequence),
     )
-    return Change(watch=after, expected_sequence=watch.sequence, event=told)
+    return Change(watch=after, expected_sequence=watch.sequence, event=event_of_step)
 
 
 def observation(task_id: str, status: str, extra: bytes = b"") -> Observation:

@@ -37,25 +37,23 @@ EMPTY = Document(name="", values={}, lines={})
 def read(path: Path) -> Document:
     """Return the document in the file at `path`.
 
-    Raises `ConfigurationError` where it cannot be read, is no YAML, or is not a mapping.
+    Raises `ConfigurationError` if it cannot be read, is not YAML, or is not a mapping.
     """
     try:
         with path.open("rb") as file:
             content = file.read(_LONGEST + 1)
     except OSError as error:
-        raise ConfigurationError([f"{path}: cannot be read: {error.strerror}"]) from None
+        raise ConfigurationError([f"cannot read {path}: {error.strerror}"]) from None
     if len(content) > _LONGEST:
-        raise ConfigurationError([f"{path}: is longer than {_LONGEST >> 20} MiB"])
+        raise ConfigurationError([f"{path}: longer than {_LONGEST >> 20} MiB"])
     try:
         return _parse(path.name, content.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise ConfigurationError([f"{path}: is not UTF-8 text"]) from None
+        raise ConfigurationError([f"{path}: not valid UTF-8"]) from None
     except yaml.YAMLError as error:
         raise ConfigurationError([_syntax_error(path.name, error)]) from None
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            [f"{path.name}: is no YAML that can be read: {type(error).__name__}"]
-        ) from None
+        raise ConfigurationError([f"{path.name}: invalid YAML: {type(error).__name__}"]) from None
 
 
 def _parse(name: str, text: str) -> Document:
@@ -65,7 +63,7 @@ def _parse(name: str, text: str) -> Document:
         if node is None:
             return Document(name=name, values={}, lines={})
         if not isinstance(node, yaml.MappingNode):
-            raise ConfigurationError([f"{name}: holds no settings: expected `key: value` lines"])
+            raise ConfigurationError([f"{name}: expected `key: value` lines"])
         lines: dict[Place, int] = {}
         duplicates: list[str] = []
         _mark(node, (), lines, duplicates, set())
@@ -83,7 +81,7 @@ def _mark(
     node: yaml.Node, place: Place, lines: dict[Place, int], duplicates: list[str], seen: set[int]
 ) -> None:
     if id(node) in seen:
-        return  # an alias: what it stands for has been marked
+        return  # an alias of a node that has been marked
     seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for position, item in enumerate(node.value):
@@ -95,7 +93,7 @@ def _mark(
             line = key.start_mark.line + 1
             if inner in lines and key.value != "<<":
                 duplicates.append(
-                    f"{line}: {key.value}: stands twice, first on line {lines[inner]}"
+                    f"{line}: {key.value}: duplicate key, first on line {lines[inner]}"
                 )
             lines[inner] = line
             _mark(value, inner, lines, duplicates, seen)
@@ -103,5 +101,5 @@ def _mark(
 
 def _syntax_error(name: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "is no YAML"
+    problem = getattr(error, "problem", None) or "invalid YAML"
     return f"{name}:{mark.line + 1}: {problem}" if mark else f"{name}: {problem}"

@@ -1,4 +1,4 @@
-"""How long to wait: pure rules over seconds. Randomness is an argument."""
+"""Delays and jitter, in seconds. Pure: randomness is an argument."""
 
 from random import Random
 
@@ -26,12 +26,12 @@ def slight_jitter(delay: float, random: Random) -> float:
 
 
 def lengthened(delay: float, random: Random) -> float:
-    """Return `delay` or up to a tenth more: a receiver that asked for time never gets less of
+    """Return `delay` or up to a tenth more: a peer that requested a time never gets less of
     it.
     """
     return delay * (1 + random.uniform(0, _LENGTHEN_BY))
 
 
 def next_interval(interval: float, multiplier: float, maximum: float) -> float:
-    """Return the interval that follows `interval` where nothing changed."""
+    """Return the interval after one without a change."""
     return min(interval * multiplier, maximum)

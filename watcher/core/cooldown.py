@@ -1,15 +1,15 @@
-"""A time for which whoever cannot keep up is left alone."""
+"""A time during which an overloaded peer receives nothing."""
 
 from collections.abc import Callable
 
-_LONGEST_GUESS = 30.0  # as long as the probes of a source or channel that is down are apart
+_LONGEST_GUESS = 30.0  # seconds, the interval of probes
 
 Now = Callable[[], float]
 
 
 class Cooldown:
-    """A time until which nothing is asked or sent, because the other side wants that. `now` is
-    monotonic seconds.
+    """A time until which nothing is sent, because the peer is overloaded. `now` is in monotonic
+    seconds.
     """
 
     def __init__(self, now: Now) -> None:
@@ -21,8 +21,8 @@ class Cooldown:
     def start(self, seconds: float | None, *, at_most: float = _LONGEST_GUESS) -> None:
         """Wait at least `seconds`.
 
-        None, where the other side named no time: 1 s, twice as long each time, at most 30 s or
-        `at_most`. Several that were under way at once count as one.
+        None if the peer named no time: 1 s, doubling each time up to 30 s or `at_most`. Several
+        requests in flight at once count as one.
         """
         if seconds is None:
             if self.remaining():
@@ -33,10 +33,10 @@ class Cooldown:
             self._named_until = max(self._named_until, self._now() + seconds)
 
     def succeeded(self) -> None:
-        """The other side answers as it should: the next guess begins at 1 s again."""
+        """Note a success: the next guess is 1 s again."""
         self._next_guess = 1.0
 
     def remaining(self, *, guesses: bool = True) -> float:
-        """Return the seconds still to wait; without `guesses`, those that the other side named."""
+        """Return the remaining seconds; without `guesses`, only those that the peer named."""
         until = max(self._named_until, self._guessed_until) if guesses else self._named_until
         return max(until - self._now(), 0.0)

@@ -44,7 +44,7 @@ class OutageAction(Enum):
 class OutageStep:
     """`outage` is the outage to store, or with `CLOSE` the one to delete.
 
-    `send_event` tells whether an event goes with it: the alert, or the recovery of an announced
+    `send_event` is True if an event goes with it: the alert, or the recovery of an announced
     outage.
     """
 

@@ -1,4 +1,4 @@
-"""Which channels hear of an event."""
+"""Which channels receive an event. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from watcher.core.tasks import TERMINAL_STATUSES, Watch
 
 
 def matches(patterns: Iterable[str], text: str) -> bool:
-    """Return whether one of the shell-style `patterns` matches `text`; case does not matter."""
+    """Return whether a shell-style pattern matches `text`, regardless of case."""
     lowered = text.lower()
     return any(fnmatchcase(lowered, pattern.lower()) for pattern in patterns)
 
 
 def route_events(route: RouteSettings) -> tuple[str, ...] | None:
-    """Return the patterns of event types that `route` takes; None takes all."""
+    """Return the patterns of the route's event types; None means all."""
     if route.events is None and route.statuses is None:
         return None
     return (*(route.events or ()), *(event_type(status) for status in route.statuses or ()))
@@ -24,10 +24,10 @@ def route_events(route: RouteSettings) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingContext:
-    """What routes look at; None is a field that the event does not have.
+    """The fields of an event that routes match; None for a field that it does not have.
 
-    `silent` is a first observation of a task that is not finished: told only where a route asks for
-    it.
+    `silent` marks the first observation of a task that has not ended: it is sent only to routes
+    with `initial`.
     """
 
     type: str
@@ -40,7 +40,7 @@ class RoutingContext:
 
 
 class Routing:
-    """The routes of a configuration; `channels` are the names it has, in its order."""
+    """The routes of a configuration; `channels` are its channel names, in order."""
 
     def __init__(self, routes: Sequence[RouteSettings], channels: Sequence[str]) -> None:
         self._routes = routes
@@ -49,9 +49,9 @@ class Routing:
     def for_transition(
         self, watch: Watch, status: str, task_type: str | None, namespace: str | None
     ) -> tuple[str, ...]:
-        """Return who hears that `watch`, as it was before, is now in `status`.
+        """Return the channels of the transition from `watch` to `status`.
 
-        A first observation is told where its status is terminal, or where the route asks for it.
+        A first observation is sent if its status is terminal, or if the route sets `initial`.
         """
         return self.channels(
             RoutingContext(
@@ -66,7 +66,7 @@ class Routing:
         )
 
     def for_task_alert(self, watch: Watch, kind: str) -> tuple[str, ...]:
-        """Return who hears that a task is lost (`task.lost`), or stalled (`task.stalled`)."""
+        """Return the channels of `task.lost` or `task.stalled`."""
         return self.channels(
             RoutingContext(
                 type=kind,
@@ -79,46 +79,46 @@ class Routing:
         )
 
     def for_system_event(self, kind: str, subject: str) -> tuple[str, ...]:
-        """Return who hears of `subject` (`channel backend`): all that take `kind`, but not that
-        channel itself.
-        """
-        what, _, name = subject.partition(" ")
-        chosen = self.channels(RoutingContext(type=kind, source=name if what == "source" else None))
-        return tuple(one for one in chosen if subject != f"channel {one}")
+        """Return the channels of an event about `subject` (`channel backend`), except that one."""
+        kind_of_subject, _, name = subject.partition(" ")
+        matching = self.channels(
+            RoutingContext(type=kind, source=name if kind_of_subject == "source" else None)
+        )
+        return tuple(channel for channel in matching if subject != f"channel {channel}")
 
-    def channels(self, told: RoutingContext) -> tuple[str, ...]:
-        """Return who hears of this, in the configuration's order."""
-        chosen = {
+    def channels(self, context: RoutingContext) -> tuple[str, ...]:
+        """Return the channels of all matching routes, in the configuration's order."""
+        matching = {
             name
             for route in self._routes
-            if why_not(route, told) is None
+            if why_not(route, context) is None
             for name in route.channels
         }
-        return tuple(name for name in self._order if name in chosen)
+        return tuple(name for name in self._order if name in matching)
 
 
-def why_not(route: RouteSettings, told: RoutingContext) -> str | None:
-    """Return the first condition of `route` that does not hold, None where all do.
+def why_not(route: RouteSettings, context: RoutingContext) -> str | None:
+    """Return the first condition of `route` that does not match; None if all match.
 
-    One on a field that the event does not have does not hold.
+    A condition on a field that the event does not have does not match.
     """
     events = route_events(route)
-    if events is not None and not matches(events, told.type):
-        return f"{told.type} is none of its events"
+    if events is not None and not matches(events, context.type):
+        return f"{context.type} matches none of its events"
     conditions = (
-        ("task_types", route.task_types, told.task_type),
-        ("sources", route.sources, told.source),
-        ("namespaces", route.namespaces, told.namespace),
-        ("previous_statuses", route.previous_statuses, told.previous_status),
+        ("task_types", route.task_types, context.task_type),
+        ("sources", route.sources, context.source),
+        ("namespaces", route.namespaces, context.namespace),
+        ("previous_statuses", route.previous_statuses, context.previous_status),
     )
     for name, patterns, value in conditions:
         if patterns is not None and (value is None or not matches(patterns, value)):
-            return f"{'nothing' if value is None else value} is none of its {name}"
+            return f"{'nothing' if value is None else value} matches none of its {name}"
     for name, value in route.labels.items():
-        if told.labels is None or told.labels.get(name) != value:
+        if context.labels is None or context.labels.get(name) != value:
             return f"the label {name} is not {value}"
     return (
-        "a first status that is no end is told only with initial: true"
-        if told.silent and not route.initial
+        "a first status that is not terminal needs initial: true"
+        if context.silent and not route.initial
         else None
     )

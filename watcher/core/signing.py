@@ -4,7 +4,7 @@
     v1a = "v1a," + base64(Ed25519(private key, id + "." + timestamp + "." + body))
 
 Source: the Standard Webhooks specification, "Signature scheme". One signature for each secret,
-separated by a space, so that a receiver can change its secret without missing an event.
+separated by a space, so that a receiver can rotate its secret without missing an event.
 """
 
 import base64
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from watcher.core.clock import parse_rfc3339
 
 TOLERANCE = 300.0
-"""Seconds that a timestamp may lie off, as the specification's libraries have it."""
+"""Seconds by which a timestamp may differ, as in the specification's libraries."""
 
 _SYMMETRIC, _PRIVATE, _PUBLIC = "whsec_", "whsk_", "whpk_"
 _SHORTEST, _LONGEST = 24, 64
@@ -25,50 +25,47 @@ _UNTIL = "until="
 
 
 class VerificationError(Exception):
-    """The signature is none of the secret's; the text says why, and holds no secret."""
+    """The signature does not match; the text says why, without a secret."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secret:
-    """One secret: how it signs, and the Unix time from which it does no more."""
+    """One secret: how it signs, and the Unix time at which it expires."""
 
     sign: Callable[[bytes], str]
     until: float | None
 
 
 def split_secrets(text: str) -> list[str]:
-    """Return the secrets that `text` holds, separated by white space or commas, each with its end
-    date.
-    """
-    found: list[str] = []
+    """Return the secrets of `text`, separated by white space or commas, each with its expiry."""
+    secrets: list[str] = []
     for part in text.replace(",", " ").split():
-        if part.startswith(_UNTIL) and found:
-            found[-1] += f" {part}"
+        if part.startswith(_UNTIL) and secrets:
+            secrets[-1] += f" {part}"
         else:
-            found.append(part)
-    return found
+            secrets.append(part)
+    return secrets
 
 
 def bare(secret: str) -> str:
-    """Return the part of a secret that nobody should read: without its prefix and its end date."""
+    """Return the secret part of a secret, without its prefix and expiry."""
     key = secret.partition(" ")[0]
     return key.removeprefix(_SYMMETRIC).removeprefix(_PRIVATE)
 
 
 def parse_secret(text: str) -> Secret:
-    """Return what `text` holds: `whsec_` and base64 of 24 to 64 bytes, or `whsk_` and base64 of an
-    Ed25519 private key.
+    """Parse `whsec_` and base64 of 24 to 64 bytes, or `whsk_` and base64 of an Ed25519 private key.
 
-    The prefix `whsec_` may be left out. ` until=2026-12-01T00:00:00Z` may follow. Raises
-    `ValueError`, whose text does not hold the secret.
+    The prefix `whsec_` is optional. ` until=2026-12-01T00:00:00Z` may follow. Raises `ValueError`
+    without the secret in its text.
     """
     key, _, end = text.partition(" ")
     if end and not end.startswith(_UNTIL):
-        raise ValueError("is followed by something else than until=2026-12-01T00:00:00Z")
+        raise ValueError("may only be followed by an expiry such as until=2026-12-01T00:00:00Z")
     until = _moment(end.removeprefix(_UNTIL)) if end else None
     if key.startswith(_PUBLIC):
         raise ValueError(
-            "is a public key (whpk_), which verifies; the private one begins with whsk_"
+            "is a public key (whpk_), which can only verify; the private key begins with whsk_"
         )
     if key.startswith(_PRIVATE):
         return Secret(_asymmetric(_decoded(key, _PRIVATE)), until)
@@ -79,7 +76,9 @@ def _moment(text: str) -> float:
     try:
         return parse_rfc3339(text)
     except ValueError:
-        raise ValueError("ends at no RFC 3339 time such as until=2026-12-01T00:00:00Z") from None
+        raise ValueError(
+            "has an invalid expiry; expected one such as until=2026-12-01T00:00:00Z"
+        ) from None
 
 
 def _decoded(text: str, prefix: str) -> bytes:
@@ -93,7 +92,7 @@ def _symmetric_key(text: str) -> bytes:
     key = _decoded(text, _SYMMETRIC)
     if not _SHORTEST <= len(key) <= _LONGEST:
         raise ValueError(
-            f"holds {len(key)} bytes; the specification asks for {_SHORTEST} to {_LONGEST}"
+            f"has {len(key)} bytes; the specification requires {_SHORTEST} to {_LONGEST}"
         )
     return key
 
@@ -103,30 +102,31 @@ def _symmetric(key: bytes) -> Callable[[bytes], str]:
 
 
 def _asymmetric(key: bytes) -> Callable[[bytes], str]:
-    # Imported where somebody has such a key, for few have, and it costs memory.
+    # Imported only for such a key, because it costs memory and few have one.
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     if len(key) not in (_SEED, 2 * _SEED):
         raise ValueError(
-            f"holds {len(key)} bytes; an Ed25519 private key has {_SEED}, or {2 * _SEED} with its public one"
+            f"has {len(key)} bytes; an Ed25519 private key has {_SEED}, "
+            f"or {2 * _SEED} with its public key"
         )
     private = Ed25519PrivateKey.from_private_bytes(key[:_SEED])
     if key[_SEED:] not in (b"", private.public_key().public_bytes_raw()):
-        raise ValueError("holds a private and a public key that do not belong together")
+        raise ValueError("has a private and a public key that do not match")
     return lambda signed: "v1a," + base64.b64encode(private.sign(signed)).decode()
 
 
 class Signer:
-    """Signs with every secret that has not ended, in their order.
+    """Signs with every secret that has not expired, in order.
 
-    Raises `ValueError` where each secret has an end date, since nothing could be signed after the
+    Raises `ValueError` if all secrets have an expiry, because nothing could be signed after the
     last.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = [parse_secret(secret) for secret in secrets]
         if all(secret.until is not None for secret in self._secrets):
-            raise ValueError("every secret has an end date; one has to be without")
+            raise ValueError("every secret has an expiry; at least one must have none")
 
     def __repr__(self) -> str:
         return f"Signer({len(self._secrets)} secrets)"
@@ -134,8 +134,10 @@ class Signer:
     def sign(self, event_id: str, timestamp: int, body: bytes) -> str:
         """Return the value of `webhook-signature`; `timestamp` is Unix seconds."""
         signed = _signed(event_id, timestamp, body)
-        valid = (one for one in self._secrets if one.until is None or timestamp < one.until)
-        return " ".join(one.sign(signed) for one in valid)
+        valid = (
+            secret for secret in self._secrets if secret.until is None or timestamp < secret.until
+        )
+        return " ".join(secret.sign(signed) for secret in valid)
 
 
 def _signed(event_id: str, timestamp: int, body: bytes) -> bytes:
@@ -143,10 +145,10 @@ def _signed(event_id: str, timestamp: int, body: bytes) -> bytes:
 
 
 def verify(secrets: Iterable[str], headers: Mapping[str, str], body: bytes, now: float) -> int:
-    """Return which of `secrets` (0 is the first) has signed; `whpk_` public keys count as well.
+    """Return the index of the secret that has signed; `whpk_` public keys are secrets here.
 
-    The names of `headers` are in lower case; `now` is Unix seconds. Raises `VerificationError`
-    where none has, and `ValueError` where one of the secrets is none.
+    The names of `headers` are in lower case; `now` is in Unix seconds. Raises `VerificationError`
+    if no secret matches, and `ValueError` for an invalid secret.
     """
     checks = [_check(secret) for secret in secrets]
     try:
@@ -159,14 +161,16 @@ def verify(secrets: Iterable[str], headers: Mapping[str, str], body: bytes, now:
         raise VerificationError("webhook-timestamp is not Unix seconds")
     if abs(now - int(timestamp)) > TOLERANCE:
         raise VerificationError(
-            f"webhook-timestamp lies {abs(now - int(timestamp)):.0f} s off; {TOLERANCE:.0f} s are allowed"
+            f"webhook-timestamp differs by {abs(now - int(timestamp)):.0f} s; "
+            f"{TOLERANCE:.0f} s are allowed"
         )
     signed = _signed(event_id, int(timestamp), body)
     for position, check in enumerate(checks):
         if any(check(signed, signature) for signature in signatures.split()):
             return position
     raise VerificationError(
-        "no signature is this secret's: another secret, or the body is not what was sent, byte for byte"
+        "no signature matches: another secret was used, or the body differs from the one that was "
+        "sent"
     )
 
 
@@ -182,7 +186,7 @@ def _public_check(key: bytes) -> Callable[[bytes, str], bool]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     if len(key) != _SEED:
-        raise ValueError(f"holds {len(key)} bytes; an Ed25519 public key has {_SEED}")
+        raise ValueError(f"has {len(key)} bytes; an Ed25519 public key has {_SEED}")
     public = Ed25519PublicKey.from_public_bytes(key)
 
     def check(signed: bytes, signature: str) -> bool:

@@ -1,12 +1,12 @@
-"""A hint that something new may be there, so that a loop need not wait for its timer. The store is
-the truth.
+"""A hint that something may be due, so that a loop does not wait for its timer. The store
+decides.
 """
 
 import anyio
 
 
 class Wakeup:
-    """Wakes those who wait. One that calls `wait` after a `set` it has not seen returns at once.
+    """Wakes all waiting tasks. A `wait` after a `set` that it has not seen returns at once.
 
     >>> seen = wakeup.generation          # before looking
     >>> ...                               # look; nothing there
@@ -18,7 +18,7 @@ class Wakeup:
         self._event = anyio.Event()
 
     def set(self) -> None:
-        """Wake everyone who waits."""
+        """Wake all waiting tasks."""
         self.generation += 1
         self._event.set()
         self._event = anyio.Event()

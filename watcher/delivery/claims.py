@@ -9,8 +9,8 @@ from watcher.core.interfaces.store import Outbox
 class Claims:
     """Reads from the outbox what is not claimed yet. `claimed` returns the IDs of all claims.
 
-    A delivery that is settled during a read may be read as it was before, so those that were claimed
-    when the read began are left out.
+    A delivery that is settled during a read may be read as it was before, so those that were
+    claimed when the read began are left out.
     """
 
     def __init__(self, channel: str, store: Outbox, claimed: Callable[[], frozenset[int]]) -> None:

@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 class ChannelOutage:
     """Remembers what is stored, so that a restart neither repeats nor forgets an event.
 
-    Methods that store may raise `StoreError` and then have changed nothing. `failing_since` is in Unix
-    seconds; None while the channel works.
+    Methods that store may raise `StoreError` and then have changed nothing. `failing_since` is in
+    Unix seconds; None while the channel works.
     """
 
     def __init__(self, context: DeliveryContext) -> None:
