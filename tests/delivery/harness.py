@@ -15,7 +15,7 @@ from tests.support.records import request, step
 from tests.support.stores import notices, opened
 from tests.support.virtual_time import attentive, wall
 from watcher.core.clock import Clock
-from watcher.core.deliveries import Delivery, Message, Receipt
+from watcher.core.deliveries import Delivery, DeliveryState, Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.routing import Routing
 from watcher.core.settings import ChannelSettings, RouteSettings
@@ -25,47 +25,41 @@ from watcher.delivery.context import MAX_SUSPENDED, OFF_AFTER, DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.telemetry.metrics import Metrics
 
+MINUTE = 60.0
 DOWN = DeliveryError(
     DeliveryFailure.UNAVAILABLE, "HTTP 503", status=503, disposition=Disposition.OVERLOADED
 )
-
-
 GONE = DeliveryError(
     DeliveryFailure.GONE, "HTTP 410: gone", status=410, disposition=Disposition.GONE
 )
-
-
-OURS = DeliveryError(
+NOT_SENT = DeliveryError(
     DeliveryFailure.CONNECT, "its name could not be resolved", disposition=Disposition.NOT_SENT
 )
-
-
-POISON = DeliveryError(
+REJECTED = DeliveryError(
     DeliveryFailure.REJECTED, "HTTP 400", status=400, disposition=Disposition.REJECTED
 )
 
 
-MINUTE = 60.0
-
-
 @dataclass
 class ScriptedChannel:
-    """Answers as `outcome(message, time)` says: None is a success."""
+    """Raises what `outcome(message, time)` returns; None is a success. An attempt takes `duration`
+    seconds.
+    """
 
     outcome: Callable[[Message, float], Exception | None] = lambda message, now: None
-    takes: float = 0.0
+    duration: float = 0.0
     attempts: list[tuple[float, str]] = field(default_factory=list)
     delivered: list[tuple[float, str]] = field(default_factory=list)
     in_flight: int = 0
-    most_in_flight: int = 0
+    max_in_flight: int = 0
 
     async def send(self, message: Message) -> Receipt:
         now = anyio.current_time()
         self.attempts.append((now, message.event_id))
         self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
-            await anyio.sleep(self.takes)
+            await anyio.sleep(self.duration)
         finally:
             self.in_flight -= 1
         if (error := self.outcome(message, now)) is not None:
@@ -75,7 +69,7 @@ class ScriptedChannel:
 
 
 class Harness:
-    """A store, and the dispatchers that work on it."""
+    """A store, and the dispatchers that use it."""
 
     def __init__(self, store: Any) -> None:
         self.store = attentive(store)
@@ -83,31 +77,30 @@ class Harness:
         self.metrics = Metrics(CollectorRegistry(), "test")
         self.watches: dict[str, Watch] = {}
 
-    def dispatcher(
+    def context(
         self,
-        channel: Any,
         name: str = "backend",
         *,
+        wall: Clock = wall,
         max_suspended: int = MAX_SUSPENDED,
         off_after: float = OFF_AFTER,
-        wall: Clock = wall,
-        **given: Any,
-    ) -> Dispatcher:
+        **settings: Any,
+    ) -> DeliveryContext:
         routing = Routing([RouteSettings(channels=("backend", "alerts"))], ["backend", "alerts"])
-        return Dispatcher(
-            channel,
-            DeliveryContext(
-                settings=ChannelSettings(name=name, type="scripted", **given),
-                store=self.store,
-                system_event=notices(routing),
-                metrics=self.metrics.channel(name),
-                outbox=self.outbox,
-                wall=wall,
-                random=Random(7),
-                max_suspended=max_suspended,
-                off_after=off_after,
-            ),
+        return DeliveryContext(
+            settings=ChannelSettings(name=name, type="scripted", **settings),
+            store=self.store,
+            system_event=notices(routing),
+            metrics=self.metrics.channel(name),
+            outbox=self.outbox,
+            wall=wall,
+            random=Random(7),
+            max_suspended=max_suspended,
+            off_after=off_after,
         )
+
+    def dispatcher(self, channel: Any, name: str = "backend", **context: Any) -> Dispatcher:
+        return Dispatcher(channel, self.context(name, **context))
 
     async def store_event(
         self,
@@ -116,21 +109,20 @@ class Harness:
         *channels: str,
         batch: str | None = None,
     ) -> str:
-        """Store one transition of a task, which belongs to a batch, and return its event's id."""
+        """Store one transition of a task, which belongs to `batch`; return its event's ID."""
         if task_id not in self.watches:
             self.watches[task_id] = (await self.store.add([request(task_id)], wall())).watches[0]
         change = step(self.watches[task_id], status, at=wall(), channels=channels or ("backend",))
         assert change.event is not None
         if batch is not None:
-            about: dict[str, Any] = {
+            task: dict[str, Any] = {
                 "task_id": task_id,
                 "status": status,
                 "sequence": change.event.sequence,
+                "additional_data": {"batch_id": batch},
             }
-            about["additional_data"] = {"batch_id": batch}
-            change = replace(
-                change, event=replace(change.event, body=json.dumps({"data": about}).encode())
-            )
+            body = json.dumps({"data": task}).encode()
+            change = replace(change, event=replace(change.event, body=body))
         assert await self.store.record([change]) == [True]
         self.watches[task_id] = change.watch
         self.outbox.set()
@@ -138,11 +130,30 @@ class Harness:
         return change.event.event_id
 
     async def deliveries(self, channel: str = "backend") -> list[Delivery]:
-        found, _ = await self.store.list_deliveries(None, channel, 1000, None)
-        return list(reversed(found))
+        """The deliveries to `channel`, the oldest first."""
+        newest_first, _ = await self.store.list_deliveries(None, channel, 1000, None)
+        return list(reversed(newest_first))
 
-    async def types(self) -> list[str]:
-        return [one.type for one in await self.store.events_after(0, 10_000)]
+    async def states(self) -> list[DeliveryState]:
+        return [delivery.state for delivery in await self.deliveries()]
+
+    async def types(self, prefix: str = "") -> list[str]:
+        """The types of all stored events that begin with `prefix`."""
+        events = await self.store.events_after(0, 10_000)
+        return [event.type for event in events if event.type.startswith(prefix)]
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, {"channel": "backend", **labels})
+
+    @property
+    def breaker_open(self) -> float | None:
+        return self.metric("watcher_channel_breaker_open")
+
+    @property
+    def suspended(self) -> dict[str, float | None]:
+        """The metric of suspensions, by kind."""
+        kinds = ("paused", "stopped", "off")
+        return {kind: self.metric("watcher_channel_held", kind=kind) for kind in kinds}
 
 
 @asynccontextmanager
@@ -161,7 +172,7 @@ async def running(*dispatchers: Dispatcher) -> AsyncIterator[None]:
 
 
 class SlowReader:
-    """The store, whose reads of the outbox come back a while after what they saw."""
+    """The store; `due` returns 0.3 s after it has read."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -170,20 +181,6 @@ class SlowReader:
         return getattr(self._store, name)
 
     async def due(self, *arguments: Any) -> Any:
-        found = await self._store.due(*arguments)
+        due = await self._store.due(*arguments)
         await anyio.sleep(0.3)
-        return found
-
-
-def breaker(harness: Harness) -> float | None:
-    return harness.metrics.registry.get_sample_value(
-        "watcher_channel_breaker_open", {"channel": "backend"}
-    )
-
-
-def held(harness: Harness) -> dict[str, float | None]:
-    def value(kind: str) -> float | None:
-        labels = {"channel": "backend", "kind": kind}
-        return harness.metrics.registry.get_sample_value("watcher_channel_held", labels)
-
-    return {kind: value(kind) for kind in ("paused", "stopped", "off")}
+        return due

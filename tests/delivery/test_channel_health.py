@@ -9,11 +9,9 @@ from tests.delivery.harness import (
     DOWN,
     GONE,
     MINUTE,
-    POISON,
+    REJECTED,
     Harness,
     ScriptedChannel,
-    breaker,
-    held,
     running,
 )
 from tests.support.virtual_time import wall
@@ -38,7 +36,7 @@ async def test_other_channels_are_notified_once_of_an_outage_and_once_of_its_end
         assert len(alerts.delivered) == 1
         await anyio.sleep(back_at)
 
-    assert [kind for kind in await harness.types() if kind.startswith("channel")] == [
+    assert await harness.types("channel") == [
         "channel.failing",
         "channel.recovered",
     ]
@@ -62,7 +60,7 @@ async def test_a_restart_neither_repeats_nor_forgets_an_alert(harness: Harness) 
 async def test_a_delivery_that_ends_failed_raises_the_alert_at_once(
     harness: Harness,
 ) -> None:
-    channel = ScriptedChannel(lambda message, now: POISON)
+    channel = ScriptedChannel(lambda message, now: REJECTED)
     async with running(harness.dispatcher(channel, attempts=(0.0, 1.0))):
         await harness.store_event()
         await anyio.sleep(5)
@@ -75,13 +73,13 @@ async def test_a_clock_jump_during_an_outage_raises_no_early_alert_and_loses_not
     harness: Harness, jump: float
 ) -> None:
     channel = ScriptedChannel(lambda message, now: DOWN if now < 120 else None)
-    slip = 0.0
-    dispatcher = harness.dispatcher(channel, wall=lambda: wall() + slip, alert_after=240.0)
+    offset = 0.0
+    dispatcher = harness.dispatcher(channel, wall=lambda: wall() + offset, alert_after=240.0)
     async with running(dispatcher):
         for number in range(30):
             await harness.store_event(f"task_{number}")
         await anyio.sleep(60)
-        slip = jump
+        offset = jump
         await anyio.sleep(130)
     assert len(channel.delivered) == 30
     assert "channel.failing" not in await harness.types()
@@ -113,14 +111,14 @@ async def test_a_410_stops_the_channel_and_notifies_the_others(
             "stopped",
             "HTTP 410: gone",
         )
-        assert held(harness) == {"paused": 0, "stopped": 1, "off": 0}
+        assert harness.suspended == {"paused": 0, "stopped": 1, "off": 0}
 
         gone = False
         await dispatcher.resume()
         await anyio.sleep(1)
     assert len(channel.delivered) == 21
     assert (await harness.types())[-1] == "channel.recovered"
-    assert held(harness) == {"paused": 0, "stopped": 0, "off": 0}
+    assert harness.suspended == {"paused": 0, "stopped": 0, "off": 0}
 
 
 async def test_a_stopped_channel_stays_stopped_across_a_restart(harness: Harness) -> None:
@@ -151,7 +149,7 @@ async def test_a_paused_channel_sends_pending_deliveries_in_order_when_resumed(
         await anyio.sleep(60 * MINUTE)
         assert channel.attempts == []
         assert dispatcher.state().state == "paused"
-        assert held(harness) == {"paused": 1, "stopped": 0, "off": 0}
+        assert harness.suspended == {"paused": 1, "stopped": 0, "off": 0}
         assert "channel.failing" not in await harness.types()
         await dispatcher.resume()
         await anyio.sleep(1)
@@ -172,20 +170,20 @@ async def test_an_open_breaker_sends_one_probe_at_a_time_and_uses_no_attempts(
     harness: Harness,
 ) -> None:
     back_at = 4 * 60 * MINUTE
-    channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None, takes=0.1)
+    channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None, duration=0.1)
     async with running(harness.dispatcher(channel, attempts=(0.0, 1.0, 1.0, 1.0))):
         for number in range(200):
             await harness.store_event(f"task_{number}")
         await anyio.sleep(MINUTE)
-        assert breaker(harness) == 1
-        channel.most_in_flight = 0
+        assert harness.breaker_open == 1
+        channel.max_in_flight = 0
         await anyio.sleep_until(back_at - 1)
-        assert channel.most_in_flight == 1
+        assert channel.max_in_flight == 1
         assert len(channel.attempts) < 40 + back_at / 30
         await anyio.sleep(MINUTE)
-        assert breaker(harness) == 0
+        assert harness.breaker_open == 0
     assert len(channel.delivered) == 200
-    assert [one.state for one in await harness.deliveries()] == [DeliveryState.DELIVERED] * 200
+    assert await harness.states() == [DeliveryState.DELIVERED] * 200
     gaps = [
         second - first for (first, _), (second, _) in pairwise(channel.attempts) if second < back_at
     ]
@@ -208,7 +206,7 @@ async def test_a_channel_that_fails_for_days_is_off_and_recovers_by_itself(
         ]
         others = [await harness.store_event(f"task_{number}") for number in range(2, 30)]
         await anyio.sleep(off_after + MINUTE)
-        assert held(harness) == {"paused": 0, "stopped": 0, "off": 1}
+        assert harness.suspended == {"paused": 0, "stopped": 0, "off": 1}
     again = harness.dispatcher(channel, off_after=off_after)
     async with running(again, harness.dispatcher(alerts, "alerts")):
         await anyio.sleep(2 * MINUTE)
@@ -221,9 +219,9 @@ async def test_a_channel_that_fails_for_days_is_off_and_recovers_by_itself(
         assert again.state().state == "running"
     assert [event_id for _, event_id in channel.delivered if event_id in ids] == ids
     assert sorted(event_id for _, event_id in channel.delivered) == sorted(ids + others)
-    sent = [kind for kind in await harness.types() if kind.startswith("channel")]
+    sent = await harness.types("channel")
     assert sent == ["channel.failing", "channel.stopped", "channel.recovered"]
-    assert held(harness) == {"paused": 0, "stopped": 0, "off": 0}
+    assert harness.suspended == {"paused": 0, "stopped": 0, "off": 0}
 
 
 async def test_a_rejected_delivery_does_not_keep_a_channel_off(harness: Harness) -> None:
@@ -231,7 +229,7 @@ async def test_a_rejected_delivery_does_not_keep_a_channel_off(harness: Harness)
     back_at = 2 * off_after
     channel = ScriptedChannel(
         lambda message, now: (
-            DOWN if now < back_at else POISON if message.event_id == "msg_task_1_1" else None
+            DOWN if now < back_at else REJECTED if message.event_id == "msg_task_1_1" else None
         )
     )
     async with running(dispatcher := harness.dispatcher(channel, off_after=off_after)):
@@ -251,14 +249,14 @@ async def test_pending_deliveries_of_a_suspended_channel_are_bounded_and_the_old
         await dispatcher.pause("for long")
         ids = [await harness.store_event(f"task_{number}") for number in range(25)]
         await anyio.sleep(2 * MINUTE)
-        states = [one.state for one in await harness.deliveries()]
+        states = await harness.states()
         assert states == [DeliveryState.FAILED] * 15 + [DeliveryState.PENDING] * 10
         assert (await harness.deliveries())[
             0
         ].last_error == "more than 10 were pending while the channel was paused"
         await dispatcher.resume()
         await anyio.sleep(1)
-        for one in await harness.deliveries():
-            await harness.store.retry(one.id, wall())
+        for delivery in await harness.deliveries():
+            await harness.store.retry(delivery.id, wall())
         await anyio.sleep(MINUTE)
     assert {event_id for _, event_id in channel.delivered} == set(ids)

@@ -1,4 +1,4 @@
-"""Many events for people become a few messages."""
+"""A channel that combines events sends a few digests instead of many messages."""
 
 import json
 import re
@@ -7,11 +7,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.delivery.harness import (
-    MINUTE,
-    Harness,
-    running,
-)
+from tests.delivery.harness import MINUTE, Harness, running
 from tests.support.virtual_time import wall
 from watcher.channels.slack import channel as slack
 from watcher.core.deliveries import DeliveryState
@@ -22,8 +18,8 @@ pytestmark = pytest.mark.anyio
 
 
 class Slack:
-    """Slack as it is: one message a second, earlier ones are rejected; the answers numbered
-    `fails` are errors.
+    """Accepts one message a second and rejects earlier ones, as Slack does. The responses to the
+    requests numbered `fails` are errors.
     """
 
     def __init__(self, *fails: int) -> None:
@@ -50,7 +46,7 @@ class Slack:
         )
 
     def sent(self) -> list[str]:
-        return [found for _, text in self.texts for found in re.findall(r"t_\d+_e", text)]
+        return [task_id for _, text in self.texts for task_id in re.findall(r"t_\d+_e", text)]
 
 
 @pytest.mark.parametrize("fails", [(), (3, 5)])
@@ -66,7 +62,7 @@ async def test_many_events_become_a_few_digests_that_name_every_task(
     assert receiver.requests <= 15
     assert {*receiver.sent()} == {f"t_{number}_e" for number in range(1000)}
     assert receiver.texts[-1][0] <= 60
-    assert [one.state for one in await harness.deliveries()] == [DeliveryState.DELIVERED] * 1000
+    assert await harness.states() == [DeliveryState.DELIVERED] * 1000
 
 
 async def test_a_few_failures_are_sent_singly(harness: Harness) -> None:
@@ -90,4 +86,4 @@ async def test_after_a_rejected_digest_each_event_is_sent_alone(harness: Harness
         for number in range(8):
             await harness.store_event(f"t_{number}_e", "FAILED")
         await anyio.sleep(5 * MINUTE)
-    assert [one.state for one in await harness.deliveries()] == [DeliveryState.DELIVERED] * 8
+    assert await harness.states() == [DeliveryState.DELIVERED] * 8

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.delivery.harness import (
     DOWN,
     MINUTE,
-    POISON,
+    REJECTED,
     Harness,
     ScriptedChannel,
     SlowReader,
@@ -42,7 +42,7 @@ async def test_a_stored_event_is_delivered_immediately_and_once(harness: Harness
 async def test_events_of_one_task_arrive_in_order_whatever_fails(harness: Harness) -> None:
     random = Random(3)
     channel = ScriptedChannel(
-        lambda message, now: DOWN if random.random() < 0.4 else None, takes=0.2
+        lambda message, now: DOWN if random.random() < 0.4 else None, duration=0.2
     )
     async with running(harness.dispatcher(channel)):
         sent = [await harness.store_event() for _ in range(12)]
@@ -55,7 +55,7 @@ async def test_a_receiver_down_for_forty_minutes_gets_everything_within_a_minute
     harness: Harness,
 ) -> None:
     back_at = 40 * MINUTE
-    channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None, takes=0.05)
+    channel = ScriptedChannel(lambda message, now: DOWN if now < back_at else None, duration=0.05)
     async with running(harness.dispatcher(channel, concurrency=1)):
         sent = []
         for number in range(60):
@@ -69,7 +69,7 @@ async def test_a_receiver_down_for_forty_minutes_gets_everything_within_a_minute
 
 
 async def test_a_slow_channel_delays_no_other(harness: Harness) -> None:
-    slow, quick = ScriptedChannel(takes=14.0), ScriptedChannel()
+    slow, quick = ScriptedChannel(duration=14.0), ScriptedChannel()
     async with running(
         harness.dispatcher(slow, "alerts", concurrency=1), harness.dispatcher(quick)
     ):
@@ -81,18 +81,18 @@ async def test_a_slow_channel_delays_no_other(harness: Harness) -> None:
 
 
 async def test_no_more_are_in_flight_than_allowed(harness: Harness) -> None:
-    channel = ScriptedChannel(takes=1.0)
+    channel = ScriptedChannel(duration=1.0)
     async with running(harness.dispatcher(channel, concurrency=3)):
         for number in range(30):
             await harness.store_event(f"task_{number}")
         await anyio.sleep(60)
 
-    assert channel.most_in_flight == 3
+    assert channel.max_in_flight == 3
     assert len(channel.delivered) == 30
 
 
 async def test_a_restart_repeats_only_what_was_in_flight(harness: Harness) -> None:
-    channel = ScriptedChannel(takes=10.0)
+    channel = ScriptedChannel(duration=10.0)
     async with running(harness.dispatcher(channel, concurrency=2)):
         for number in range(5):
             await harness.store_event(f"task_{number}")
@@ -131,7 +131,7 @@ async def test_closing_attempts_new_deliveries_once_and_finishes_those_in_flight
     harness: Harness,
 ) -> None:
     channel = ScriptedChannel(
-        lambda message, now: DOWN if "task_0" in message.event_id else None, takes=2.0
+        lambda message, now: DOWN if "task_0" in message.event_id else None, duration=2.0
     )
     dispatcher = harness.dispatcher(channel, concurrency=1)
     async with anyio.create_task_group() as tasks:
@@ -142,8 +142,11 @@ async def test_closing_attempts_new_deliveries_once_and_finishes_those_in_flight
         await dispatcher.close()
 
     assert len(channel.attempts) == 3
-    states = [one.state for one in await harness.deliveries()]
-    assert states == [DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.DELIVERED]
+    assert await harness.states() == [
+        DeliveryState.PENDING,
+        DeliveryState.DELIVERED,
+        DeliveryState.DELIVERED,
+    ]
 
 
 async def test_closing_attempts_new_deliveries_behind_many_old_ones(
@@ -156,12 +159,12 @@ async def test_closing_attempts_new_deliveries_behind_many_old_ones(
         for number in range(40):
             await harness.store_event(f"task_{number}")
         await anyio.sleep(99)
-        channel.takes = 0.5
+        channel.duration = 0.5
         await anyio.sleep(30)
-        untried = await harness.store_event("task_new")
+        new = await harness.store_event("task_new")
         await dispatcher.close()
 
-    assert channel.attempts[-1][1] == untried
+    assert channel.attempts[-1][1] == new
 
 
 async def test_a_retry_is_on_time_while_another_delivery_hangs(harness: Harness) -> None:
@@ -169,10 +172,10 @@ async def test_a_retry_is_on_time_while_another_delivery_hangs(harness: Harness)
         lambda message, now: DOWN if "task_2" in message.event_id and now < 5 else None
     )
     async with running(harness.dispatcher(channel, concurrency=2)):
-        channel.takes = 14.0
+        channel.duration = 14.0
         await harness.store_event("task_1")
         await anyio.sleep(0.1)
-        channel.takes = 0.0
+        channel.duration = 0.0
         second = await harness.store_event("task_2")
         await anyio.sleep(10)
 
@@ -193,30 +196,30 @@ async def test_an_unexpected_error_is_retried(harness: Harness) -> None:
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    outcomes=st.lists(st.sampled_from(["ok", "down", "poison"]), max_size=40),
+    outcomes=st.lists(st.sampled_from(["ok", "down", "rejected"]), max_size=40),
     seed=st.integers(0, 1000),
 )
 async def test_every_delivery_ends_and_none_is_sent_after_its_end(
     outcomes: list[str], seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     remaining = iter(outcomes)
-    errors = {"ok": None, "down": DOWN, "poison": POISON}
-    channel = ScriptedChannel(lambda message, now: errors[next(remaining, "ok")], takes=0.1)
+    errors = {"ok": None, "down": DOWN, "rejected": REJECTED}
+    channel = ScriptedChannel(lambda message, now: errors[next(remaining, "ok")], duration=0.1)
     async with harness_at(tmp_path_factory.mktemp("outbox")) as harness:
         async with running(harness.dispatcher(channel, attempts=(0.0, 1.0, 2.0), concurrency=2)):
             sent = [await harness.store_event(f"task_{number % 3}") for number in range(9)]
             await anyio.sleep(3600)
-        found = await harness.deliveries()
+        states = await harness.states()
 
     delivered = [event_id for _, event_id in channel.delivered]
     assert len(delivered) == len(set(delivered))
-    assert len(found) == len(sent)
-    assert {one.state for one in found} <= {DeliveryState.DELIVERED, DeliveryState.FAILED}
+    assert len(states) == len(sent)
+    assert {*states} <= {DeliveryState.DELIVERED, DeliveryState.FAILED}
 
 
 async def test_a_delivery_settled_during_a_claim_is_not_sent_again(harness: Harness) -> None:
     harness.store = SlowReader(harness.store)
-    channel = ScriptedChannel(takes=0.2)
+    channel = ScriptedChannel(duration=0.2)
     dispatcher = harness.dispatcher(channel, concurrency=4)
     async with running(dispatcher):
         for number in range(100):
@@ -228,7 +231,7 @@ async def test_a_delivery_settled_during_a_claim_is_not_sent_again(harness: Harn
 
 
 async def test_the_rate_is_honoured(harness: Harness) -> None:
-    channel = ScriptedChannel(takes=0.01)
+    channel = ScriptedChannel(duration=0.01)
     async with running(harness.dispatcher(channel, rate=4)):
         for number in range(20):
             await harness.store_event(f"task_{number}")

@@ -5,7 +5,15 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from tests.delivery.harness import DOWN, MINUTE, OURS, POISON, Harness, ScriptedChannel, running
+from tests.delivery.harness import (
+    DOWN,
+    MINUTE,
+    NOT_SENT,
+    REJECTED,
+    Harness,
+    ScriptedChannel,
+    running,
+)
 from tests.support.virtual_time import wall
 from watcher.core.deliveries import DeliveryState
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
@@ -20,14 +28,14 @@ async def test_a_delivery_that_fails_among_others_keeps_its_schedule_and_ends_fa
     async with running(harness.dispatcher(channel, attempts=(0.0, 5.0, 300.0, 200.0))):
         event_id = await harness.store_event()
         for number in range(25):
-            await harness.store_event(f"busy_{number}")
+            await harness.store_event(f"other_{number}")
             await anyio.sleep(30)
 
     times = [at for at, sent in channel.attempts if sent == event_id]
     assert 505 <= times[-1] <= 505 * 1.1 + 10
-    (delivery,) = [one for one in await harness.deliveries() if one.event_id == event_id]
-    assert delivery.state is DeliveryState.FAILED
-    assert [one.state for one in await harness.deliveries()].count(DeliveryState.DELIVERED) == 25
+    states = {delivery.event_id: delivery.state for delivery in await harness.deliveries()}
+    assert states.pop(event_id) is DeliveryState.FAILED
+    assert [*states.values()] == [DeliveryState.DELIVERED] * 25
 
 
 async def test_attempts_follow_the_schedule_with_jitter_that_only_adds(harness: Harness) -> None:
@@ -81,40 +89,42 @@ async def test_later_events_pass_a_delivery_that_fails_for_longer_than_order_wai
 
 
 async def test_a_rejected_payload_does_not_block_a_terminal_event(harness: Harness) -> None:
-    poisoned = ""
-    channel = ScriptedChannel(lambda message, now: POISON if message.event_id == poisoned else None)
+    rejected = ""
+    channel = ScriptedChannel(
+        lambda message, now: REJECTED if message.event_id == rejected else None
+    )
     async with running(harness.dispatcher(channel)):
-        poisoned = await harness.store_event()
+        rejected = await harness.store_event()
         terminal = await harness.store_event(status="COMPLETED")
         await anyio.sleep(1)
 
     assert [event_id for _, event_id in channel.delivered] == [terminal]
 
 
-async def test_one_rejected_delivery_among_others_causes_no_extra_attempts(
+async def test_one_failing_delivery_among_others_causes_no_extra_attempts(
     harness: Harness,
 ) -> None:
-    poisoned = ""
-    channel = ScriptedChannel(lambda message, now: DOWN if message.event_id == poisoned else None)
+    failing = ""
+    channel = ScriptedChannel(lambda message, now: DOWN if message.event_id == failing else None)
     async with running(harness.dispatcher(channel)):
-        poisoned = await harness.store_event("poisoned")
+        failing = await harness.store_event("failing")
         for number in range(600):
             await harness.store_event(f"task_{number % 20}")
             await anyio.sleep(1)
 
-    assert sum(event_id == poisoned for _, event_id in channel.attempts) <= 600 / 45 + 6
+    assert sum(event_id == failing for _, event_id in channel.attempts) <= 600 / 45 + 6
     assert len(channel.delivered) == 600
 
 
 async def test_retry_after_is_a_floor_and_pauses_the_whole_channel(harness: Harness) -> None:
-    busy = DeliveryError(
+    limited = DeliveryError(
         DeliveryFailure.RATE_LIMITED,
         "HTTP 429",
         status=429,
         disposition=Disposition.OVERLOADED,
         retry_after=300.0,
     )
-    channel = ScriptedChannel(lambda message, now: busy if now < 1 else None)
+    channel = ScriptedChannel(lambda message, now: limited if now < 1 else None)
     async with running(harness.dispatcher(channel, concurrency=1)):
         await harness.store_event("task_1")
         await anyio.sleep(2)
@@ -129,11 +139,11 @@ async def test_retry_after_is_a_floor_and_pauses_the_whole_channel(harness: Harn
 
 async def test_a_clock_that_is_set_back_delays_nothing(harness: Harness) -> None:
     channel = ScriptedChannel()
-    slip = 0.0
-    dispatcher = harness.dispatcher(channel, wall=lambda: wall() + slip)
+    offset = 0.0
+    dispatcher = harness.dispatcher(channel, wall=lambda: wall() + offset)
     async with running(dispatcher):
         await anyio.sleep(5)
-        slip = -7200.0
+        offset = -7200.0
         await harness.store_event()
         await anyio.sleep(70)
 
@@ -143,7 +153,7 @@ async def test_a_clock_that_is_set_back_delays_nothing(harness: Harness) -> None
 async def test_an_overloaded_receiver_without_retry_after_slows_the_channel_down(
     harness: Harness,
 ) -> None:
-    channel = ScriptedChannel(lambda message, now: DOWN if now < 3.5 else None, takes=0.01)
+    channel = ScriptedChannel(lambda message, now: DOWN if now < 3.5 else None, duration=0.01)
     async with running(harness.dispatcher(channel, concurrency=4)):
         for number in range(100):
             await harness.store_event(f"task_{number}")
@@ -167,7 +177,7 @@ async def test_persistent_failures_use_the_slow_half_of_the_schedule(
         harness.dispatcher(channel, attempts=(0.0, 1.0, 2.0, 4.0, 600.0, 1200.0, 2400.0))
     ):
         await harness.store_event("task_1")
-        for number in range(200):  # the channel is never idle, so nothing is tried early
+        for number in range(200):  # the channel is never idle, so no probe is sent
             await harness.store_event(f"other_{number}")
             await anyio.sleep(30)
     times = [at for at, event_id in channel.attempts if event_id == "msg_task_1_1"]
@@ -179,14 +189,14 @@ async def test_persistent_failures_use_the_slow_half_of_the_schedule(
 async def test_retry_after_on_429_is_honoured_and_costs_no_attempt(
     harness: Harness,
 ) -> None:
-    full = DeliveryError(
+    limited = DeliveryError(
         DeliveryFailure.RATE_LIMITED,
         "HTTP 429",
         status=429,
         disposition=Disposition.OVERLOADED,
         retry_after=20.0,
     )
-    channel = ScriptedChannel(lambda message, now: full if now < 4 * MINUTE else None)
+    channel = ScriptedChannel(lambda message, now: limited if now < 4 * MINUTE else None)
     async with running(harness.dispatcher(channel, attempts=(0.0, 3600.0))):
         await harness.store_event()
         await anyio.sleep(5 * MINUTE)
@@ -197,7 +207,7 @@ async def test_retry_after_on_429_is_honoured_and_costs_no_attempt(
 
 
 async def test_a_delivery_that_was_not_sent_costs_no_attempt(harness: Harness) -> None:
-    channel = ScriptedChannel(lambda message, now: OURS if now < 60 * MINUTE else None)
+    channel = ScriptedChannel(lambda message, now: NOT_SENT if now < 60 * MINUTE else None)
     async with running(harness.dispatcher(channel, attempts=(0.0, 1.0))):
         await harness.store_event()
         await anyio.sleep(61 * MINUTE)

@@ -5,29 +5,13 @@ from random import Random
 
 import pytest
 
+from tests.delivery.records import DELIVERY
 from watcher.core.deliveries import DeliveryState, DueDelivery, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.delivery.retry_policy import Retry, delivered_result, failed_result, next_retry
 
 SCHEDULE = (0.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 NOW = 1000.0
-DELIVERY = DueDelivery(
-    id=1,
-    channel="backend",
-    event_id="msg_1",
-    type="task.failed",
-    body=b"{}",
-    event_at=900.0,
-    created_at=900.0,
-    watched_for=None,
-    attempts=1,
-    scheduled=1,
-    first_attempt_at=990.0,
-    last_attempt_at=990.0,
-    next_attempt_at=995.0,
-    scheduled_at=995.0,
-    not_before=None,
-)
 
 
 def failure(

@@ -1,44 +1,71 @@
-"""Which pending deliveries of a channel may be claimed now."""
+"""Claims pending deliveries of a channel: which may be attempted now, and which as a probe."""
 
-from collections.abc import Callable
+import anyio
 
 from watcher.core.deliveries import DueDelivery
-from watcher.core.interfaces.store import Outbox
+from watcher.delivery.claimed_queue import ClaimedQueue
+from watcher.delivery.context import DeliveryContext
+
+PROBE_INTERVAL = 45.0
+"""Seconds without any attempt after which a pending delivery is attempted early, as a probe."""
+_PROBE_CANDIDATES = 16
 
 
 class Claims:
-    """Reads from the outbox what is not claimed yet. `claimed` returns the IDs of all claims.
+    """Reads the outbox and adds what may be attempted to `queue`. Methods may raise `StoreError`.
 
-    A delivery that is settled during a read may be read as it was before, so those that were
-    claimed when the read began are left out.
+    A delivery that is settled during a read may be read in its earlier state. Those that were
+    claimed when the read began are therefore left out.
     """
 
-    def __init__(self, channel: str, store: Outbox, claimed: Callable[[], frozenset[int]]) -> None:
-        self._channel = channel
-        self._store = store
-        self._claimed = claimed
+    def __init__(self, context: DeliveryContext, queue: ClaimedQueue) -> None:
+        self._context = context
+        self._queue = queue
+        self.attempted_at = anyio.current_time()
+        """When the last attempt began, or a probe was looked for (monotonic)."""
 
-    async def due(self, room: int, now: float) -> list[DueDelivery]:
-        """Return up to `room` deliveries that are due."""
-        claimed = self._claimed()
-        due = await self._store.due(self._channel, now, room + len(claimed))
-        return [delivery for delivery in due if delivery.id not in claimed][:room]
+    def attempt_begins(self) -> None:
+        self.attempted_at = anyio.current_time()
 
-    async def never_attempted(self, room: int) -> list[DueDelivery]:
-        """Return up to `room` deliveries that were never attempted, due or not."""
-        claimed = self._claimed()
-        pending = await self._store.due_for_probe(self._channel, room + len(claimed))
-        return [
+    @property
+    def probe_due(self) -> bool:
+        """Whether nothing was attempted for so long that a probe is."""
+        return anyio.current_time() - self.attempted_at >= PROBE_INTERVAL
+
+    async def due(self, room: int, now: float) -> bool:
+        """Claim up to `room` due deliveries; return whether there were any."""
+        claimed = self._queue.ids()
+        due = await self._context.store.due(self._context.name, now, room + len(claimed))
+        return self._add([delivery for delivery in due if delivery.id not in claimed][:room])
+
+    async def never_attempted(self, room: int) -> bool:
+        """Claim up to `room` deliveries without an attempt, due or not; return whether there were
+        any.
+        """
+        claimed = self._queue.ids()
+        pending = await self._pending(room + len(claimed))
+        fresh = [
             delivery for delivery in pending if not delivery.attempts and delivery.id not in claimed
-        ][:room]
+        ]
+        return self._add(fresh[:room])
 
-    async def probe(self, now: float) -> list[DueDelivery]:
-        """Return the delivery to attempt before it is due, if any; not before its `Retry-After`."""
-        claimed = self._claimed()
-        pending = await self._store.due_for_probe(self._channel, len(claimed) + 16)
-        return [
+    async def probe(self) -> bool:
+        """Claim one delivery before it is due, but not before its `Retry-After`; return whether
+        there was one.
+        """
+        self.attempt_begins()
+        now, claimed = self._context.wall(), self._queue.ids()
+        candidates = [
             delivery
-            for delivery in pending
+            for delivery in await self._pending(len(claimed) + _PROBE_CANDIDATES)
             if delivery.id not in claimed
             and (delivery.not_before is None or delivery.not_before <= now)
-        ][:1]
+        ]
+        return self._add(candidates[:1])
+
+    async def _pending(self, limit: int) -> list[DueDelivery]:
+        return list(await self._context.store.due_for_probe(self._context.name, limit))
+
+    def _add(self, deliveries: list[DueDelivery]) -> bool:
+        self._queue.add(deliveries)
+        return bool(deliveries)

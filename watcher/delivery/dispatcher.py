@@ -13,7 +13,7 @@ from watcher.core.deliveries import DueDelivery
 from watcher.core.errors import StoreError
 from watcher.core.interfaces.channel import Channel, Digesting
 from watcher.core.wakeup import Wakeup
-from watcher.delivery.channel_state import PROBE_INTERVAL, ChannelHealth
+from watcher.delivery.channel_health import ChannelHealth
 from watcher.delivery.claimed_queue import ClaimedQueue
 from watcher.delivery.claims import Claims
 from watcher.delivery.context import DeliveryContext
@@ -41,7 +41,7 @@ class Dispatcher:
             rate=settings.rate,
             digesting=channel if isinstance(channel, Digesting) else None,
         )
-        self._claims = Claims(context.name, context.store, self._queue.ids)
+        self._claims = Claims(context, self._queue)
         self._settler = Settler(context.name, context.store, self._release)
         self._sender = Sender(
             channel,
@@ -53,7 +53,6 @@ class Dispatcher:
         )
         self._clock_jumps = ClockJumpDetector(context.wall, anyio.current_time)
         self._probe: int | None = None
-        self._attempted_at = anyio.current_time()
         self._make_due_before: float | None = None
         self._closing = False
         self._ended = anyio.Event()
@@ -144,7 +143,7 @@ class Dispatcher:
     async def _send_probe(self) -> float:
         """Claim one delivery as a probe if it is time; return the seconds until it is."""
         off = self._health.off
-        due_at = self._attempted_at + self._health.probe_interval()
+        due_at = self._claims.attempted_at + self._health.probe_interval()
         wait = max(due_at - anyio.current_time(), self._cooldown_left())
         if wait > 0 and not self._closing:
             alert_due_at = self._health.alert_due_at()
@@ -153,27 +152,21 @@ class Dispatcher:
             return min(wait, max(alert_due_at - self._context.wall(), 0.0))
         if not len(self._queue) and not (off and self._closing):
             if off:
-                self._queue.add(await self._claim_early())
+                await self._claims.probe()
             else:
                 await self._claim(1, self._context.wall())
             self._probe = next(iter(self._queue.ids()), None)
         return MAX_IDLE
 
     async def _claim(self, room: int, now: float) -> bool:
-        """Claim up to `room` deliveries; return whether there were any."""
+        """Claim up to `room` deliveries, or a probe; return whether there were any."""
         if self._closing:
-            fresh = await self._claims.never_attempted(room)
+            claimed = await self._claims.never_attempted(room)
         else:
-            fresh = await self._claims.due(room, now)
-        idle = anyio.current_time() - self._attempted_at
-        if not fresh and not self._closing and idle >= PROBE_INTERVAL:
-            fresh = await self._claim_early()
-        self._queue.add(fresh)
-        return bool(fresh)
-
-    async def _claim_early(self) -> list[DueDelivery]:
-        self._attempted_at = anyio.current_time()
-        return await self._claims.probe(self._context.wall())
+            claimed = await self._claims.due(room, now)
+        if claimed or self._closing or not self._claims.probe_due:
+            return claimed
+        return await self._claims.probe()
 
     async def _until_next(self, claimed_at: float) -> float:
         """Return the seconds until a delivery or an alert is due."""
@@ -190,7 +183,7 @@ class Dispatcher:
             batch = await self._queue.take()
             sendable = [delivery for delivery in batch if self._may_send(delivery)]
             if sendable:
-                self._attempted_at = anyio.current_time()
+                self._claims.attempt_begins()
                 self._settler.add(await self._sender.attempt(sendable))
             if len(sendable) < len(batch):
                 self._release(delivery.id for delivery in batch if delivery not in sendable)

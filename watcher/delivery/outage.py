@@ -5,7 +5,7 @@ import logging
 from watcher.core.clock import rfc3339
 from watcher.core.errors import DeliveryFailure
 from watcher.core.events import Event
-from watcher.core.outage import Outage, OutageAction, next_step
+from watcher.core.outage import Outage, OutageAction, OutageStep, next_step
 from watcher.delivery.context import DeliveryContext
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,7 @@ class ChannelOutage:
         self._alert_now = True
 
     def alert_due_at(self, failing_since: float | None) -> float | None:
-        alerted = self._stored is not None and self._stored.alerted_at is not None
-        if failing_since is None or alerted:
+        if failing_since is None or self._announced:
             return None
         return failing_since + self._context.settings.alert_after
 
@@ -54,18 +53,10 @@ class ChannelOutage:
             now=now,
         )
         if step is not None:
-            closed = step.action is OutageAction.CLOSE
-            kind = "channel.recovered" if closed else "channel.failing"
-            event = await self._event(kind, step.outage, reason) if step.send_event else None
-            outage = None if closed else step.outage
-            recovered = self._subject if closed else None
-            await self._context.store.record_outage(event, outage, recovered=recovered)
-            self._stored = outage
-            if closed and step.send_event:
-                logger.info("channel %r recovered", self._context.name)
-            if event is not None:
-                self._context.outbox.set()
-        self._alert_now = False
+            await self._store(step, reason)
+        # Not before: a delivery may exhaust its retries while the store works.
+        if self._announced:
+            self._alert_now = False
 
     async def stopped(
         self, failing_since: float | None, reason: DeliveryFailure | None
@@ -78,6 +69,23 @@ class ChannelOutage:
     def announced(self, outage: Outage) -> None:
         """Take over an outage that was stored with a suspension."""
         self._stored, self._alert_now = outage, False
+
+    @property
+    def _announced(self) -> bool:
+        return self._stored is not None and self._stored.alerted_at is not None
+
+    async def _store(self, step: OutageStep, reason: DeliveryFailure | None) -> None:
+        closed = step.action is OutageAction.CLOSE
+        kind = "channel.recovered" if closed else "channel.failing"
+        event = await self._event(kind, step.outage, reason) if step.send_event else None
+        outage = None if closed else step.outage
+        recovered = self._subject if closed else None
+        await self._context.store.record_outage(event, outage, recovered=recovered)
+        self._stored = outage
+        if event is not None:
+            self._context.outbox.set()
+            if closed:
+                logger.info("channel %r recovered", self._context.name)
 
     async def _event(self, kind: str, outage: Outage, reason: DeliveryFailure | None) -> Event:
         name = self._context.name

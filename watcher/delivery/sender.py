@@ -9,7 +9,7 @@ from watcher.core.cooldown import Cooldown
 from watcher.core.deliveries import AttemptResult, DueDelivery, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.interfaces.channel import Channel, Digesting
-from watcher.delivery.channel_state import ChannelHealth
+from watcher.delivery.channel_health import ChannelHealth
 from watcher.delivery.claimed_queue import ClaimedQueue, message_of
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.retry_policy import Retry, delivered_result, failed_result, next_retry

@@ -30,21 +30,10 @@ class ChannelSuspension:
     def current(self) -> Suspension | None:
         return self._suspension
 
-    @property
-    def off(self) -> bool:
-        """Whether the channel is off: probes are sent, at no cost to their schedules."""
-        return self._suspension is not None and self._suspension.kind is SuspensionKind.OFF
-
-    @property
-    def silent(self) -> bool:
-        """Whether nothing at all may be sent."""
-        return self._suspension is not None and not self.off
-
     async def load(self) -> None:
         """Read what is stored."""
-        stored = await self._context.store.suspensions()
-        name = self._context.name
-        self._set(next((one for one in stored if one.channel == name), None))
+        suspensions = {stored.channel: stored for stored in await self._context.store.suspensions()}
+        self._set(suspensions.get(self._context.name))
 
     async def pause(self, reason: str) -> None:
         """Send nothing until `lift`, across restarts."""
@@ -53,13 +42,7 @@ class ChannelSuspension:
         self._set(suspension)
         logger.info("channel %r paused: %s", self._context.name, reason)
 
-    async def stop(
-        self,
-        kind: SuspensionKind,
-        reason: str,
-        outage: Outage,
-        event: Event,
-    ) -> None:
+    async def stop(self, kind: SuspensionKind, reason: str, outage: Outage, event: Event) -> None:
         """Suspend the channel with its `channel.stopped` event."""
         suspension = self._new(kind, reason)
         await self._context.store.suspend(suspension, event, outage)

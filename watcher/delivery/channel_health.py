@@ -1,73 +1,28 @@
-"""The state of one channel, and the events about it that other channels receive.
+"""The phase of one channel, and the events about it that other channels receive.
 
-`TRANSITIONS` is the whole state machine. The documentation shows it, and the tests walk it.
+`watcher.delivery.phases` has the phases and their transitions as a table.
 """
 
 import logging
 from collections.abc import Callable
-from enum import StrEnum
 from functools import partial
-from typing import NamedTuple
 
 import anyio
 
 from watcher.core.channels import ChannelState, SuspensionKind
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.delivery.circuit_breaker import CircuitBreaker
+from watcher.delivery.claims import PROBE_INTERVAL
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.outage import ChannelOutage
+from watcher.delivery.phases import Phase
 from watcher.delivery.suspension import ChannelSuspension
 from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
-PROBE_INTERVAL = 45.0
-"""Seconds without any attempt after which a pending delivery is attempted early, as a probe."""
 MIN_OUTAGE = 10.0
 """Seconds of failures after which a success means that the channel has recovered."""
-
-
-class Phase(StrEnum):
-    """What a channel may send now."""
-
-    RUNNING = "running"
-    FAILING = "failing"
-    BREAKER_OPEN = "breaker open"
-    OFF = "off"
-    STOPPED = "stopped"
-    PAUSED = "paused"
-
-
-class Transition(NamedTuple):
-    """One row of the state machine. `after` None means the phase before the suspension."""
-
-    before: tuple[Phase, ...]
-    event: str
-    after: Phase | None
-
-
-_SENDING = (Phase.RUNNING, Phase.FAILING, Phase.BREAKER_OPEN)
-
-TRANSITIONS = (
-    Transition((Phase.RUNNING,), "an attempt fails", Phase.FAILING),
-    Transition((Phase.FAILING,), "ten attempts in a row fail", Phase.BREAKER_OPEN),
-    Transition((Phase.FAILING, Phase.BREAKER_OPEN), "an attempt succeeds", Phase.RUNNING),
-    Transition((Phase.FAILING, Phase.BREAKER_OPEN), "three days without a success", Phase.OFF),
-    Transition((Phase.OFF,), "a probe succeeds", Phase.RUNNING),
-    Transition(_SENDING, "the receiver answers 410", Phase.STOPPED),
-    Transition(_SENDING, "an operator pauses the channel", Phase.PAUSED),
-    Transition((Phase.OFF, Phase.STOPPED, Phase.PAUSED), "an operator resumes the channel", None),
-)
-
-SENDS = {
-    Phase.RUNNING: "everything due: `concurrency` at once, within `rate`",
-    Phase.FAILING: "everything due",
-    Phase.BREAKER_OPEN: "one probe after 1 s, doubling to 30 s",
-    Phase.OFF: "one probe every 45 s, which uses no attempt",
-    Phase.STOPPED: "nothing",
-    Phase.PAUSED: "nothing",
-}
-"""What is sent in each phase, for the documentation."""
 
 
 class ChannelHealth:
@@ -112,12 +67,12 @@ class ChannelHealth:
 
     @property
     def off(self) -> bool:
-        return self._suspension.off
+        return self.phase is Phase.OFF
 
     @property
     def silent(self) -> bool:
         """Whether nothing at all may be sent."""
-        return self._stopped_by is not None or self._suspension.silent
+        return self._stopped_by is not None or self.phase in (Phase.STOPPED, Phase.PAUSED)
 
     @property
     def suspended(self) -> bool:
@@ -126,7 +81,7 @@ class ChannelHealth:
     @property
     def probing(self) -> bool:
         """Whether one delivery at a time may be sent."""
-        return self.off or self._breaker.is_open
+        return self.phase in (Phase.BREAKER_OPEN, Phase.OFF)
 
     def probe_interval(self) -> float:
         """Return the seconds between two probes."""

@@ -1,0 +1,107 @@
+"""A suspension is stored, counted in the metrics, and limits how much may be pending."""
+
+import anyio
+import pytest
+
+from tests.delivery.harness import Harness
+from watcher.core.channels import SuspensionKind
+from watcher.core.deliveries import DeliveryState
+from watcher.core.errors import StoreError
+from watcher.delivery.outage import ChannelOutage
+from watcher.delivery.suspension import TRIM_INTERVAL, ChannelSuspension
+
+pytestmark = pytest.mark.anyio
+
+NONE = {"paused": 0, "stopped": 0, "off": 0}
+
+
+@pytest.mark.parametrize("kind", [SuspensionKind.STOPPED, SuspensionKind.OFF])
+async def test_a_stop_is_stored_with_its_event_and_its_outage(
+    harness: Harness, kind: SuspensionKind
+) -> None:
+    context = harness.context()
+    suspension = ChannelSuspension(context)
+    outage, event = await ChannelOutage(context).stopped(None, None)
+    await suspension.stop(kind, "reason", outage, event)
+
+    assert harness.suspended == {**NONE, kind.value: 1}
+    assert await harness.types() == ["channel.stopped"]
+    assert await harness.store.outage("channel backend") == outage
+    assert await harness.store.suspensions() == [suspension.current]
+
+
+async def test_a_pause_replaces_a_stop_and_sends_no_event(harness: Harness) -> None:
+    context = harness.context()
+    suspension = ChannelSuspension(context)
+    outage, event = await ChannelOutage(context).stopped(None, None)
+    await suspension.stop(SuspensionKind.STOPPED, "HTTP 410", outage, event)
+    await suspension.pause("maintenance")
+
+    (stored,) = await harness.store.suspensions()
+    assert (stored.kind, stored.reason) == (SuspensionKind.PAUSED, "maintenance")
+    assert harness.suspended == {**NONE, "paused": 1}
+    assert await harness.types() == ["channel.stopped"]
+
+
+async def test_a_suspension_survives_a_restart_until_it_is_lifted(harness: Harness) -> None:
+    await ChannelSuspension(harness.context()).pause("maintenance")
+    restarted = ChannelSuspension(harness.context())
+    await restarted.load()
+    assert restarted.current is not None
+    await restarted.lift()
+
+    again = ChannelSuspension(harness.context())
+    await again.load()
+    assert again.current is None
+    assert harness.suspended == NONE
+
+
+async def test_a_suspension_of_another_channel_does_not_apply(harness: Harness) -> None:
+    await ChannelSuspension(harness.context("alerts")).pause("maintenance")
+    suspension = ChannelSuspension(harness.context())
+    await suspension.load()
+    assert suspension.current is None
+
+
+class FailingStore:
+    def __init__(self, store: object) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def suspend(self, *arguments: object) -> None:
+        raise StoreError("the disk is full")
+
+    async def lift_suspension(self, channel: str) -> None:
+        raise StoreError("the disk is full")
+
+
+async def test_what_cannot_be_stored_changes_nothing(harness: Harness) -> None:
+    harness.store = FailingStore(harness.store)
+    suspension = ChannelSuspension(harness.context())
+    with pytest.raises(StoreError):
+        await suspension.pause("maintenance")
+    assert suspension.current is None
+
+
+async def test_pending_deliveries_are_trimmed_once_a_minute_while_suspended(
+    harness: Harness,
+) -> None:
+    async def store_events(count: int) -> None:
+        for _ in range(count):
+            await harness.store_event()
+        await suspension.trim_pending()
+
+    suspension = ChannelSuspension(harness.context(max_suspended=2))
+    await store_events(3)
+    assert await harness.states() == [DeliveryState.PENDING] * 3
+
+    await suspension.pause("maintenance")
+    await store_events(1)
+    assert await harness.states() == [DeliveryState.FAILED] * 2 + [DeliveryState.PENDING] * 2
+    await store_events(2)
+    assert (await harness.states()).count(DeliveryState.FAILED) == 2
+    await anyio.sleep(TRIM_INTERVAL)
+    await store_events(0)
+    assert (await harness.states()).count(DeliveryState.FAILED) == 4

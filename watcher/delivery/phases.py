@@ -1,0 +1,72 @@
+"""The state machine of a channel. The tests check the code against each row of `TRANSITIONS`.
+
+A running or failing channel may also be in a cooldown (429, 502 to 504, `Retry-After`), which only
+delays its deliveries.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Phase(StrEnum):
+    """What a channel may send now."""
+
+    RUNNING = "running"
+    FAILING = "failing"
+    BREAKER_OPEN = "breaker open"
+    OFF = "off"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+
+
+class Transition(NamedTuple):
+    """One row of the state machine.
+
+    `before` are the phases in which `trigger` has this effect. `after` None means the phase before
+    the suspension. `notification` is the type of the event that other channels receive: for a
+    failing channel once it has failed for `alert_after`, for a recovered one if its outage was
+    announced.
+    """
+
+    before: tuple[Phase, ...]
+    trigger: str
+    after: Phase | None
+    notification: str | None = None
+
+
+_NOT_SUSPENDED = (Phase.RUNNING, Phase.FAILING, Phase.BREAKER_OPEN)
+_SUSPENDED = (Phase.OFF, Phase.STOPPED, Phase.PAUSED)
+
+TRANSITIONS = (
+    Transition((Phase.RUNNING,), "an attempt fails", Phase.FAILING, "channel.failing"),
+    Transition((Phase.FAILING,), "ten attempts in a row fail", Phase.BREAKER_OPEN),
+    Transition(
+        (Phase.FAILING, Phase.BREAKER_OPEN),
+        "an attempt succeeds",
+        Phase.RUNNING,
+        "channel.recovered",
+    ),
+    Transition(
+        (Phase.FAILING, Phase.BREAKER_OPEN),
+        "three days without a success",
+        Phase.OFF,
+        "channel.stopped",
+    ),
+    Transition((Phase.OFF,), "a probe succeeds", Phase.RUNNING, "channel.recovered"),
+    Transition(
+        (*_NOT_SUSPENDED, Phase.OFF), "the receiver answers 410", Phase.STOPPED, "channel.stopped"
+    ),
+    Transition((*_NOT_SUSPENDED, *_SUSPENDED), "an operator pauses the channel", Phase.PAUSED),
+    Transition((Phase.OFF, Phase.PAUSED), "an operator resumes the channel", None),
+    Transition((Phase.STOPPED,), "an operator resumes the channel", None, "channel.recovered"),
+)
+
+SENDS = {
+    Phase.RUNNING: "everything due: `concurrency` at once, within `rate`",
+    Phase.FAILING: "everything due",
+    Phase.BREAKER_OPEN: "one probe after 1 s, doubling to 30 s",
+    Phase.OFF: "one probe every 45 s, which uses no attempt",
+    Phase.STOPPED: "nothing",
+    Phase.PAUSED: "nothing",
+}
+"""What is sent in each phase, for the documentation."""
