@@ -31,7 +31,7 @@ from watcher.core.tasks import Observation, TaskKey, Watch, WatchRequest
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
-from watcher.delivery.notes import PassingNotes
+from watcher.delivery.notes import InMemoryNotes
 from watcher.net.exchange import exchange
 from watcher.net.transport import channel_transport, create_transport
 from watcher.sources.mixpeek.task_decoding import decode_task
@@ -102,7 +102,7 @@ async def delivering(
             dispatchers.append(
                 Dispatcher(
                     module.create(
-                        settings, transport=transport, notes=PassingNotes(), wall=wall_clock
+                        settings, transport=transport, notes=InMemoryNotes(), wall=wall_clock
                     ),
                     DeliveryContext(
                         settings=settings,

@@ -15,7 +15,7 @@ from watcher.channels import webhook
 from watcher.core.clock import wall_clock
 from watcher.core.deliveries import Message
 from watcher.core.errors import DeliveryError
-from watcher.delivery.notes import PassingNotes
+from watcher.delivery.notes import InMemoryNotes
 from watcher.net.transport import channel_transport
 
 ROUNDS = 3
@@ -31,7 +31,7 @@ async def attack(url: str) -> tuple[str, float, float]:
     longest, outcome = 0.0, ""
     async with channel_transport(settings) as transport:
         channel = webhook.create(
-            settings, transport=transport, notes=PassingNotes(), wall=wall_clock
+            settings, transport=transport, notes=InMemoryNotes(), wall=wall_clock
         )
 
         async def send(number: int) -> None:

@@ -35,7 +35,7 @@ from watcher.core.tasks import TaskKey, Watch, WatchFilter, WatchRequest, WatchS
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
-from watcher.delivery.notes import PassingNotes
+from watcher.delivery.notes import InMemoryNotes
 from watcher.net.transport import channel_transport
 from watcher.stores.sqlite import store as sqlite
 from watcher.telemetry.metrics import Metrics
@@ -87,7 +87,7 @@ async def work(
         async with channel_transport(settings) as transport, anyio.create_task_group() as tasks:
             dispatcher = Dispatcher(
                 webhook.create(
-                    settings, transport=transport, notes=PassingNotes(), wall=wall_clock
+                    settings, transport=transport, notes=InMemoryNotes(), wall=wall_clock
                 ),
                 DeliveryContext(
                     settings=settings,

@@ -21,7 +21,7 @@ from watcher.channels import apprise
 from watcher.configuration import loader, secrets
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
-from watcher.delivery.notes import PassingNotes
+from watcher.delivery.notes import InMemoryNotes
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +77,7 @@ def channel(url: str, **options: Any) -> apprise.AppriseChannel:
     return apprise.create(
         settings,
         transport=httpx.MockTransport(lambda _: httpx.Response(500)),
-        notes=PassingNotes(),
+        notes=InMemoryNotes(),
         wall=wall,
     )
 

@@ -17,7 +17,7 @@ from watcher.channels.slack import blocks
 from watcher.channels.slack import channel as slack
 from watcher.core.deliveries import Message
 from watcher.core.errors import DeliveryError, DeliveryFailure
-from watcher.delivery.notes import PassingNotes
+from watcher.delivery.notes import InMemoryNotes
 
 pytestmark = pytest.mark.anyio
 
@@ -262,7 +262,7 @@ async def test_permanent_slack_errors_stop_the_channel(
     status: int, body: str, reason: DeliveryFailure
 ) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(status, text=body))
-    channel = slack.create(SETTINGS, transport=transport, notes=PassingNotes(), wall=wall)
+    channel = slack.create(SETTINGS, transport=transport, notes=InMemoryNotes(), wall=wall)
     with pytest.raises(DeliveryError) as caught:
         await channel.send(Message(event_id="msg_1", type="task.failed", body=b"{}"))
     assert caught.value.reason is reason

@@ -16,7 +16,7 @@ from tests.support.virtual_time import VirtualLoop, wall
 from watcher.channels.slack import channel as slack
 from watcher.core.deliveries import DeliveryState, Message
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
-from watcher.delivery.notes import PassingNotes, StoredNotes
+from watcher.delivery.notes import InMemoryNotes, StoredNotes
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +86,7 @@ def settings(**options: Any) -> slack.Settings:
 
 
 def channel(api: SlackApi, harness: Harness | None = None) -> slack.BotSlack:
-    notes = PassingNotes() if harness is None else StoredNotes(harness.store, "backend", wall)
+    notes = InMemoryNotes() if harness is None else StoredNotes(harness.store, "backend", wall)
     bot = slack.create(settings(), transport=httpx.MockTransport(api), notes=notes, wall=wall)
     assert isinstance(bot, slack.BotSlack)
     return bot
@@ -224,7 +224,7 @@ async def test_a_deleted_message_is_posted_again() -> None:
 
 
 async def test_an_invalid_note_means_a_new_message() -> None:
-    api, notes = SlackApi(), PassingNotes()
+    api, notes = SlackApi(), InMemoryNotes()
     await notes.write("batch_1", b'{"statuses": 5}')
     bot = slack.create(settings(), transport=httpx.MockTransport(api), notes=notes, wall=wall)
     await bot.send(message(1, batch="batch_1"))
@@ -250,7 +250,7 @@ async def test_blocks_that_slack_rejects_are_sent_again_as_plain_text() -> None:
 
     webhook_settings = slack.Settings(name="backend", url="https://hooks.slack.example/x")
     bot = slack.create(
-        webhook_settings, transport=httpx.MockTransport(webhook), notes=PassingNotes(), wall=wall
+        webhook_settings, transport=httpx.MockTransport(webhook), notes=InMemoryNotes(), wall=wall
     )
     await bot.send_digest([message(number) for number in range(8)])
     assert len(texts) == 2
@@ -282,7 +282,7 @@ async def test_a_response_that_is_not_slacks_is_retried() -> None:
     bot = slack.create(
         settings(),
         transport=httpx.MockTransport(lambda request: httpx.Response(200, text="<html>")),
-        notes=PassingNotes(),
+        notes=InMemoryNotes(),
         wall=wall,
     )
     with pytest.raises(DeliveryError) as caught:

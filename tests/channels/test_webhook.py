@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.support.records import SECRET
 from watcher.channels import webhook
 from watcher.core.deliveries import Message, Receipt
-from watcher.delivery.notes import PassingNotes
+from watcher.delivery.notes import InMemoryNotes
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ async def sent(**options: Any) -> httpx.Request:
     channel = webhook.create(
         settings,
         transport=httpx.MockTransport(handler),
-        notes=PassingNotes(),
+        notes=InMemoryNotes(),
         wall=lambda: 1614265330.9,
     )
     body = b'{"test": 2432232314}'

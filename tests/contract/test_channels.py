@@ -16,7 +16,7 @@ from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.interfaces.channel import Channel
 from watcher.core.settings import ConnectionSettings
-from watcher.delivery.notes import PassingNotes
+from watcher.delivery.notes import InMemoryNotes
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +65,7 @@ def settings_of(kind: str, **options: Any) -> Any:
 
 def built(kind: str, transport: httpx.AsyncBaseTransport, **options: Any) -> Channel:
     channel: Channel = plugins.load("channels", kind).create(
-        settings_of(kind, **options), transport=transport, notes=PassingNotes(), wall=wall
+        settings_of(kind, **options), transport=transport, notes=InMemoryNotes(), wall=wall
     )
     return channel
 

@@ -12,7 +12,7 @@ from tests.support.virtual_time import wall
 from watcher.channels.slack import channel as slack
 from watcher.core.deliveries import DeliveryState
 from watcher.core.interfaces.channel import Channel
-from watcher.delivery.notes import PassingNotes
+from watcher.delivery.notes import InMemoryNotes
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ class Slack:
     def channel(self) -> Channel:
         settings = slack.Settings(name="backend", url="https://hooks.slack.example/x")
         return slack.create(
-            settings, transport=httpx.MockTransport(self), notes=PassingNotes(), wall=wall
+            settings, transport=httpx.MockTransport(self), notes=InMemoryNotes(), wall=wall
         )
 
     def sent(self) -> list[str]:
@@ -80,7 +80,7 @@ async def test_after_a_rejected_digest_each_event_is_sent_alone(harness: Harness
 
     settings = slack.Settings(name="backend", url="https://hooks.slack.example/x")
     channel = slack.create(
-        settings, transport=httpx.MockTransport(answer), notes=PassingNotes(), wall=wall
+        settings, transport=httpx.MockTransport(answer), notes=InMemoryNotes(), wall=wall
     )
     async with running(harness.dispatcher(channel, attempts=(0.0, 1.0))):
         for number in range(8):

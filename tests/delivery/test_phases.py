@@ -94,7 +94,7 @@ BEFORE_SUSPENSION = {
     Phase.STOPPED: Phase.RUNNING,
     Phase.PAUSED: Phase.RUNNING,
 }
-SUSPENDED = frozenset(BEFORE_SUSPENSION)
+SUSPENDED = (Phase.OFF, Phase.STOPPED, Phase.PAUSED)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from watcher.core.events import new_event_id, system_event
 from watcher.core.setting_types import local_url
 from watcher.core.settings import ChannelSettings, Settings, SourceSettings
 from watcher.core.tasks import TaskNotFound
-from watcher.delivery.notes import PassingNotes
+from watcher.delivery.notes import InMemoryNotes
 from watcher.net.transport import channel_transport, create_transport
 from watcher.telemetry.metrics import Metrics
 
@@ -101,7 +101,7 @@ async def _test_channel(settings: ChannelSettings) -> Verdict:
     )
     async with channel_transport(settings) as transport:
         create = plugins.load("channels", settings.type).create
-        channel = create(settings, transport=transport, notes=PassingNotes(), wall=wall_clock)
+        channel = create(settings, transport=transport, notes=InMemoryNotes(), wall=wall_clock)
         try:
             receipt = await channel.send(
                 Message(event_id=event.event_id, type=event.type, body=event.body)

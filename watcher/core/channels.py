@@ -1,4 +1,4 @@
-"""The state of a channel as records. Times are Unix seconds."""
+"""The state of a channel, as records. Times are Unix seconds."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +14,7 @@ class SuspensionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspension:
-    """`channel` is suspended since `since` (Unix seconds); `reason` is for people."""
+    """`channel` has been suspended since `since`; `reason` is a text for the operator."""
 
     channel: str
     kind: SuspensionKind
@@ -24,7 +24,7 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelState:
-    """`state` is `running`, `failing`, `paused`, `stopped` or `off`; `since` is in Unix seconds."""
+    """A channel as users see it. `state` is `running`, `failing` or a `SuspensionKind`."""
 
     name: str
     type: str

@@ -5,8 +5,6 @@ from enum import StrEnum
 
 
 class DeliveryState(StrEnum):
-    """The state of a delivery."""
-
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
@@ -14,7 +12,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What a channel sends: the event's bytes, and nothing that changes between attempts."""
+    """What a channel sends. It is the same in every attempt; `body` is the event as JSON."""
 
     event_id: str
     type: str
@@ -24,9 +22,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A receiver accepted a message: the HTTP status (2xx) and the beginning of the response
-    body.
-    """
+    """A receiver accepted a message. `response` is the beginning of the response body."""
 
     status: int
     response: str = ""
@@ -34,7 +30,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueDelivery:
-    """A delivery to attempt: what its channel needs, and what the retry policy needs.
+    """A pending delivery, as its channel and the retry policy need it.
 
     `event_at` is when the event was observed. `first_attempt_at` and `last_attempt_at` are None
     before the first attempt. `attempts` counts all attempts, `scheduled` those that used a step of
@@ -62,11 +58,11 @@ class DueDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
-    """How one attempt ended. `duration` is in seconds, `response` the beginning of the response
-    body.
+    """How one attempt ended, and when the next one follows.
 
-    `unblocks_at` is when later events of the same task stop waiting for this one; None keeps what
-    is stored. It applies only to a delivery that stays pending.
+    `duration` is in seconds. `response` is the beginning of the response body.
+    `unblocks_at` is when later events of the same task stop waiting for this one; None keeps the
+    stored time. It applies only to a delivery that stays pending.
     """
 
     delivery_id: int

@@ -5,7 +5,7 @@
     ├── StoreError            an operation failed (disk full, locked) and changed nothing: retry
     │   ├── StoreUnusableError  the store cannot be opened (newer schema, locked): exit 2
     │   └── StoreCorruptError   the file is damaged: stop, and leave it as it is
-    ├── DaemonError           a command could not reach the daemon, or it answered an error: exit 4
+    ├── DaemonError           a command got no response, or an error, from the daemon: exit 4
     ├── SourceError           one request failed: `reason`, and upstream's `Retry-After`
     └── DeliveryError         one attempt failed: `reason`, `disposition`, and `Retry-After`
 
@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class WatcherError(Exception):
-    """The root. Its text is one line for people and contains no secret."""
+    """The root. Its text is one readable line and contains no secret."""
 
 
 class ConfigurationError(WatcherError):
@@ -36,13 +36,11 @@ class StoreUnusableError(StoreError):
 
 
 class StoreCorruptError(StoreError):
-    """The store's file is damaged; further writes would risk what it still holds."""
+    """The store's file is damaged; further writes could destroy what is still readable."""
 
 
 class DaemonError(WatcherError):
-    """The daemon is not reachable, or it answered an error. `status` is the HTTP status, or
-    None.
-    """
+    """The daemon is unreachable or responded with an error. `status` is None without a response."""
 
     def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)
@@ -50,27 +48,24 @@ class DaemonError(WatcherError):
 
 
 class SourceFailure(StrEnum):
-    """Why a fetch failed: a closed list, for it decides what follows and is shown in metrics and
-    events.
-    """
+    """Why a fetch failed. A closed list: polling decides by it, metrics and events show it."""
 
     CONNECT = "connect"
     TIMEOUT = "timeout"
     PROTOCOL = "protocol"  # not the API's JSON: HTML, cut off, null, too large
-    REDIRECT = "redirect"  # never followed, since the key would go along
+    REDIRECT = "redirect"  # never followed: the API key would leak
     UNAUTHORIZED = "unauthorized"  # 401
     FORBIDDEN = "forbidden"  # 403
-    NOT_FOUND = "not_found"  # 404 that the API itself did not write, or for most watches at once
-    REJECTED = "refused"  # any other 4xx: sending the same request again does not help
+    NOT_FOUND = "not_found"  # 404 not from the API itself, or for most watches at once
+    REJECTED = "refused"  # any other 4xx: repeating the request does not help
     RATE_LIMITED = "rate_limited"  # 429
     UNAVAILABLE = "unavailable"  # 5xx
 
 
 class SourceError(WatcherError):
-    """One fetch failed as a whole; nothing was learnt about any of its tasks.
+    """One fetch failed as a whole; the state of its tasks remains unknown.
 
-    `retry_after` is in seconds, as upstream requested, and applies to the whole source; None
-    without a request.
+    `retry_after` is upstream's `Retry-After` in seconds and applies to the whole source.
     """
 
     def __init__(
@@ -89,18 +84,18 @@ class DeliveryFailure(StrEnum):
     PROTOCOL = "protocol"
     REDIRECT = "redirect"
     RATE_LIMITED = "rate_limited"  # 429
-    GONE = "gone"  # 410, and what else a receiver says that means never again
+    GONE = "gone"  # 410, or a service's own error of the same meaning
     REJECTED = "refused"  # any other 4xx, and 1xx
     UNAVAILABLE = "unavailable"  # 5xx
 
 
 class Disposition(StrEnum):
-    """What the dispatcher does after a failed attempt."""
+    """What happens after a failed attempt."""
 
     TRANSIENT = "transient"
     """Retry on the schedule."""
     OVERLOADED = "overloaded"
-    """Retry on the schedule, and slow the whole channel down (429, 502 to 504, `Retry-After`)."""
+    """Retry on the schedule, and slow down the whole channel (429, 502 to 504, `Retry-After`)."""
     PERSISTENT = "persistent"
     """Retry on the slow half of the schedule: time alone does not fix it (401, 403, 404)."""
     REJECTED = "rejected"
@@ -108,13 +103,13 @@ class Disposition(StrEnum):
     GONE = "gone"
     """Stop the channel until an operator resumes it (410)."""
     NOT_SENT = "not sent"
-    """Retry soon at no cost: nothing has left this machine."""
+    """Retry soon at no cost: nothing left this machine."""
 
 
 class DeliveryError(WatcherError):
     """One attempt failed.
 
-    `retry_after` is in seconds, as the receiver requested. `response` is the beginning of the
+    `retry_after` is the receiver's `Retry-After` in seconds. `response` is the beginning of the
     response body. `status` is the HTTP status; None without a response.
     """
 

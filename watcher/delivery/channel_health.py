@@ -26,10 +26,10 @@ MIN_OUTAGE = 10.0
 
 
 class ChannelHealth:
-    """Notes how attempts end, and stores and reports when the phase of the channel changes.
+    """Observes how attempts end, and stores and announces the phases of the channel.
 
-    `changed` is called when the dispatcher has to look again. Methods that store may raise
-    `StoreError`; the next round of the dispatcher then tries again.
+    `changed` is called when the dispatcher has to reconcile. Methods that store may raise
+    `StoreError`; the next round of the dispatcher then repeats them.
     """
 
     def __init__(self, context: DeliveryContext, changed: Callable[[], None]) -> None:
@@ -46,7 +46,7 @@ class ChannelHealth:
         self._breaker_logged = False
 
     async def load(self) -> None:
-        """Read what was stored before a restart."""
+        """Restore the phase that was stored before a restart."""
         self._failing_since = await self._outage.load()
         await self._suspension.load()
 
@@ -101,7 +101,7 @@ class ChannelHealth:
             return state(state="failing", reason=self._reason, since=self._failing_since)
         return state(state="running")
 
-    # How attempts end
+    # Attempts
 
     def gone(self, error: DeliveryError) -> None:
         """Note that the endpoint no longer exists."""
@@ -158,10 +158,10 @@ class ChannelHealth:
         if self._failing_since is not None:
             self._failing_since += seconds
 
-    # What is stored, with its events
+    # Stored phases
 
     async def pause(self, reason: str) -> None:
-        """Send nothing until `resume`, across restarts."""
+        """Send nothing until `resume`, even after a restart."""
         await self._suspension.pause(reason)
 
     async def resume(self) -> None:

@@ -1,4 +1,4 @@
-"""The circuit breaker of a channel: after failures in a row only probes are sent. Pure."""
+"""The circuit breaker of a channel: after many failures in a row only probes are sent. Pure."""
 
 BREAKER_AFTER = 10
 """Failures in a row, of more than one delivery, that open the breaker."""
@@ -7,8 +7,8 @@ _MAX_PROBE_INTERVAL = 30.0
 
 
 class CircuitBreaker:
-    """Opens after `BREAKER_AFTER` failed requests. One failing delivery alone keeps its own
-    schedule.
+    """Opens after `BREAKER_AFTER` failed requests in a row. A single failing delivery does not open
+    it: its own schedule suffices.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,7 @@
-"""Deliveries claimed from the outbox that wait for a sender: digests are formed here, and the rate
-kept.
+"""Deliveries claimed from the outbox that wait for a sender. Forms digests and limits the rate.
 
-A claim is in memory only: the lock on the store makes it this process's, so a claim needs no lease.
-After `kill -9` whatever was in flight is due again.
+A claim is in memory only: the lock on the store excludes other processes, so no lease is needed.
+After `kill -9` all deliveries in flight are due again.
 """
 
 from collections import deque
@@ -16,14 +15,14 @@ from watcher.core.interfaces.channel import Digesting
 CLAIMED_PER_SENDER = 8
 """Deliveries claimed ahead for each sender, so that none waits for the store."""
 CLOCK_SKEW_MARGIN = 1.05
-"""The receiver's clock, ours, and the network differ a little, so a rate is kept with this
-margin.
+"""Factor by which messages are further apart than the rate requires, because the receiver measures
+with its own clock behind a network.
 """
 
 
 class ClaimedQueue:
-    """`rate` is in messages per second; None means no limit. `digesting` is the channel if it sends
-    digests.
+    """A FIFO queue. `rate` is in messages per second; None means no limit. `digesting` is the
+    channel if it combines events in digests.
     """
 
     def __init__(self, *, senders: int, rate: float | None, digesting: Digesting | None) -> None:
@@ -41,21 +40,20 @@ class ClaimedQueue:
             self.limit = max(self.limit, 2 * digesting.digest_most)
 
     def __len__(self) -> int:
-        """Return the number of claimed deliveries, waiting and in flight."""
+        """Return the number of claims, waiting and in flight."""
         return len(self._claimed)
 
     def ids(self) -> frozenset[int]:
         return frozenset(self._claimed)
 
     def add(self, deliveries: Sequence[DueDelivery]) -> None:
-        """Claim deliveries."""
         for delivery in deliveries:
             self._claimed.add(delivery.id)
             self._queue.append(delivery)
             self._available.release()
 
     def release(self, ids: Iterable[int]) -> None:
-        """Give claims up: the deliveries are settled, or must not be sent now."""
+        """Give up the claims of deliveries that are settled or must not be sent now."""
         self._claimed.difference_update(ids)
 
     def send_singly(self, deliveries: Sequence[DueDelivery]) -> None:
@@ -66,11 +64,12 @@ class ClaimedQueue:
         self._sent_singly.difference_update(delivery.id for delivery in deliveries)
 
     async def take(self) -> list[DueDelivery]:
-        """Wait for a delivery and for the rate; return it, or several that make one digest."""
+        """Wait until a message may be sent; return its delivery, or those of one digest."""
         if self._rate is None:
             await self._available.acquire()
             return self._next_batch()
-        # A sender that waits for the rate takes nothing that another could add to its digest.
+        # Nothing is taken before the rate allows a message, so that later deliveries join its
+        # digest.
         async with self._rate_limit_lock:
             await self._available.acquire()
             begin = max(anyio.current_time(), self._free_at)
@@ -89,7 +88,7 @@ class ClaimedQueue:
             try:
                 self._available.acquire_nowait()
             except anyio.WouldBlock:
-                break  # the rest belongs to senders that wait already
+                break  # the others belong to senders that already wait for one each
             batch.append(delivery)
         ids = {delivery.id for delivery in batch}
         self._queue = deque(delivery for delivery in self._queue if delivery.id not in ids)

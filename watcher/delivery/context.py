@@ -12,9 +12,9 @@ from watcher.core.wakeup import Wakeup
 from watcher.telemetry.metrics import ChannelMetrics
 
 MAX_SUSPENDED = 100_000
-"""Pending deliveries of a suspended channel; beyond it the oldest end as failed."""
+"""Maximum number of pending deliveries of a suspended channel; the oldest others end as failed."""
 OFF_AFTER = 3 * 86400.0
-"""Seconds of failures without a success after which a channel is off."""
+"""Seconds without a success after which a failing channel is off."""
 
 
 class DeliveryStore(Outbox, ChannelStates, EventLog, Protocol):
@@ -23,8 +23,8 @@ class DeliveryStore(Outbox, ChannelStates, EventLog, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryContext:
-    """The channel's settings, where its deliveries are, and the clocks. `outbox` is set after each
-    event.
+    """The channel's settings, the store, and the clocks. `outbox` is set after an event is
+    stored.
     """
 
     settings: ChannelSettings

@@ -1,5 +1,6 @@
-"""Delivers what is pending for one channel: claim, send, settle. One dispatcher per channel, so
-none delays another.
+"""Delivers the pending deliveries of one channel: claim, send, settle.
+
+Each channel has a dispatcher of its own, so that no channel delays another.
 """
 
 from collections.abc import Iterable
@@ -28,7 +29,7 @@ LAST_SETTLEMENT = 1.0
 
 
 class Dispatcher:
-    """Runs the senders of one channel, and decides what they may claim."""
+    """Claims deliveries for the senders of one channel and stores how their attempts end."""
 
     def __init__(self, channel: Channel, context: DeliveryContext) -> None:
         settings = context.settings
@@ -85,13 +86,13 @@ class Dispatcher:
         return self._health.state()
 
     async def pause(self, reason: str) -> None:
-        """Send nothing until `resume`, across restarts. In-flight attempts end. Raises
-        `StoreError`.
+        """Send nothing until `resume`, even after a restart. Attempts in flight are completed.
+        Raises `StoreError`.
         """
         await self._health.pause(reason)
 
     async def resume(self) -> None:
-        """Send again, everything pending at once. Raises `StoreError`."""
+        """Resume sending; all pending deliveries are due now. Raises `StoreError`."""
         await self._health.resume()
         self._make_due_before = float("inf")
         self._wakeup.set()
@@ -114,9 +115,7 @@ class Dispatcher:
                     await self._wakeup.wait(generation)
 
     async def _round(self) -> float:
-        """Do what is due now; return the seconds until the next round, unless something wakes it
-        up.
-        """
+        """Do what is due now; return the seconds until the next round if nothing wakes the loop."""
         self._observe_clock()
         if await self._health.reconcile_suspension():
             self._make_due_before = float("inf")
@@ -129,8 +128,7 @@ class Dispatcher:
             return await self._send_probe()
         room = self._queue.limit - len(self._queue)
         cooldown = self._cooldown_left()
-        # Above half of the limit the senders have enough, and each claim reads all claimed rows
-        # again.
+        # More is claimed once half of the limit is free: each claim reads all claimed rows again.
         if cooldown > 0 or room < self._queue.limit / 2:
             return cooldown or MAX_IDLE
         now = self._context.wall()
@@ -199,7 +197,7 @@ class Dispatcher:
         self._wakeup.set()
 
     def _cooldown_left(self) -> float:
-        # On shutdown only a time that the receiver named is honoured.
+        # On shutdown only a `Retry-After` is honoured.
         return self._cooldown.remaining(guesses=not self._closing)
 
     # Making deliveries due
@@ -215,7 +213,7 @@ class Dispatcher:
             self._health.clock_jumped(offset_change)
 
     async def _make_due(self) -> None:
-        """Make pending deliveries due after recovery, or after the wall clock was set back."""
+        """Make pending deliveries due after a recovery or a step back of the wall clock."""
         if self._make_due_before is not None:
             name, now = self._context.name, self._context.wall()
             await self._context.store.make_due(name, self._make_due_before, now)

@@ -1,15 +1,13 @@
-"""What channels remember: one channel's part of the store, or a process's memory where there is no
-store.
-"""
+"""Where a channel keeps its notes: in the store, or in memory for a process without a store."""
 
 from watcher.core.clock import Clock
-from watcher.core.interfaces.store import Store
+from watcher.core.interfaces.store import ChannelStates
 
 
 class StoredNotes:
     """Implements `watcher.core.interfaces.channel.Notes`."""
 
-    def __init__(self, store: Store, channel: str, wall: Clock) -> None:
+    def __init__(self, store: ChannelStates, channel: str, wall: Clock) -> None:
         self._store = store
         self._channel = channel
         self._wall = wall
@@ -21,8 +19,8 @@ class StoredNotes:
         await self._store.write_note(self._channel, name, value, self._wall())
 
 
-class PassingNotes:
-    """Implements `watcher.core.interfaces.channel.Notes`, for as long as it is there."""
+class InMemoryNotes:
+    """Implements `watcher.core.interfaces.channel.Notes`; lost when the process ends."""
 
     def __init__(self) -> None:
         self._notes: dict[str, bytes] = {}

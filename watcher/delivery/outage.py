@@ -1,4 +1,4 @@
-"""The outage of a channel, stored with the events that the other channels receive."""
+"""The outage of a channel, stored with the events that other channels receive."""
 
 import logging
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class ChannelOutage:
-    """Remembers what is stored, so that a restart neither repeats nor forgets an event.
+    """Stores each change with its event, so that a restart neither repeats nor loses an event.
 
     Methods that store may raise `StoreError` and then have changed nothing. `failing_since` is in
     Unix seconds; None while the channel works.
@@ -25,12 +25,12 @@ class ChannelOutage:
         self._alert_now = False
 
     async def load(self) -> float | None:
-        """Read what is stored; return since when the channel fails."""
+        """Read the stored outage; return since when the channel has been failing."""
         self._stored = await self._context.store.outage(self._subject)
         return None if self._stored is None else self._stored.since
 
     def alert_now(self) -> None:
-        """Send the alert with the next `reconcile`, whatever `alert_after` says."""
+        """Send the alert with the next `reconcile`, without waiting for `alert_after`."""
         self._alert_now = True
 
     def alert_due_at(self, failing_since: float | None) -> float | None:
@@ -54,7 +54,7 @@ class ChannelOutage:
         )
         if step is not None:
             await self._store(step, reason)
-        # Not before: a delivery may exhaust its retries while the store works.
+        # An alert requested during the write stays requested unless this one covers it.
         if self._announced:
             self._alert_now = False
 
@@ -67,7 +67,7 @@ class ChannelOutage:
         return outage, await self._event("channel.stopped", outage, reason)
 
     def announced(self, outage: Outage) -> None:
-        """Take over an outage that was stored with a suspension."""
+        """Note that `outage` was stored with a suspension."""
         self._stored, self._alert_now = outage, False
 
     @property

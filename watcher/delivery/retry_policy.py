@@ -1,4 +1,4 @@
-"""When a failed delivery is attempted again, and how an attempt is stored. Pure.
+"""When a failed delivery is attempted again, and what is stored of an attempt. Pure.
 
     disposition    uses a step of the schedule      next attempt
     TRANSIENT      yes                              after the next step
@@ -9,8 +9,8 @@
     GONE           no                               when the channel is resumed
     NOT_SENT       no                               after 5 s
 
-An attempt before its time (a probe), or while the channel is suspended, uses no step either, and a
-probe leaves the time of the next attempt as it was.
+A probe, which is an attempt before its time, uses no step either and does not change the time of
+the next attempt. Nor does an attempt of a suspended channel use a step.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ MIN_FREE_RETRY = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """What follows a failed attempt: how many steps are used, and when to try again (Unix seconds).
+    """The number of steps used so far, and the time of the next attempt in Unix seconds.
 
     `next_attempt_at` is None once the delivery has exhausted its retries.
     """
@@ -52,8 +52,9 @@ def next_retry(
     now: float,
     random: Random,
 ) -> Retry:
-    """Return what follows an attempt that failed with `error`. `schedule` is the delay before each
-    attempt.
+    """Return what follows an attempt that failed with `error`.
+
+    `schedule` has the delay in seconds before each attempt, the first one included.
     """
     probe = delivery.scheduled_at is not None and delivery.scheduled_at > attempted_at
     free = probe or suspended or _costs_no_attempt(error)
@@ -76,7 +77,7 @@ def failed_result(
     duration: float,
     order_wait: float,
 ) -> AttemptResult:
-    """Return the failed attempt as it is stored. `Retry-After` is a floor of the next attempt."""
+    """Return the result of a failed attempt. The next one is never before `Retry-After`."""
     not_before = None if error.retry_after is None else now + error.retry_after
     first_at = attempted_at if delivery.first_attempt_at is None else delivery.first_attempt_at
     rejected = error.disposition is Disposition.REJECTED
@@ -99,7 +100,6 @@ def failed_result(
 def delivered_result(
     delivery: DueDelivery, receipt: Receipt, *, attempted_at: float, duration: float
 ) -> AttemptResult:
-    """Return the successful attempt as it is stored."""
     return AttemptResult(
         delivery_id=delivery.id,
         state=DeliveryState.DELIVERED,
@@ -117,9 +117,7 @@ def _costs_no_attempt(error: DeliveryError) -> bool:
 
 
 def _next_step(scheduled: int, error: DeliveryError, steps: int) -> int:
-    """Return the next step; an error that time alone does not fix skips the first half of the
-    schedule.
-    """
+    """Return the next step. An error that time alone does not fix skips the first half."""
     slow = error.disposition in (Disposition.PERSISTENT, Disposition.REJECTED)
     return max(scheduled + 1, steps // 2 if slow else 0)
 

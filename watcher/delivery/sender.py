@@ -1,4 +1,4 @@
-"""Makes one attempt for a claimed batch: what the channel answers becomes results to store."""
+"""Makes one attempt to send a claimed batch; its outcome becomes results to store."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -18,8 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 class Sender:
-    """Sends batches to one channel. `recovered` receives the time before which attempts are due
-    again.
+    """Sends batches to one channel.
+
+    `recovered` is called after an outage; deliveries that were last attempted before its argument
+    are due again.
     """
 
     def __init__(
@@ -67,8 +69,8 @@ class Sender:
         return await self._channel.send(messages[0])
 
     def _split_digest(self, batch: Sequence[DueDelivery], error: DeliveryError) -> DeliveryError:
-        """Send each event of a rejected digest alone: one payload is at fault, and it is unknown
-        which.
+        """Send each event of a rejected digest alone, at no cost: any of them may have caused the
+        rejection.
         """
         self._queue.send_singly(batch)
         return DeliveryError(

@@ -1,4 +1,4 @@
-"""Stores how attempts ended, in batches. A result is kept until it is stored."""
+"""Stores the results of attempts in batches. A result is kept until it is stored."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +13,7 @@ from watcher.core.wakeup import Wakeup
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 1.0
-"""Seconds until a failed store operation is tried again."""
+"""Seconds until a failed store operation is repeated."""
 
 
 class Settler:
@@ -43,7 +43,7 @@ class Settler:
                 await self._added.wait(generation)
 
     async def settle_last(self) -> None:
-        """Store what is left when the dispatcher ends; log if that fails."""
+        """Store the remaining results when the dispatcher ends; log if that fails."""
         if not self._results:
             return
         try:
@@ -64,7 +64,7 @@ class Settler:
         try:
             await self._store.settle(batch)
         except StoreError as error:
-            # Kept and still claimed: what was delivered must not be sent again.
+            # The results are kept and their deliveries stay claimed, so that none is sent again.
             self.store_failed(error)
             await anyio.sleep(RETRY_AFTER)
             return

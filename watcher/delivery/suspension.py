@@ -1,6 +1,6 @@
-"""A channel that sends nothing: paused by an operator, stopped by its receiver, or off.
+"""A suspended channel: paused by an operator, stopped by its receiver (410), or off.
 
-A suspension is stored, so it survives restarts; stopping is one transaction with its event.
+A suspension is stored, so it survives a restart. A stop and its event are one transaction.
 """
 
 import logging
@@ -15,7 +15,7 @@ from watcher.delivery.context import DeliveryContext
 logger = logging.getLogger(__name__)
 
 TRIM_INTERVAL = 60.0
-"""Seconds between two checks whether too many deliveries are pending."""
+"""Seconds between two checks of the number of pending deliveries."""
 
 
 class ChannelSuspension:
@@ -31,33 +31,31 @@ class ChannelSuspension:
         return self._suspension
 
     async def load(self) -> None:
-        """Read what is stored."""
         suspensions = {stored.channel: stored for stored in await self._context.store.suspensions()}
         self._set(suspensions.get(self._context.name))
 
     async def pause(self, reason: str) -> None:
-        """Send nothing until `lift`, across restarts."""
+        """Send nothing until `lift`, even after a restart."""
         suspension = self._new(SuspensionKind.PAUSED, reason)
         await self._context.store.suspend(suspension, None, None)
         self._set(suspension)
         logger.info("channel %r paused: %s", self._context.name, reason)
 
     async def stop(self, kind: SuspensionKind, reason: str, outage: Outage, event: Event) -> None:
-        """Suspend the channel with its `channel.stopped` event."""
+        """Store the suspension with its outage and its `channel.stopped` event."""
         suspension = self._new(kind, reason)
         await self._context.store.suspend(suspension, event, outage)
         self._set(suspension)
         logger.error("channel %r is %s: %s", self._context.name, kind, reason)
 
     async def lift(self) -> None:
-        """End the suspension."""
         await self._context.store.lift_suspension(self._context.name)
         if self._suspension is not None:
             logger.info("channel %r resumed", self._context.name)
         self._set(None)
 
     async def trim_pending(self) -> None:
-        """Let the oldest deliveries fail if too many are pending for a suspended channel."""
+        """End the oldest deliveries as failed if too many are pending while suspended."""
         if self._suspension is None or anyio.current_time() - self._trimmed_at < TRIM_INTERVAL:
             return
         self._trimmed_at = anyio.current_time()
