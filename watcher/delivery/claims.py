@@ -22,14 +22,14 @@ class Claims:
         self._context = context
         self._queue = queue
         self.attempted_at = anyio.current_time()
-        """When the last attempt began, or a probe was looked for (monotonic)."""
+        """Monotonic time at which the last attempt or the last search for a probe began."""
 
     def attempt_begins(self) -> None:
         self.attempted_at = anyio.current_time()
 
     @property
     def probe_due(self) -> bool:
-        """Whether nothing was attempted for so long that a probe is."""
+        """Whether the last attempt is long enough ago for a probe."""
         return anyio.current_time() - self.attempted_at >= PROBE_INTERVAL
 
     async def due(self, room: int, now: float) -> bool:
