@@ -5,41 +5,35 @@ from contextlib import closing
 
 import pytest
 
-from tests.support.records import settled
-from watcher.core.deliveries import DeliveryState
-from watcher.stores.sqlite import queries, rows
+from watcher.stores.sqlite import queries
 from watcher.stores.sqlite.schema import migrations
-
-RESULT = rows.result_parameters(settled(1, DeliveryState.DELIVERED), 1000.0)
 
 
 @pytest.mark.parametrize(
     ("query", "parameters"),
     [
-        (queries.DUE, ["[]"] * 3),
-        (queries.DUE_FOR_PROBE, ["[]"] * 2),
-        (queries.NEXT_DUE_AT, ["[]"] * 2),
-        (queries.UNBLOCK_NEXT, ["[]"]),
-        (queries.INSERT_DELIVERY, ["[]"] * 2),
-        (queries.SETTLE, RESULT),
-        (queries.STORE_ATTEMPT, RESULT),
-        (queries.HAS_EXPIRED, ["[]"] * 2),
-        (queries.UNBLOCK_EXPIRED, ["[]"] * 2),
-        (queries.MAKE_DUE, ["[]"] * 3),
-        (queries.WATCHES_BY_KEY, ["[]"]),
-        (queries.WATCH_SEQUENCES, ["[]"]),
-        (queries.CHANGE_WATCH, ["[]"] * 12),
-        (queries.ACTIVE_WATCHES, ["[]"] * 2),
-        (queries.UNCHANGED_WATCHES, ["[]"] * 5),
+        (queries.DUE, 3),
+        (queries.DUE_FOR_PROBE, 2),
+        (queries.NEXT_DUE_AT, 2),
+        (queries.UNBLOCK_NEXT, 1),
+        (queries.INSERT_DELIVERY, 2),
+        (queries.SETTLE, 10),
+        (queries.STORE_ATTEMPT, 6),
+        (queries.HAS_EXPIRED, 2),
+        (queries.UNBLOCK_EXPIRED, 2),
+        (queries.MAKE_DUE, 3),
+        (queries.WATCHES_BY_KEY, 1),
+        (queries.WATCH_SEQUENCES, 1),
+        (queries.CHANGE_WATCH, 12),
+        (queries.ACTIVE_WATCHES, 2),
+        (queries.UNCHANGED_WATCHES, 5),
     ],
 )
-def test_no_frequent_query_scans_a_table(
-    query: str, parameters: list[object] | dict[str, object]
-) -> None:
+def test_no_frequent_query_scans_a_table(query: str, parameters: int) -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         for script in migrations():
             connection.executescript(script)
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", parameters).fetchall()
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", ["[]"] * parameters).fetchall()
     steps = [row[3] for row in plan]
     scanned = [
         step.split()[1]

@@ -135,9 +135,12 @@ class SqliteOutbox(StorePart):
 async def _settle(
     connection: aiosqlite.Connection, results: Sequence[tuple[AttemptResult, float]]
 ) -> None:
-    parameters = [rows.result_parameters(result, now) for result, now in results]
-    await connection.executemany(queries.SETTLE, parameters)
-    await connection.executemany(queries.STORE_ATTEMPT, parameters)
+    await connection.executemany(
+        queries.SETTLE, [rows.settle_row(result, now) for result, now in results]
+    )
+    await connection.executemany(
+        queries.STORE_ATTEMPT, [rows.attempt_row(result) for result, _ in results]
+    )
     await _unblock_next(connection, [(result.delivery_id,) for result, _ in results])
 
 

@@ -3,7 +3,8 @@
 Keys and IDs come as one JSON array, so that a batch is one statement.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from watcher.core.tasks import RUNNING_STATUSES
 from watcher.stores.sqlite import rows
@@ -15,6 +16,11 @@ def _list(columns: Iterable[str]) -> str:
 
 def _insert(table: str, columns: tuple[str, ...], verb: str = "INSERT") -> str:
     return f"{verb} INTO {table} ({_list(columns)}) VALUES ({_list('?' * len(columns))})"
+
+
+def _numbered(statement: str, parameters: Sequence[str]) -> str:
+    """Replace each `:name` by its number in `parameters`: binding by number costs less."""
+    return re.sub(r":(\w+)", lambda match: f"?{parameters.index(match[1]) + 1}", statement)
 
 
 def _delivery_columns(fields: Iterable[str]) -> str:
@@ -136,7 +142,8 @@ SELECT min(moment) FROM (
     SELECT min(unblocks_at) FROM deliveries WHERE channel = ?1 AND {_BLOCKS} AND unblocks_at > ?2)
 """
 
-SETTLE = """
+SETTLE = _numbered(
+    """
 UPDATE deliveries SET state = :state, attempts = attempts + 1, scheduled = :scheduled,
     first_attempt_at = coalesce(first_attempt_at, :attempted_at), last_attempt_at = :attempted_at,
     next_attempt_at = :next_attempt_at, scheduled_at = :next_attempt_at, not_before = :not_before,
@@ -145,15 +152,20 @@ UPDATE deliveries SET state = :state, attempts = attempts + 1, scheduled = :sche
     bypassed = bypassed OR
         (:state = 'pending' AND :unblocks_at IS NOT NULL AND :unblocks_at <= :attempted_at)
 WHERE id = :delivery_id AND state = 'pending'
-"""
+""",
+    rows.SETTLE_PARAMETERS,
+)
 
 # The last fifty of a delivery are kept; each replaces the one fifty before it.
-STORE_ATTEMPT = """
+STORE_ATTEMPT = _numbered(
+    """
 INSERT OR REPLACE INTO attempts (delivery, slot, number, at, duration, status, error, response)
 SELECT id, attempts % 50, attempts, :attempted_at, :duration, :last_status, :last_error,
     nullif(:response, '')
 FROM deliveries WHERE id = :delivery_id
-"""
+""",
+    rows.ATTEMPT_PARAMETERS,
+)
 
 ATTEMPTS = f"""
 SELECT {_list(rows.ATTEMPT_COLUMNS)} FROM attempts WHERE delivery = ? ORDER BY number

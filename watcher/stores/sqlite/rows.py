@@ -71,7 +71,15 @@ EVENT_COLUMN_OF = {
 }
 """The fields of `DueDelivery` and `Delivery` that are columns of the event."""
 
-RESULT_FIELDS = _names(AttemptResult)
+SETTLE_PARAMETERS = (*_names(AttemptResult, without=["duration", "response"]), "now")
+ATTEMPT_PARAMETERS = (
+    "delivery_id",
+    "attempted_at",
+    "duration",
+    "last_status",
+    "last_error",
+    "response",
+)
 ATTEMPT_COLUMNS = _names(Attempt)
 DEPTH_COLUMNS = _names(OutboxDepth)
 OUTAGE_COLUMNS = _names(Outage)
@@ -82,10 +90,12 @@ due_delivery = _reader(DueDelivery, DUE_COLUMNS)
 attempt = _reader(Attempt, ATTEMPT_COLUMNS)
 outbox_depth = _reader(OutboxDepth, DEPTH_COLUMNS)
 outage = _reader(Outage, OUTAGE_COLUMNS)
+attempt_row: Callable[[AttemptResult], Row] = attrgetter(*ATTEMPT_PARAMETERS)
 outage_row: Callable[[Outage], Row] = attrgetter(*OUTAGE_COLUMNS)
 suspension_row: Callable[[Suspension], Row] = attrgetter(*SUSPENSION_COLUMNS)
 _watch_values: Callable[[Watch], Row] = attrgetter(*_WATCH_FIELDS)
 _changed_values: Callable[[Watch], Row] = attrgetter(*CHANGED_COLUMNS)
+_settle_values: Callable[[AttemptResult], Row] = attrgetter(*SETTLE_PARAMETERS[:-1])
 _event_values: Callable[[Event], Row] = attrgetter(*_EVENT_FIELDS)
 _LABELS = WATCH_COLUMNS.index("labels")
 _CHANNELS = EVENT_COLUMNS.index("channels")
@@ -136,7 +146,5 @@ def suspension(row: Row) -> Suspension:
     return Suspension(**stored | {"kind": SuspensionKind(stored["kind"])})
 
 
-def result_parameters(result: AttemptResult, now: float) -> dict[str, object]:
-    """Return the named parameters of the statements that store an attempt's result."""
-    parameters = {name: getattr(result, name) for name in RESULT_FIELDS}
-    return parameters | {"now": now}
+def settle_row(result: AttemptResult, now: float) -> Row:
+    return (*_settle_values(result), now)

@@ -1,0 +1,38 @@
+"""Shared by the contract tests of stores."""
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import cast
+
+from tests.support.records import KEY, request, step
+from watcher.configuration import plugins
+from watcher.core.interfaces.store import Outbox, Store, Watchlist
+from watcher.core.tasks import Watch
+
+NOW = 1000.0
+FOREVER = 10_000_000.0
+
+
+def opened(name: str, folder: Path) -> AbstractAsyncContextManager[Store]:
+    """The store of the implementation `name`, with its files in `folder`."""
+    create = plugins.load("stores", name).create
+    return cast("AbstractAsyncContextManager[Store]", create(f"{name}:///{folder}/watcher.db"))
+
+
+async def add_watch(store: Watchlist, task_id: str = KEY.task_id, **labels: str) -> Watch:
+    return (await store.add([request(task_id, **labels)], NOW)).watches[0]
+
+
+async def due_ids(store: Outbox, channel: str = "backend") -> list[int]:
+    """The IDs of all deliveries that are ever due, in their order."""
+    return [delivery.id for delivery in await store.due(channel, FOREVER, 1000)]
+
+
+async def queue_of(store: Store, count: int, task_id: str = KEY.task_id) -> Watch:
+    """A queue of `count` deliveries of one task to `backend`; return its watch."""
+    watch = await add_watch(store, task_id)
+    for _ in range(count):
+        change = step(watch, "IN_PROGRESS")
+        await store.record([change])
+        watch = change.watch
+    return watch

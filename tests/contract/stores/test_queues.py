@@ -1,0 +1,148 @@
+"""What `Outbox` promises about the order within a queue, for every store."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.contract.stores.harness import FOREVER, NOW, add_watch, due_ids, opened, queue_of
+from tests.support.records import settled, step
+from watcher.configuration import plugins
+from watcher.core.deliveries import DeliveryState
+from watcher.core.events import EventFilter
+from watcher.core.interfaces.store import Store
+from watcher.core.tasks import Watch
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_only_the_head_is_due_and_when_it_ends_the_next_one_becomes_the_head(
+    store: Store,
+) -> None:
+    await queue_of(store, 3)
+
+    assert await due_ids(store) == [1]
+    await store.settle([settled(1, DeliveryState.DELIVERED)])
+    assert await due_ids(store) == [2]
+    await store.settle([settled(2, DeliveryState.FAILED)])
+    assert await due_ids(store) == [3]
+
+
+async def test_queues_do_not_block_each_other(store: Store) -> None:
+    await queue_of(store, 2, "task_1")
+    await queue_of(store, 2, "task_2")
+
+    assert await due_ids(store) == [1, 3]
+
+
+async def test_an_expired_head_is_bypassed_and_stays_due(store: Store) -> None:
+    await queue_of(store, 3)
+    await store.settle(
+        [settled(1, DeliveryState.PENDING, next_attempt_at=5000.0, unblocks_at=700.0)]
+    )
+    assert await store.next_due_at("backend", 600.0) == 700.0
+    assert await store.unblock_expired("backend", 699.0) == 0
+
+    assert await store.unblock_expired("backend", 700.0) == 1
+
+    assert await due_ids(store) == [2, 1]
+    assert await store.unblock_expired("backend", 900.0) == 0
+    await store.settle([settled(2, DeliveryState.DELIVERED)])
+    assert await due_ids(store) == [3, 1]
+
+
+async def test_a_head_may_be_bypassed_at_once(store: Store) -> None:
+    await queue_of(store, 2)
+
+    await store.settle(
+        [settled(1, DeliveryState.PENDING, at=100.0, next_attempt_at=5000.0, unblocks_at=100.0)]
+    )
+
+    assert await due_ids(store) == [2, 1]
+
+
+async def test_retrying_the_head_does_not_block_its_queue(store: Store) -> None:
+    await queue_of(store, 2)
+
+    await store.retry(1, NOW)
+
+    assert sorted(await due_ids(store)) == [1, 2]
+
+
+OPERATIONS = (
+    "record",
+    "deliver",
+    "fail",
+    "block",
+    "bypass",
+    "unblock",
+    "retry",
+    "replay",
+    "make_due",
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    operations=st.lists(
+        st.tuples(
+            st.sampled_from(OPERATIONS),
+            st.integers(0, 5),
+        ),
+        max_size=30,
+    )
+)
+@pytest.mark.parametrize("name", plugins.names("stores"))
+async def test_every_queue_always_has_its_oldest_as_head_and_nothing_is_lost(
+    name: str, operations: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with opened(name, tmp_path_factory.mktemp("queues")) as store:
+        watches = [await add_watch(store, f"task_{number}") for number in range(2)]
+        recorded = 0
+        for operation, number in operations:
+            recorded += await _apply(store, operation, number, watches)
+            await _assert_heads(store)
+        while due := await store.due("backend", FOREVER, 100):
+            await store.settle([settled(delivery.id, DeliveryState.DELIVERED) for delivery in due])
+        ended, _ = await store.list_deliveries(None, None, 1000, None)
+        assert len(ended) == recorded
+        assert all(delivery.state is not DeliveryState.PENDING for delivery in ended)
+
+
+async def _apply(store: Store, operation: str, number: int, watches: list[Watch]) -> int:
+    due = await store.due("backend", FOREVER, 100)
+    selected = due[number % len(due)].id if due else None
+    if operation == "record":
+        change = step(watches[number % 2], "IN_PROGRESS")
+        watches[number % 2] = change.watch
+        await store.record([change])
+        return 1
+    if operation == "retry":
+        await store.retry(number + 1, NOW)
+    elif operation == "replay":
+        await store.replay("backend", EventFilter(since=0.0), NOW)
+    elif operation == "make_due":
+        await store.make_due("backend", FOREVER, NOW)
+    elif operation == "unblock":
+        await store.unblock_expired("backend", FOREVER)
+    elif selected is not None:
+        state = {"deliver": DeliveryState.DELIVERED, "fail": DeliveryState.FAILED}.get(
+            operation, DeliveryState.PENDING
+        )
+        unblocks_at = {"block": 800.0, "bypass": 100.0}.get(operation)
+        await store.settle(
+            [settled(selected, state, next_attempt_at=900.0, unblocks_at=unblocks_at)]
+        )
+    return 0
+
+
+async def _assert_heads(store: Store) -> None:
+    """Each pending delivery is due, or an older one of its task is."""
+    due = {delivery.id for delivery in await store.due("backend", FOREVER, 1000)}
+    pending, _ = await store.list_deliveries(DeliveryState.PENDING, None, 1000, None)
+    for task_id in {delivery.task_id for delivery in pending}:
+        queue = sorted(delivery.id for delivery in pending if delivery.task_id == task_id)
+        blocked = [number for number in queue if number not in due]
+        assert due & set(queue)
+        assert not blocked or any(number < blocked[0] for number in due & set(queue))

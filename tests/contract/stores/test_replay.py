@@ -1,0 +1,58 @@
+"""What `Outbox.replay` promises, for every store."""
+
+from typing import Any
+
+import pytest
+
+from tests.contract.stores.harness import FOREVER, NOW, add_watch, queue_of
+from tests.support.records import settled, step
+from watcher.core.deliveries import DeliveryState
+from watcher.core.events import EventFilter
+from watcher.core.interfaces.store import Store
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_replay_queues_deliveries_in_order_with_the_original_ids(store: Store) -> None:
+    await queue_of(store, 3)
+    before = [event.event_id for event in await store.events_after(0, 10)]
+    for number in (1, 2):
+        await store.settle([settled(number, DeliveryState.DELIVERED)])
+
+    assert await store.replay("backend", EventFilter(since=0.0), NOW) == 2
+
+    sent = []
+    while due := await store.due("backend", FOREVER, 10):
+        assert len(due) == 1
+        sent.append(due[0].event_id)
+        await store.settle([settled(due[0].id, DeliveryState.DELIVERED)])
+    assert sent == before
+
+
+async def test_replay_covers_the_time_range_and_the_channel_only(store: Store) -> None:
+    watch = await add_watch(store)
+    first = step(watch, "IN_PROGRESS", at=100.0)
+    await store.record([first, step(first.watch, "QUEUED", at=200.0)])
+    await store.settle([settled(1, DeliveryState.DELIVERED), settled(2, DeliveryState.DELIVERED)])
+
+    assert await store.replay("backend", EventFilter(since=150.0, until=300.0), NOW) == 1
+    assert await store.replay("unknown", EventFilter(since=0.0), NOW) == 0
+    assert await store.replay("backend", EventFilter(since=300.0), NOW) == 0
+
+
+async def test_replay_selects_by_status_and_task(store: Store) -> None:
+    for task_id in ("task_1", "task_2"):
+        watch = await add_watch(store, task_id)
+        first = step(watch, "IN_PROGRESS", at=100.0)
+        await store.record([first, step(first.watch, "FAILED", at=200.0)])
+    await store.settle([settled(number, DeliveryState.DELIVERED) for number in range(1, 5)])
+
+    async def queued(**filters: Any) -> int:
+        count = await store.replay("backend", EventFilter(since=0.0, **filters), NOW)
+        await store.settle([settled(number, DeliveryState.DELIVERED) for number in range(1, 5)])
+        return count
+
+    assert await queued(statuses=("FAILED",)) == 2
+    assert await queued(task_ids=("task_1",)) == 2
+    assert await queued(statuses=("FAILED",), task_ids=("task_1", "task_3")) == 1
+    assert await queued(statuses=("QUEUED",)) == 0

@@ -1,0 +1,98 @@
+"""What `Watchlist` promises, for every store."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.contract.stores.harness import NOW, add_watch
+from tests.support.records import KEY, request, step
+from watcher.core.events import Change
+from watcher.core.interfaces.store import Store
+from watcher.core.tasks import WatchFilter, WatchState
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_adding_twice_merges_labels_and_adds_one_watch(store: Store) -> None:
+    first = await store.add([request(team="search", tier="1")], NOW)
+    again = await store.add([request(tier="2")], NOW + 1)
+
+    assert (first.added, first.existing, first.reactivated) == (1, 0, frozenset({KEY}))
+    assert (again.added, again.existing, again.reactivated) == (0, 1, frozenset())
+    assert again.watches[0].labels == {"team": "search", "tier": "2"}
+    assert again.watches[0].added_at == NOW
+
+
+async def test_a_task_named_twice_in_one_call_is_added_once(store: Store) -> None:
+    added = await store.add([request(a="1"), request(b="2")], NOW)
+
+    assert (added.added, added.existing) == (1, 1)
+    assert added.watches[0] == added.watches[1]
+    assert added.watches[0].labels == {"a": "1", "b": "2"}
+
+
+async def test_a_lost_watch_added_again_is_reactivated_and_a_done_one_is_not(store: Store) -> None:
+    lost, done = await add_watch(store, "lost"), await add_watch(store, "done")
+    await store.record([step(done, "COMPLETED")])
+    await store.record([Change(watch=replace(lost, lost_at=NOW), expected_sequence=0)])
+
+    added = await store.add([request("lost"), request("done")], NOW)
+
+    assert added.reactivated == {lost.key}
+    assert added.watches[1].state is WatchState.DONE
+
+
+async def test_pages_hold_everything_once_newest_first(store: Store) -> None:
+    await store.add([request(f"task_{number}") for number in range(25)], NOW)
+
+    listed: list[str] = []
+    cursor: str | None = None
+    while True:
+        page, cursor = await store.list_watches(WatchFilter(), 10, cursor)
+        listed += [watch.key.task_id for watch in page]
+        if cursor is None:
+            break
+
+    assert listed == [f"task_{number}" for number in reversed(range(25))]
+
+
+async def test_an_invalid_cursor_raises_a_value_error(store: Store) -> None:
+    for cursor in ("", "nonsense", "bm9uc2Vuc2U=", "é"):
+        with pytest.raises(ValueError, match="cursor"):
+            await store.list_watches(WatchFilter(), 10, cursor)
+
+
+async def test_filters_select_by_status_state_and_every_label(store: Store) -> None:
+    running = await add_watch(store, "running", team="search", tier="1")
+    await add_watch(store, "unseen", team="search")
+    done = await add_watch(store, "done", team="ads")
+    await store.record([step(running, "IN_PROGRESS"), step(done, "COMPLETED")])
+
+    async def selected(**filters: Any) -> set[str]:
+        page, _ = await store.list_watches(WatchFilter(**filters), 100, None)
+        return {watch.key.task_id for watch in page}
+
+    assert await selected(statuses=("IN_PROGRESS", "COMPLETED")) == {"running", "done"}
+    assert await selected(state=WatchState.ACTIVE) == {"running", "unseen"}
+    assert await selected(labels={"team": "search"}) == {"running", "unseen"}
+    assert await selected(labels={"team": "search", "tier": "1"}) == {"running"}
+
+
+async def test_unchanged_watches_are_found_until_they_are_reported_as_stalled(store: Store) -> None:
+    for number, status in enumerate(("PENDING", "IN_PROGRESS", "DRAFT", "IN_PROGRESS")):
+        (watch,) = (await store.add([request(f"task_{number}")], NOW)).watches
+        await store.record([step(watch, status, at=NOW + number)])
+    (stalled,) = await store.find("task_1")
+    await store.record(
+        [Change(watch=replace(stalled, stalled_at=NOW + 9), expected_sequence=stalled.sequence)]
+    )
+
+    async def unchanged(before: float) -> list[str]:
+        batches = store.unchanged_watches("mixpeek", before)
+        return [watch.key.task_id async for batch in batches for watch in batch]
+
+    assert await unchanged(NOW + 10) == ["task_0", "task_3"]
+    assert await unchanged(NOW + 2) == ["task_0"]
+    (stalled,) = await store.find("task_1")
+    assert stalled.stalled_at == NOW + 9
