@@ -1,6 +1,4 @@
-"""What a million pending deliveries cost: to one channel, of as many tasks, over the store as it
-is.
-"""
+"""The cost of a million pending deliveries of as many tasks to one channel, over the real store."""
 
 import gc
 import statistics
@@ -24,7 +22,7 @@ BATCH = 10_000
 
 
 def change(watch: Watch, at: float) -> Change:
-    """Return a transition of `watch` for one channel."""
+    """Return a transition of `watch` whose event goes to one channel."""
     event = Event(
         event_id=new_event_id(),
         type="task.failed",
@@ -40,7 +38,6 @@ def change(watch: Watch, at: float) -> Change:
 
 
 async def fill(store: sqlite.SqliteStore) -> None:
-    """Store as many events as are to be pending."""
     for start in range(0, PENDING, BATCH):
         now = wall_clock()
         requests = [
@@ -52,7 +49,7 @@ async def fill(store: sqlite.SqliteStore) -> None:
 
 
 async def measured() -> None:
-    """Measure, and print a line for each figure."""
+    """Measure, and print the results."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'watcher.db'}"
         async with sqlite.create(url) as store:
@@ -66,29 +63,30 @@ async def measured() -> None:
             settles = []
             for _ in range(20):
                 due = await store.due("backend", wall_clock(), CLAIMED)
-                settles.append(await timed(store.settle([delivered(one.id) for one in due])))
+                settles.append(
+                    await timed(store.settle([delivered(delivery.id) for delivery in due]))
+                )
             counted_in = await timed(store.outbox())
             grown = resident_mebibytes() - before
     print(
-        f"claim of {CLAIMED} with {PENDING} pending: median "
-        f"{statistics.median(claims) * 1000:.1f} ms, "
-        f"slowest {max(claims) * 1000:.1f} ms, the first {claims[0] * 1000:.1f} ms\n"
+        f"claim of {CLAIMED} with {PENDING} pending:"
+        f" median {statistics.median(claims) * 1000:.1f} ms, slowest {max(claims) * 1000:.1f} ms,"
+        f" first {claims[0] * 1000:.1f} ms\n"
         f"settling {CLAIMED} of them: median {statistics.median(settles) * 1000:.1f} ms\n"
-        f"opening the store: {opened_in * 1000:.0f} ms; counting what waits: "
-        f"{counted_in * 1000:.0f} ms;"
+        f"opening the store: {opened_in * 1000:.0f} ms;"
+        f" counting the pending: {counted_in * 1000:.0f} ms;"
         f" memory grows by {grown:.1f} MiB"
     )
 
 
 async def timed(call: Awaitable[object]) -> float:
-    """Return the seconds that `call` takes."""
+    """Return how long `call` takes, in seconds."""
     began = time.perf_counter()
     await call
     return time.perf_counter() - began
 
 
 def delivered(delivery_id: int) -> AttemptResult:
-    """Return that a delivery was taken."""
     return AttemptResult(
         delivery_id=delivery_id,
         state=DeliveryState.DELIVERED,

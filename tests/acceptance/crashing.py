@@ -25,7 +25,7 @@ import anyio
 from prometheus_client import CollectorRegistry
 
 from tests.support.records import SECRET, observed
-from tests.support.stores import notices
+from tests.support.stores import system_events
 from watcher.channels import webhook
 from watcher.core.clock import wall_clock
 from watcher.core.events import Change, new_event_id, task_event
@@ -92,7 +92,7 @@ async def work(
                 DeliveryContext(
                     settings=settings,
                     store=store,
-                    system_event=notices(
+                    system_event=system_events(
                         Routing([RouteSettings(channels=("backend",))], ["backend"])
                     ),
                     metrics=Metrics(CollectorRegistry(), "test").channel("backend"),

@@ -12,7 +12,7 @@ import anyio
 from prometheus_client import CollectorRegistry
 
 from tests.support.records import request, step
-from tests.support.stores import notices, opened
+from tests.support.stores import opened, system_events
 from tests.support.virtual_time import attentive, wall
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Delivery, DeliveryState, Message, Receipt
@@ -90,7 +90,7 @@ class Harness:
         return DeliveryContext(
             settings=ChannelSettings(name=name, type="scripted", **settings),
             store=self.store,
-            system_event=notices(routing),
+            system_event=system_events(routing),
             metrics=self.metrics.channel(name),
             outbox=self.outbox,
             wall=wall,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from tests.support.records import observation, request
-from tests.support.stores import FullDisk, SlowDisk, notices, opened
+from tests.support.stores import FullDisk, SlowDisk, opened, system_events
 from tests.support.virtual_time import VirtualLoop, attentive, wall
 from watcher.core.clock import parse_rfc3339
 from watcher.core.errors import SourceError, SourceFailure
@@ -99,7 +99,7 @@ class Harness:
                 source_name="mixpeek",
                 store=self.store,
                 routing=routing,
-                system_event=notices(routing),
+                system_event=system_events(routing),
                 polling=self.polling,
                 unreachable_after=60.0,
                 metrics=self.metrics.source("mixpeek"),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from tests.support.stores import notices
+from tests.support.stores import system_events
 from watcher.core.backoff import equal_jitter, lengthened, next_interval, slight_jitter
 from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings
@@ -192,7 +192,7 @@ def tracked_tasks() -> TrackedTasks:
         source_name="mixpeek",
         store=cast(PollingStore, None),
         routing=routing,
-        system_event=notices(routing),
+        system_event=system_events(routing),
         polling=PollingSettings(),
         unreachable_after=60.0,
         metrics=Metrics(CollectorRegistry(), "test").source("mixpeek"),

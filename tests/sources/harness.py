@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.support.fake_upstream import Forward, Response, intercept, transport
 from tests.support.records import request
-from tests.support.stores import notices
+from tests.support.stores import system_events
 from tests.support.virtual_time import attentive, wall
 from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings, RouteSettings
@@ -50,7 +50,7 @@ class Harness:
                 source_name="mixpeek",
                 store=self.store,
                 routing=routing,
-                system_event=notices(routing),
+                system_event=system_events(routing),
                 polling=PollingSettings(**polling),
                 unreachable_after=60.0,
                 metrics=metrics,

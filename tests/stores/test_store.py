@@ -81,7 +81,7 @@ def content_of(file: Path) -> bytes:
     "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:////tmp-folder/"]
 )
 async def test_a_url_without_a_file_is_an_error(url: str) -> None:
-    assert "names no file" in await opening_error(url)
+    assert "must name a file" in await opening_error(url)
 
 
 async def test_a_damaged_page_is_reported_and_not_overwritten(url: str, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""A real store in virtual time, and one whose disk is full now and then."""
+"""A real store in virtual time, and stores on a slow and on a full disk."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -12,13 +12,14 @@ from watcher.core.errors import StoreError
 from watcher.core.events import SystemEventFactory, system_event_factory
 from watcher.core.routing import Routing
 from watcher.stores.sqlite import store as sqlite
+from watcher.stores.sqlite.store import SqliteStore
 
 
 @asynccontextmanager
-async def opened(folder: Path, **given: Any) -> AsyncIterator[Any]:
+async def opened(folder: Path, **options: Any) -> AsyncIterator[SqliteStore]:
     """The store in `folder`; opening and closing it takes no virtual time."""
     with outside():
-        opening = sqlite.create(f"sqlite:///{folder}/watcher.db", wall=wall, **given)
+        opening = sqlite.create(f"sqlite:///{folder}/watcher.db", wall=wall, **options)
         store = await opening.__aenter__()
     try:
         yield store
@@ -27,12 +28,12 @@ async def opened(folder: Path, **given: Any) -> AsyncIterator[Any]:
             await opening.__aexit__(None, None, None)
 
 
-def notices(routing: Routing) -> SystemEventFactory:
+def system_events(routing: Routing) -> SystemEventFactory:
     return system_event_factory(routing.for_system_event)
 
 
 class SlowDisk:
-    """The store, which records nothing before `free` is set."""
+    """A store whose `record` waits until `free` is set."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -47,7 +48,7 @@ class SlowDisk:
 
 
 class FullDisk:
-    """The store, whose disk is full for `record` and `settle` while `full`."""
+    """A store whose `record` and `settle` raise `StoreError` while `full`."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -59,8 +60,8 @@ class FullDisk:
     async def record(self, changes: Iterable[Any]) -> Any:
         return await self._write(self._store.record, changes)
 
-    async def settle(self, settlements: Iterable[Any]) -> Any:
-        return await self._write(self._store.settle, settlements)
+    async def settle(self, results: Iterable[Any]) -> Any:
+        return await self._write(self._store.settle, results)
 
     async def _write(self, operation: Any, items: Iterable[Any]) -> Any:
         if self.full:

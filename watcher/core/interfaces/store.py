@@ -140,8 +140,8 @@ class Outbox(Protocol):
     """All deliveries.
 
     The pending deliveries of one channel with one order key are a queue. Only its head is ever due:
-    the oldest one that is not bypassed. A head that `unblocks_at` has passed is bypassed: the next
-    one becomes the head, and the bypassed one stays due beside it.
+    the oldest one that is not bypassed. Once its `unblocks_at` is reached, a head can be bypassed:
+    the next one becomes the head, and the bypassed one stays due beside it.
     """
 
     async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:

@@ -88,6 +88,7 @@ def _path(url: str) -> Path:
     name = url.removeprefix("sqlite:///")
     if name == url or name in ("", ":memory:") or name.endswith("/"):
         raise StoreUnusableError(
-            f"{url!r} names no file; write sqlite:////var/lib/watcher/watcher.db"
+            f"invalid store.url {url!r}: it must name a file,"
+            " such as sqlite:////var/lib/watcher/watcher.db"
         )
     return Path(name)
