@@ -286,7 +286,8 @@ _UNDELIVERED = [
     ),
     _graph(
         "Suspended channels",
-        "1 while nothing is sent: paused by an operator, stopped by the receiver, or off after days "
+        "1 while nothing is sent: paused by an operator, stopped by the receiver, or off after "
+        "days "
         "of failures.",
         "short",
         (f"max by (channel, kind) ({_metric('watcher_channel_held')})", "{{channel}} {{kind}}"),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from scripts.reference.channel_states import channel_states
 from scripts.reference.command_line import command_line
 from scripts.reference.configuration import configuration
 from scripts.reference.events import events
@@ -15,6 +16,7 @@ from scripts.reference.metrics import metrics
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES: dict[str, Callable[[], str]] = {
+    "channel-states.md": channel_states,
     "configuration.md": configuration,
     "command-line.md": command_line,
     "events.md": events,
