@@ -1,12 +1,16 @@
 """The states of a channel, from the table that the code's tests walk."""
 
-from scripts.reference.markdown import page, table
-from watcher.delivery.channel_state import SENDS, TRANSITIONS
+from scripts.reference.markdown import code, page, table
+from watcher.delivery.phases import SENDS, TRANSITIONS
 
 INTRODUCTION = """
 `tests/delivery/test_phases.py` walks every transition. *Paused*, *stopped* and *off* are stored
 and survive a restart. Independently of its state, a receiver that answers 429 or 502 to 504, or
 names a `Retry-After`, gets nothing for the time it names, else for 1 s, doubling up to 30 s.
+"""
+EVENTS = """
+`channel.failing` is sent after `alert_after`, `channel.recovered` if `channel.failing` or
+`channel.stopped` was sent before.
 """
 PENDING = """
 Above 100,000 pending deliveries of a paused, stopped or off channel the oldest end as `failed`;
@@ -16,7 +20,13 @@ they can be replayed.
 
 def channel_states() -> str:
     transitions = (
-        [", ".join(row.before), row.event, row.after or "the state before"] for row in TRANSITIONS
+        [
+            ", ".join(row.before),
+            row.trigger,
+            row.after or "the state before",
+            code(row.notification) if row.notification else "",
+        ]
+        for row in TRANSITIONS
     )
     return page(
         "States of a channel",
@@ -24,5 +34,6 @@ def channel_states() -> str:
         table(["state", "sends"], SENDS.items()),
         PENDING,
         "## Transitions",
-        table(["in state", "event", "new state"], transitions),
+        EVENTS,
+        table(["in state", "event", "new state", "other channels receive"], transitions),
     )

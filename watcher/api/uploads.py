@@ -98,11 +98,12 @@ async def confirm(
             raise ConfirmationError(error, Confirmed(results=results, added=added)) from None
         request = WatchRequest(key=TaskKey(bucket.source, task_id), namespace=namespace)
         added.append(await store.complete_operations(bucket, fresh, request, wall()))
-        results += [
-            UploadResult(upload_id=one, state=UploadState.CONFIRMED, task_id=task_id)
-            for one in fresh
-        ]
+        results += [_confirmed(upload_id, task_id) for upload_id in fresh]
     return Confirmed(results=results, added=added)
+
+
+def _confirmed(upload_id: str, task_id: str) -> UploadResult:
+    return UploadResult(upload_id=upload_id, state=UploadState.CONFIRMED, task_id=task_id)
 
 
 def _known(upload_id: str, task_id: str | None) -> UploadResult:

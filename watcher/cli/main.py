@@ -10,7 +10,7 @@ from watcher import __version__
 from watcher.cli import deliveries, run, signing, upstream, watches
 from watcher.cli.channels import channels
 from watcher.cli.config import config_group
-from watcher.cli.routes import routes
+from watcher.cli.routes import routes_group
 from watcher.core.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
 
 NO_DAEMON = 4
@@ -64,6 +64,6 @@ for command in (
     *signing.COMMANDS,
     channels,
     config_group,
-    routes,
+    routes_group,
 ):
     cli.add_command(command)

@@ -15,12 +15,12 @@ from watcher.cli.options import (
 )
 
 
-@click.group()
-def routes() -> None:
+@click.group("routes")
+def routes_group() -> None:
     """Test the routes of the configuration."""
 
 
-@routes.command("test")
+@routes_group.command("test")
 @click.option("--status", help="New status of the task.")
 @click.option("--event", help="Event type instead of a status, such as task.lost.")
 @click.option("--previous-status", help="Previous status.  [default: none, a first observation]")
@@ -45,7 +45,6 @@ def test_routes(
 
     For each route that does not match, prints the reason.
     """
-    from watcher.cli.terminal import print_json
     from watcher.core.events import event_type
     from watcher.core.routing import Routing, RoutingContext, why_not
     from watcher.core.tasks import TERMINAL_STATUSES
@@ -54,35 +53,38 @@ def test_routes(
         raise click.UsageError("set either --status or --event")
     settings = load_settings(config)
     kind = event_type(status) if status is not None else str(event)
-    about_a_task = kind.startswith("task.")
-    silent = (
-        status is not None and previous_status is None and status.upper() not in TERMINAL_STATUSES
-    )
+    first = status is not None and previous_status is None
     context = RoutingContext(
         type=kind,
         source=None if kind.startswith("channel.") else source or settings.sources[0].name,
         namespace=namespace,
         task_type=task_type,
         previous_status=previous_status,
-        labels=labels_of(labels) if about_a_task else None,
-        silent=silent,
+        labels=labels_of(labels) if kind.startswith("task.") else None,
+        silent=first and str(status).upper() not in TERMINAL_STATUSES,
     )
-    effective = settings.effective_routes
-    channels = Routing(effective, [channel.name for channel in settings.channels]).channels(context)
-    reasons = [why_not(route, context) for route in effective]
-    if as_json:
-        judged = zip(effective, reasons, strict=True)
-        print_json(
-            {
-                "type": kind,
-                "channels": channels,
-                "routes": [{"channels": one.channels, "not": why} for one, why in judged],
-            }
-        )
-        return
-    for number, (route, reason) in enumerate(zip(effective, reasons, strict=True)):
+    routes = settings.effective_routes
+    names = [channel.name for channel in settings.channels]
+    channels = Routing(routes, names).channels(context)
+    judged = [(route.channels, why_not(route, context)) for route in routes]
+    (_print_json if as_json else _print)(kind, channels, judged)
+
+
+Judged = Sequence[tuple[Sequence[str], str | None]]
+"""Each route's channels, and why it does not match; None if it does."""
+
+
+def _print_json(kind: str, channels: Sequence[str], judged: Judged) -> None:
+    from watcher.cli.terminal import print_json
+
+    items = [{"channels": names, "not": reason} for names, reason in judged]
+    print_json({"type": kind, "channels": channels, "routes": items})
+
+
+def _print(kind: str, channels: Sequence[str], judged: Judged) -> None:
+    for number, (names, reason) in enumerate(judged):
         mark = click.style("yes", fg="green") if reason is None else click.style("no", fg="yellow")
         why = "" if reason is None else f": {reason}"
-        click.echo(f"routes[{number}] to {', '.join(route.channels)}: {mark}{why}")
+        click.echo(f"routes[{number}] to {', '.join(names)}: {mark}{why}")
     receivers = f"matches: {', '.join(channels)}" if channels else "no matching route"
     click.echo(f"{kind} {receivers}")
