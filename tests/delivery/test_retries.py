@@ -76,10 +76,10 @@ async def test_probes_use_no_step_of_the_schedule(harness: Harness) -> None:
 async def test_later_events_pass_a_delivery_that_fails_for_longer_than_order_wait(
     harness: Harness,
 ) -> None:
-    stuck = ""
+    stuck = "msg_task_1_1"  # known beforehand: the attempt may be made before it is returned
     channel = ScriptedChannel(lambda message, now: DOWN if message.event_id == stuck else None)
     async with running(harness.dispatcher(channel, order_wait=600.0)):
-        stuck = await harness.store_event()
+        assert await harness.store_event() == stuck
         later = await harness.store_event()
         await anyio.sleep(590)
         assert channel.delivered == []
@@ -89,12 +89,12 @@ async def test_later_events_pass_a_delivery_that_fails_for_longer_than_order_wai
 
 
 async def test_a_rejected_payload_does_not_block_a_terminal_event(harness: Harness) -> None:
-    rejected = ""
+    rejected = "msg_task_1_1"
     channel = ScriptedChannel(
         lambda message, now: REJECTED if message.event_id == rejected else None
     )
     async with running(harness.dispatcher(channel)):
-        rejected = await harness.store_event()
+        assert await harness.store_event() == rejected
         terminal = await harness.store_event(status="COMPLETED")
         await anyio.sleep(1)
 
@@ -104,10 +104,10 @@ async def test_a_rejected_payload_does_not_block_a_terminal_event(harness: Harne
 async def test_one_failing_delivery_among_others_causes_no_extra_attempts(
     harness: Harness,
 ) -> None:
-    failing = ""
+    failing = "msg_failing_1"
     channel = ScriptedChannel(lambda message, now: DOWN if message.event_id == failing else None)
     async with running(harness.dispatcher(channel)):
-        failing = await harness.store_event("failing")
+        assert await harness.store_event("failing") == failing
         for number in range(600):
             await harness.store_event(f"task_{number % 20}")
             await anyio.sleep(1)
