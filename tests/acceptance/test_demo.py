@@ -13,7 +13,7 @@ def test_the_demo_shows_everything_and_ends_well() -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    assert f"{len(TASK_IDS)} of {len(TASK_IDS)} seen" in done.stdout
+    assert f"{len(TASK_IDS)} of {len(TASK_IDS)} polled" in done.stdout
     assert done.stdout.count("signature verified\n") == len(scenes())
     for shown in (
         "Task failed: task_catalogue_2",

@@ -92,7 +92,7 @@ def test_a_daemon_that_is_not_there_is_not_healthy() -> None:
 
 def test_usage_errors_are_one_line_and_exit_2() -> None:
     assert "No such command 'frobnicate'" in failed(2, "frobnicate")
-    assert "name at least one task ID" in failed(2, "add")
+    assert "missing task ID" in failed(2, "add")
     assert "expected K=V" in failed(2, "add", "t", "--label", "x")
     assert "invalid duration" in failed(2, "wait", "t", "--timeout", "soon")
     assert "Missing argument" in failed(2, "rm")
@@ -190,29 +190,29 @@ def test_config_check_live_tries_the_key() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "its first line is not upload_id,etag,file_size_bytes"),
-        ("a,b\n1,2\n", "its first line is not upload_id,etag,file_size_bytes"),
-        ("upload_id,etag\n", "holds no upload"),
-        ("upload_id,etag\n,x\n", "line 2: has no upload_id"),
+        ("", "invalid first line; expected upload_id,etag,file_size_bytes"),
+        ("a,b\n1,2\n", "invalid first line; expected upload_id,etag,file_size_bytes"),
+        ("upload_id,etag\n", "contains no upload"),
+        ("upload_id,etag\n,x\n", "line 2: missing upload_id"),
         (
             "upload_id,file_size_bytes\nu1,5\nu2,many\n",
-            "line 3: file_size_bytes 'many' is not a number of bytes",
+            "line 3: invalid file_size_bytes 'many'; expected an integer of at least 1",
         ),
         (
             "upload_id,color\nu1,red\n",
-            "line 2: unknown field 'color'; expected upload_id, etag, file_size_bytes",
+            "line 2: unknown field 'color'; expected one of: upload_id, etag, file_size_bytes",
         ),
         ('upload_id\n"u1\n', "after line 1: unexpected end of data"),
-        ("[", "is not JSON"),
-        ('{"uploads": []}', "is not a list of objects"),
-        ("[1]", "is not a list of objects"),
-        ('[{"upload_id": 7}]', "entry 0: has no upload_id"),
-        ('[{"upload_id": "u", "etag": 7}]', "entry 0: etag is not text"),
+        ("[", "invalid JSON"),
+        ('{"uploads": []}', "expected a list of objects"),
+        ("[1]", "expected a list of objects"),
+        ('[{"upload_id": 7}]', "entry 0: missing upload_id"),
+        ('[{"upload_id": "u", "etag": 7}]', "entry 0: invalid etag; expected a string"),
         (
             '[{"upload_id": "u", "file_size_bytes": 0}]',
-            "entry 0: file_size_bytes '0' is not a number of bytes",
+            "entry 0: invalid file_size_bytes '0'; expected an integer of at least 1",
         ),
-        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"\xff\xfe", "not valid UTF-8"),
     ],
 )
 def test_a_file_of_uploads_that_cannot_be_used_is_one_line(

@@ -74,7 +74,7 @@ def waiting(api: FakeApi, *task_ids: str) -> Waiting:
         url="http://daemon",
         token=None,
         entries=entries,
-        changed=lambda task_id, status: None,
+        on_change=lambda task_id, status: None,
         transport=api,
     )
 
@@ -152,7 +152,7 @@ async def test_frames_are_read_as_the_format_has_them() -> None:
 def test_the_exit_code_is_the_worst(statuses: dict[str, str | None]) -> None:
     tally = Tally(list(statuses))
     for task_id, status in statuses.items():
-        tally.seen(task_id, status, lost=False)
+        tally.update(task_id, status, lost=False)
     if {"FAILED", "CANCELED"} & set(statuses.values()):
         assert tally.exit_code() == 1
     elif {"PENDING", None} & set(statuses.values()):
@@ -198,7 +198,7 @@ def test_adding_goes_a_thousand_a_request() -> None:
             "HTTP 404: 'x' is not watched",
         ),
         (httpx.Response(502, text="<html>"), "HTTP 502: not a watcher API"),
-        (httpx.Response(200, text="<html>"), "cannot connect to the watcher"),
+        (httpx.Response(200, text="<html>"), "HTTP 200: not a watcher API; check --url"),
     ],
 )
 def test_errors_carry_the_daemons_message(answer: httpx.Response, text: str) -> None:

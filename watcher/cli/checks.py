@@ -1,4 +1,4 @@
-"""Live checks: the key of a source, the receiver of a channel, the health of a local daemon."""
+"""Live checks of a source's key, of a channel's receiver and of a local daemon."""
 
 import os
 import secrets
@@ -23,8 +23,7 @@ from watcher.delivery.notes import InMemoryNotes
 from watcher.net.transport import channel_transport, create_transport
 from watcher.telemetry.metrics import Metrics
 
-_HEALTH_DEADLINE = 4.0
-
+_HEALTH_TIMEOUT = 4.0  # seconds
 _BACKEND = {"use_uvloop": os.name != "nt"}
 
 
@@ -38,7 +37,7 @@ class Verdict:
 
 
 def check_sources(sources: Sequence[SourceSettings]) -> list[Verdict]:
-    """Poll a task that cannot exist from each source: 404 is good, 401 means an invalid key."""
+    """Poll a task that cannot exist from each source: it must answer 404."""
     return [anyio.run(_check_source, source, backend_options=_BACKEND) for source in sources]
 
 
@@ -51,7 +50,9 @@ def health_url(settings: Settings) -> str:
     """Return the URL of the daemon's probes. Raises `ConfigurationError` if its port is unknown."""
     listener = settings.telemetry or settings.server
     if listener.port == 0:
-        raise ConfigurationError(["the port is 0, so it is unknown: set --url"])
+        raise ConfigurationError(
+            ["the configured port is 0, so the actual one is unknown: set --url"]
+        )
     return local_url(listener.host, listener.port)
 
 
@@ -59,13 +60,13 @@ def check_health(url: str) -> Verdict:
     """Check that the daemon at `url` is alive."""
     try:
         # Not through a proxy of the environment: the daemon is local.
-        answer = httpx.get(f"{url}/healthz", timeout=_HEALTH_DEADLINE, trust_env=False)
-        text = str(answer.json()["status"])
+        response = httpx.get(f"{url}/healthz", timeout=_HEALTH_TIMEOUT, trust_env=False)
+        text = str(response.json()["status"])
     except httpx.HTTPError:
         return Verdict(name=url, good=False, text="cannot connect to the watcher")
     except (httpx.InvalidURL, ValueError, KeyError, TypeError):
         return Verdict(name=url, good=False, text="not a watcher API")
-    return Verdict(name=url, good=answer.is_success, text=text)
+    return Verdict(name=url, good=response.is_success, text=text)
 
 
 async def _check_source(settings: SourceSettings) -> Verdict:
@@ -84,9 +85,10 @@ async def _check_source(settings: SourceSettings) -> Verdict:
         except SourceError as error:
             hint = ": check the key" if error.reason is SourceFailure.UNAUTHORIZED else ""
             return Verdict(name=settings.name, good=False, text=f"{error}{hint}")
-    known = not isinstance(answers[0], TaskNotFound)
-    text = "it knows a task that cannot exist" if known else "reachable, and accepts the key"
-    return Verdict(name=settings.name, good=not known, text=text)
+    if isinstance(answers[0], TaskNotFound):
+        return Verdict(name=settings.name, good=True, text="reachable, and accepts the key")
+    text = "returned a task that cannot exist: check base_url"
+    return Verdict(name=settings.name, good=False, text=text)
 
 
 async def _test_channel(settings: ChannelSettings) -> Verdict:

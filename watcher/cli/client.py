@@ -12,7 +12,7 @@ from watcher.net.url import quote_segment
 ADD_LIMIT = 1000
 _PAGE = 1000
 _UNLIMITED = 2**62
-_TIMEOUT = 40.0  # longer than the daemon waits for the request budget and for upstream
+_TIMEOUT = 40.0  # seconds; longer than the daemon waits for its request budget and for upstream
 
 
 def headers(token: str | None) -> dict[str, str]:
@@ -34,8 +34,14 @@ def error_of(response: httpx.Response) -> DaemonError:
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
-        detail = "not a watcher API"
+        return not_a_watcher(response)
     return DaemonError(f"HTTP {response.status_code}: {detail}", response.status_code)
+
+
+def not_a_watcher(response: httpx.Response) -> DaemonError:
+    """Return the error of a response that a watcher's API does not send."""
+    text = f"HTTP {response.status_code}: not a watcher API; check --url"
+    return DaemonError(text, response.status_code)
 
 
 class Client:
@@ -181,16 +187,16 @@ class Client:
         self, path: str, criteria: Mapping[str, Any], query: Mapping[str, Any], limit: int | None
     ) -> Iterator[dict[str, Any]]:
         cursor: str | None = None
-        left = _UNLIMITED if limit is None else limit
-        while left > 0:
+        remaining = _UNLIMITED if limit is None else limit
+        while remaining > 0:
             page = self._call(
                 "POST",
                 path,
                 json=criteria,
-                params={**_without_none(cursor=cursor), **query, "limit": min(left, _PAGE)},
+                params={**_without_none(cursor=cursor), **query, "limit": min(remaining, _PAGE)},
             )
-            yield from page["items"][:left]
-            left -= len(page["items"])
+            yield from page["items"][:remaining]
+            remaining -= len(page["items"])
             if (cursor := page["next_cursor"]) is None:
                 return
 
@@ -204,9 +210,9 @@ class Client:
             if (cursor := page["next_cursor"]) is None:
                 return
 
-    def _call(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+    def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
-            response = self._http.request(method, path, **content)
+            response = self._http.request(method, path, **options)
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise unreachable(self._url) from None
         if not response.is_success:
@@ -214,10 +220,10 @@ class Client:
         if response.status_code == 204:
             return {}
         try:
-            answer: dict[str, Any] = response.json()
+            content: dict[str, Any] = response.json()
         except ValueError:
-            raise unreachable(self._url) from None
-        return answer
+            raise not_a_watcher(response) from None
+        return content
 
 
 def _without_none(**values: Any) -> dict[str, Any]:

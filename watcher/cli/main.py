@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -13,31 +14,43 @@ from watcher.cli.config import config_group
 from watcher.cli.routes import routes_group
 from watcher.core.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
 
-NO_DAEMON = 4
-USAGE = 2
+USAGE, NO_DAEMON, INTERRUPTED = 2, 4, 130
 
 
 def main() -> None:
     """Run the command line; the console script."""
     # The first process of a container ignores signals without a handler.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run one command; print its error, if any, and return its exit code.
+
+    Raises `SystemExit` for commands that choose their exit code themselves.
+    """
     try:
-        cli.main(prog_name="watcher", standalone_mode=False)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        cli.main([*arguments], prog_name="watcher", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)  # help, not an error message
+        return error.exit_code
     except click.ClickException as error:
-        click.echo(f"watcher: {error.format_message()}", err=True)
-        sys.exit(error.exit_code)
+        _print_errors(error.format_message())
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader has closed the pipe; Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except WatcherError as error:
-        for line in error.problems if isinstance(error, ConfigurationError) else [str(error)]:
-            click.echo(f"watcher: {line}", err=True)
-        sys.exit(_exit_code(error))
+        _print_errors(*(error.problems if isinstance(error, ConfigurationError) else [str(error)]))
+        return _exit_code(error)
+    return 0
+
+
+def _print_errors(*lines: str) -> None:
+    for line in lines:
+        click.echo(f"watcher: {line}", err=True)
 
 
 def _exit_code(error: WatcherError) -> int:

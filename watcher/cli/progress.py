@@ -45,7 +45,7 @@ class Progress:
 
     def changed(self, task_id: str, status: str | None) -> None:
         """Show that `task_id` now has `status`."""
-        text = f"{plain(task_id)} {plain(status or 'not seen yet')}"
+        text = f"{plain(task_id)} {plain(status or 'not polled yet')}"
         self._ended += status in TERMINAL_STATUSES or status == "LOST"
         if self._on_terminal:
             self._bar.update(self._row, completed=self._ended, description=text)

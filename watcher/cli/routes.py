@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,11 @@ from watcher.cli.options import (
     load_settings,
     source_option,
 )
+from watcher.cli.terminal import print_json
+
+if TYPE_CHECKING:
+    from watcher.core.routing import RoutingContext
+    from watcher.core.settings import Settings
 
 
 @click.group("routes")
@@ -45,46 +51,75 @@ def test_routes(
 
     For each route that does not match, prints the reason.
     """
-    from watcher.core.events import event_type
-    from watcher.core.routing import Routing, RoutingContext, why_not
-    from watcher.core.tasks import TERMINAL_STATUSES
-
     if (status is None) == (event is None):
         raise click.UsageError("set either --status or --event")
     settings = load_settings(config)
-    kind = event_type(status) if status is not None else str(event)
-    first = status is not None and previous_status is None
-    context = RoutingContext(
+    context = _context(
+        status=status,
+        event=event,
+        previous_status=previous_status,
+        task_type=task_type,
+        namespace=namespace,
+        source=source or settings.sources[0].name,
+        labels=labels,
+    )
+    result = _result(settings, context)
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+
+
+def _context(
+    *,
+    status: str | None,
+    event: str | None,
+    previous_status: str | None,
+    task_type: str | None,
+    namespace: str | None,
+    source: str,
+    labels: Sequence[str],
+) -> "RoutingContext":
+    """Return the fields that routes match. Only task events have labels; channel events have no
+    source.
+    """
+    from watcher.core.events import event_type
+    from watcher.core.routing import RoutingContext
+    from watcher.core.tasks import TERMINAL_STATUSES
+
+    first_observation = status is not None and previous_status is None
+    kind = str(event) if status is None else event_type(status)
+    return RoutingContext(
         type=kind,
-        source=None if kind.startswith("channel.") else source or settings.sources[0].name,
+        source=None if kind.startswith("channel.") else source,
         namespace=namespace,
         task_type=task_type,
         previous_status=previous_status,
         labels=labels_of(labels) if kind.startswith("task.") else None,
-        silent=first and str(status).upper() not in TERMINAL_STATUSES,
+        silent=first_observation and str(status).upper() not in TERMINAL_STATUSES,
     )
+
+
+def _result(settings: "Settings", context: "RoutingContext") -> dict[str, Any]:
+    """Return the receiving channels, and for each route why it does not match (None: it does)."""
+    from watcher.core.routing import Routing, why_not
+
     routes = settings.effective_routes
-    names = [channel.name for channel in settings.channels]
-    channels = Routing(routes, names).channels(context)
-    judged = [(route.channels, why_not(route, context)) for route in routes]
-    (_print_json if as_json else _print)(kind, channels, judged)
+    channels = [channel.name for channel in settings.channels]
+    return {
+        "type": context.type,
+        "channels": Routing(routes, channels).channels(context),
+        "routes": [
+            {"channels": route.channels, "not": why_not(route, context)} for route in routes
+        ],
+    }
 
 
-Judged = Sequence[tuple[Sequence[str], str | None]]
-"""Each route's channels, and why it does not match; None if it does."""
-
-
-def _print_json(kind: str, channels: Sequence[str], judged: Judged) -> None:
-    from watcher.cli.terminal import print_json
-
-    items = [{"channels": names, "not": reason} for names, reason in judged]
-    print_json({"type": kind, "channels": channels, "routes": items})
-
-
-def _print(kind: str, channels: Sequence[str], judged: Judged) -> None:
-    for number, (names, reason) in enumerate(judged):
+def _print(result: dict[str, Any]) -> None:
+    for number, route in enumerate(result["routes"]):
+        reason = route["not"]
         mark = click.style("yes", fg="green") if reason is None else click.style("no", fg="yellow")
-        why = "" if reason is None else f": {reason}"
-        click.echo(f"routes[{number}] to {', '.join(names)}: {mark}{why}")
-    receivers = f"matches: {', '.join(channels)}" if channels else "no matching route"
-    click.echo(f"{kind} {receivers}")
+        suffix = "" if reason is None else f": {reason}"
+        click.echo(f"routes[{number}] to {', '.join(route['channels'])}: {mark}{suffix}")
+    channels = ", ".join(result["channels"])
+    click.echo(f"{result['type']} {f'matches: {channels}' if channels else 'no matching route'}")

@@ -30,7 +30,7 @@ def run(config: Path | None) -> None:
 def healthcheck(config: Path | None, url: str | None) -> None:
     """Check that the local daemon is alive.
 
-    Exits 0 if it is, else 1 with the reason.
+    Exits 0 if it is, otherwise 1 with the reason.
     """
     from watcher.cli import checks
 
@@ -41,11 +41,11 @@ def healthcheck(config: Path | None, url: str | None) -> None:
 def demo() -> None:
     """Run a demo with simulated tasks.
 
-    It needs no key, no file and no network.
+    Needs no API key, no configuration and no network.
     """
-    from watcher.cli.demo.runner import show
+    from watcher.cli.demo.runner import run_demo
 
-    sys.exit(show())
+    sys.exit(run_demo())
 
 
 COMMANDS = (run, healthcheck, demo)

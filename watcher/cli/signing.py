@@ -22,10 +22,10 @@ _body_argument = click.argument("body", type=click.File("rb"), default="-")
 def _secrets(file: TextIO | None) -> list[str]:
     from watcher.core.signing import split_secrets
 
-    found = split_secrets(file.read() if file is not None else os.environ.get(_SECRETS, ""))
-    if not found:
+    secrets = split_secrets(file.read() if file is not None else os.environ.get(_SECRETS, ""))
+    if not secrets:
         raise click.UsageError(f"missing secret: set --secrets-file or {_SECRETS}")
-    return found
+    return secrets
 
 
 @click.command()
@@ -55,7 +55,7 @@ def sign(
     try:
         signature = Signer(_secrets(secrets_file)).sign(event_id, timestamp, body.read())
     except ValueError as error:
-        raise click.UsageError(f"a secret {error}") from None
+        raise click.UsageError(f"invalid secret: {error}") from None
     headers = {
         "webhook-id": event_id,
         "webhook-timestamp": str(timestamp),
@@ -103,7 +103,7 @@ def verify(
         click.echo(f"invalid: {error}")
         sys.exit(1)
     except ValueError as error:
-        raise click.UsageError(f"a secret {error}") from None
+        raise click.UsageError(f"invalid secret: {error}") from None
     click.echo(f"ok: signed by secret {position + 1}")
 
 

@@ -91,11 +91,9 @@ def ago(text: str | None) -> str | None:
     return f"{sign}{seconds}s"
 
 
-def cancellation(answer: Mapping[str, Any]) -> str:
-    """Describe the `cancellation` of a canceled batch. Without it, the result is unknown, not
-    zero.
-    """
-    counts = answer.get("cancellation")
+def cancellation(response: Mapping[str, Any]) -> str:
+    """Describe the `cancellation` of a canceled batch; without it, the result is unknown, not 0."""
+    counts = response.get("cancellation")
     if not isinstance(counts, Mapping):
         return "upstream did not report whether jobs were canceled"
     requested, accepted, rejected = (

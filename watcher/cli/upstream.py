@@ -1,4 +1,6 @@
-"""Operations of the upstream API, made by a running daemon."""
+"""Operations of the upstream API, through a running daemon: `tasks`, `batches`, `cancel-batch`,
+`kill` and `confirm-uploads`.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -134,13 +136,12 @@ def cancel_batch(
     from watcher.cli.terminal import cancellation, plain, print_json
 
     confirm(f"Cancel batch {batch} of bucket {bucket}?", yes)
-    answer = client_at(url).cancel_batch(source, bucket, batch, reason, namespace)
+    response = client_at(url).cancel_batch(source, bucket, batch, reason, namespace)
     if as_json:
-        print_json(answer)
+        print_json(response)
     else:
-        click.echo(
-            f"{plain(answer.get('task_id'))} {plain(answer.get('status'))}: {cancellation(answer)}"
-        )
+        task = f"{plain(response.get('task_id'))} {plain(response.get('status'))}"
+        click.echo(f"{task}: {cancellation(response)}")
 
 
 @click.command()
@@ -157,11 +158,11 @@ def kill(task_id: str, yes: bool, source: str, url: str, as_json: bool) -> None:
     from watcher.cli.terminal import plain, print_json
 
     confirm(f"Kill task {task_id}?", yes)
-    answer = client_at(url).kill(source, task_id)
+    response = client_at(url).kill(source, task_id)
     if as_json:
-        print_json(answer)
+        print_json(response)
     else:
-        click.echo(plain(answer.get("message") or f"{task_id} killed"))
+        click.echo(plain(response.get("message") or f"{task_id} killed"))
 
 
 @click.command("confirm-uploads")
@@ -195,12 +196,12 @@ def confirm_uploads(
 
     confirmations = read(file)
     items: list[dict[str, Any]] = []
-    parts = client_at(url).confirm_uploads(
+    pages = client_at(url).confirm_uploads(
         source, bucket, confirmations, namespace=namespace, resend_doubtful=resend_doubtful
     )
     with Counting(len(confirmations), "uploads") as counting:
-        for part in parts:
-            items += part
+        for results in pages:
+            items += results
             counting.reached(len(items))
     if as_json:
         print_json(items)

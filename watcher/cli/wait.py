@@ -1,7 +1,7 @@
 """`watcher wait`: waits until every task has ended, across restarts of the daemon.
 
-The event stream is opened before the tasks are added, and again after each disconnection, so that
-no end is missed: an earlier one is in the response to adding, a later one in the stream.
+Each connection opens the event stream first and adds the tasks second, so that no change is missed:
+the response to adding contains the earlier changes, and the stream the later ones.
 """
 
 import json
@@ -15,11 +15,11 @@ from watcher.cli.client import ADD_LIMIT, error_of, headers, unreachable
 from watcher.core.errors import DaemonError
 from watcher.core.tasks import TERMINAL_STATUSES
 
-_SILENCE = 45.0  # three times the daemon's keep-alive
-_RECONNECT = 0.5
+_READ_TIMEOUT = 45.0  # seconds; three times the interval of the daemon's keep-alive
+_RECONNECT_DELAY = 0.5  # seconds
 
 FAILED, PARTIAL, TIMED_OUT, DONE = 1, 3, 124, 0
-_BAD = frozenset({"FAILED", "CANCELED", "LOST"})
+_UNSUCCESSFUL = frozenset({"FAILED", "CANCELED", "LOST"})
 
 
 class Tally:
@@ -29,16 +29,15 @@ class Tally:
         self.statuses: dict[str, str | None] = dict.fromkeys(task_ids)
         self._ended: set[str] = set()
 
-    def seen(self, task_id: str, status: str | None, *, lost: bool) -> bool:
-        """Note a task's status; return whether it has changed."""
+    def update(self, task_id: str, status: str | None, *, lost: bool) -> bool:
+        """Set a task's status unless it has ended; return whether it has changed."""
         if task_id not in self.statuses or task_id in self._ended:
             return False
-        shown = "LOST" if lost else status
-        news = self.statuses[task_id] != shown
-        self.statuses[task_id] = shown
+        previous = self.statuses[task_id]
+        self.statuses[task_id] = "LOST" if lost else status
         if lost or status in TERMINAL_STATUSES:
             self._ended.add(task_id)
-        return news
+        return self.statuses[task_id] != previous
 
     @property
     def waiting(self) -> list[str]:
@@ -47,16 +46,16 @@ class Tally:
 
     def exit_code(self) -> int:
         """Return the exit code, worst first."""
-        found = set(self.statuses.values())
-        if found & _BAD:
+        statuses = set(self.statuses.values())
+        if statuses & _UNSUCCESSFUL:
             return FAILED
         if self.waiting:
             return TIMED_OUT
-        return PARTIAL if "COMPLETED_WITH_ERRORS" in found else DONE
+        return PARTIAL if "COMPLETED_WITH_ERRORS" in statuses else DONE
 
 
 class Waiting:
-    """One wait. `changed` receives each task's ID and new status."""
+    """One wait. Calls `on_change` with the ID and the new status of a task."""
 
     def __init__(
         self,
@@ -64,19 +63,19 @@ class Waiting:
         url: str,
         token: str | None,
         entries: Sequence[Mapping[str, Any]],
-        changed: Callable[[str, str | None], None],
+        on_change: Callable[[str, str | None], None],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.tally = Tally([entry["task_id"] for entry in entries])
         self._url = url
         self._entries = entries
-        self._changed = changed
+        self._on_change = on_change
         self._last_event_id: str | None = None
         self._connected = False
         self._http = httpx.AsyncClient(
             base_url=url,
             headers=headers(token),
-            timeout=httpx.Timeout(10, read=_SILENCE),
+            timeout=httpx.Timeout(10, read=_READ_TIMEOUT),
             trust_env=False,
             transport=transport,
         )
@@ -98,7 +97,7 @@ class Waiting:
                         if not self._connected or error.status != 503:
                             raise
                     if self.tally.waiting:
-                        await anyio.sleep(_RECONNECT)
+                        await anyio.sleep(_RECONNECT_DELAY)
 
     async def _follow(self) -> None:
         resume = {"last-event-id": self._last_event_id} if self._last_event_id else {}
@@ -110,8 +109,8 @@ class Waiting:
             self._connected = True
             if not self.tally.waiting:
                 return
-            async for number, event in frames(stream.aiter_lines()):
-                self._last_event_id = number
+            async for event_id, event in frames(stream.aiter_lines()):
+                self._last_event_id = event_id
                 data = event["data"]
                 if "task_id" in data:
                     self._note(data["task_id"], data["status"], lost=event["type"] == "task.lost")
@@ -129,8 +128,8 @@ class Waiting:
                 self._note(watch["task_id"], watch["status"], lost=watch["lost_at"] is not None)
 
     def _note(self, task_id: str, status: str | None, *, lost: bool) -> None:
-        if self.tally.seen(task_id, status, lost=lost):
-            self._changed(task_id, self.tally.statuses[task_id])
+        if self.tally.update(task_id, status, lost=lost):
+            self._on_change(task_id, self.tally.statuses[task_id])
 
 
 async def frames(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:

@@ -43,11 +43,11 @@ def add(
     entries = _entries([*task_ids, *(_lines() if stdin else ())], source, namespace, labels)
     added = existing = 0
     items: list[Any] = []
-    for answer in client_at(url).add(entries):
-        added += answer["added"]
-        existing += answer["existing"]
-        items += answer["items"]
-        if len(entries) > len(answer["items"]) and sys.stderr.isatty():
+    for page in client_at(url).add(entries):
+        added += page["added"]
+        existing += page["existing"]
+        items += page["items"]
+        if len(entries) > len(page["items"]) and sys.stderr.isatty():
             click.echo(f"\r{len(items)} of {len(entries)}", err=True, nl=len(items) == len(entries))
     if as_json:
         print_json(items)
@@ -146,7 +146,7 @@ def wait(
 
     async def until_ended() -> Waiting:
         with Progress(len(entries)) as progress:
-            waiting = Waiting(url=url, token=token(), entries=entries, changed=progress.changed)
+            waiting = Waiting(url=url, token=token(), entries=entries, on_change=progress.changed)
             await waiting.run(limit)
         return waiting
 
@@ -169,7 +169,7 @@ def _entries(
     task_ids: Sequence[str], source: str | None, namespace: str | None, labels: Sequence[str]
 ) -> list[dict[str, Any]]:
     if not task_ids:
-        raise click.UsageError("name at least one task ID, or give them with --stdin")
+        raise click.UsageError("missing task ID: pass at least one, or use --stdin")
     common = {"source": source, "namespace": namespace, "labels": labels_of(labels)}
     options = {name: value for name, value in common.items() if value}
     return [{"task_id": task_id, **options} for task_id in dict.fromkeys(task_ids)]

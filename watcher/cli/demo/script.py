@@ -1,5 +1,5 @@
-"""What the made-up tasks do: a dozen over twenty seconds; one fails, one is partial, one is
-cancelled.
+"""The script of the demo: a dozen tasks in twenty seconds; one fails, one completes with errors,
+one is canceled.
 """
 
 from dataclasses import dataclass, field
@@ -33,8 +33,8 @@ _PARTIAL = {
     ],
 }
 _FAILURE = "Failed to process batch: Object not found: s3://catalogue/spring/0042.mp4"
-_ENDS: tuple[tuple[str, str, float, float, str, dict[str, Any]], ...] = (
-    # task, type, starts, ends, in which status, with what
+_TASKS: tuple[tuple[str, str, float, float, str, dict[str, Any]], ...] = (
+    # task, type, start and end in seconds, final status, final fields
     ("task_thumbnails", UPLOADS, 0.5, 3.0, "COMPLETED", {}),
     ("task_catalogue_1", BATCHES, 1.0, 6.0, "COMPLETED", {}),
     ("task_catalogue_2", BATCHES, 1.5, 8.0, "FAILED", {"error_message": _FAILURE}),
@@ -49,18 +49,18 @@ _ENDS: tuple[tuple[str, str, float, float, str, dict[str, Any]], ...] = (
     ("task_empty_batch", BATCHES, 8.0, 15.5, "SKIPPED", {}),
 )
 
-TASK_IDS = tuple(task_id for task_id, *_ in _ENDS)
+TASK_IDS = tuple(task_id for task_id, *_ in _TASKS)
 
 
 def scenes() -> list[Scene]:
-    """Return everything that happens, in order."""
-    found = []
-    for task_id, task_type, starts, ends, status, fields in _ENDS:
-        about = {
+    """Return all scenes in the order of their times."""
+    played = []
+    for task_id, task_type, starts, ends, status, fields in _TASKS:
+        initial = {
             "task_type": task_type,
             "additional_data": {"batch_id": task_id.replace("task", "batch")},
         }
-        found.append(Scene(at=0.0, task_id=task_id, status="PENDING", fields=about))
-        found.append(Scene(at=starts, task_id=task_id, status="IN_PROGRESS"))
-        found.append(Scene(at=ends, task_id=task_id, status=status, fields=fields))
-    return sorted(found, key=lambda scene: scene.at)
+        played.append(Scene(at=0.0, task_id=task_id, status="PENDING", fields=initial))
+        played.append(Scene(at=starts, task_id=task_id, status="IN_PROGRESS"))
+        played.append(Scene(at=ends, task_id=task_id, status=status, fields=fields))
+    return sorted(played, key=lambda scene: scene.at)

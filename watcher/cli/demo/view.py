@@ -1,4 +1,4 @@
-"""How the demo looks: a line for each transition and each delivery as it happens, and a summary."""
+"""Output of the demo: a line for each transition and each delivery, Slack messages, a summary."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -20,34 +20,35 @@ class View:
         self._console = console
 
     def opening(self, tasks: int, api: str) -> None:
-        """Describe what follows."""
+        """Introduce the demo."""
         self._console.print(
             Text.assemble(
                 ("watcher demo", "bold"),
-                f"  {tasks} simulated tasks in twenty seconds. The daemon polls a fake API and\n",
-                f"sends signed webhooks to a receiver, all on loopback; its API is at {api}.\n",
+                f"  {tasks} simulated tasks in twenty seconds\n",
+                "The daemon polls a fake API and sends signed webhooks to a receiver, all on\n",
+                f"loopback. Its own API is at {api}.\n",
             )
         )
 
     def transition(self, seconds: float, data: Mapping[str, Any]) -> None:
-        """Show a status change that was stored."""
-        before, now = data["previous_status"] or "·", data["status"]
+        """Show a stored status change."""
+        previous, status = data["previous_status"] or "·", data["status"]
         self._line(
             seconds,
             "changed",
             "cyan",
-            Text.assemble(f"{data['task_id']:<20} {before} → ", (now, style_of(now))),
+            Text.assemble(f"{data['task_id']:<20} {previous} → ", (status, style_of(status))),
         )
 
     def delivery(self, seconds: float, received: Received) -> None:
         """Show a received webhook."""
-        verdict = (
+        verification = (
             ("signature verified", "green")
             if received.verified
-            else ("WRONG SIGNATURE", "bold red")
+            else ("INVALID SIGNATURE", "bold red")
         )
         data = received.event["data"]
-        text = Text.assemble(f"{data['task_id']:<20} {received.event['type']}  ", verdict)
+        text = Text.assemble(f"{data['task_id']:<20} {received.event['type']}  ", verification)
         self._line(seconds, "webhook", "blue", text)
 
     def slack(self, message: Mapping[str, Any]) -> None:
@@ -59,7 +60,7 @@ class View:
         )
 
     def summary(self, rows: Sequence[tuple[str, str]], statuses: Mapping[str, int]) -> None:
-        """Show what came of it."""
+        """Show the totals, and how many tasks have each status."""
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="bold")
         table.add_column()
@@ -68,13 +69,13 @@ class View:
         parts = [
             (f"{count} {status}  ", style_of(status)) for status, count in sorted(statuses.items())
         ]
-        table.add_row("ended as", Text.assemble(*parts))
+        table.add_row("final statuses", Text.assemble(*parts))
         self._console.print()
         self._console.print(table)
 
-    def _line(self, seconds: float, what: str, colour: str, text: Text) -> None:
+    def _line(self, seconds: float, kind: str, colour: str, text: Text) -> None:
         self._console.print(
-            Text.assemble((f"{seconds:5.1f} s  ", "dim"), (f"{what:<8} ", colour), text),
+            Text.assemble((f"{seconds:5.1f} s  ", "dim"), (f"{kind:<8} ", colour), text),
             soft_wrap=True,
         )
 
