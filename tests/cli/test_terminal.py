@@ -1,14 +1,25 @@
-"""What commands print."""
+"""What commands print: tables, values on one line, ages, progress."""
 
+import io
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from watcher.cli.terminal import cancellation
+from tests.cli.harness import Terminal
+from watcher.cli.checks import Verdict
+from watcher.cli.progress import Progress
+from watcher.cli.terminal import Counting, ago, cancellation, plain, print_table, print_verdicts
+
+ROWS: list[dict[str, Any]] = [
+    {"task_id": "a", "status": "FAILED"},
+    {"task_id": "longer\x1b[31m", "status": None},
+]
 
 
 @pytest.mark.parametrize(
-    ("answer", "text"),
+    ("response", "text"),
     [
         ({}, "upstream did not report whether jobs were canceled"),
         ({"cancellation": None}, "upstream did not report whether jobs were canceled"),
@@ -28,7 +39,90 @@ from watcher.cli.terminal import cancellation
         ),
     ],
 )
-def test_the_outcome_of_a_cancellation_is_printed_in_words(
-    answer: dict[str, Any], text: str
+def test_the_result_of_a_cancellation_is_printed_in_words(
+    response: dict[str, Any], text: str
 ) -> None:
-    assert cancellation(answer) == text
+    assert cancellation(response) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (7, "7"),
+        (True, "True"),
+        ({}, "-"),
+        ({"team": "search", "tier": 1}, "team=search, tier=1"),
+        ("two\nlines\x1b[31m\u2028", "two lines [31m "),
+    ],
+)
+def test_a_value_is_one_line_without_control_characters(value: object, text: str) -> None:
+    assert plain(value) == text
+
+
+def test_a_table_outside_a_terminal_is_aligned_text() -> None:
+    with redirect_stdout(io.StringIO()) as output:
+        print_table(("task_id", "status"), ROWS)
+        print_table(("task_id", "status"), [])
+    assert output.getvalue().splitlines() == [
+        "TASK_ID      STATUS",
+        "a            FAILED",
+        "longer [31m  -",
+        "TASK_ID  STATUS",
+    ]
+
+
+def test_a_table_on_a_terminal_has_colours_and_no_foreign_control_characters() -> None:
+    with redirect_stdout(Terminal()) as output:
+        print_table(("task_id", "status"), ROWS)
+    printed = output.getvalue()
+    assert "task id" in printed
+    assert "\x1b[31mFAILED" in printed
+    assert "longer [31m" in printed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(5, "5s"), (90, "1m"), (7300, "2h"), (200_000, "2d"), (-130, "in 2m")],
+)
+def test_ages_have_one_unit(seconds: int, text: str) -> None:
+    moment = datetime.now(UTC) - timedelta(seconds=seconds, milliseconds=200)
+    assert ago(moment.isoformat()) == text
+    assert ago(None) is None
+
+
+def test_one_failed_check_exits_1() -> None:
+    good = Verdict(name="a", good=True, text="HTTP 204")
+    bad = Verdict(name="b", good=False, text="timeout")
+    with redirect_stdout(io.StringIO()) as output:
+        print_verdicts([good])
+        with pytest.raises(SystemExit, match="1"):
+            print_verdicts([bad, good])
+    assert output.getvalue().splitlines() == [
+        "a: ok: HTTP 204",
+        "b: failed: timeout",
+        "a: ok: HTTP 204",
+    ]
+
+
+def test_counting_is_shown_on_a_terminal_only() -> None:
+    for stream, printed in ((io.StringIO(), ""), (Terminal(), "\r1 of 2 uploads\n")):
+        with redirect_stderr(stream), Counting(2, "uploads") as counting:
+            counting.reached(1)
+        assert stream.getvalue() == printed
+
+
+def test_progress_outside_a_terminal_is_a_line_for_each_change() -> None:
+    with redirect_stderr(io.StringIO()) as output, Progress(1) as progress:
+        progress.changed("task_1", "IN_PROGRESS")
+        progress.changed("task_1", "COMPLETED")
+    assert output.getvalue() == "task_1 IN_PROGRESS\ntask_1 COMPLETED\n"
+
+
+def test_progress_on_a_terminal_counts_ended_tasks() -> None:
+    with redirect_stderr(Terminal()) as output, Progress(3) as progress:
+        progress.changed("task_1", "COMPLETED")
+        progress.changed("task_2", "LOST")
+        progress.changed("[bold]task_3", "IN_PROGRESS")
+    assert "[bold]task_3 IN_PROGRESS" in output.getvalue()
+    assert "2/3" in output.getvalue()

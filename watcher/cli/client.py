@@ -1,7 +1,7 @@
 """A client of the daemon's HTTP API."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -59,6 +59,12 @@ class Client:
             trust_env=False,
             transport=transport,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def add(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         """Watch tasks, 1,000 per request, and yield each response."""

@@ -1,6 +1,5 @@
 """The command line. Each command imports what is slow to import itself."""
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -39,9 +38,6 @@ def execute(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has closed the pipe; Python would report that again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except WatcherError as error:
         _print_errors(*(error.problems if isinstance(error, ConfigurationError) else [str(error)]))
         return _exit_code(error)

@@ -38,10 +38,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def client_at(url: str) -> "Client":
-    """Return a client of the daemon at `url`."""
+    """Return a client of the daemon at `url`, which is closed when the command ends."""
     from watcher.cli.client import Client
 
-    return Client(url, token())
+    return click.get_current_context().with_resource(Client(url, token()))
 
 
 def token() -> str | None:

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
 if TYPE_CHECKING:
     from watcher.cli.checks import Verdict
 
@@ -40,10 +42,11 @@ def print_table(columns: Sequence[str], items: Sequence[Mapping[str, Any]]) -> N
         return
     titles = [column.upper() for column in columns]
     widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
-    for row in (titles, *rows):
-        print(
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+    lines = (
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (titles, *rows)
+    )
+    click.echo("\n".join(lines))
 
 
 def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -61,8 +64,6 @@ def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def print_verdicts(verdicts: Sequence["Verdict"]) -> None:
     """Print the result of each check; exit 1 if one failed."""
-    import click
-
     for verdict in verdicts:
         mark = click.style("ok", fg="green") if verdict.good else click.style("failed", fg="red")
         click.echo(f"{verdict.name}: {mark}: {verdict.text}")
@@ -74,7 +75,7 @@ def print_json(value: object) -> None:
     """Print `value` as indented JSON."""
     import json
 
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def ago(text: str | None) -> str | None:

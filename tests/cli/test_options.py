@@ -1,0 +1,51 @@
+"""Options that several commands share."""
+
+import re
+from io import StringIO
+
+import click
+import pytest
+
+from tests.cli.harness import Terminal
+from watcher.cli.options import confirm, duration, labels_of, moment
+
+
+def test_labels_may_contain_equals_signs_and_be_empty() -> None:
+    assert labels_of(["team=search", "query=a=b", "empty="]) == {
+        "team": "search",
+        "query": "a=b",
+        "empty": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [(None, None), ("90s", 90.0), ("2h", 7200.0), ("500ms", 0.5)]
+)
+def test_durations(text: str | None, seconds: float | None) -> None:
+    assert duration(text) == seconds
+
+
+def test_a_moment_is_a_time_or_how_long_ago() -> None:
+    assert moment("2026-11-23T07:00:00Z") == "2026-11-23T07:00:00Z"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", moment("2h"))
+    with pytest.raises(click.UsageError, match="invalid duration 'soon'"):
+        moment("soon")
+
+
+@pytest.mark.parametrize(("reply", "aborts"), [("y\n", False), ("n\n", True), ("\n", True)])
+def test_a_person_is_asked_before_a_permanent_action(
+    monkeypatch: pytest.MonkeyPatch, reply: str, aborts: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(reply))
+    if aborts:
+        with pytest.raises(click.Abort):
+            confirm("Delete?", yes=False)
+    else:
+        confirm("Delete?", yes=False)
+
+
+def test_yes_or_a_script_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    confirm("Delete?", yes=True)
+    monkeypatch.setattr("sys.stdin", StringIO("n\n"))
+    confirm("Delete?", yes=False)

@@ -1,0 +1,138 @@
+"""`add`, `ls`, `show`, `rm` and `wait` against the real API."""
+
+import json
+from io import StringIO
+
+import pytest
+
+from tests.cli.harness import Harness, run
+
+
+def test_tasks_are_added_listed_shown_and_removed(harness: Harness) -> None:
+    assert harness.lines("add", "task_1", "task_2", "--label", "team=search") == [
+        "2 added, 0 already watched"
+    ]
+    assert harness.lines("add", "task_2", "task_2", "task_3") == ["1 added, 1 already watched"]
+    harness.record("task_1", "IN_PROGRESS", "FAILED")
+
+    listed = harness.run("ls", "--label", "team=search").rows
+    assert listed[0] == ["TASK_ID", "STATUS", "STATE", "TASK_TYPE", "CHANGED", "LABELS"]
+    assert [row[:4] for row in listed[1:]] == [
+        ["task_2", "-", "active", "-"],
+        ["task_1", "FAILED", "done", "-"],
+    ]
+    assert listed[2][-1] == "team=search"
+    assert [row[0] for row in harness.run("ls", "--state", "active").rows[1:]] == [
+        "task_3",
+        "task_2",
+    ]
+    (failed,) = json.loads(harness.run("ls", "--status", "FAILED", "--json").stdout)
+    assert failed["task_id"] == "task_1"
+
+    shown = harness.run("show", "task_1").rows
+    assert ["status:", "FAILED"] in shown
+    assert ["SEQUENCE", "PREVIOUS_STATUS", "STATUS", "AT", "EVENT_ID"] in shown
+    assert [row[:3] for row in shown[-2:]] == [
+        ["1", "-", "IN_PROGRESS"],
+        ["2", "IN_PROGRESS", "FAILED"],
+    ]
+    assert len(json.loads(harness.run("show", "task_1", "--json").stdout)["transitions"]) == 2
+
+    assert harness.lines("rm", "task_1", "task_2") == ["2 removed"]
+    missing = harness.run("show", "task_1")
+    assert (missing.exit_code, missing.stdout) == (4, "")
+    assert missing.stderr.startswith("watcher: HTTP 404: ")
+
+
+def test_added_tasks_are_printed_as_json(harness: Harness) -> None:
+    (watch,) = json.loads(harness.run("add", "t", "--namespace", "ns_9", "--json").stdout)
+    assert (watch["task_id"], watch["namespace"], watch["source"]) == ("t", "ns_9", "mixpeek")
+
+
+def test_ids_are_read_from_standard_input(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO("task_1\n\n  task_2  \ntask_1\n"))
+    assert harness.lines("add", "task_3", "--stdin") == ["3 added, 0 already watched"]
+
+
+def test_many_tasks_show_the_progress_on_a_terminal(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO("\n".join(f"t{n}" for n in range(1500))))
+    finished = harness.run("add", "--stdin", terminal=True)
+    assert finished.stderr == "\r1000 of 1500\r1500 of 1500\n"
+    assert finished.stdout == "1500 added, 0 already watched\n"
+
+
+def test_an_id_at_two_sources_needs_the_source(harness: Harness) -> None:
+    harness.lines("add", "t")
+    harness.lines("add", "t", "--source", "other")
+    ambiguous = harness.run("show", "t")
+    assert (ambiguous.exit_code, "HTTP 409" in ambiguous.stderr) == (4, True)
+    assert "source:         other" in harness.lines("show", "t", "--source", "other")
+    assert harness.lines("rm", "t", "--source", "other") == ["1 removed"]
+
+
+def test_rejected_entries_are_one_error(harness: Harness) -> None:
+    finished = harness.run("add", "good", "a/b")
+    assert finished.exit_code == 4
+    assert "task_id" in finished.stderr
+    assert finished.stderr.count("\n") == 1
+    assert harness.run("ls").rows[1:] == []
+
+
+@pytest.mark.parametrize(
+    ("statuses", "exit_code"),
+    [(["COMPLETED"], 0), (["IN_PROGRESS", "FAILED"], 1)],
+)
+def test_a_wait_ends_with_its_tasks(harness: Harness, statuses: list[str], exit_code: int) -> None:
+    harness.record_once_added("task_1", *statuses)
+    finished = harness.run("wait", "task_1", "--timeout", "60s")
+    assert finished.exit_code == exit_code
+    assert finished.rows == [["TASK_ID", "STATUS"], ["task_1", statuses[-1]]]
+    assert finished.stderr.splitlines()[-1] == f"task_1 {statuses[-1]}"
+
+
+def test_a_wait_for_ended_tasks_returns_at_once(harness: Harness) -> None:
+    harness.lines("add", "task_1")
+    harness.record("task_1", "COMPLETED")
+    finished = harness.run("wait", "task_1", "--json", terminal=True)
+    assert finished.exit_code == 0
+    assert json.loads(finished.stdout) == [{"task_id": "task_1", "status": "COMPLETED"}]
+
+
+def test_a_wait_gives_up_after_its_timeout(harness: Harness) -> None:
+    finished = harness.run("wait", "a", "b", "--timeout", "1ms")
+    assert finished.exit_code == 124
+    assert finished.stderr == "watcher: timeout; 2 tasks have not ended\n"
+    assert finished.rows[1:] == [["a", "-"], ["b", "-"]]
+
+
+def test_a_wrong_token_says_which_variable_to_set(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WATCHER_API_TOKEN")
+    for arguments in (["ls"], ["wait", "t"]):
+        finished = harness.run(*arguments)
+        assert finished.exit_code == 4
+        assert finished.stderr == "watcher: authentication required: set WATCHER_API_TOKEN\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["add"], "missing task ID: pass at least one, or use --stdin"),
+        (["add", "t", "--label", "x"], "invalid --label 'x'; expected K=V"),
+        (["add", "t", "--label", "=x"], "invalid --label '=x'; expected K=V"),
+        (["wait", "t", "--timeout", "soon"], "invalid duration"),
+        (["ls", "--state", "asleep"], "'asleep' is not one of 'active', 'done'"),
+        (["rm"], "Missing argument 'ID…'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str], error: str) -> None:
+    finished = run(*arguments)
+    assert (finished.exit_code, finished.stdout) == (2, "")
+    assert finished.stderr.startswith("watcher: ")
+    assert error in finished.stderr
+    assert finished.stderr.count("\n") == 1
