@@ -38,7 +38,7 @@ class Finished:
 
 
 class Terminal(io.StringIO):
-    """Standard output or error of a person."""
+    """A stream of a terminal."""
 
     def isatty(self) -> bool:
         return True

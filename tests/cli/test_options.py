@@ -33,7 +33,7 @@ def test_a_moment_is_a_time_or_how_long_ago() -> None:
 
 
 @pytest.mark.parametrize(("reply", "aborts"), [("y\n", False), ("n\n", True), ("\n", True)])
-def test_a_person_is_asked_before_a_permanent_action(
+def test_a_terminal_prompts_before_a_permanent_action(
     monkeypatch: pytest.MonkeyPatch, reply: str, aborts: bool
 ) -> None:
     monkeypatch.setattr("sys.stdin", Terminal(reply))
@@ -44,7 +44,7 @@ def test_a_person_is_asked_before_a_permanent_action(
         confirm("Delete?", yes=False)
 
 
-def test_yes_or_a_script_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yes_and_scripts_skip_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
     confirm("Delete?", yes=True)
     monkeypatch.setattr("sys.stdin", StringIO("n\n"))
