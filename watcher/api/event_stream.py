@@ -8,7 +8,7 @@ import anyio
 
 from watcher.core.errors import StoreError
 from watcher.core.events import StoredEvent
-from watcher.core.interfaces.store import Store
+from watcher.core.interfaces.store import EventLog
 from watcher.core.wakeup import Wakeup
 
 _KEEP_ALIVE = 15.0
@@ -16,7 +16,7 @@ _PAGE = 500
 
 
 async def server_sent_events(
-    store: Store, outbox: Wakeup, after: int, stopping: anyio.Event
+    store: EventLog, outbox: Wakeup, after: int, stopping: anyio.Event
 ) -> AsyncIterator[bytes]:
     """Yield every event stored after number `after`, as it is stored, until `stopping`.
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.core.interfaces.source import UPLOADS_PER_REQUEST, ConfirmsUploads
-from watcher.core.interfaces.store import Store
+from watcher.core.interfaces.store import OperationLog
 from watcher.core.tasks import Added, OperationScope, TaskKey, WatchRequest
 
 _NOT_ACCEPTED = frozenset(
@@ -64,7 +64,7 @@ class ConfirmationError(SourceError):
 
 async def confirm(
     source: ConfirmsUploads,
-    store: Store,
+    store: OperationLog,
     bucket: OperationScope,
     confirmations: Sequence[Mapping[str, object]],
     *,

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 import anyio
 
 from watcher.core.clock import Clock
 from watcher.core.errors import StoreError
-from watcher.core.interfaces.store import Store
+from watcher.core.interfaces.store import Maintenance, Watchlist
 from watcher.core.tasks import TaskKey
 
 logger = logging.getLogger(__name__)
@@ -22,8 +23,12 @@ FULL_SHARE = 0.8
 _MIN_RETENTION = 60.0  # seconds
 
 
+class PrunedStore(Maintenance, Watchlist, Protocol):
+    """The part of the store that maintenance uses."""
+
+
 async def maintain(
-    store: Store, retention: float, forget: Callable[[TaskKey], None], wall: Clock
+    store: PrunedStore, retention: float, forget: Callable[[TaskKey], None], wall: Clock
 ) -> None:
     """Prune until cancelled; call `forget` for each lost task whose watch was removed."""
     pruned_at = -PRUNE_INTERVAL
@@ -41,7 +46,7 @@ async def maintain(
         await anyio.sleep(SIZE_CHECK_INTERVAL)
 
 
-async def _make_room(store: Store, retention: float, wall: Clock) -> None:
+async def _make_room(store: Maintenance, retention: float, wall: Clock) -> None:
     """Halve the retention until the store has room again; then do so for failed deliveries too."""
     removed = 0
     for failed_too in (False, True):

@@ -17,7 +17,7 @@ def migrations() -> list[str]:
     return [
         file.read_text()
         for file in sorted(folder.iterdir(), key=lambda file: file.name)
-        if ".sql" in file.name
+        if file.name.endswith(".sql")
     ]
 
 
