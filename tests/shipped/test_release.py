@@ -20,8 +20,9 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_changelog_begins_with_this_version() -> None:
-    versions = re.findall(r"^## ([\w.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+def test_the_changelog_has_unreleased_changes_then_this_version() -> None:
+    headings = re.findall(r"^## ([\w.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    versions = headings[1:] if headings[0] == "Unreleased" else headings
     assert versions[0] == __version__
 
 
