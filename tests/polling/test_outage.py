@@ -1,0 +1,129 @@
+"""A source that fails, and recovers."""
+
+import json
+from collections.abc import AsyncGenerator, Sequence
+
+import anyio
+import pytest
+
+from tests.polling.harness import Harness, ScriptedSource, names, running
+from tests.support.virtual_time import wall
+from watcher.core.clock import parse_rfc3339
+from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.tasks import Answer
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    "reason", [SourceFailure.TIMEOUT, SourceFailure.CONNECT, SourceFailure.UNAVAILABLE]
+)
+async def test_an_upstream_that_is_down_is_said_once_probed_rarely_and_caught_up_with(
+    harness: Harness, caplog: pytest.LogCaptureFixture, reason: SourceFailure
+) -> None:
+    async with running(harness.poller):
+        for name in names(50):
+            harness.source.shown[name] = "IN_PROGRESS"
+        await harness.watch(*names(50))
+        await anyio.sleep(300)
+        harness.source.trouble = SourceError(reason, "no answer")
+        await anyio.sleep(120)
+        assert harness.up() == 0
+        count = len(harness.source.polls)
+        await anyio.sleep(3600)
+        assert len(harness.source.polls) - count <= 3600 / 30 + 1
+        for name in names(50):
+            harness.source.shown[name] = "COMPLETED"
+        harness.source.trouble = None
+        await anyio.sleep(35)
+        assert harness.up() == 1
+
+    types = await harness.types()
+    assert types.count("task.completed") == 50
+    assert [kind for kind in types if kind.startswith("source")] == [
+        "source.unreachable",
+        "source.recovered",
+    ]
+    assert sum("is down" in record.message for record in caplog.records) == 1
+    assert len(caplog.records) < 10
+
+
+async def test_the_events_of_a_source_that_is_down(harness: Harness) -> None:
+    async with running(harness.poller):
+        harness.source.shown["task_1"] = "IN_PROGRESS"
+        await harness.watch("task_1")
+        await anyio.sleep(100)
+        harness.source.trouble = SourceError(SourceFailure.TIMEOUT, "no answer")
+        began = wall()
+        await anyio.sleep(200)
+
+    sent = json.loads((await harness.events())[-1].body)["data"]
+    since = parse_rfc3339(sent.pop("since"))
+    assert sent == {"source": "mixpeek", "reason": "timeout", "active_watches": 1}
+    assert began <= since <= began + 31
+
+
+async def test_a_restart_neither_repeats_nor_forgets_that_a_source_is_down(
+    harness: Harness,
+) -> None:
+    harness.source.shown["task_1"] = "IN_PROGRESS"
+    harness.source.trouble = SourceError(SourceFailure.CONNECT, "no answer")
+    async with running(harness.poller):
+        await harness.watch("task_1")
+        await anyio.sleep(300)
+    for seconds in (300, 30):
+        harness.poller = harness.new_poller()
+        async for watches in harness.store.active_watches():
+            harness.poller.restore(watches)
+        async with running(harness.poller):
+            await anyio.sleep(seconds)
+    assert await harness.types() == ["source.unreachable"]
+
+    harness.source.trouble = None
+    harness.poller = harness.new_poller()
+    async for watches in harness.store.active_watches():
+        harness.poller.restore(watches)
+    async with running(harness.poller):
+        await anyio.sleep(35)
+    assert await harness.types() == ["source.unreachable", "task.in_progress", "source.recovered"]
+
+
+async def test_a_bad_key_takes_the_source_down_at_once_in_one_clear_line(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness.source.trouble = SourceError(SourceFailure.UNAUTHORIZED, "HTTP 401")
+    async with running(harness.poller):
+        await harness.watch(*names(3))
+        await anyio.sleep(1)
+        assert harness.up() == 0
+        await anyio.sleep(600)
+
+    assert len(harness.source.polls) <= 3 + 600 / 30 + 1
+    assert [record.message for record in caplog.records] == [
+        "source 'mixpeek' rejects the API key (HTTP 401); set a valid api_key"
+    ]
+
+
+async def test_a_forbidden_task_among_others_is_no_trouble_of_the_source(harness: Harness) -> None:
+    class Partly(ScriptedSource):
+        async def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
+            if task_ids[0] == "task_1":
+                raise SourceError(SourceFailure.FORBIDDEN, "HTTP 403")
+            async for answers in super().fetch(task_ids):
+                yield answers
+
+    harness.source = Partly()
+    harness.source.shown["task_2"] = "IN_PROGRESS"
+    harness.poller = harness.new_poller()
+    async with running(harness.poller):
+        await harness.watch("task_1", "task_2")
+        await anyio.sleep(600)
+        assert harness.up() == 1
+
+
+async def test_a_source_that_only_limits_the_rate_stays_up(harness: Harness) -> None:
+    harness.source.trouble = SourceError(SourceFailure.RATE_LIMITED, "HTTP 429", retry_after=1.0)
+    async with running(harness.poller):
+        await harness.watch(*names(3))
+        await anyio.sleep(600)
+        assert harness.up() == 1
