@@ -22,6 +22,7 @@ from pathlib import Path
 from random import Random
 
 import anyio
+import httpx
 from prometheus_client import CollectorRegistry
 
 from tests.support.records import SECRET, observed
@@ -46,7 +47,7 @@ SENDERS = 4
 _STATUSES = ("QUEUED", "IN_PROGRESS", "PROCESSING", "PENDING")
 
 
-def change(watch: Watch, status: str) -> Change:
+def transition(watch: Watch, status: str) -> Change:
     """The change of `watch` to `status`, sent to the one channel."""
     sequence, now = watch.sequence + 1, wall_clock()
     raw = b'{"task_id":"%s","status":"%s"}' % (watch.key.task_id.encode(), status.encode())
@@ -68,89 +69,100 @@ def change(watch: Watch, status: str) -> Change:
 async def work(
     database: Path, url: str, random: Random, *, dies_at: int | None, last: bool
 ) -> None:
-    """Store transitions and deliver them until killed; the last one delivers what waits, and
-    ends.
-    """
-    async with sqlite.create(f"sqlite:///{database}") as store:
+    """Store transitions and deliver them until killed; the last process only delivers, and ends."""
+    outbox = Wakeup()
+    settings = _settings(url)
+    async with (
+        sqlite.create(f"sqlite:///{database}") as store,
+        channel_transport(settings) as transport,
+    ):
         if dies_at is not None:
             await fail_point(store, dies_at)
-        settings = webhook.Settings.model_validate(
-            {
-                "name": "backend",
-                "url": url,
-                "secrets": [SECRET],
-                "concurrency": SENDERS,
-                "attempts": [0] + [0.05] * 99,
-            }
-        )
-        outbox = Wakeup()
-        async with channel_transport(settings) as transport, anyio.create_task_group() as tasks:
-            dispatcher = Dispatcher(
-                webhook.create(
-                    settings, transport=transport, notes=InMemoryNotes(), wall=wall_clock
-                ),
-                DeliveryContext(
-                    settings=settings,
-                    store=store,
-                    system_event=system_events(
-                        Routing([RouteSettings(channels=("backend",))], ["backend"])
-                    ),
-                    metrics=Metrics(CollectorRegistry(), "test").channel("backend"),
-                    outbox=outbox,
-                    wall=wall_clock,
-                    random=random,
-                ),
-            )
+        async with anyio.create_task_group() as tasks:
+            dispatcher = _dispatcher(settings, transport, store, outbox, random)
             tasks.start_soon(dispatcher.run)
-            await store.add(
-                [WatchRequest(key=TaskKey("mixpeek", f"task_{n}")) for n in range(TASKS)],
-                wall_clock(),
-            )
-            watches = {
-                watch.key: watch
-                for watch in (await store.list_watches(WatchFilter(), TASKS, None))[0]
-            }
-            while not last:
-                chosen = random.sample(sorted(watches), random.randint(1, 40))
-                await record(
-                    store,
-                    [change(watches[key], random.choice(_STATUSES)) for key in chosen],
-                    watches,
-                )
-                outbox.set()
-                await anyio.sleep(random.random() * 0.01)
-            while any(depth.pending for depth in await store.outbox()):
-                await anyio.sleep(0.05)
+            if last:
+                while any(depth.pending for depth in await store.outbox()):
+                    await anyio.sleep(0.05)
+            else:
+                await _change_forever(store, outbox, random)
             tasks.cancel_scope.cancel()
+
+
+def _settings(url: str) -> webhook.Settings:
+    return webhook.Settings.model_validate(
+        {
+            "name": "backend",
+            "url": url,
+            "secrets": [SECRET],
+            "concurrency": SENDERS,
+            "attempts": [0] + [0.05] * 99,
+        }
+    )
+
+
+def _dispatcher(
+    settings: webhook.Settings,
+    transport: httpx.AsyncBaseTransport,
+    store: sqlite.SqliteStore,
+    outbox: Wakeup,
+    random: Random,
+) -> Dispatcher:
+    channel = webhook.create(settings, transport=transport, notes=InMemoryNotes(), wall=wall_clock)
+    routing = Routing([RouteSettings(channels=("backend",))], ["backend"])
+    context = DeliveryContext(
+        settings=settings,
+        store=store,
+        system_event=system_events(routing),
+        metrics=Metrics(CollectorRegistry(), "test").channel("backend"),
+        outbox=outbox,
+        wall=wall_clock,
+        random=random,
+    )
+    return Dispatcher(channel, context)
+
+
+async def _change_forever(store: sqlite.SqliteStore, outbox: Wakeup, random: Random) -> None:
+    """Change random watches, up to forty in a transaction."""
+    requests = [WatchRequest(key=TaskKey("mixpeek", f"task_{n}")) for n in range(TASKS)]
+    await store.add(requests, wall_clock())
+    watches, _ = await store.list_watches(WatchFilter(), TASKS, None)
+    by_key = {watch.key: watch for watch in watches}
+    while True:
+        keys = random.sample(sorted(by_key), random.randint(1, 40))
+        changes = [transition(by_key[key], random.choice(_STATUSES)) for key in keys]
+        await record(store, changes, by_key)
+        outbox.set()
+        await anyio.sleep(random.random() * 0.01)
 
 
 async def record(
     store: sqlite.SqliteStore, changes: Sequence[Change], watches: dict[TaskKey, Watch]
 ) -> None:
-    """Store `changes`, and say so once it has returned."""
+    """Store `changes`, and print their event IDs once the transaction has returned."""
     applied = await store.record(changes)
     assert all(applied)
-    for one in changes:
-        assert one.event is not None
-        watches[one.watch.key] = one.watch
-        os.write(1, f"stored {one.event.event_id}\n".encode())
+    for change in changes:
+        assert change.event is not None
+        watches[change.watch.key] = change.watch
+        os.write(1, f"stored {change.event.event_id}\n".encode())
 
 
 async def fail_point(store: sqlite.SqliteStore, dies_at: int) -> None:
-    """Let this process die right before the statement of that number."""
-    left = dies_at
+    """Kill this process right before the statement of that number."""
+    remaining = dies_at
 
     def count(_: str) -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:
+        nonlocal remaining
+        remaining -= 1
+        if remaining <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
     await store._database.writer.set_trace_callback(count)
 
 
 def forked(database: Path, url: str, seed: int, *, dies_at: int | None, last: bool = False) -> int:
-    """Start `work` in a process of its own, which shares what was imported."""
+    """Start `work` in a forked process, which has every import already."""
     child = os.fork()
     if child == 0:
         with suppress(BaseException):
@@ -167,7 +179,7 @@ def stored(database: Path) -> int:
 
 
 def main() -> None:
-    """Kill one process after the other."""
+    """Kill one process after another; exit with the code of the last, which is not killed."""
     database, url = Path(sys.argv[1]), sys.argv[2]
     rounds, seed = map(int, sys.argv[3:5])
     random = Random(seed)
@@ -179,7 +191,7 @@ def main() -> None:
             time.sleep(0.05 + random.random() * 0.35)
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status), f"round {number} ended by itself: {status}"
+        assert os.WIFSIGNALED(status), f"round {number} ended without a kill: {status}"
         number += 1
     _, status = os.waitpid(forked(database, url, seed, dies_at=None, last=True), 0)
     sys.exit(os.waitstatus_to_exitcode(status))

@@ -6,7 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ class Daemon:
     log: list[str] = field(default_factory=list)
 
     async def ended(self) -> int:
+        """Wait until the process has ended; return its exit code."""
         with anyio.fail_after(PATIENCE):
             return await self.process.wait()
 
@@ -43,6 +45,7 @@ class Daemon:
         return await self.ended()
 
     def messages(self, level: str = "") -> list[str]:
+        """Return the logged messages, of one level or all."""
         lines = [json.loads(line) for line in self.log]
         return [line["message"] for line in lines if level in ("", line["level"])]
 
@@ -85,7 +88,7 @@ class Site:
 
     @asynccontextmanager
     async def daemon(self, **environ: str) -> AsyncIterator[Daemon]:
-        """Start a daemon, and kill it at the end where it still runs."""
+        """Start a daemon; kill it at the end if it still runs."""
         variables = {**self.environ, **environ}
         process = await anyio.open_process(
             [COMMAND, "run"],
@@ -111,13 +114,39 @@ class Site:
     async def command(
         self, daemon: Daemon | None, *arguments: str, **environ: str
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run one of the other commands to its end."""
+        """Run a command for the daemon to its end."""
         variables = {**self.environ, **({"WATCHER_URL": daemon.url} if daemon else {}), **environ}
         with anyio.fail_after(PATIENCE):
             return await anyio.run_process([COMMAND, *arguments], env=variables, check=False)
 
-    async def until(self, condition: Any) -> None:
-        """Wait for other processes: they send no event, so poll."""
+    async def json(self, daemon: Daemon, *arguments: str) -> Any:
+        """Run a command that succeeds, and return its JSON output."""
+        finished = await self.command(daemon, *arguments, "--json")
+        assert finished.returncode == 0, finished.stderr.decode()
+        return json.loads(finished.stdout)
+
+    def event_types(self) -> list[str]:
+        """Return the types of the accepted webhooks, in order of arrival."""
+        return [received.event["type"] for received in self.receiver.accepted()]
+
+    def sequences(self) -> dict[str, list[int]]:
+        """Return the sequence numbers that arrived for each task, without repeated webhooks."""
+        sequences: dict[str, list[int]] = defaultdict(list)
+        event_ids = set()
+        for received in self.receiver.accepted():
+            assert received.verified
+            data = received.event["data"]
+            if received.event_id not in event_ids and "task_id" in data:
+                sequences[data["task_id"]].append(data["sequence"])
+            event_ids.add(received.event_id)
+        return sequences
+
+    async def until_received(self, event_type: str, count: int) -> None:
+        """Wait until the receiver has accepted so many webhooks of this type."""
+        await self.until(lambda: self.event_types().count(event_type) == count)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until `condition()` is true. Other processes send no event, so this polls."""
         with anyio.fail_after(PATIENCE):
             while not condition():
                 await anyio.sleep(0.02)
@@ -125,16 +154,16 @@ class Site:
 
 async def _read_log(daemon: Daemon, *, task_status: anyio.abc.TaskStatus[str]) -> None:
     assert daemon.process.stderr is not None
-    rest = b""
+    incomplete = b""
     started = False
     async for chunk in daemon.process.stderr:
-        *lines, rest = (rest + chunk).split(b"\n")
+        *lines, incomplete = (incomplete + chunk).split(b"\n")
         daemon.log += [line.decode() for line in lines]
         for line in lines:
-            found = re.search(rb"the API listens on (http://[0-9.:]+)", line)
-            if found and not started:
+            url = re.search(rb"the API listens on (http://[0-9.:]+)", line)
+            if url and not started:
                 started = True
-                task_status.started(found[1].decode())
+                task_status.started(url[1].decode())
     if not started:
         raise AssertionError(f"the daemon ended at once: {daemon.log}")
 
@@ -149,7 +178,7 @@ async def site_in(folder: Path) -> AsyncIterator[Site]:
 
 
 async def add(daemon: Daemon, *task_ids: str, headers: Mapping[str, str] | None = None) -> None:
-    """Add tasks through the API, as quickly as that goes."""
+    """Add tasks through the API, which is faster than the command."""
     async with httpx.AsyncClient(base_url=daemon.url, trust_env=False, headers=headers) as client:
         response = await client.post(
             "/v1/watches", json=[{"task_id": task_id} for task_id in task_ids]

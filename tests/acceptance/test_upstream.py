@@ -1,12 +1,9 @@
-"""The upstream's own calls, discovery and many tasks, with the installed command between real
-servers.
-"""
+"""Operations of the upstream API, discovery and many tasks."""
 
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -22,9 +19,8 @@ LIST = "POST /v1/tasks/list"
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with site_in(tmp_path) as site:
-        site.environ["WATCHER_SOURCES"] = json.dumps(
-            [{"requests_per_minute": None, "namespace": "ns_1"}]
-        )
+        sources = [{"requests_per_minute": None, "namespace": "ns_1"}]
+        site.environ["WATCHER_SOURCES"] = json.dumps(sources)
         site.environ["WATCHER_SERVER__API_TOKEN"] = TOKEN["WATCHER_API_TOKEN"]
         yield site
 
@@ -36,8 +32,8 @@ async def output(site: Site, daemon: Daemon, *arguments: str) -> str:
 
 
 def task_ids(site: Site, kind: str) -> list[str]:
-    events = [one.event for one in site.receiver.accepted() if one.event["type"] == kind]
-    return [event["data"]["task_id"] for event in events]
+    events = [received.event for received in site.receiver.accepted()]
+    return [event["data"]["task_id"] for event in events if event["type"] == kind]
 
 
 def batch(site: Site, number: int) -> None:
@@ -78,21 +74,21 @@ async def test_tasks_and_batches_as_tables_and_as_json(site: Site) -> None:
         assert b"'BOILING' is not a status" in failed.stderr
 
 
-async def test_a_cancelled_batch_and_a_killed_task_are_sent(site: Site) -> None:
+async def test_a_canceled_batch_and_a_killed_task_are_sent(site: Site) -> None:
     for number in range(2):
         batch(site, number)
     site.upstream.api.rejected_jobs = 1
     site.upstream.set("task_x", "IN_PROGRESS")
     async with site.daemon() as daemon:
-        said = await output(site, daemon, "cancel-batch", "bkt", "batch_1", "--yes")
+        result = await output(site, daemon, "cancel-batch", "bkt", "batch_1", "--yes")
         assert (
-            "1 cancellations requested, 0 accepted, 1 rejected: work may still be running" in said
+            "1 cancellations requested, 0 accepted, 1 rejected: work may still be running" in result
         )
         site.upstream.set("task_1", "CANCELED")
         assert "killed" in await output(site, daemon, "kill", "task_x")
         await site.until(lambda: set(task_ids(site, "task.canceled")) == {"task_1", "task_x"})
-        gone = await site.command(daemon, "kill", "task_none", "--yes", **TOKEN)
-        assert (gone.returncode, b"task_none not found" in gone.stderr) == (4, True)
+        unknown = await site.command(daemon, "kill", "task_none", "--yes", **TOKEN)
+        assert (unknown.returncode, b"task_none not found" in unknown.stderr) == (4, True)
 
 
 def uploads(folder: Path, count: int) -> str:
@@ -102,7 +98,7 @@ def uploads(folder: Path, count: int) -> str:
     return str(file)
 
 
-async def test_a_thousand_uploads_killed_in_the_middle_and_run_again_are_confirmed_once_each(
+async def test_a_thousand_uploads_are_confirmed_once_each_over_a_killed_command(
     site: Site, tmp_path: Path
 ) -> None:
     file = uploads(tmp_path, 1000)
@@ -115,8 +111,7 @@ async def test_a_thousand_uploads_killed_in_the_middle_and_run_again_are_confirm
         ) as process:
             await site.until(lambda: len(confirmed) >= 300)
             process.kill()
-        said = await output(site, daemon, "confirm-uploads", "bkt", file)
-        assert "confirmed before" in said
+        assert "confirmed before" in await output(site, daemon, "confirm-uploads", "bkt", file)
         again = json.loads(await output(site, daemon, "confirm-uploads", "bkt", file, "--json"))
         assert {item["state"] for item in again} == {"already"}
         watched = json.loads(await output(site, daemon, "ls", "--json"))
@@ -125,7 +120,7 @@ async def test_a_thousand_uploads_killed_in_the_middle_and_run_again_are_confirm
     assert len(watched) == 10
 
 
-async def test_uploads_whose_daemon_was_killed_are_in_doubt_and_not_sent_twice_unasked(
+async def test_uploads_of_a_killed_daemon_are_resent_only_on_request(
     site: Site, tmp_path: Path
 ) -> None:
     file = uploads(tmp_path, 300)
@@ -137,7 +132,7 @@ async def test_uploads_whose_daemon_was_killed_are_in_doubt_and_not_sent_twice_u
             [COMMAND, "confirm-uploads", "bkt", file], env=variables
         ) as process:
             await site.until(lambda: len(confirmed) >= 100)
-            await anyio.sleep(0.2)  # the second hundred is on its way
+            await anyio.sleep(0.2)  # the second request is in flight
             daemon.process.kill()
             assert await process.wait() == 4
     await anyio.sleep(0.6)
@@ -151,7 +146,7 @@ async def test_uploads_whose_daemon_was_killed_are_in_doubt_and_not_sent_twice_u
     assert set(confirmed) == {f"upl_{number}" for number in range(300)}
 
 
-async def test_a_rule_finds_tasks_by_itself_over_a_restart(site: Site) -> None:
+async def test_discovery_adds_tasks_over_a_restart(site: Site) -> None:
     site.environ["WATCHER_DISCOVERY"] = json.dumps(
         [
             {"list": "tasks", "every": "200ms", "labels": {"by": "rule"}},
@@ -175,15 +170,9 @@ async def test_a_rule_finds_tasks_by_itself_over_a_restart(site: Site) -> None:
         text = await output(site, daemon, "ls", "--label", "by=rule", "--json")
         assert len(json.loads(text)) == 42
         assert await daemon.stop() == 0
-    assert (
-        max(
-            Counter(
-                (one.event["type"], one.event["data"]["task_id"])
-                for one in site.receiver.accepted()
-            ).values()
-        )
-        == 1
-    )
+    events = [received.event for received in site.receiver.accepted()]
+    counts = Counter((event["type"], event["data"]["task_id"]) for event in events)
+    assert max(counts.values()) == 1
 
 
 async def test_three_thousand_tasks_need_few_requests_and_every_end_is_sent(site: Site) -> None:
@@ -207,15 +196,14 @@ async def add_with_token(daemon: Daemon, *task_ids: str) -> None:
     await add(daemon, *task_ids, headers={"authorization": f"Bearer {TOKEN['WATCHER_API_TOKEN']}"})
 
 
-async def test_an_upstream_with_a_limit_never_has_to_reject(site: Site) -> None:
+async def test_the_rate_limit_of_the_upstream_is_never_exceeded(site: Site) -> None:
     site.environ["WATCHER_SOURCES"] = json.dumps([{"requests_per_minute": 60}])
     site.upstream.limit = 60
     names = [f"task_{number}" for number in range(300)]
     for name in names:
         site.upstream.set(name, "IN_PROGRESS")
-    statuses: Any = site.upstream.responses
     async with site.daemon() as daemon:
         await add_with_token(daemon, *names)
         await site.until(lambda: len(task_ids(site, "task.in_progress")) == 300)
         await anyio.sleep(5)
-    assert statuses[429] == 0
+    assert site.upstream.responses[429] == 0

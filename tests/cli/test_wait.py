@@ -1,6 +1,4 @@
-"""`watcher wait` over scripted answers: what counts as finished, and what a break of the stream
-does.
-"""
+"""`watcher wait` against a scripted API: when tasks have ended, and what a disconnection does."""
 
 import json
 from collections.abc import AsyncIterator
@@ -13,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.virtual_time import VirtualLoop
-from watcher.cli.client import Client
 from watcher.cli.wait import Tally, Waiting, frames
 from watcher.core.errors import DaemonError
 
@@ -31,8 +28,8 @@ def sse(number: int, task_id: str, status: str | None, kind: str = "task.changed
 
 
 class FakeApi(httpx.AsyncBaseTransport):
-    """Answers POSTs with `watches`, and each GET of the stream with the next of `streams`; an
-    exception is raised.
+    """Answers each POST with the statuses of `watches`, and each GET with the next of `streams`,
+    whose exceptions it raises.
     """
 
     def __init__(self, watches: dict[str, str | None], *streams: list[Any]) -> None:
@@ -45,11 +42,11 @@ class FakeApi(httpx.AsyncBaseTransport):
             entries = json.loads(request.content)
             items = [
                 {
-                    "task_id": one["task_id"],
-                    "status": self.watches.get(one["task_id"]),
+                    "task_id": entry["task_id"],
+                    "status": self.watches.get(entry["task_id"]),
                     "lost_at": None,
                 }
-                for one in entries
+                for entry in entries
             ]
             return httpx.Response(201, json={"items": items})
         self.resumed.append(request.headers.get("last-event-id"))
@@ -79,14 +76,14 @@ def waiting(api: FakeApi, *task_ids: str) -> Waiting:
     )
 
 
-async def test_what_is_finished_already_needs_no_event() -> None:
+async def test_ended_tasks_need_no_event() -> None:
     wait = waiting(FakeApi({"a": "COMPLETED"}, []), "a")
     await wait.run(None)
     assert wait.tally.exit_code() == 0
     assert anyio.current_time() < 1
 
 
-async def test_events_finish_tasks_and_the_worst_decides() -> None:
+async def test_the_worst_end_decides_the_exit_code() -> None:
     parts = [
         sse(1, "a", "COMPLETED"),
         b": still here\n\n",
@@ -104,7 +101,7 @@ async def test_a_lost_task_is_a_failure() -> None:
     assert (wait.tally.exit_code(), wait.tally.statuses) == (1, {"a": "LOST"})
 
 
-async def test_a_broken_stream_is_resumed_where_it_was() -> None:
+async def test_a_disconnected_stream_is_resumed_after_its_last_event() -> None:
     api = FakeApi(
         {}, [sse(7, "a", "IN_PROGRESS"), httpx.ReadError("gone")], [sse(8, "a", "COMPLETED")]
     )
@@ -114,7 +111,7 @@ async def test_a_broken_stream_is_resumed_where_it_was() -> None:
     assert wait.tally.exit_code() == 0
 
 
-async def test_no_daemon_at_first_is_an_error_and_later_is_waited_for() -> None:
+async def test_an_unreachable_daemon_is_an_error_at_first_and_awaited_later() -> None:
     with pytest.raises(DaemonError, match="cannot connect to the watcher"):
         await waiting(FakeApi({}), "a").run(None)
     wait = waiting(FakeApi({}, [sse(1, "a", "IN_PROGRESS"), httpx.ReadError("gone")]), "a")
@@ -123,7 +120,7 @@ async def test_no_daemon_at_first_is_an_error_and_later_is_waited_for() -> None:
     assert anyio.current_time() == pytest.approx(60, abs=1)
 
 
-async def test_frames_are_read_as_the_format_has_them() -> None:
+async def test_frames_of_server_sent_events() -> None:
     async def lines() -> AsyncIterator[str]:
         for line in (
             ": hello",
@@ -159,49 +156,3 @@ def test_the_exit_code_is_the_worst(statuses: dict[str, str | None]) -> None:
         assert tally.exit_code() == 124
     else:
         assert tally.exit_code() == 0
-
-
-def client(*answers: httpx.Response) -> tuple[Client, list[httpx.Request]]:
-    remaining, requests = list(answers), []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        requests.append(request)
-        return remaining.pop(0)
-
-    return Client("http://daemon", "hidden", httpx.MockTransport(handler)), requests
-
-
-def test_the_client_follows_pages_and_sends_the_token() -> None:
-    pages = [{"items": [1, 2], "next_cursor": "c"}, {"items": [3], "next_cursor": None}]
-    daemon_client, requests = client(*(httpx.Response(200, json=page) for page in pages))
-    watches: list[Any] = list(daemon_client.watches(state="active", status=[]))
-    assert watches == [1, 2, 3]
-    assert [dict(request.url.params) for request in requests] == [
-        {"state": "active", "limit": "1000"},
-        {"state": "active", "limit": "1000", "cursor": "c"},
-    ]
-    assert requests[0].headers["authorization"] == "Bearer hidden"
-
-
-def test_adding_goes_a_thousand_a_request() -> None:
-    daemon_client, requests = client(*(httpx.Response(201, json={}) for _ in range(3)))
-    list(daemon_client.add([{"task_id": str(number)} for number in range(2500)]))
-    assert [len(json.loads(request.content)) for request in requests] == [1000, 1000, 500]
-
-
-@pytest.mark.parametrize(
-    ("answer", "text"),
-    [
-        (httpx.Response(401), "set WATCHER_API_TOKEN"),
-        (
-            httpx.Response(404, json={"detail": "'x' is not watched"}),
-            "HTTP 404: 'x' is not watched",
-        ),
-        (httpx.Response(502, text="<html>"), "HTTP 502: not a watcher API"),
-        (httpx.Response(200, text="<html>"), "HTTP 200: not a watcher API; check --url"),
-    ],
-)
-def test_errors_carry_the_daemons_message(answer: httpx.Response, text: str) -> None:
-    daemon_client, _ = client(answer)
-    with pytest.raises(DaemonError, match=text):
-        daemon_client.watch("x", None)
