@@ -59,7 +59,11 @@ def _exit_code(error: WatcherError) -> int:
             return 1
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Commands for a running daemon read its URL from WATCHER_URL, and the API token from "
+    "WATCHER_API_TOKEN.",
+)
 @click.version_option(__version__, prog_name="watcher")
 def cli() -> None:
     """Watch asynchronous tasks, and notify on every status change."""

@@ -19,6 +19,7 @@ url_option = click.option(
     envvar="WATCHER_URL",
     default=DEFAULT_URL,
     show_default=True,
+    show_envvar=True,
     help="URL of the daemon's API.",
 )
 config_option = click.option(
@@ -28,10 +29,13 @@ config_option = click.option(
     help="Configuration file.  [default: WATCHER_CONFIG, else /etc/watcher/watcher.yaml]",
 )
 label_option = click.option(
-    "--label", "labels", multiple=True, metavar="K=V", help="Label; repeatable."
+    "--label", "labels", multiple=True, metavar="K=V", help="Label of the task; repeatable."
 )
 source_option = click.option(
     "--source", help="Name of the source.  [default: the first one configured]"
+)
+watch_source_option = click.option(
+    "--source", help="Source of the task; required if several have this ID."
 )
 yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

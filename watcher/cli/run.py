@@ -25,7 +25,9 @@ def run(config: Path | None) -> None:
 @click.command()
 @config_option
 @click.option(
-    "--url", envvar="WATCHER_URL", help="URL of the daemon.  [default: from the configuration]"
+    "--url",
+    envvar="WATCHER_URL",
+    help="URL of the daemon.  [default: WATCHER_URL, else from the configuration]",
 )
 def healthcheck(config: Path | None, url: str | None) -> None:
     """Check that the local daemon is alive.

@@ -15,6 +15,7 @@ from watcher.cli.options import (
     source_option,
     token,
     url_option,
+    watch_source_option,
 )
 
 _COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
@@ -60,7 +61,13 @@ def add(
     "--status", "statuses", multiple=True, metavar="S", help="Only this status; repeatable."
 )
 @click.option("--state", type=click.Choice(["active", "done"]), help="Only this state.")
-@label_option
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="K=V",
+    help="Only tasks with this label; repeatable.",
+)
 @url_option
 @json_option
 def list_watches(
@@ -79,7 +86,7 @@ def list_watches(
 
 @click.command()
 @click.argument("task_id", metavar="ID")
-@source_option
+@watch_source_option
 @url_option
 @json_option
 def show(task_id: str, source: str | None, url: str, as_json: bool) -> None:
@@ -100,7 +107,7 @@ def show(task_id: str, source: str | None, url: str, as_json: bool) -> None:
 
 @click.command("rm")
 @click.argument("task_ids", nargs=-1, required=True, metavar="ID…")
-@source_option
+@watch_source_option
 @url_option
 def remove(task_ids: Sequence[str], source: str | None, url: str) -> None:
     """Remove tasks from the watchlist.
