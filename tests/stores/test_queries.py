@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from watcher.stores.sqlite import queries
+from watcher.stores.sqlite.numbered import NumberedConnection
 from watcher.stores.sqlite.schema import migrations
 
 
@@ -30,7 +31,7 @@ from watcher.stores.sqlite.schema import migrations
     ],
 )
 def test_no_frequent_query_scans_a_table(query: str, parameters: int) -> None:
-    with closing(sqlite3.connect(":memory:")) as connection:
+    with closing(sqlite3.connect(":memory:", factory=NumberedConnection)) as connection:
         for script in migrations():
             connection.executescript(script)
         plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", ["[]"] * parameters).fetchall()

@@ -7,6 +7,7 @@ from pathlib import Path
 import aiosqlite
 
 from watcher.core.errors import StoreCorruptError, StoreError, StoreUnusableError
+from watcher.stores.sqlite.numbered import NumberedConnection
 from watcher.stores.sqlite.schema import migrate, pragma
 
 _BUSY_SECONDS = 5.0
@@ -46,7 +47,7 @@ async def connect(path: Path, max_size: int) -> aiosqlite.Connection:
     Raises `StoreUnusableError` if the file is not a watcher's, is damaged, or has a newer schema.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    connection = await aiosqlite.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection = await _connection(path)
     try:
         for setting in _SETTINGS:
             await connection.execute(f"PRAGMA {setting}")
@@ -63,11 +64,17 @@ async def connect(path: Path, max_size: int) -> aiosqlite.Connection:
 
 async def connect_reader(path: Path, max_size: int) -> aiosqlite.Connection:
     """Open a second, read-only connection, so that no read waits for a commit."""
-    connection = await aiosqlite.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection = await _connection(path)
     await connection.execute("PRAGMA query_only = ON")
     await connection.execute("PRAGMA cache_size = -8000")
     await _limit_size(connection, max_size)  # a limit of the connection, not of the file
     return connection
+
+
+async def _connection(path: Path) -> aiosqlite.Connection:
+    return await aiosqlite.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, factory=NumberedConnection
+    )
 
 
 async def _limit_size(connection: aiosqlite.Connection, max_size: int) -> None:
