@@ -172,7 +172,8 @@ class Poller:
                 tasks = schedule.take(now, endpoint.capacity, fill=endpoint.capacity > 1)
                 self._wakeup.set()  # the other loop may poll what is left
                 self._in_flight[name] += 1
-                requests.start_soon(self._poll, name, endpoint, tasks)
+                task_name = f"fetch {self._context.source_name}"
+                requests.start_soon(self._poll, name, endpoint, tasks, name=task_name)
 
     def _until_next(self, now: float) -> float:
         if not self._outage.answering:
