@@ -27,6 +27,26 @@ async def test_adding_one_and_adding_it_again(api: httpx.AsyncClient, daemon: Fa
     assert daemon.tracked == ["task_1"]
 
 
+async def test_a_done_task_is_watched_again_on_demand(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await api.post("/v1/watches", json={"task_id": "task_1"})
+    await daemon.store.record([step((await daemon.store.find("task_1"))[0], "FAILED")])
+
+    done = (await api.post("/v1/watches", json={"task_id": "task_1"})).json()["items"][0]
+    again = await api.post("/v1/watches", json=[{"task_id": "task_1", "again": True}])
+    reopened = again.json()["items"][0]
+
+    assert (done["state"], done["terminal"]) == ("done", True)
+    assert again.status_code == 200
+    assert (reopened["state"], reopened["status"], reopened["terminal"]) == (
+        "active",
+        "FAILED",
+        False,
+    )
+    assert daemon.tracked == ["task_1", "task_1"]
+
+
 async def test_a_watch_has_the_fields_of_the_contract(api: httpx.AsyncClient) -> None:
     (watch,) = (await api.post("/v1/watches", json=[{"task_id": "task_1"}])).json()["items"]
     assert list(watch) == [

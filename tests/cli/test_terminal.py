@@ -114,15 +114,15 @@ def test_counting_is_shown_on_a_terminal_only() -> None:
 
 def test_progress_outside_a_terminal_is_a_line_for_each_change() -> None:
     with redirect_stderr(io.StringIO()) as output, Progress(1) as progress:
-        progress.changed("task_1", "IN_PROGRESS")
-        progress.changed("task_1", "COMPLETED")
+        progress.changed("task_1", "IN_PROGRESS", False)
+        progress.changed("task_1", "COMPLETED", True)
     assert output.getvalue() == "task_1 IN_PROGRESS\ntask_1 COMPLETED\n"
 
 
 def test_progress_on_a_terminal_counts_ended_tasks() -> None:
     with redirect_stderr(Terminal()) as output, Progress(3) as progress:
-        progress.changed("task_1", "COMPLETED")
-        progress.changed("task_2", "LOST")
-        progress.changed("[bold]task_3", "IN_PROGRESS")
+        progress.changed("task_1", "COMPLETED", True)
+        progress.changed("task_2", "LOST", True)
+        progress.changed("[bold]task_3", "IN_PROGRESS", False)
     assert "[bold]task_3 IN_PROGRESS" in output.getvalue()
     assert "2/3" in output.getvalue()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.support.virtual_time import VirtualLoop
 from watcher.cli.wait import Tally, Waiting, frames
 from watcher.core.errors import DaemonError
+from watcher.core.tasks import TERMINAL_STATUSES
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +24,8 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 def sse(number: int, task_id: str, status: str | None, kind: str = "task.changed") -> bytes:
-    body = json.dumps({"type": kind, "data": {"task_id": task_id, "status": status}})
+    data = {"task_id": task_id, "status": status, "terminal": status in TERMINAL_STATUSES}
+    body = json.dumps({"type": kind, "data": data})
     return f"id: {number}\nevent: {kind}\ndata: {body}\n\n".encode()
 
 
@@ -35,6 +37,7 @@ class FakeApi(httpx.AsyncBaseTransport):
     def __init__(self, watches: dict[str, str | None], *streams: list[Any]) -> None:
         self.watches = watches
         self.streams = list(streams)
+        self.reopened: set[str] = set()
         self.resumed: list[str | None] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -44,6 +47,8 @@ class FakeApi(httpx.AsyncBaseTransport):
                 {
                     "task_id": entry["task_id"],
                     "status": self.watches.get(entry["task_id"]),
+                    "terminal": self.watches.get(entry["task_id"]) in TERMINAL_STATUSES
+                    and entry["task_id"] not in self.reopened,
                     "lost_at": None,
                 }
                 for entry in entries
@@ -71,7 +76,7 @@ def waiting(api: FakeApi, *task_ids: str) -> Waiting:
         url="http://daemon",
         token=None,
         entries=entries,
-        on_change=lambda task_id, status: None,
+        on_change=lambda task_id, status, ended: None,
         transport=api,
     )
 
@@ -81,6 +86,18 @@ async def test_ended_tasks_need_no_event() -> None:
     await wait.run(None)
     assert wait.tally.exit_code() == 0
     assert anyio.current_time() < 1
+
+
+async def test_a_reopened_task_has_not_ended() -> None:
+    api = FakeApi({"a": "FAILED"}, [sse(1, "a", "COMPLETED")])
+    api.reopened = {"a"}
+    wait = waiting(api, "a")
+    await wait.run(0.5)
+    assert (wait.tally.waiting, wait.tally.exit_code()) == (["a"], 124)
+    wait = waiting(api, "a")
+    api.streams = [[sse(1, "a", "COMPLETED")]]
+    await wait.run(None)
+    assert wait.tally.exit_code() == 0
 
 
 async def test_the_worst_end_decides_the_exit_code() -> None:
@@ -149,7 +166,7 @@ async def test_frames_of_server_sent_events() -> None:
 def test_the_exit_code_is_the_worst(statuses: dict[str, str | None]) -> None:
     tally = Tally(list(statuses))
     for task_id, status in statuses.items():
-        tally.update(task_id, status, lost=False)
+        tally.update(task_id, status, terminal=status in TERMINAL_STATUSES, lost=False)
     if {"FAILED", "CANCELED"} & set(statuses.values()):
         assert tally.exit_code() == 1
     elif {"PENDING", None} & set(statuses.values()):

@@ -44,6 +44,14 @@ def test_tasks_are_added_listed_shown_and_removed(harness: Harness) -> None:
     assert missing.stderr.startswith("watcher: HTTP 404: ")
 
 
+def test_a_task_that_has_ended_is_watched_again(harness: Harness) -> None:
+    harness.lines("add", "task_1")
+    harness.record("task_1", "FAILED")
+
+    assert harness.lines("add", "--again", "task_1") == ["0 added, 1 already watched"]
+    assert [row[:3] for row in harness.run("ls").rows[1:]] == [["task_1", "FAILED", "active"]]
+
+
 def test_added_tasks_are_printed_as_json(harness: Harness) -> None:
     (watch,) = json.loads(harness.run("add", "t", "--namespace", "ns_9", "--json").stdout)
     assert (watch["task_id"], watch["namespace"], watch["source"]) == ("t", "ns_9", "mixpeek")

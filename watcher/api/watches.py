@@ -49,6 +49,8 @@ class WatchRequestView(BaseModel):
     source: str | None = None
     namespace: Printable | None = None
     labels: Labels = Field(default_factory=dict)
+    again: bool = False
+    """Watch the task even if its watch is done: it may run anew."""
 
 
 one_entry = TypeAdapter(WatchRequestView)
@@ -86,7 +88,8 @@ class WatchView(msgspec.Struct, frozen=True):
             labels=watch.labels,
             state=watch.state,
             status=watch.status,
-            terminal=watch.status in TERMINAL_STATUSES,
+            # An active watch with a terminal status was reopened, and its task may run anew.
+            terminal=not active and watch.status in TERMINAL_STATUSES,
             sequence=watch.sequence,
             task_type=watch.task_type,
             error_message=watch.error_message,
@@ -153,7 +156,8 @@ class WatchPageView(msgspec.Struct, frozen=True):
 async def add_watches(request: Request, daemon: Running) -> Response:
     """Watch a task, or a list of up to 1,000.
 
-    Adding a task again merges its labels. One invalid entry rejects the whole request.
+    Adding a task again merges its labels. A watch that is done stays done unless `again` is true.
+    One invalid entry rejects the whole request.
     """
     sources = [source.name for source in daemon.settings.sources]
     added = await daemon.store.add(_requests(await request.body(), sources), wall_clock())
@@ -177,6 +181,7 @@ def _requests(body: bytes, sources: Sequence[str]) -> list[WatchRequest]:
             key=TaskKey(entry.source or sources[0], entry.task_id),
             namespace=entry.namespace,
             labels=entry.labels,
+            again=entry.again,
         )
         for entry in entries
     ]

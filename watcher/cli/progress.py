@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Self
 
 from watcher.cli.terminal import plain
-from watcher.core.tasks import TERMINAL_STATUSES
 
 
 class Progress:
@@ -43,10 +42,10 @@ class Progress:
         if self._on_terminal:
             self._bar.stop()
 
-    def changed(self, task_id: str, status: str | None) -> None:
-        """Show that `task_id` now has `status`."""
+    def changed(self, task_id: str, status: str | None, ended: bool) -> None:
+        """Show that `task_id` now has `status`, and whether it has ended."""
         text = f"{plain(task_id)} {plain(status or 'not polled yet')}"
-        self._ended += status in TERMINAL_STATUSES or status == "LOST"
+        self._ended += ended
         if self._on_terminal:
             self._bar.update(self._row, completed=self._ended, description=text)
         else:

@@ -13,7 +13,6 @@ import httpx
 
 from watcher.cli.client import ADD_LIMIT, error_of, headers, unreachable
 from watcher.core.errors import DaemonError
-from watcher.core.tasks import TERMINAL_STATUSES
 
 _READ_TIMEOUT = 45.0  # seconds; three times the interval of the daemon's keep-alive
 _RECONNECT_DELAY = 0.5  # seconds
@@ -29,15 +28,18 @@ class Tally:
         self.statuses: dict[str, str | None] = dict.fromkeys(task_ids)
         self._ended: set[str] = set()
 
-    def update(self, task_id: str, status: str | None, *, lost: bool) -> bool:
+    def update(self, task_id: str, status: str | None, *, terminal: bool, lost: bool) -> bool:
         """Set a task's status unless it has ended; return whether it has changed."""
         if task_id not in self.statuses or task_id in self._ended:
             return False
         previous = self.statuses[task_id]
         self.statuses[task_id] = "LOST" if lost else status
-        if lost or status in TERMINAL_STATUSES:
+        if lost or terminal:
             self._ended.add(task_id)
         return self.statuses[task_id] != previous
+
+    def has_ended(self, task_id: str) -> bool:
+        return task_id in self._ended
 
     @property
     def waiting(self) -> list[str]:
@@ -46,7 +48,7 @@ class Tally:
 
     def exit_code(self) -> int:
         """Return the exit code, worst first."""
-        statuses = set(self.statuses.values())
+        statuses = {self.statuses[task_id] for task_id in self._ended}
         if statuses & _UNSUCCESSFUL:
             return FAILED
         if self.waiting:
@@ -55,7 +57,9 @@ class Tally:
 
 
 class Waiting:
-    """One wait. Calls `on_change` with the ID and the new status of a task."""
+    """One wait. Calls `on_change` with the ID of a task, its new status, and whether it has
+    ended.
+    """
 
     def __init__(
         self,
@@ -63,7 +67,7 @@ class Waiting:
         url: str,
         token: str | None,
         entries: Sequence[Mapping[str, Any]],
-        on_change: Callable[[str, str | None], None],
+        on_change: Callable[[str, str | None, bool], None],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.tally = Tally([entry["task_id"] for entry in entries])
@@ -113,7 +117,7 @@ class Waiting:
                 self._last_event_id = event_id
                 data = event["data"]
                 if "task_id" in data:
-                    self._note(data["task_id"], data["status"], lost=event["type"] == "task.lost")
+                    self._note(data, lost=event["type"] == "task.lost")
                 if not self.tally.waiting:
                     return
 
@@ -125,11 +129,14 @@ class Waiting:
             if not response.is_success:
                 raise error_of(response)
             for watch in response.json()["items"]:
-                self._note(watch["task_id"], watch["status"], lost=watch["lost_at"] is not None)
+                self._note(watch, lost=watch["lost_at"] is not None)
 
-    def _note(self, task_id: str, status: str | None, *, lost: bool) -> None:
-        if self.tally.update(task_id, status, lost=lost):
-            self._on_change(task_id, self.tally.statuses[task_id])
+    def _note(self, shown: Mapping[str, Any], *, lost: bool) -> None:
+        """Take over what a watch or an event shows of its task."""
+        task_id = shown["task_id"]
+        terminal = shown["terminal"]
+        if self.tally.update(task_id, shown["status"], terminal=terminal, lost=lost):
+            self._on_change(task_id, self.tally.statuses[task_id], self.tally.has_ended(task_id))
 
 
 async def frames(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:

@@ -27,6 +27,7 @@ _COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
 @click.option("--namespace", help="Namespace, included in every event of these tasks.")
 @label_option
 @click.option("--stdin", is_flag=True, help="Read IDs from standard input, one per line.")
+@click.option("--again", is_flag=True, help="Watch tasks that have ended anew.")
 @url_option
 @json_option
 def add(
@@ -35,6 +36,7 @@ def add(
     namespace: str | None,
     labels: Sequence[str],
     stdin: bool,
+    again: bool,
     url: str,
     as_json: bool,
 ) -> None:
@@ -42,6 +44,8 @@ def add(
     from watcher.cli.terminal import print_json
 
     entries = _entries([*task_ids, *(_lines() if stdin else ())], source, namespace, labels)
+    if again:
+        entries = [{**entry, "again": True} for entry in entries]
     added = existing = 0
     items: list[Any] = []
     for page in client_at(url).add(entries):

@@ -45,11 +45,12 @@ class WatchState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchRequest:
-    """A request to watch a task."""
+    """A request to watch a task; with `again`, even if its watch is done: it may run anew."""
 
     key: TaskKey
     namespace: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class Watch:
     `status` and `first_seen_at` are None before the first observation. `missing_since` is when
     upstream began to answer that the task does not exist, `lost_at` when `task.lost` was sent; both
     are None while the task exists. `stalled_at` is when `task.stalled` was sent; each change resets
-    it to None.
+    it to None. An active watch with a terminal status was reopened: its task may run anew.
     """
 
     key: TaskKey
@@ -94,7 +95,8 @@ class WatchFilter:
 class Added:
     """The result of adding watches; `watches` are in the order of the requests.
 
-    `reactivated` are the tasks to poll at once: new ones, and lost ones that were added again.
+    `reactivated` are the tasks to poll at once: new ones, lost ones that were added again, and
+    reopened ones.
     """
 
     added: int

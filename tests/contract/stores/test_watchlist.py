@@ -43,6 +43,27 @@ async def test_a_lost_watch_added_again_is_reactivated_and_a_done_one_is_not(sto
     assert added.watches[1].state is WatchState.DONE
 
 
+async def test_a_done_watch_added_again_is_reopened_where_the_request_says_so(
+    store: Store,
+) -> None:
+    done = await add_watch(store, "done")
+    await store.record([step(done, "FAILED")])
+
+    added = await store.add([replace(request("done"), again=True)], NOW)
+    reopened = added.watches[0]
+
+    assert (added.added, added.reactivated) == (0, frozenset({done.key}))
+    assert (reopened.state, reopened.status, reopened.sequence) == (WatchState.ACTIVE, "FAILED", 1)
+    assert await store.record([step(reopened, "IN_PROGRESS")]) == [True]
+    assert [one.sequence for one in await store.transitions(done.key)] == [1, 2]
+
+
+async def test_an_active_watch_added_again_stays_as_it_is(store: Store) -> None:
+    watch = await add_watch(store, "active")
+    added = await store.add([replace(request("active"), again=True)], NOW)
+    assert (added.watches[0], added.reactivated) == (watch, frozenset())
+
+
 async def test_pages_hold_everything_once_newest_first(store: Store) -> None:
     await store.add([request(f"task_{number}") for number in range(25)], NOW)
 

@@ -53,8 +53,8 @@ class Watchlist(Protocol):
         """Put tasks on the watchlist, all or none. If a task is there already, its labels are
         merged; the new ones win.
 
-        A missing namespace is filled in. A watch that is done stays done; a lost one is
-        reactivated.
+        A missing namespace is filled in. A watch that is done stays done, unless the request says
+        `again`: then it is reopened, and keeps its status and sequence. A lost one is reactivated.
         """
         ...
 

@@ -51,7 +51,9 @@ INSERT_WATCH = _insert("watches", rows.WATCH_COLUMNS)
 
 INSERT_WATCH_IF_NEW = f"{INSERT_WATCH} ON CONFLICT DO NOTHING"
 
-MERGE_WATCH = "UPDATE watches SET namespace = ?, labels = ? WHERE source = ? AND task_id = ?"
+MERGE_WATCH = """
+UPDATE watches SET namespace = ?, labels = ?, state = ? WHERE source = ? AND task_id = ?
+"""
 
 DELETE_WATCH = "DELETE FROM watches WHERE source = ? AND task_id = ?"
 

@@ -6,7 +6,15 @@ from dataclasses import replace
 import aiosqlite
 
 from watcher.core.events import StoredEvent
-from watcher.core.tasks import ActiveWatch, Added, TaskKey, Watch, WatchFilter, WatchRequest
+from watcher.core.tasks import (
+    ActiveWatch,
+    Added,
+    TaskKey,
+    Watch,
+    WatchFilter,
+    WatchRequest,
+    WatchState,
+)
 from watcher.stores.sqlite import queries, rows
 from watcher.stores.sqlite.database import StorePart
 from watcher.stores.sqlite.pages import next_cursor, page_start
@@ -84,14 +92,18 @@ async def add_watches(
     await connection.executemany(queries.INSERT_WATCH, [rows.watch_row(watch) for watch in new])
     await connection.executemany(
         queries.MERGE_WATCH,
-        [(watch.namespace, rows.as_json(watch.labels), *watch.key) for watch in merged],
+        [
+            (watch.namespace, rows.as_json(watch.labels), watch.state, *watch.key)
+            for watch in merged
+        ],
     )
     lost = {key for key, watch in before.items() if watch.lost_at is not None}
+    reopened = {watch.key for watch in merged if watch.state is not before[watch.key].state}
     return Added(
         added=len(new),
         existing=len(requests) - len(new),
         watches=tuple(after[request.key] for request in requests),
-        reactivated=frozenset({watch.key for watch in new} | lost),
+        reactivated=frozenset({watch.key for watch in new} | lost | reopened),
     )
 
 
@@ -105,6 +117,7 @@ def _merge(
             watch,
             namespace=request.namespace if watch.namespace is None else watch.namespace,
             labels={**watch.labels, **request.labels},
+            state=WatchState.ACTIVE if request.again else watch.state,
         )
     return after
 
