@@ -92,7 +92,7 @@ class SystemEventFactory(Protocol):
 
 
 def system_event_factory(
-    route: Callable[[str, str], tuple[str, ...]],
+    route: Callable[[str, str], tuple[str, ...]], random_bytes: Callable[[int], bytes] = os.urandom
 ) -> SystemEventFactory:
     """Return a factory whose events go to the channels that `route(type, subject)` returns."""
 
@@ -100,7 +100,7 @@ def system_event_factory(
         return system_event(
             kind,
             at=at,
-            event_id=new_event_id(),
+            event_id=new_event_id(random_bytes),
             data=data,
             order_key=subject,
             channels=route(kind, subject),

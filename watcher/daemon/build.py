@@ -2,15 +2,16 @@
 dispatchers.
 """
 
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random
 
 import httpx
 
 from watcher.configuration import plugins
-from watcher.core.clock import wall_clock
+from watcher.core.clock import Clock, wall_clock
 from watcher.core.events import system_event_factory
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
@@ -29,6 +30,28 @@ from watcher.telemetry.metrics import Metrics
 SOURCE_CONNECTIONS = 64
 
 
+Transport = AbstractAsyncContextManager[httpx.AsyncBaseTransport]
+
+
+def source_transport(source: SourceSettings) -> Transport:
+    """Return the transport of a source; enter it before use."""
+    return create_transport(connections=SOURCE_CONNECTIONS, reached=source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the daemon has from outside: time, randomness and connections. A simulation has its own.
+
+    Each component gets its own `random()`, which spreads load and hides nothing.
+    """
+
+    wall: Clock = wall_clock
+    random: Callable[[], Random] = Random
+    random_bytes: Callable[[int], bytes] = os.urandom
+    source_transport: Callable[[SourceSettings], Transport] = source_transport
+    channel_transport: Callable[[ChannelSettings], Transport] = channel_transport
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """What outlives a generation. `outbox` is set after each stored event."""
@@ -36,6 +59,7 @@ class Shared:
     store: Store
     metrics: Metrics
     outbox: Wakeup
+    surroundings: Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +78,18 @@ async def build_generation(
 ) -> Generation:
     """Return a generation that is not running yet; its connections belong to `resources`."""
     names = [channel.name for channel in settings.channels]
+    surroundings = shared.surroundings
     routing = Routing(settings.effective_routes, names)
     sources: dict[str, Source] = {}
     pollers: dict[str, Poller] = {}
     for source in settings.sources:
-        transport = await resources.enter_async_context(
-            create_transport(connections=SOURCE_CONNECTIONS, reached=source)
-        )
+        transport = await resources.enter_async_context(surroundings.source_transport(source))
         sources[source.name] = _source(source, shared, transport)
         context = _polling_context(source, settings, shared, routing)
         pollers[source.name] = Poller(sources[source.name], context)
     dispatchers: dict[str, Dispatcher] = {}
     for channel in settings.channels:
-        transport = await resources.enter_async_context(channel_transport(channel))
+        transport = await resources.enter_async_context(surroundings.channel_transport(channel))
         dispatchers[channel.name] = _dispatcher(channel, shared, routing, transport)
     discoveries = {
         rule_label(number, rule): _discovery(number, rule, settings, shared, sources, pollers)
@@ -86,24 +109,27 @@ def _source(
 ) -> Source:
     create = plugins.load("sources", settings.type).create
     metrics = shared.metrics.source(settings.name)
-    source: Source = create(settings, transport=transport, metrics=metrics, wall=wall_clock)
+    wall = shared.surroundings.wall
+    source: Source = create(settings, transport=transport, metrics=metrics, wall=wall)
     return source
 
 
 def _polling_context(
     source: SourceSettings, settings: Settings, shared: Shared, routing: Routing
 ) -> PollingContext:
+    surroundings = shared.surroundings
     return PollingContext(
         source_name=source.name,
         store=shared.store,
         routing=routing,
-        system_event=system_event_factory(routing.for_system_event),
+        system_event=system_event_factory(routing.for_system_event, surroundings.random_bytes),
         polling=settings.polling,
         unreachable_after=source.unreachable_after,
         metrics=shared.metrics.source(source.name),
         outbox=shared.outbox,
-        wall=wall_clock,
-        random=Random(),  # noqa: S311  # spreads load; hides nothing
+        wall=surroundings.wall,
+        random=surroundings.random(),
+        random_bytes=surroundings.random_bytes,
     )
 
 
@@ -125,7 +151,7 @@ def _discovery(
         track=poller.track,
         paused=lambda: poller.probing,
         metrics=shared.metrics.rule(name, rule_label(number, rule)),
-        wall=wall_clock,
+        wall=shared.surroundings.wall,
     )
 
 
@@ -136,15 +162,16 @@ def _dispatcher(
     transport: httpx.AsyncBaseTransport,
 ) -> Dispatcher:
     create = plugins.load("channels", settings.type).create
-    notes = StoredNotes(shared.store, settings.name, wall_clock)
+    surroundings = shared.surroundings
+    notes = StoredNotes(shared.store, settings.name, surroundings.wall)
     context = DeliveryContext(
         settings=settings,
         store=shared.store,
-        system_event=system_event_factory(routing.for_system_event),
+        system_event=system_event_factory(routing.for_system_event, surroundings.random_bytes),
         metrics=shared.metrics.channel(settings.name),
         outbox=shared.outbox,
-        wall=wall_clock,
-        random=Random(),  # noqa: S311  # spreads load; hides nothing
+        wall=surroundings.wall,
+        random=surroundings.random(),
     )
-    channel = create(settings, transport=transport, notes=notes, wall=wall_clock)
+    channel = create(settings, transport=transport, notes=notes, wall=surroundings.wall)
     return Dispatcher(channel, context)

@@ -4,7 +4,6 @@ A *generation* is what one reading of the settings runs: pollers, dispatchers, d
 SIGHUP stops one in order and starts the next; store and listeners stay, so nothing is lost between.
 """
 
-import gc
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -12,14 +11,13 @@ from contextlib import AsyncExitStack, suppress
 import anyio
 
 from watcher.core.channels import ChannelState
-from watcher.core.clock import wall_clock
 from watcher.core.errors import StoreError
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.settings import HeartbeatSettings, Settings
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
-from watcher.daemon.build import Generation, Shared, build_generation
+from watcher.daemon.build import Generation, Shared, Surroundings, build_generation
 from watcher.daemon.heartbeat import Heartbeat
 from watcher.daemon.maintenance import maintain
 from watcher.daemon.reload import ReloadRequests, next_request
@@ -39,13 +37,23 @@ class Daemon:
     `api.dependencies.Daemon`.
     """
 
-    def __init__(self, settings: Settings, store: Store, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        metrics: Metrics,
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        surroundings = surroundings or Surroundings()
         self.store = store
         self.metrics = metrics
         self.outbox = Wakeup()
         self.health = Health(store.ping, self._monitors)
         self.stopping = anyio.Event()
-        self._shared = Shared(store=store, metrics=metrics, outbox=self.outbox)
+        self._wall = surroundings.wall
+        self._shared = Shared(
+            store=store, metrics=metrics, outbox=self.outbox, surroundings=surroundings
+        )
         self._generation = Generation(settings=settings)
 
     # For the API
@@ -90,7 +98,7 @@ class Daemon:
 
     async def refresh_gauges(self) -> None:
         """Update the gauges that are computed only for a scrape."""
-        now = wall_clock()
+        now = self._wall()
         depths = {depth.channel: depth for depth in await self.store.outbox()}
         for channel in {*depths, *self._generation.dispatchers}:
             depth = depths.get(channel)
@@ -119,7 +127,7 @@ class Daemon:
         self, settings: Settings, requests: ReloadRequests, ready: Callable[[], None]
     ) -> Settings | None:
         """Run with `settings` until a request comes, stop in order, and return it; None means
-        stop.
+        stop. Calls `ready` once everything runs.
         """
         async with AsyncExitStack() as resources:
             self._generation = await build_generation(settings, self._shared, resources)
@@ -130,13 +138,12 @@ class Daemon:
                 for name, dispatcher in self._generation.dispatchers.items():
                     tasks.start_soon(dispatcher.run, name=f"dispatcher {name}")
                 await self._restore()
-                _freeze_garbage()
                 for name, discovery in self._generation.discoveries.items():
                     tasks.start_soon(discovery.run, name=f"discovery {name}")
                 if settings.heartbeat is not None:
                     tasks.start_soon(self._beat, settings.heartbeat, name="heartbeat")
                 retention = settings.store.retention
-                tasks.start_soon(maintain, self.store, retention, self.forget, wall_clock)
+                tasks.start_soon(maintain, self.store, retention, self.forget, self._wall)
                 ready()
                 request = await next_request(requests)
                 await self._stop_generation()
@@ -191,7 +198,7 @@ class Daemon:
                 health=self.health,
                 answered_at=self._answered_at,
                 oldest_pending=self._oldest_pending,
-                wall=wall_clock,
+                wall=self._wall,
             )
             await heartbeat.run()
 
@@ -204,17 +211,10 @@ class Daemon:
 
     async def _oldest_pending(self) -> float:
         """Return the age in seconds of the oldest delivery to a configured channel."""
-        now, dispatchers = wall_clock(), self._generation.dispatchers
+        now, dispatchers = self._wall(), self._generation.dispatchers
         ages = (
             now - depth.oldest_created_at
             for depth in await self.store.outbox()
             if depth.oldest_created_at is not None and depth.channel in dispatchers
         )
         return max(ages, default=0.0)
-
-
-def _freeze_garbage() -> None:
-    """Keep the garbage collector from scanning the watchlist repeatedly."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()

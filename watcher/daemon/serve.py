@@ -1,5 +1,6 @@
 """Opens the listeners and the store, serves the API, and runs generations until the end."""
 
+import gc
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -47,7 +48,12 @@ async def serve(
             )
             await _serve_telemetry(daemon, resources, tasks)
             logger.info("the API listens on %s", url)
-            ready = _once(lambda: task_status.started(url))
+            started = _once(lambda: task_status.started(url))
+
+            def ready() -> None:
+                _freeze_garbage()
+                started()
+
             current: Settings | None = settings
             while current is not None:
                 current = await daemon.run_generation(current, requests, ready)
@@ -64,6 +70,13 @@ async def _serve_telemetry(
     logger.info("metrics and probes listen on %s", server.url_of(listener))
     application = create_telemetry(daemon)
     await tasks.start(server.serve, application, listener, daemon.stopping, name="telemetry")
+
+
+def _freeze_garbage() -> None:
+    """Keep the garbage collector from scanning the watchlist repeatedly."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _once(call: Callable[[], None]) -> Callable[[], None]:

@@ -1,11 +1,13 @@
 """What the parts of one source's poller share."""
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
 from watcher.core.clock import Clock
-from watcher.core.events import SystemEventFactory
+from watcher.core.events import SystemEventFactory, new_event_id
 from watcher.core.interfaces.store import EventLog, Watchlist
 from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings
@@ -35,6 +37,10 @@ class PollingContext:
     outbox: Wakeup
     wall: Clock
     random: Random
+    random_bytes: Callable[[int], bytes] = os.urandom
 
     def key(self, task_id: str) -> TaskKey:
         return TaskKey(self.source_name, task_id)
+
+    def new_event_id(self) -> str:
+        return new_event_id(self.random_bytes)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import anyio
 
 from watcher.core.errors import StoreError
-from watcher.core.events import Change, namespace_of, new_event_id, task_alert_event, task_event
+from watcher.core.events import Change, namespace_of, task_alert_event, task_event
 from watcher.core.tasks import (
     SLOW_STATUSES,
     TERMINAL_STATUSES,
@@ -99,7 +99,7 @@ class Recorder:
             "task.lost",
             reason=f"upstream has answered 404 for {at - missing_since:.0f} s",
             at=at,
-            event_id=new_event_id(),
+            event_id=self._context.new_event_id(),
             channels=self._context.routing.for_task_alert(watch, "task.lost"),
         )
         after = replace(watch, lost_at=at)
@@ -115,7 +115,7 @@ class Recorder:
             namespace=namespace,
             sequence=sequence,
             at=at,
-            event_id=new_event_id(),
+            event_id=self._context.new_event_id(),
             channels=self._context.routing.for_transition(watch, status, task_type, namespace),
         )
         after = replace(

@@ -14,7 +14,7 @@ import anyio
 
 from watcher.core.clock import ClockJumpDetector
 from watcher.core.errors import StoreError
-from watcher.core.events import Change, new_event_id, task_alert_event
+from watcher.core.events import Change, task_alert_event
 from watcher.core.tasks import TaskKey, Watch
 from watcher.polling.context import PollingContext
 
@@ -98,7 +98,7 @@ class StalledTasks:
             "task.stalled",
             reason=f"{watch.status} for {unchanged_for:.0f} s, longer than {limit:.0f} s",
             at=now,
-            event_id=new_event_id(),
+            event_id=self._context.new_event_id(),
             channels=self._context.routing.for_task_alert(watch, "task.stalled"),
         )
         after = replace(watch, stalled_at=now)

@@ -1,7 +1,6 @@
 """Requests to the API: each route has its own rate limit, concurrency limit and pauses."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -131,7 +130,7 @@ class Connection:
         Raises `SourceError` where there is none.
         """
         limits = self._limits(call.route)
-        began = time.perf_counter()
+        began = anyio.current_time()
         code: int | str = "protocol"
         try:
             reply = await exchange(
@@ -147,7 +146,7 @@ class Connection:
             raise SourceError(SourceFailure(error.kind), str(error)) from None
         finally:
             limits.concurrency.release()
-            seconds = time.perf_counter() - began
+            seconds = anyio.current_time() - began
             self._metrics.requested(call.route, code, seconds)
         self._adapt(limits, reply, seconds)
         return reply

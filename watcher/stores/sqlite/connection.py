@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiosqlite
@@ -20,6 +21,10 @@ _SETTINGS = (
     "cache_size = -8000",
     "journal_size_limit = 16777216",
 )
+
+
+Opener = Callable[[Path], Awaitable[aiosqlite.Connection]]
+"""Opens a connection to a file, which exists. Transactions are explicit."""
 
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
@@ -41,13 +46,13 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     return StoreError(f"{path}: {error}: nothing was stored")
 
 
-async def connect(path: Path, max_size: int) -> aiosqlite.Connection:
+async def connect(path: Path, max_size: int, opener: Opener) -> aiosqlite.Connection:
     """Open the writing connection and bring the schema up to date.
 
     Raises `StoreUnusableError` if the file is not a watcher's, is damaged, or has a newer schema.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    connection = await _connection(path)
+    connection = await opener(path)
     try:
         for setting in _SETTINGS:
             await connection.execute(f"PRAGMA {setting}")
@@ -62,16 +67,17 @@ async def connect(path: Path, max_size: int) -> aiosqlite.Connection:
     return connection
 
 
-async def connect_reader(path: Path, max_size: int) -> aiosqlite.Connection:
+async def connect_reader(path: Path, max_size: int, opener: Opener) -> aiosqlite.Connection:
     """Open a second, read-only connection, so that no read waits for a commit."""
-    connection = await _connection(path)
+    connection = await opener(path)
     await connection.execute("PRAGMA query_only = ON")
     await connection.execute("PRAGMA cache_size = -8000")
     await _limit_size(connection, max_size)  # a limit of the connection, not of the file
     return connection
 
 
-async def _connection(path: Path) -> aiosqlite.Connection:
+async def open_file(path: Path) -> aiosqlite.Connection:
+    """Open a connection that works in a thread of its own."""
     return await aiosqlite.connect(
         path, timeout=_BUSY_SECONDS, isolation_level=None, factory=NumberedConnection
     )

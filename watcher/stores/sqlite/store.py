@@ -12,7 +12,13 @@ from watcher.core.clock import Clock, wall_clock
 from watcher.core.errors import StoreUnusableError
 from watcher.core.settings import MAX_SIZE
 from watcher.stores.sqlite.channel_states import SqliteChannelStates
-from watcher.stores.sqlite.connection import connect, connect_reader, store_error
+from watcher.stores.sqlite.connection import (
+    Opener,
+    connect,
+    connect_reader,
+    open_file,
+    store_error,
+)
 from watcher.stores.sqlite.database import Database
 from watcher.stores.sqlite.discovery_log import SqliteDiscoveryLog
 from watcher.stores.sqlite.event_log import SqliteEventLog
@@ -42,26 +48,30 @@ async def create(
     max_size: int = MAX_SIZE,
     wall: Clock = wall_clock,
     failed: Callable[[], None] = lambda: None,
+    opener: Opener = open_file,
 ) -> AsyncIterator[SqliteStore]:
     """Open the store at `sqlite:////absolute/path` or `sqlite:///relative/path`; create the file
     if it does not exist.
 
     Writes that would make it larger than `max_size` bytes fail, as on a full disk. `failed` is
-    called for each operation that fails. Raises `StoreUnusableError` where this process cannot use
-    the store at all.
+    called for each operation that fails; `opener` opens both connections. Raises
+    `StoreUnusableError` where this process cannot use the store at all.
     """
     path = _path(url)
     create_folder(path)
     with exclusive_lock(path):
         warn_if_on_network(path)
-        async with _writer(path, max_size) as writer, _reader(path, max_size) as reader:
+        async with (
+            _writer(path, max_size, opener) as writer,
+            _reader(path, max_size, opener) as reader,
+        ):
             yield SqliteStore(Database(writer, reader, path, failed), wall)
 
 
 @asynccontextmanager
-async def _writer(path: Path, max_size: int) -> AsyncIterator[aiosqlite.Connection]:
+async def _writer(path: Path, max_size: int, opener: Opener) -> AsyncIterator[aiosqlite.Connection]:
     try:
-        connection = await connect(path, max_size)
+        connection = await connect(path, max_size, opener)
     except OSError as error:
         raise StoreUnusableError(f"{path} cannot be opened: {error.strerror}") from None
     try:
@@ -72,9 +82,9 @@ async def _writer(path: Path, max_size: int) -> AsyncIterator[aiosqlite.Connecti
 
 
 @asynccontextmanager
-async def _reader(path: Path, max_size: int) -> AsyncIterator[aiosqlite.Connection]:
+async def _reader(path: Path, max_size: int, opener: Opener) -> AsyncIterator[aiosqlite.Connection]:
     try:
-        connection = await connect_reader(path, max_size)
+        connection = await connect_reader(path, max_size, opener)
     except sqlite3.Error as error:
         raise StoreUnusableError(str(store_error(error, path))) from None
     try:
