@@ -50,7 +50,7 @@ class WatchRequestView(BaseModel):
     namespace: Printable | None = None
     labels: Labels = Field(default_factory=dict)
     again: bool = False
-    """Watch the task even if its watch is done: it may run anew."""
+    """Watch the task even if its watch is done: it may run again."""
 
 
 one_entry = TypeAdapter(WatchRequestView)
@@ -88,7 +88,7 @@ class WatchView(msgspec.Struct, frozen=True):
             labels=watch.labels,
             state=watch.state,
             status=watch.status,
-            # An active watch with a terminal status was reopened, and its task may run anew.
+            # An active watch with a terminal status was reopened, and its task may run again.
             terminal=not active and watch.status in TERMINAL_STATUSES,
             sequence=watch.sequence,
             task_type=watch.task_type,

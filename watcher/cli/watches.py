@@ -27,7 +27,7 @@ _COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
 @click.option("--namespace", help="Namespace, included in every event of these tasks.")
 @label_option
 @click.option("--stdin", is_flag=True, help="Read IDs from standard input, one per line.")
-@click.option("--again", is_flag=True, help="Watch tasks that have ended anew.")
+@click.option("--again", is_flag=True, help="Watch tasks again that have ended.")
 @url_option
 @json_option
 def add(

@@ -45,7 +45,7 @@ class WatchState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchRequest:
-    """A request to watch a task; with `again`, even if its watch is done: it may run anew."""
+    """A request to watch a task; with `again`, even if its watch is done: it may run again."""
 
     key: TaskKey
     namespace: str | None = None
@@ -60,7 +60,7 @@ class Watch:
     `status` and `first_seen_at` are None before the first observation. `missing_since` is when
     upstream began to answer that the task does not exist, `lost_at` when `task.lost` was sent; both
     are None while the task exists. `stalled_at` is when `task.stalled` was sent; each change resets
-    it to None. An active watch with a terminal status was reopened: its task may run anew.
+    it to None. An active watch with a terminal status was reopened: its task may run again.
     """
 
     key: TaskKey
