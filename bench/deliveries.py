@@ -27,6 +27,7 @@ from watcher.channels.slack import channel as slack
 from watcher.core.clock import wall_clock
 from watcher.core.events import Change, Event, new_event_id, task_event
 from watcher.core.interfaces.store import Store
+from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Observation, TaskKey, Watch, WatchRequest
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.context import DeliveryContext
@@ -34,9 +35,10 @@ from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import InMemoryNotes
 from watcher.net.exchange import exchange
 from watcher.net.transport import channel_transport, create_transport
-from watcher.sources.mixpeek.task_decoding import decode_task
+from watcher.sources.mixpeek.task_decoding import TaskDecoder
 from watcher.stores.sqlite import store as sqlite
 from watcher.telemetry.metrics import Metrics
+from watcher.telemetry.unexpected import UnexpectedErrors
 
 SENDERS = 8  # what a channel has by default
 MANY = 20
@@ -47,7 +49,7 @@ _RAW = (
     b'{"task_id":"x","status":"IN_PROGRESS","inputs":["%s"],"outputs":null,"additional_data":null}'
     % (b"x" * 700)
 )
-_READ = decode_task(msgspec.Raw(_RAW))
+_READ = TaskDecoder(StatusTable()).task(msgspec.Raw(_RAW))
 assert isinstance(_READ, Observation)
 _SEEN = _READ
 
@@ -109,6 +111,7 @@ async def delivering(
                         store=store,
                         system_event=no_notice,
                         metrics=metrics.channel(settings.name),
+                        unexpected=UnexpectedErrors(metrics),
                         outbox=outbox,
                         wall=wall_clock,
                         random=Random(1),

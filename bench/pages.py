@@ -27,6 +27,7 @@ from watcher.sources.mixpeek import source as mixpeek
 from watcher.sources.mixpeek.list_endpoint import ListEndpoint
 from watcher.stores.sqlite import store as sqlite
 from watcher.telemetry.metrics import Metrics
+from watcher.telemetry.unexpected import UnexpectedErrors
 
 TASKS = 50_000
 SECONDS = 20.0
@@ -41,6 +42,7 @@ def source(url: str, transport: httpx.AsyncBaseTransport) -> mixpeek.MixpeekSour
 
 def poller(polled_source: Source, store: Any) -> Poller:
     """Return the real poller; it polls as fast as the answers arrive."""
+    metrics = Metrics(CollectorRegistry(), "bench")
     return Poller(
         polled_source,
         PollingContext(
@@ -50,7 +52,8 @@ def poller(polled_source: Source, store: Any) -> Poller:
             system_event=no_notice,
             polling=PollingSettings(min_interval=1.0, max_interval=1.0),
             unreachable_after=60.0,
-            metrics=Metrics(CollectorRegistry(), "bench").source("mixpeek"),
+            metrics=metrics.source("mixpeek"),
+            unexpected=UnexpectedErrors(metrics),
             outbox=Wakeup(),
             wall=wall_clock,
             random=Random(1),

@@ -41,7 +41,8 @@ TASK_FIELDS = {
     "source": "name of the source",
     "namespace": "namespace of the watch, else of the task, or null",
     "previous_status": "status before, null for the first",
-    "status": "status now",
+    "status": "status now, under its canonical name",
+    "upstream_status": "upstream's own word for it; null in `task.lost` and `task.stalled`",
     "terminal": "true if the status is final",
     "sequence": "number of the task's transition, from 1; not advanced by `task.lost` and"
     " `task.stalled`",
@@ -50,8 +51,14 @@ TASK_FIELDS = {
     "outputs": "as upstream returned them",
     "additional_data": "as upstream returned it",
     "labels": "labels of the watch",
+    "unreadable": "only if there are any: the paths of values that JSON cannot represent, sent as"
+    " null",
+    "observed_from": "`batch` if the task itself was gone and its batch showed the status; else"
+    " absent",
     "reason": "only in `task.lost` and `task.stalled`, whose other fields are the last known ones",
 }
+OCCASIONAL_FIELDS = ("unreadable", "observed_from")
+"""Fields of `data` that the examples do not have."""
 SYSTEM_FIELDS = {
     "source": "name of the source, in `source.*`",
     "channel": "name of the channel, in `channel.*`",
@@ -72,12 +79,16 @@ class _Details:
             "additional_data": {"batch_id": "batch_xyz"},
         }
         error = "Failed to process batch: Object not found"
-        return Detail(error_message=error, raw=msgspec.Raw(msgspec.json.encode(task)))
+        return Detail(
+            error_message=error,
+            raw=msgspec.Raw(msgspec.json.encode(task)),
+            upstream_status="failed",
+        )
 
 
 def events() -> str:
     changed, stalled = _examples()
-    if undescribed := {*changed["data"], *stalled["data"]} ^ {*TASK_FIELDS}:
+    if undescribed := {*changed["data"], *stalled["data"], *OCCASIONAL_FIELDS} ^ {*TASK_FIELDS}:
         raise SystemExit(f"scripts/reference/events.py: TASK_FIELDS differs in {undescribed}")
     return page(
         "Events reference",

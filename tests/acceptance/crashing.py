@@ -40,6 +40,7 @@ from watcher.delivery.notes import InMemoryNotes
 from watcher.net.transport import channel_transport
 from watcher.stores.sqlite import store as sqlite
 from watcher.telemetry.metrics import Metrics
+from watcher.telemetry.unexpected import UnexpectedErrors
 
 TASKS = 400
 TRANSITIONS = 10_000
@@ -110,11 +111,13 @@ def _dispatcher(
 ) -> Dispatcher:
     channel = webhook.create(settings, transport=transport, notes=InMemoryNotes(), wall=wall_clock)
     routing = Routing([RouteSettings(channels=("backend",))], ["backend"])
+    metrics = Metrics(CollectorRegistry(), "test")
     context = DeliveryContext(
         settings=settings,
         store=store,
         system_event=system_events(routing),
-        metrics=Metrics(CollectorRegistry(), "test").channel("backend"),
+        metrics=metrics.channel("backend"),
+        unexpected=UnexpectedErrors(metrics),
         outbox=outbox,
         wall=wall_clock,
         random=random,

@@ -22,7 +22,7 @@ WATCH = Watch(
 
 def seen(**task: Any) -> Observation:
     raw = json.dumps({"task_id": "task_1", "status": "FAILED", **task}).encode()
-    return observed("task_1", "FAILED", raw, error="boom")
+    return observed("task_1", "FAILED", raw, error="boom", upstream_status="failure")
 
 
 def body(**task: Any) -> dict[str, Any]:
@@ -49,6 +49,7 @@ def test_the_body_of_a_transition() -> None:
             "namespace": None,
             "previous_status": "IN_PROGRESS",
             "status": "FAILED",
+            "upstream_status": "failure",
             "terminal": True,
             "sequence": 3,
             "error_message": "boom",
@@ -59,6 +60,12 @@ def test_the_body_of_a_transition() -> None:
         },
     }
     assert list(event["data"])[:4] == ["task_id", "task_type", "source", "namespace"]
+
+
+def test_the_words_of_the_watcher_are_not_copied_from_upstream() -> None:
+    data = body(unreadable=["x"], truncated=True, observed_from="y", upstream_status="z")["data"]
+    assert data.keys().isdisjoint({"unreadable", "truncated", "observed_from"})
+    assert data["upstream_status"] == "failure"
 
 
 def test_unknown_fields_follow_the_known_ones() -> None:

@@ -24,6 +24,7 @@ from watcher.core.wakeup import Wakeup
 from watcher.delivery.context import MAX_SUSPENDED, OFF_AFTER, DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.telemetry.metrics import Metrics
+from watcher.telemetry.unexpected import UnexpectedErrors
 
 MINUTE = 60.0
 DOWN = DeliveryError(
@@ -92,6 +93,7 @@ class Harness:
             store=self.store,
             system_event=system_events(routing),
             metrics=self.metrics.channel(name),
+            unexpected=UnexpectedErrors(self.metrics),
             outbox=self.outbox,
             wall=wall,
             random=Random(7),

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -11,19 +12,21 @@ from prometheus_client import CollectorRegistry
 from tests.support.records import observation, request
 from tests.support.stores import system_events
 from tests.support.virtual_time import attentive, wall
+from watcher.core.errors import SourceError
 from watcher.core.events import StoredEvent
 from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings, RouteSettings
-from watcher.core.tasks import Answer, TaskKey, TaskNotFound
+from watcher.core.tasks import Answer, TaskKey, TaskNotFound, TaskUnreadable
 from watcher.core.wakeup import Wakeup
 from watcher.polling.context import PollingContext
 from watcher.polling.poller import Poller
 from watcher.telemetry.metrics import Metrics
+from watcher.telemetry.unexpected import UnexpectedErrors
 
 
 class ScriptedSource:
-    """Shows what a test sets; `trouble` is raised instead while it is set. `spacing` is a budget:
-    seconds a request.
+    """Shows what a test sets; `trouble` is raised instead while it is set, and the errors of
+    `rejected` for their tasks. `spacing` is a budget: seconds a request.
     """
 
     shared = None
@@ -34,6 +37,8 @@ class ScriptedSource:
         self.single = self
         self.shown: dict[str, str] = {}
         self.trouble: Exception | None = None
+        self.rejected: dict[str, SourceError] = {}
+        self.unreadable: set[str] = set()
         self.spacing = 0.0
         self.takes = 0.01
         self.polls: list[tuple[float, str]] = []
@@ -51,12 +56,16 @@ class ScriptedSource:
         await anyio.sleep(self.takes)
         if self.trouble is not None:
             raise self.trouble
-        yield [
-            observation(task_id, self.shown[task_id])
-            if task_id in self.shown
-            else TaskNotFound(task_id=task_id)
-            for task_id in task_ids
-        ]
+        if task_ids[0] in self.rejected:
+            raise self.rejected[task_ids[0]]
+        yield [self._answer(task_id) for task_id in task_ids]
+
+    def _answer(self, task_id: str) -> Answer:
+        if task_id in self.unreadable:
+            return TaskUnreadable(task_id=task_id, reason="the answer has no status")
+        if task_id in self.shown:
+            return observation(task_id, self.shown[task_id])
+        return TaskNotFound(task_id=task_id)
 
     def times(self, task_id: str) -> list[float]:
         return [at for at, polled in self.polls if polled == task_id]
@@ -86,14 +95,16 @@ class Harness:
                 polling=self.polling,
                 unreachable_after=60.0,
                 metrics=self.metrics.source("mixpeek"),
+                unexpected=UnexpectedErrors(self.metrics),
                 outbox=self.outbox,
                 wall=lambda: wall() + self.slip,
                 random=Random(11),
             ),
         )
 
-    async def watch(self, *task_ids: str, **labels: str) -> None:
-        added = await self.store.add([request(task_id, **labels) for task_id in task_ids], wall())
+    async def watch(self, *task_ids: str, again: bool = False, **labels: str) -> None:
+        requests = [replace(request(task_id, **labels), again=again) for task_id in task_ids]
+        added = await self.store.add(requests, wall())
         self.poller.track(watch for watch in added.watches if watch.key in added.reactivated)
 
     async def events(self) -> list[StoredEvent]:
@@ -109,7 +120,13 @@ class Harness:
         return [one.type for one in await self.events()]
 
     def up(self) -> float | None:
-        return self.metrics.registry.get_sample_value("watcher_source_up", {"source": "mixpeek"})
+        return self.sample("watcher_source_up")
+
+    def last_success(self) -> float:
+        return self.sample("watcher_last_success_timestamp_seconds") or 0.0
+
+    def sample(self, name: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, {"source": "mixpeek"})
 
 
 @asynccontextmanager

@@ -121,9 +121,70 @@ async def test_a_forbidden_task_among_others_is_no_trouble_of_the_source(harness
         assert harness.up() == 1
 
 
-async def test_a_source_that_only_limits_the_rate_stays_up(harness: Harness) -> None:
-    harness.source.trouble = SourceError(SourceFailure.RATE_LIMITED, "HTTP 429", retry_after=1.0)
+@pytest.mark.parametrize("reason", list(SourceFailure))
+async def test_a_source_that_teaches_nothing_is_down_whatever_it_answers(
+    harness: Harness, reason: SourceFailure
+) -> None:
+    harness.source.shown |= dict.fromkeys(names(3), "IN_PROGRESS")
     async with running(harness.poller):
         await harness.watch(*names(3))
+        await anyio.sleep(100)
+        last_success = harness.last_success()
+        harness.source.trouble = SourceError(reason, "HTTP 4xx")
+        await anyio.sleep(100)
+        assert harness.up() == 0
+        assert harness.last_success() - last_success <= 30
         await anyio.sleep(600)
+        harness.source.trouble = None
+        await anyio.sleep(65)
         assert harness.up() == 1
+
+    assert [kind for kind in await harness.types() if kind.startswith("source")] == [
+        "source.unreachable",
+        "source.recovered",
+    ]
+
+
+async def test_a_source_that_limits_the_rate_now_and_then_stays_up(harness: Harness) -> None:
+    harness.source.shown["task_1"] = "IN_PROGRESS"
+    limited = SourceError(SourceFailure.RATE_LIMITED, "HTTP 429", retry_after=1.0)
+    async with running(harness.poller):
+        await harness.watch("task_1")
+        for _ in range(20):
+            harness.source.trouble = limited
+            await anyio.sleep(40)
+            harness.source.trouble = None
+            await anyio.sleep(40)
+
+    assert await harness.types() == ["task.in_progress"]
+
+
+async def test_a_long_retry_after_takes_the_source_down_after_the_limit(harness: Harness) -> None:
+    class Pausing(ScriptedSource):
+        """Sends nothing for five minutes after an answer with `Retry-After`."""
+
+        async def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
+            self._free_at = anyio.current_time() + 300
+            raise SourceError(SourceFailure.UNAVAILABLE, "HTTP 503", retry_after=86400.0)
+            yield []
+
+    harness.source = Pausing()
+    harness.poller = harness.new_poller()
+    async with running(harness.poller):
+        await harness.watch(*names(3))
+        await anyio.sleep(59)
+        assert harness.up() == 1
+        await anyio.sleep(12)
+        assert harness.up() == 0
+
+    assert await harness.types() == ["source.unreachable"]
+
+
+async def test_answers_without_a_status_teach_nothing(harness: Harness) -> None:
+    harness.source.unreadable = set(names(3))
+    async with running(harness.poller):
+        await harness.watch(*names(3))
+        await anyio.sleep(120)
+        assert harness.up() == 0
+
+    assert await harness.types() == ["source.unreachable"]

@@ -176,8 +176,13 @@ async def test_an_unexpected_error_is_logged_once_and_survived(
         harness.source.shown["task_1"] = "COMPLETED"
         await anyio.sleep(40)
 
-    assert await harness.types() == ["task.completed"]
-    assert len(caplog.records) == 1
+    assert await harness.types() == ["source.unreachable", "task.completed", "source.recovered"]
+    assert [record.exc_info is not None for record in caplog.records].count(True) == 1
+    labels = {"component": "poller"}
+    failed = [at for at, _ in harness.source.polls if at < 300]
+    assert harness.metrics.registry.get_sample_value(
+        "watcher_unexpected_errors_total", labels
+    ) == len(failed)
 
 
 async def test_a_task_unchanged_for_too_long_is_reported_once_until_it_changes(

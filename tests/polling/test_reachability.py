@@ -34,11 +34,16 @@ def test_an_invalid_key_counts_at_once() -> None:
     assert reachability.failed(error(SourceFailure.UNAUTHORIZED), 0.0)
 
 
-@pytest.mark.parametrize("reason", [SourceFailure.REJECTED, SourceFailure.RATE_LIMITED])
-def test_an_answer_that_rejects_a_request_is_not_a_failure(reason: SourceFailure) -> None:
-    reachability = Reachability(0.0)
-    assert not any(reachability.failed(error(reason), now) for now in (0.0, 1.0, 2.0, 3.0))
-    assert reachability.since is None
+@pytest.mark.parametrize(("retry_after", "down"), [(59.0, False), (60.0, False), (61.0, True)])
+def test_a_retry_after_beyond_the_limit_counts_as_enough_failures(
+    retry_after: float, down: bool
+) -> None:
+    reachability = Reachability(60.0)
+    limited = SourceError(SourceFailure.RATE_LIMITED, "test", retry_after=retry_after)
+    assert not reachability.failed(limited, 0.0)
+    assert not reachability.review(59.0)
+    assert reachability.review(60.0) is down
+    assert reachability.reason is (SourceFailure.RATE_LIMITED if down else None)
 
 
 @pytest.mark.parametrize(

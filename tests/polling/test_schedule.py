@@ -21,6 +21,7 @@ from watcher.polling.reachability import Reachability
 from watcher.polling.schedule import LOST_INTERVAL, Entry, Outcome, Schedule, next_delay
 from watcher.polling.watchlist import TrackedTasks
 from watcher.telemetry.metrics import Metrics
+from watcher.telemetry.unexpected import UnexpectedErrors
 
 
 @given(st.floats(0, 1e6), st.integers())
@@ -188,6 +189,7 @@ def test_no_task_starves_under_any_budget(
 
 def tracked_tasks() -> TrackedTasks:
     routing = Routing([], [])
+    metrics = Metrics(CollectorRegistry(), "test")
     context = PollingContext(
         source_name="mixpeek",
         store=cast(PollingStore, None),
@@ -195,7 +197,8 @@ def tracked_tasks() -> TrackedTasks:
         system_event=system_events(routing),
         polling=PollingSettings(),
         unreachable_after=60.0,
-        metrics=Metrics(CollectorRegistry(), "test").source("mixpeek"),
+        metrics=metrics.source("mixpeek"),
+        unexpected=UnexpectedErrors(metrics),
         outbox=Wakeup(),
         wall=lambda: 0.0,
         random=Random(1),

@@ -62,7 +62,7 @@ async def test_a_restart_neither_repeats_nor_forgets_that_a_task_is_stalled(tmp_
     assert sent == ["task_1", "task_2"]
 
 
-@pytest.mark.parametrize("status", ["DRAFT", "INTERRUPTED", "SOMETHING_NEW"])
+@pytest.mark.parametrize("status", ["DRAFT", "INTERRUPTED"])
 async def test_what_does_not_run_is_never_stalled(tmp_path: Path, status: str) -> None:
     async with opened(tmp_path) as store:
         harness = Harness(store, stalled_after={"*": "1h"})
@@ -71,6 +71,16 @@ async def test_what_does_not_run_is_never_stalled(tmp_path: Path, status: str) -
             await harness.watch("task_1")
             await anyio.sleep(10_000)
         assert "task.stalled" not in await harness.types()
+
+
+async def test_a_task_with_an_unknown_status_can_stall(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        harness = Harness(store, stalled_after={"*": "1h"})
+        harness.source.shown["task_1"] = "SOMETHING_NEW"
+        async with running(harness.poller):
+            await harness.watch("task_1")
+            await anyio.sleep(10_000)
+        assert await harness.types() == ["task.something_new", "task.stalled"]
 
 
 async def test_while_upstream_does_not_answer_no_one_is_called_stalled(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ class Memory:
     status: str | None = None
     missing_since: float | None = None
     lost: bool = False
+    reopened_at: float | None = None
 
 
 answers = st.one_of(

@@ -23,6 +23,7 @@ from watcher.sources.mixpeek.get_endpoint import GET_TASK
 from watcher.sources.mixpeek.list_health import FilterState
 from watcher.sources.mixpeek.pagination import LIST_TASKS
 from watcher.telemetry.metrics import Metrics
+from watcher.telemetry.unexpected import UnexpectedErrors
 from watcher.testing.mixpeek_request import Request
 from watcher.testing.mixpeek_server import FakeUpstream
 
@@ -36,7 +37,8 @@ class Harness:
     def __init__(self, store: Any, *, limit: int | None = None, **polling: Any) -> None:
         self.upstream = FakeUpstream(latency=0.05, limit=limit)
         self.store = attentive(store)
-        metrics = Metrics(CollectorRegistry(), "test").source("mixpeek")
+        self.metrics = Metrics(CollectorRegistry(), "test")
+        metrics = self.metrics.source("mixpeek")
         settings = mixpeek.Settings(
             base_url="https://upstream", api_key="sk_made_up", requests_per_minute=limit
         )
@@ -54,6 +56,7 @@ class Harness:
                 polling=PollingSettings(**polling),
                 unreachable_after=60.0,
                 metrics=metrics,
+                unexpected=UnexpectedErrors(self.metrics),
                 outbox=Wakeup(),
                 wall=wall,
                 random=Random(5),

@@ -67,16 +67,25 @@ def observation(task_id: str, status: str, extra: bytes = b"") -> Observation:
     return observed(task_id, status, raw)
 
 
-def observed(task_id: str, status: str, raw: bytes, error: str | None = None) -> Observation:
+def observed(
+    task_id: str,
+    status: str,
+    raw: bytes,
+    error: str | None = None,
+    upstream_status: str | None = None,
+) -> Observation:
     """An answer whose details are these."""
+    detail = Detail(error_message=error, raw=Raw(raw), upstream_status=upstream_status)
     return Observation(
-        task_id=task_id, status=status, task_type="api_x", details=_Known(error, raw)
+        task_id=task_id, status=status, task_type="api_x", details=KnownDetail(detail)
     )
 
 
-class _Known:
-    def __init__(self, error: str | None, raw: bytes) -> None:
-        self._detail = Detail(error_message=error, raw=Raw(raw))
+class KnownDetail:
+    """Implements `watcher.core.tasks.Details` with one record."""
+
+    def __init__(self, detail: Detail) -> None:
+        self._detail = detail
 
     def of(self, task_id: str) -> Detail:
         return self._detail

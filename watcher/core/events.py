@@ -1,7 +1,8 @@
 """Events as bytes: serialised once, stored, and the same on every attempt to every channel.
 
 The body is the Standard Webhooks payload, `{"type", "timestamp", "data"}`. Upstream's `inputs`,
-`outputs`, `additional_data` and unknown fields are copied byte for byte.
+`outputs`, `additional_data` and unknown fields are copied byte for byte, but for values that JSON
+cannot represent.
 """
 
 import base64
@@ -115,7 +116,12 @@ def event_type(status: str) -> str:
 
 
 _NULL = msgspec.Raw(b"null")
-_FOLDED = frozenset({"error", "namespace_id"})  # sent as error_message and namespace
+_NOT_COPIED = frozenset(
+    {
+        *("error", "namespace_id"),  # sent as error_message and namespace
+        *("unreadable", "truncated", "observed_from"),  # the watcher's own words
+    }
+)
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -164,6 +170,7 @@ def task_event(
         "namespace": namespace,
         "previous_status": watch.status,
         "status": seen.status,
+        "upstream_status": detail.upstream_status,
         "terminal": seen.status in TERMINAL_STATUSES,
         "sequence": sequence,
         "error_message": detail.error_message,
@@ -172,7 +179,13 @@ def task_event(
         "additional_data": fields.get("additional_data", _NULL),
         "labels": watch.labels,
     }
-    data |= {name: raw for name, raw in fields.items() if name not in data and name not in _FOLDED}
+    data |= {
+        name: raw for name, raw in fields.items() if name not in data and name not in _NOT_COPIED
+    }
+    if detail.unreadable:
+        data["unreadable"] = detail.unreadable
+    if detail.observed_from is not None:
+        data["observed_from"] = detail.observed_from
     return _event(
         event_type(seen.status), watch, seen.status, sequence, at, event_id, channels, data
     )
@@ -189,6 +202,7 @@ def task_alert_event(
         "namespace": watch.namespace,
         "previous_status": watch.status,
         "status": watch.status,
+        "upstream_status": None,
         "terminal": False,
         "sequence": watch.sequence,
         "error_message": watch.error_message,

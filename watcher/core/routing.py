@@ -6,7 +6,11 @@ from fnmatch import fnmatchcase
 
 from watcher.core.events import event_type
 from watcher.core.settings import RouteSettings
+from watcher.core.statuses import StatusTable
 from watcher.core.tasks import TERMINAL_STATUSES, Watch
+
+_STATUSES = StatusTable()
+"""A route may spell a status in any way."""
 
 
 def matches(patterns: Iterable[str], text: str) -> bool:
@@ -19,7 +23,8 @@ def route_events(route: RouteSettings) -> tuple[str, ...] | None:
     """Return the patterns of the route's event types; None means all."""
     if route.events is None and route.statuses is None:
         return None
-    return (*(route.events or ()), *(event_type(status) for status in route.statuses or ()))
+    statuses = (_STATUSES.canonical(status) or status for status in route.statuses or ())
+    return (*(route.events or ()), *(event_type(status) for status in statuses))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from watcher.core.setting_types import Duration, Name, PositiveDuration, SecretUrl, is_loopback
+from watcher.core.tasks import KNOWN_STATUSES
 
 
 def _proxy_url(url: SecretStr | None) -> SecretStr | None:
@@ -76,6 +77,18 @@ class ConnectionSettings(Model):
         return frozenset(file for file in files if file is not None)
 
 
+def _known_statuses(words: dict[str, str]) -> dict[str, str]:
+    for word, status in words.items():
+        if word in KNOWN_STATUSES:
+            raise ValueError(f"{word} is a status itself and keeps its meaning")
+        if status not in KNOWN_STATUSES:
+            raise ValueError(
+                f"unknown status {status!r} for {word}; "
+                f"known ones are {', '.join(sorted(KNOWN_STATUSES))}"
+            )
+    return words
+
+
 class SourceSettings(ConnectionSettings):
     """Settings of every source. A source's own `Settings` adds to them."""
 
@@ -89,6 +102,10 @@ class SourceSettings(ConnectionSettings):
     """Deadline of one request."""
     unreachable_after: PositiveDuration = 60.0
     """Send source.unreachable after at least three failures without a success for this long."""
+    statuses: Annotated[dict[str, str], AfterValidator(_known_statuses)] = Field(
+        default_factory=dict
+    )
+    """Further words of upstream for known statuses, such as `{DELIVERED: COMPLETED}`."""
 
 
 class PollingSettings(Model):

@@ -117,10 +117,18 @@ class ActiveWatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """What events add to the compared fields. `raw` is the task's JSON object, unchanged."""
+    """What events add to the compared fields.
+
+    `raw` is the task's JSON object, unchanged but for the values at the `unreadable` paths, which
+    could not be represented and are null. `upstream_status` is upstream's own word. `observed_from`
+    says where a task was seen that is gone itself.
+    """
 
     error_message: str | None
     raw: msgspec.Raw
+    upstream_status: str | None = None
+    unreadable: Sequence[str] = ()
+    observed_from: str | None = None
 
 
 class Details(Protocol):
@@ -164,7 +172,18 @@ class NotInPage:
     task_id: str
 
 
-Answer = Observation | TaskNotFound | NotInPage
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskUnreadable:
+    """Upstream's answer about this task, of which the status cannot be read."""
+
+    task_id: str
+    reason: str
+
+
+Shown = Observation | TaskUnreadable
+"""What a list shows of a task."""
+
+Answer = Shown | TaskNotFound | NotInPage
 
 
 class DiscoveredTask(NamedTuple):

@@ -26,6 +26,7 @@ from watcher.polling.context import PollingContext
 from watcher.polling.discovery import Discovery, rule_label
 from watcher.polling.poller import Poller
 from watcher.telemetry.metrics import Metrics
+from watcher.telemetry.unexpected import UnexpectedErrors
 
 SOURCE_CONNECTIONS = 64
 
@@ -59,6 +60,7 @@ class Shared:
     store: Store
     metrics: Metrics
     outbox: Wakeup
+    unexpected: UnexpectedErrors
     surroundings: Surroundings
 
 
@@ -126,6 +128,7 @@ def _polling_context(
         polling=settings.polling,
         unreachable_after=source.unreachable_after,
         metrics=shared.metrics.source(source.name),
+        unexpected=shared.unexpected,
         outbox=shared.outbox,
         wall=surroundings.wall,
         random=surroundings.random(),
@@ -169,6 +172,7 @@ def _dispatcher(
         store=shared.store,
         system_event=system_event_factory(routing.for_system_event, surroundings.random_bytes),
         metrics=shared.metrics.channel(settings.name),
+        unexpected=shared.unexpected,
         outbox=shared.outbox,
         wall=surroundings.wall,
         random=surroundings.random(),

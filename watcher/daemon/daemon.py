@@ -7,6 +7,7 @@ SIGHUP stops one in order and starts the next; store and listeners stay, so noth
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 
 import anyio
 
@@ -24,7 +25,8 @@ from watcher.daemon.reload import ReloadRequests, next_request
 from watcher.net.transport import create_transport
 from watcher.telemetry.health import Health
 from watcher.telemetry.liveness import LivenessMonitor
-from watcher.telemetry.metrics import Metrics
+from watcher.telemetry.metrics import Component, Metrics
+from watcher.telemetry.unexpected import UnexpectedErrors
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,11 @@ class Daemon:
         self.stopping = anyio.Event()
         self._wall = surroundings.wall
         self._shared = Shared(
-            store=store, metrics=metrics, outbox=self.outbox, surroundings=surroundings
+            store=store,
+            metrics=metrics,
+            outbox=self.outbox,
+            unexpected=UnexpectedErrors(metrics),
+            surroundings=surroundings,
         )
         self._generation = Generation(settings=settings)
 
@@ -129,6 +135,7 @@ class Daemon:
         """Run with `settings` until a request comes, stop in order, and return it; None means
         stop. Calls `ready` once everything runs.
         """
+        keep_running = self._shared.unexpected.keep_running
         async with AsyncExitStack() as resources:
             self._generation = await build_generation(settings, self._shared, resources)
             await self._warn_of_orphaned_deliveries()
@@ -139,11 +146,17 @@ class Daemon:
                     tasks.start_soon(dispatcher.run, name=f"dispatcher {name}")
                 await self._restore()
                 for name, discovery in self._generation.discoveries.items():
-                    tasks.start_soon(discovery.run, name=f"discovery {name}")
+                    tasks.start_soon(
+                        keep_running, Component.DISCOVERY, discovery.run, name=f"discovery {name}"
+                    )
                 if settings.heartbeat is not None:
-                    tasks.start_soon(self._beat, settings.heartbeat, name="heartbeat")
+                    beat = partial(self._beat, settings.heartbeat)
+                    tasks.start_soon(keep_running, Component.HEARTBEAT, beat, name="heartbeat")
                 retention = settings.store.retention
-                tasks.start_soon(maintain, self.store, retention, self.forget, self._wall)
+                maintenance = partial(maintain, self.store, retention, self.forget, self._wall)
+                tasks.start_soon(
+                    keep_running, Component.MAINTENANCE, maintenance, name="maintenance"
+                )
                 ready()
                 request = await next_request(requests)
                 await self._stop_generation()

@@ -10,6 +10,7 @@ from watcher.core.interfaces.store import ChannelStates, EventLog, Outbox
 from watcher.core.settings import ChannelSettings
 from watcher.core.wakeup import Wakeup
 from watcher.telemetry.metrics import ChannelMetrics
+from watcher.telemetry.unexpected import UnexpectedErrors
 
 MAX_SUSPENDED = 100_000
 """Maximum number of pending deliveries of a suspended channel; the oldest others end as failed."""
@@ -31,6 +32,7 @@ class DeliveryContext:
     store: DeliveryStore
     system_event: SystemEventFactory
     metrics: ChannelMetrics
+    unexpected: UnexpectedErrors
     outbox: Wakeup
     wall: Clock
     random: Random

@@ -21,6 +21,7 @@ from watcher.delivery.context import DeliveryContext
 from watcher.delivery.sender import Sender
 from watcher.delivery.settler import RETRY_AFTER, Settler
 from watcher.telemetry.liveness import LivenessMonitor
+from watcher.telemetry.metrics import Component
 
 MAX_IDLE = 10.0
 """Seconds after which a waiting loop reports that it is alive."""
@@ -61,20 +62,35 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Deliver until `close` or cancellation; results until then are stored."""
-        await self._health.load()
-        name = self._context.name
+        keep_running, name = self._context.unexpected.keep_running, self._context.name
+        await self._load()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_forward, self._context.outbox, self._wakeup)
-                tasks.start_soon(self._settler.run, name=f"settle {name}")
+                tasks.start_soon(
+                    keep_running, Component.DISPATCHER, self._settler.run, name=f"settle {name}"
+                )
                 for number in range(self._context.settings.concurrency):
-                    tasks.start_soon(self._send_claimed, name=f"send {name} {number}")
+                    tasks.start_soon(
+                        keep_running,
+                        Component.DISPATCHER,
+                        self._send_claimed,
+                        name=f"send {name} {number}",
+                    )
                 await self._claim_until_closed()
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_SETTLEMENT):
                 await self._settler.settle_last()
             self._ended.set()
+
+    async def _load(self) -> None:
+        while True:
+            try:
+                return await self._health.load()
+            except StoreError as error:
+                self._settler.store_failed(error)
+                await anyio.sleep(RETRY_AFTER)
 
     async def close(self) -> None:
         """Attempt once what was never attempted, finish what is in flight, and wait for `run`."""
@@ -107,6 +123,9 @@ class Dispatcher:
                 pause = await self._round()
             except StoreError as error:
                 self._settler.store_failed(error)
+                pause = RETRY_AFTER
+            except Exception as error:
+                self._context.unexpected.report(Component.DISPATCHER, error)
                 pause = RETRY_AFTER
             if self._closing and not len(self._queue):
                 return
@@ -179,10 +198,14 @@ class Dispatcher:
     async def _send_claimed(self) -> None:
         while True:
             batch = await self._queue.take()
-            sendable = [delivery for delivery in batch if self._may_send(delivery)]
-            if sendable:
-                self._claims.attempt_begins()
-                self._settler.add(await self._sender.attempt(sendable))
+            try:
+                sendable = [delivery for delivery in batch if self._may_send(delivery)]
+                if sendable:
+                    self._claims.attempt_begins()
+                    self._settler.add(await self._sender.attempt(sendable))
+            except Exception:
+                self._release(delivery.id for delivery in batch)
+                raise  # reported, and run again
             if len(sendable) < len(batch):
                 self._release(delivery.id for delivery in batch if delivery not in sendable)
 

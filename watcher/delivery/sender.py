@@ -13,6 +13,7 @@ from watcher.delivery.channel_health import ChannelHealth
 from watcher.delivery.claimed_queue import ClaimedQueue, message_of
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.retry_policy import Retry, delivered_result, failed_result, next_retry
+from watcher.telemetry.metrics import Component
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +52,7 @@ class Sender:
                 error = self._split_digest(batch, error)
             return self._failed(batch, error, at, anyio.current_time() - began)
         except Exception as error:
-            if not self._health.failing:
-                logger.exception(
-                    "channel %r: unexpected error while sending; will retry", self._context.name
-                )
+            self._context.unexpected.report(Component.CHANNEL, error)
             text = f"unexpected {type(error).__name__}"
             failure = DeliveryError(DeliveryFailure.PROTOCOL, text)
             return self._failed(batch, failure, at, anyio.current_time() - began)

@@ -9,11 +9,20 @@ import anyio
 
 from watcher.core.clock import ClockJumpDetector
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.tasks import Answer, NotInPage, Observation, TaskNotFound
+from watcher.core.tasks import (
+    TERMINAL_STATUSES,
+    Answer,
+    NotInPage,
+    Observation,
+    TaskNotFound,
+    TaskUnreadable,
+)
 from watcher.polling.absence import AbsenceJudge, Verdict
 from watcher.polling.context import PollingContext
 from watcher.polling.outage import SourceOutage
 from watcher.polling.recorder import PendingStep
+from watcher.polling.regressions import Regressions
+from watcher.polling.rejected_tasks import RejectedTasks
 from watcher.polling.schedule import Outcome
 from watcher.polling.transitions import Step, step
 from watcher.polling.watchlist import TrackedTask, TrackedTasks
@@ -45,11 +54,13 @@ class AnswerProcessor:
         self._outage = outage
         self._log_throttle = log_throttle
         self._list_works = list_works
+        self._regressions = Regressions()
+        self._rejected = RejectedTasks(context, tasks, outage)
         self._clock_jumps = ClockJumpDetector(context.wall, anyio.current_time)
 
     def process(
         self, waiting: dict[str, TrackedTask], answers: Sequence[Answer]
-    ) -> list[PendingStep]:
+    ) -> Sequence[PendingStep]:
         """Take answered tasks out of `waiting`, schedule their next polls, and return the steps to
         record.
         """
@@ -57,6 +68,7 @@ class AnswerProcessor:
         self._clock_jumps.observe()
         unchanged: list[TrackedTask] = []
         pending: list[PendingStep] = []
+        unreadable: list[TaskUnreadable] = []
         not_in_page = 0
         for answer in answers:
             task = waiting.pop(answer.task_id, None)
@@ -69,23 +81,24 @@ class AnswerProcessor:
                 not_in_page += 1
                 task.not_in_page = True
                 self._tasks.single.add(task, Outcome.NOT_IN_PAGE, now)
+            elif isinstance(answer, TaskUnreadable):
+                unreadable.append(answer)
+                pending += self._rejected.unreadable(task, answer, now)
             elif (found := self._step(task, answer, now)) is not None:
-                pending.append((task, answer, found))
+                pending.append(found)
         self._tasks.common.add_unchanged(unchanged, now)
-        if len(answers) > not_in_page:
-            self._outage.answered(len(answers) - not_in_page)
+        self._note_answers(len(answers) - not_in_page - len(unreadable), unreadable)
         self._review_absences(now)
         return pending
 
-    def unanswered(self, tasks: Collection[TrackedTask], error: SourceError) -> None:
-        """Schedule the next polls after a failed request."""
+    def unanswered(
+        self, tasks: Collection[TrackedTask], error: SourceError, *, individually: bool
+    ) -> Sequence[PendingStep]:
+        """Schedule the next polls after a failed request; return the steps to record.
+
+        `individually` says that the request was for one task alone.
+        """
         now = anyio.current_time()
-        if error.reason is SourceFailure.REJECTED:
-            # Upstream answers and rejects this one request: only its tasks are polled more slowly.
-            self._outage.answered(0)
-            self._tasks.slow_down(tasks, now)
-            return
-        self._tasks.reschedule(tasks, now)
         was_up = self._outage.reason is None
         self._outage.failed(error)
         still_up = was_up and self._outage.reason is None
@@ -93,29 +106,73 @@ class AnswerProcessor:
             logger.warning(
                 "request to source %r failed (%s); will retry", self._context.source_name, error
             )
+        if individually:
+            return [step for task in tasks for step in self._rejected.failed(task, error, now)]
+        if error.reason is SourceFailure.REJECTED:
+            self._tasks.slow_down(tasks, now)
+        else:
+            self._tasks.reschedule(tasks, now)
+        return []
+
+    def forget(self, task_id: str) -> None:
+        """Forget what was noted of a task that is not watched any more."""
+        self._regressions.forget(task_id)
+        self._rejected.forget(task_id)
 
     def _step(
         self, task: TrackedTask, answer: Observation | TaskNotFound, now: float
-    ) -> Step | None:
+    ) -> PendingStep | None:
         """Return the step to record; None if nothing follows (yet)."""
         task.answered_at = now
+        self._rejected.forget(task.task_id)
         individually = task.not_in_page or not self._list_works()
         task.not_in_page = False
         missing = isinstance(answer, TaskNotFound)
         if not task.lost or not missing:
             self._absences.observe(task.task_id, known=not missing)
-        lost_after = self._context.polling.lost_after
-        found = step(task, answer, now=self._context.wall(), lost_after=lost_after)
-        if found is Step.LOST and not self._is_lost(now):
-            found = Step.STILL_MISSING
+        found = self._found(task, answer, now)
+        if found is None:
+            return None
         if found in _WITHOUT_CHANGE:
+            task.settle()
             self._tasks.reschedule([task], now)
             return None
         if missing and not individually:
             # The list may still show it; until both endpoints agree, nothing follows.
             self._tasks.common.add(task, Outcome.NOT_IN_PAGE, now)
             return None
+        return PendingStep(task, found, answer if isinstance(answer, Observation) else None)
+
+    def _found(
+        self, task: TrackedTask, answer: Observation | TaskNotFound, now: float
+    ) -> Step | None:
+        """Return what an answer means; None while it is in doubt, and polled again soon."""
+        lost_after = self._context.polling.lost_after
+        found = step(task, answer, now=self._context.wall(), lost_after=lost_after)
+        if found is Step.LOST and not self._is_lost(now):
+            return Step.STILL_MISSING
+        if found is Step.TRANSITION and isinstance(answer, Observation) and not task.lost:
+            if answer.status in task.shown and not self._believes(task, answer.status, now):
+                return None
+        else:
+            self._regressions.forget(task.task_id)
+        if found is Step.UNCHANGED and _has_not_run_again(task, now - lost_after):
+            return Step.ENDED
         return found
+
+    def _believes(self, task: TrackedTask, status: str, now: float) -> bool:
+        """Return whether a task has gone back to an earlier status; poll it again if in doubt."""
+        if self._regressions.believes(task.task_id, status, now):
+            return True
+        task.steady = False
+        self._tasks.common.add(task, Outcome.IN_DOUBT, now)
+        return False
+
+    def _note_answers(self, learnt: int, unreadable: Sequence[TaskUnreadable]) -> None:
+        if learnt:
+            self._outage.answered(learnt)
+        elif unreadable:
+            self._outage.failed(SourceError(SourceFailure.PROTOCOL, unreadable[0].reason))
 
     def _is_lost(self, now: float) -> bool:
         self._review_absences(now)
@@ -131,9 +188,12 @@ class AnswerProcessor:
 
 def _is_unchanged(task: TrackedTask, answer: Answer) -> bool:
     """Return whether an answer is what was known before: the usual case, so it is tested first."""
+    return type(answer) is Observation and answer.status == task.status and task.steady
+
+
+def _has_not_run_again(task: TrackedTask, before: float) -> bool:
     return (
-        type(answer) is Observation
-        and answer.status == task.status
-        and task.missing_since is None
-        and not task.lost
+        task.reopened_at is not None
+        and task.reopened_at < before
+        and task.status in TERMINAL_STATUSES
     )

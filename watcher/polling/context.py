@@ -14,6 +14,7 @@ from watcher.core.settings import PollingSettings
 from watcher.core.tasks import TaskKey
 from watcher.core.wakeup import Wakeup
 from watcher.telemetry.metrics import SourceMetrics
+from watcher.telemetry.unexpected import UnexpectedErrors
 
 
 class PollingStore(Watchlist, EventLog, Protocol):
@@ -34,6 +35,7 @@ class PollingContext:
     polling: PollingSettings
     unreachable_after: float
     metrics: SourceMetrics
+    unexpected: UnexpectedErrors
     outbox: Wakeup
     wall: Clock
     random: Random

@@ -22,7 +22,11 @@ _WRONG_SOURCE = (
 
 
 class SourceOutage:
-    """Notes how a source answers. `store_changes` stores when an outage begins and ends."""
+    """Notes how a source answers. `store_changes` stores when an outage begins and ends.
+
+    `last_answer_at` (Unix time) and `learnt_at` (monotonic) are when an answer last taught
+    something about a task. `probes` counts the requests to a source that does not answer.
+    """
 
     def __init__(
         self,
@@ -36,8 +40,11 @@ class SourceOutage:
         self._active_watches = active_watches
         self._stored: Outage | None = None
         self._last_reason: SourceFailure | None = None
+        self._cause = ""
         self.last_answer_at: float | None = None
+        self.learnt_at: float | None = None
         self.probe_at = 0.0
+        self.probes = 0
 
     @property
     def reason(self) -> SourceFailure | None:
@@ -57,20 +64,33 @@ class SourceOutage:
         """Note a request: while the source is down, the next one follows after `PROBE_INTERVAL`."""
         if not self.answering:
             self.probe_at = anyio.current_time() + PROBE_INTERVAL
+            self.probes += 1
 
     def answered(self, count: int) -> None:
-        """Note an answer about `count` tasks."""
+        """Note an answer that taught something about `count` tasks, at least one."""
         self.last_answer_at = self._context.wall()
+        self.learnt_at = anyio.current_time()
         self._context.metrics.observed(count, self.last_answer_at)
         if self._reachability.succeeded():
             self.report("")
 
     def failed(self, error: SourceError) -> None:
-        """Note a request without an answer."""
+        """Note a request that taught nothing about any task."""
         now = anyio.current_time()
-        if self._reachability.failed(error, now):
+        self._cause = str(error)
+        self._note_failure(self._reachability.failed(error, now), now)
+
+    def review(self) -> bool:
+        """Note that time has passed; return whether the source went down with it."""
+        now = anyio.current_time()
+        went_down = self._reachability.review(now)
+        self._note_failure(went_down, now)
+        return went_down
+
+    def _note_failure(self, went_down: bool, now: float) -> None:
+        if went_down:
             self.probe_at = now + PROBE_INTERVAL
-            self.report(str(error))
+            self.report(self._cause)
 
     def suspect(self) -> None:
         """Note that the source, not a missing task, is wrong."""

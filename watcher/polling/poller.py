@@ -11,43 +11,36 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 
 import anyio
 import anyio.abc
 
-from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.errors import SourceError, SourceFailure, StoreError
 from watcher.core.interfaces.source import Endpoint, Source
 from watcher.core.tasks import ActiveWatch, TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.answers import AnswerProcessor
+from watcher.polling.batch_lookup import BatchLookup
 from watcher.polling.context import PollingContext
+from watcher.polling.loop_choice import MAX_IDLE, RECHECK_INTERVAL, LoopChoice
 from watcher.polling.outage import SourceOutage
 from watcher.polling.reachability import Reachability
-from watcher.polling.recorder import Recorder
+from watcher.polling.recorder import PendingStep, Recorder
 from watcher.polling.schedule import Schedule
 from watcher.polling.stalled import StalledTasks
 from watcher.polling.watchlist import TrackedTask, TrackedTasks
 from watcher.telemetry.liveness import LivenessMonitor
+from watcher.telemetry.metrics import Component
 from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
-FEW = 3
-"""Up to so many tasks due within a second are polled individually rather than with a page."""
 IN_FLIGHT = 32
 """Requests of one loop whose answers are not stored yet. Beyond it answers wait upstream, not in
 memory.
 """
-
-DUE_TOGETHER = 1.0
-"""Seconds within which due tasks count as due together."""
-MIN_WAIT = 0.001
-"""Seconds. Rounding could keep a loop with a shorter wait from ever reaching its moment."""
-MAX_IDLE = 10.0
-"""Seconds after which a waiting loop reports that it is alive."""
-RECHECK_INTERVAL = 1.0
-"""Seconds after which a loop looks again for tasks that the other one may have left."""
 
 
 class Poller:
@@ -66,16 +59,26 @@ class Poller:
         self._tasks = TrackedTasks(context, self._absences)
         self._outage = SourceOutage(context, reachability, lambda: len(self._tasks))
         self._recorder = Recorder(context, self._tasks, self._log_throttle)
+        self._admitted: set[str] = set()
+        self._choice = LoopChoice(
+            polling,
+            single=self._single,
+            shared=self._shared,
+            tasks=self._tasks,
+            absences=self._absences,
+            outage=self._outage,
+            admitted=self._admitted,
+        )
         self._answers = AnswerProcessor(
             context,
             tasks=self._tasks,
             absences=self._absences,
             outage=self._outage,
             log_throttle=self._log_throttle,
-            list_works=self._list_works,
+            list_works=self._choice.list_works,
         )
+        self._batches = BatchLookup(source, context, self._absences)
         self._stalled = StalledTasks(context, lambda key: self.times(key)[0])
-        self._admitted: set[str] = set()
         self._in_flight: Counter[str] = Counter()
         self._wakeup = Wakeup()
         self._scope = anyio.CancelScope()
@@ -97,6 +100,7 @@ class Poller:
     def forget(self, key: TaskKey) -> None:
         """Stop polling a task."""
         self._tasks.forget(key.task_id)
+        self._answers.forget(key.task_id)
 
     def times(self, key: TaskKey) -> tuple[float | None, float | None]:
         """Return when the task was last answered for and when it is due, in Unix seconds or
@@ -131,16 +135,30 @@ class Poller:
 
     async def run(self) -> None:
         """Poll until `close`."""
-        await self._outage.restore()
-        name = self._context.source_name
+        await self._restore_outage()
+        keep_running, name = self._context.unexpected.keep_running, self._context.source_name
+        loops = [
+            partial(self._loop, "single", self._single, self._choice.for_single),
+            *(
+                []
+                if self._shared is None
+                else [partial(self._loop, "shared", self._shared, self._choice.for_shared)]
+            ),
+        ]
         with self._scope:
             async with anyio.create_task_group() as requests:
-                requests.start_soon(self._stalled.run, name=f"stalled {name}")
-                requests.start_soon(self._loop, "single", self._single, self._for_single, requests)
-                if self._shared is not None:
-                    requests.start_soon(
-                        self._loop, "shared", self._shared, self._for_shared, requests
-                    )
+                run_stalled = partial(keep_running, Component.STALLED_TASKS, self._stalled.run)
+                requests.start_soon(run_stalled, name=f"stalled {name}")
+                for loop in loops:
+                    requests.start_soon(keep_running, Component.POLLER, partial(loop, requests))
+
+    async def _restore_outage(self) -> None:
+        while True:
+            try:
+                return await self._outage.restore()
+            except StoreError as error:
+                logger.error("%s; will retry", error)
+                await anyio.sleep(RECHECK_INTERVAL)
 
     def close(self) -> None:
         """Stop at once; an answer that is being stored is stored."""
@@ -157,9 +175,11 @@ class Poller:
             self.monitors[name].beat()
             generation = self._wakeup.generation
             now = anyio.current_time()
+            if self._outage.review():
+                requests.start_soon(self._store_outage)
             schedule = choose(now) if self._in_flight[name] < IN_FLIGHT else None
             if schedule is None:
-                with anyio.move_on_after(self._until_next(now)):
+                with anyio.move_on_after(self._choice.until_next(now)):
                     await self._wakeup.wait(generation)
             elif name not in self._admitted:
                 # Tasks are chosen after admission: one that is added during the wait comes first.
@@ -175,74 +195,40 @@ class Poller:
                 task_name = f"fetch {self._context.source_name}"
                 requests.start_soon(self._poll, name, endpoint, tasks, name=task_name)
 
-    def _until_next(self, now: float) -> float:
-        if not self._outage.answering:
-            return min(max(self._outage.probe_at - now, 0.0), MAX_IDLE) or RECHECK_INTERVAL
-        due_at = self._tasks.next_due_at()
-        if due_at is None:
-            return MAX_IDLE
-        return max(min(due_at - now, MAX_IDLE), MIN_WAIT) if due_at > now else RECHECK_INTERVAL
-
-    # Which loop polls what
-
-    def _for_single(self, now: float) -> Schedule[TrackedTask] | None:
-        """Return the schedule to poll individually now, if any."""
-        if not self._outage.answering and now < self._outage.probe_at:
-            return None
-        due = [self._tasks.single] if self._tasks.single.due(now) else []
-        alone = not self._list_works() or not self._outage.answering or self._few(now)
-        if alone and self._tasks.common.due(now):
-            due.append(self._tasks.common)
-        return max(due, key=lambda schedule: schedule.late(now), default=None)
-
-    def _for_shared(self, now: float) -> Schedule[TrackedTask] | None:
-        """Return the schedule to poll with list requests now, if any."""
-        common = self._tasks.common
-        if self._list_works() and self._outage.answering and common.due(now) and not self._few(now):
-            return common
-        return None
-
-    def _list_works(self) -> bool:
-        return self._shared is not None and self._shared.capacity > 0
-
-    def _few(self, now: float) -> bool:
-        """Return whether few enough tasks are due to poll them individually, within the budget.
-
-        Not while a task is missing: the list may show it, and both have to be polled before it is
-        lost.
-        """
-        if self._context.polling.mode != "auto" or self._absences.missing:
-            return False
-        if "single" not in self._admitted and self._single.wait() > 0:
-            return False
-        return self._tasks.common.count(now + DUE_TOGETHER, FEW) <= FEW
-
     # One request
 
     async def _poll(self, name: str, endpoint: Endpoint, tasks: Sequence[TrackedTask]) -> None:
-        waiting = {task.task_id: task for task in tasks}
         try:
-            async with aclosing(endpoint.fetch(list(waiting))) as parts:
-                async for answers in parts:
-                    if pending := self._answers.process(waiting, answers):
-                        await self._recorder.record(pending)
-            self._tasks.reschedule(waiting.values(), anyio.current_time())
-        except SourceError as error:
-            self._answers.unanswered(list(waiting.values()), error)
-        except Exception:
-            if self._log_throttle.ready("unexpected"):
-                logger.warning(
-                    "unexpected error while polling %r; polling goes on",
-                    self._context.source_name,
-                    exc_info=True,
-                )
+            await self._fetch(endpoint, {task.task_id: task for task in tasks})
+        except Exception as error:
+            self._context.unexpected.report(Component.POLLER, error)
+            failure = SourceError(SourceFailure.PROTOCOL, f"unexpected {type(error).__name__}")
             left = [task for task in tasks if task.slot is None]
-            self._tasks.reschedule(left, anyio.current_time())
+            self._answers.unanswered(left, failure, individually=False)
         finally:
             self._in_flight[name] -= 1
             self._wakeup.set()
-        await self._recorder.attempt(self._store_outage)
+        await self._store_outage()
+
+    async def _fetch(self, endpoint: Endpoint, waiting: dict[str, TrackedTask]) -> None:
+        """Poll the waiting tasks, and record what follows."""
+        try:
+            async with aclosing(endpoint.fetch(list(waiting))) as parts:
+                async for answers in parts:
+                    await self._record(self._answers.process(waiting, answers))
+            self._tasks.reschedule(waiting.values(), anyio.current_time())
+        except SourceError as error:
+            individually = endpoint is self._single
+            left = list(waiting.values())
+            await self._record(self._answers.unanswered(left, error, individually=individually))
+
+    async def _record(self, steps: Sequence[PendingStep]) -> None:
+        if steps:
+            await self._recorder.record(await self._batches.resolve(steps))
 
     async def _store_outage(self) -> None:
-        if await self._outage.store_changes():
-            self._context.outbox.set()
+        async def store() -> None:
+            if await self._outage.store_changes():
+                self._context.outbox.set()
+
+        await self._recorder.attempt(store)

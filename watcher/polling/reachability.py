@@ -3,15 +3,15 @@ task.
 
 Time is passed in, in monotonic seconds. The rules:
 
-- Down after `unreachable_after` seconds with at least three failures and no success; then one probe
-  every 30 s.
-- 401 means an invalid key: down at once. 403 may concern one task: down only by the rule above.
+- Down after `unreachable_after` seconds in which no request taught anything about any task, with at
+  least three failures; whatever the answers were. A `Retry-After` beyond `unreachable_after` counts
+  as enough failures. Then one probe every 30 s.
+- 401 means an invalid key: down at once.
 - A 404 that the API itself wrote is an answer. While more than half of at least five watches get
   it, however, the source is wrong (another cluster, another account): none of its tasks may be
   called lost. The source counts as down, with reason `not_found`, once that has lasted for
   `unreachable_after`, or once a task would otherwise be called lost. It still answers, so polling
   goes on.
-- An answer that rejects one request (422) or limits the rate (429) does not count as a failure.
 """
 
 from watcher.core.errors import SourceError, SourceFailure
@@ -21,7 +21,6 @@ PROBE_INTERVAL = 30.0
 
 _MIN_FAILURES = 3
 _MIN_WATCHES = 5
-_NOT_A_FAILURE = frozenset({SourceFailure.REJECTED, SourceFailure.RATE_LIMITED})
 
 
 class Reachability:
@@ -30,6 +29,7 @@ class Reachability:
     def __init__(self, unreachable_after: float) -> None:
         self._unreachable_after = unreachable_after
         self._failures = 0
+        self._last_failure: SourceFailure | None = None
         self._failing_since: float | None = None
         self._mostly_unknown_since: float | None = None
         self._unanswered_reason: SourceFailure | None = None
@@ -64,24 +64,24 @@ class Reachability:
         """Note an answer about any task."""
         was_down = self.reason is not None
         self._failures = 0
+        self._last_failure = None
         self._failing_since = None
         self._unanswered_reason = None
         return was_down and self.reason is None
 
     def failed(self, error: SourceError, now: float) -> bool:
-        """Note a request without an answer."""
-        if error.reason in _NOT_A_FAILURE:
-            return False
+        """Note a request that taught nothing about any task."""
         self._failures += 1
+        if error.retry_after is not None and error.retry_after > self._unreachable_after:
+            self._failures = max(self._failures, _MIN_FAILURES)
         if self._failing_since is None:
             self._failing_since = now
-        if not self.answering or not (
-            error.reason is SourceFailure.UNAUTHORIZED or self._failed_long_enough(now)
-        ):
-            return False
-        was_up = self.reason is None
-        self._unanswered_reason = error.reason
-        return was_up
+        self._last_failure = error.reason
+        return self._went_down(now)
+
+    def review(self, now: float) -> bool:
+        """Note that time has passed: no request may be sent while upstream demands a pause."""
+        return self._went_down(now)
 
     def unknown(self, missing: int, watches: int, now: float) -> bool:
         """Note how many of all active watches upstream does not know."""
@@ -99,6 +99,16 @@ class Reachability:
         """Note that a task would be called lost now if most others were not unknown as well."""
         was_wrong, self._wrong = self._wrong, True
         return not was_wrong
+
+    def _went_down(self, now: float) -> bool:
+        if self._last_failure is None or not self.answering:
+            return False
+        invalid_key = self._last_failure is SourceFailure.UNAUTHORIZED
+        if not invalid_key and not self._failed_long_enough(now):
+            return False
+        was_up = self.reason is None
+        self._unanswered_reason = self._last_failure
+        return was_up
 
     def _failed_long_enough(self, now: float) -> bool:
         return (

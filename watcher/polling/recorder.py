@@ -7,16 +7,17 @@ be stored is detected again with the next answer.
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import anyio
 
 from watcher.core.errors import StoreError
 from watcher.core.events import Change, namespace_of, task_alert_event, task_event
 from watcher.core.tasks import (
+    KNOWN_STATUSES,
     SLOW_STATUSES,
     TERMINAL_STATUSES,
     Observation,
-    TaskNotFound,
     Watch,
     WatchState,
 )
@@ -28,7 +29,17 @@ from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
-PendingStep = tuple[TrackedTask, Observation | TaskNotFound, Step]
+_STATUSES_LOGGED = 100
+"""Unknown statuses that are logged, once each: upstream may invent any number."""
+
+
+class PendingStep(NamedTuple):
+    """A step to record, with what upstream showed, or with why a rejected task is lost."""
+
+    task: TrackedTask
+    step: Step
+    observation: Observation | None = None
+    reason: str | None = None
 
 
 class Recorder:
@@ -42,19 +53,25 @@ class Recorder:
         self._tasks = tasks
         self._log_throttle = log_throttle
         self._store_fails = False
+        self._unknown_statuses: set[str] = set()
 
     async def record(self, steps: Sequence[PendingStep]) -> None:
         """Store steps; if the store fails, poll their tasks again."""
+        unchanged = [step.task for step in steps if step.step is Step.UNCHANGED]
+        self._tasks.reschedule(unchanged, anyio.current_time())
+        if changed := [step for step in steps if step.step is not Step.UNCHANGED]:
+            await self._store_steps(changed)
+
+    async def _store_steps(self, steps: Sequence[PendingStep]) -> None:
         at = self._context.wall()
-        tasks = [task for task, _, _ in steps]
+        tasks = [step.task for step in steps]
         try:
             stored = await self._store.watches([self._context.key(task.task_id) for task in tasks])
             changes = {
-                task.task_id: self._change(
-                    stored[self._context.key(task.task_id)], answer, step, at
-                )
-                for task, answer, step in steps
-                if self._context.key(task.task_id) in stored
+                step.task.task_id: self._change(watch, step, at)
+                for step in steps
+                if (watch := stored.get(self._context.key(step.task.task_id))) is not None
+                and not _is_recorded(watch, step)
             }
             results = await self._store.record(list(changes.values()))
         except StoreError as error:
@@ -65,9 +82,9 @@ class Recorder:
             return
         self._store_fails = False
         applied = dict(zip(changes, results, strict=True))
-        for task, _, step in steps:
+        for task, step, observation, _ in steps:
             if applied.get(task.task_id):
-                self._advance(task, changes[task.task_id].watch, step)
+                self._advance(task, changes[task.task_id].watch, step, observation)
             else:
                 self._tasks.reschedule([task], anyio.current_time())
                 await self._resynchronise(task)
@@ -81,23 +98,23 @@ class Recorder:
             if self._log_throttle.ready("store"):
                 logger.warning("%s", error)
 
-    def _change(
-        self, watch: Watch, answer: Observation | TaskNotFound, step: Step, at: float
-    ) -> Change:
-        if isinstance(answer, Observation) and step is Step.TRANSITION:
-            return self._transition(watch, answer, at)
-        if step is Step.LOST:
-            return self._loss(watch, at)
-        missing_since = at if step is Step.MISSING else None
-        after = replace(watch, missing_since=missing_since)
+    def _change(self, watch: Watch, pending: PendingStep, at: float) -> Change:
+        if pending.step is Step.TRANSITION and pending.observation is not None:
+            return self._transition(watch, pending.observation, at)
+        if pending.step is Step.LOST:
+            return self._loss(watch, pending.reason, at)
+        if pending.step is Step.ENDED:
+            after = replace(watch, state=WatchState.DONE)
+        else:
+            after = replace(watch, missing_since=at if pending.step is Step.MISSING else None)
         return Change(watch=after, expected_sequence=watch.sequence)
 
-    def _loss(self, watch: Watch, at: float) -> Change:
+    def _loss(self, watch: Watch, reason: str | None, at: float) -> Change:
         missing_since = at if watch.missing_since is None else watch.missing_since
         event = task_alert_event(
             watch,
             "task.lost",
-            reason=f"upstream has answered 404 for {at - missing_since:.0f} s",
+            reason=reason or f"upstream has answered 404 for {at - missing_since:.0f} s",
             at=at,
             event_id=self._context.new_event_id(),
             channels=self._context.routing.for_task_alert(watch, "task.lost"),
@@ -133,10 +150,12 @@ class Recorder:
         )
         return Change(watch=after, expected_sequence=watch.sequence, event=event)
 
-    def _advance(self, task: TrackedTask, watch: Watch, step: Step) -> None:
+    def _advance(
+        self, task: TrackedTask, watch: Watch, step: Step, observation: Observation | None
+    ) -> None:
         """Take over a stored change, and schedule the next poll."""
-        if step is Step.TRANSITION and watch.status is not None:
-            self._context.metrics.transitioned(watch.task_type, watch.status)
+        if step is Step.TRANSITION and observation is not None:
+            self._report(watch, observation)
         if task.removed:
             return
         self._tasks.update(task, watch)
@@ -147,6 +166,34 @@ class Recorder:
             self._tasks.common.add(task, Outcome.CHANGED, now)
         else:
             self._tasks.reschedule([task], now)
+
+    def _report(self, watch: Watch, observation: Observation) -> None:
+        """Count a transition, and log once what is odd about it."""
+        metrics, source = self._context.metrics, self._context.source_name
+        metrics.transitioned(watch.task_type, observation.status)
+        if observation.status not in KNOWN_STATUSES:
+            metrics.unmapped_status()
+            if self._is_new(observation.status):
+                logger.warning(
+                    "source %r: unknown status %r counts as active; if tasks end with it, add it "
+                    "to the source's statuses",
+                    source,
+                    observation.status,
+                )
+        if paths := observation.detail().unreadable:
+            logger.warning(
+                "source %r: task %r holds values that cannot be represented, sent as null: %s",
+                source,
+                watch.key.task_id,
+                ", ".join(paths),
+            )
+
+    def _is_new(self, status: str) -> bool:
+        """Return whether an unknown status is seen for the first time."""
+        if status in self._unknown_statuses or len(self._unknown_statuses) >= _STATUSES_LOGGED:
+            return False
+        self._unknown_statuses.add(status)
+        return True
 
     async def _resynchronise(self, task: TrackedTask) -> None:
         """Take over what is stored: the watch was removed, or changed by another writer."""
@@ -160,3 +207,13 @@ class Recorder:
                 self._tasks.update(task, watch)
 
         await self.attempt(read)
+
+
+def _is_recorded(watch: Watch, pending: PendingStep) -> bool:
+    """Return whether the store is at this step already, which memory has missed."""
+    return (
+        pending.step is Step.TRANSITION
+        and pending.observation is not None
+        and pending.observation.status == watch.status
+        and watch.lost_at is None
+    )

@@ -24,6 +24,7 @@ import msgspec
 
 from watcher.core.backoff import equal_jitter, next_interval, shortened, slight_jitter
 from watcher.core.settings import PollingSettings
+from watcher.polling.regressions import CONFIRM_AFTER
 
 SLOT = 0.05
 """Seconds."""
@@ -158,8 +159,11 @@ class Outcome(Enum):
     SLOW = "slow"
     LOST = "lost"
     NOT_IN_PAGE = "not in page"
+    IN_DOUBT = "in doubt"
 
 
+_SAME_INTERVAL = {Outcome.NOT_IN_PAGE: 0.0, Outcome.IN_DOUBT: CONFIRM_AFTER}
+"""The delays, in seconds, of outcomes that leave the interval as it is."""
 _URGENT = frozenset({Outcome.NEW, Outcome.CHANGED})
 
 
@@ -171,11 +175,11 @@ def next_delay(
     `interval` is the one before. After a restart the first polls are spread over the longest
     interval.
     """
+    if outcome in _SAME_INTERVAL:
+        return interval, _SAME_INTERVAL[outcome]
     match outcome:
         case Outcome.NEW:
             return polling.min_interval, 0.0
-        case Outcome.NOT_IN_PAGE:
-            return interval, 0.0
         case Outcome.RESTORED:
             return polling.max_interval, random.random() * polling.max_interval
         case Outcome.CHANGED:

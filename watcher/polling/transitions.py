@@ -7,11 +7,15 @@ from watcher.core.tasks import TERMINAL_STATUSES, Observation, TaskNotFound
 
 
 class Known(Protocol):
-    """What is known of a task so far. `missing_since` is in Unix seconds."""
+    """What is known of a task so far. `missing_since` is in Unix seconds.
+
+    `reopened_at` is None unless the task has ended before and may run again.
+    """
 
     status: str | None
     missing_since: float | None
     lost: bool
+    reopened_at: float | None
 
 
 class Step(Enum):
@@ -22,7 +26,8 @@ class Step(Enum):
     FOUND = "found"  # known again, with the status it had, before it counted as lost
     MISSING = "missing"  # not known, for the first time
     STILL_MISSING = "still missing"
-    LOST = "lost"  # not known for too long
+    LOST = "lost"  # not known, or rejected, for too long
+    ENDED = "ended"  # reopened, but it has not run again for too long
 
 
 def step(
@@ -33,7 +38,7 @@ def step(
     A lost task that comes back is a transition even with the status it had: `task.lost` was sent,
     so receivers have to learn that it exists.
     """
-    if known.status in TERMINAL_STATUSES:
+    if known.status in TERMINAL_STATUSES and known.reopened_at is None:
         return Step.UNCHANGED
     if isinstance(answer, TaskNotFound):
         return _absence(known, now, lost_after)

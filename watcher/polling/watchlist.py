@@ -8,10 +8,23 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from watcher.core.tasks import SLOW_STATUSES, ActiveWatch, TaskKey, Watch, WatchState
+import anyio
+
+from watcher.core.tasks import (
+    SLOW_STATUSES,
+    TERMINAL_STATUSES,
+    ActiveWatch,
+    TaskKey,
+    Watch,
+    WatchState,
+)
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.context import PollingContext
 from watcher.polling.schedule import Entry, Outcome, Schedule
+
+_MAX_SHOWN = 16
+"""Statuses kept of one run; an upstream that invents more is not protected from regressions."""
+_MAX_SHOWN_SETS = 1000
 
 
 class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
@@ -19,7 +32,9 @@ class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
 
     A task takes 300 bytes at most. `removed` is set once the task has left the watchlist; if it is
     added again, it is another `TrackedTask`. `not_in_page` is set if the last list answer did not
-    show the task, so that it has to be polled individually.
+    show the task, so that it has to be polled individually. `reopened_at` is in monotonic seconds.
+    `shown` are the statuses that this run of the task has shown, shared by all tasks that have
+    shown the same. While `steady`, an answer with the same status changes nothing.
     """
 
     status: str | None = None
@@ -27,6 +42,13 @@ class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
     lost: bool = False
     removed: bool = False
     not_in_page: bool = False
+    steady: bool = True
+    reopened_at: float | None = None
+    shown: frozenset[str] = frozenset()
+
+    def settle(self) -> None:
+        """Recompute `steady` from what is known of the task."""
+        self.steady = self.missing_since is None and not self.lost and self.reopened_at is None
 
 
 class TrackedTasks:
@@ -35,6 +57,7 @@ class TrackedTasks:
     def __init__(self, context: PollingContext, absences: AbsenceJudge) -> None:
         self._by_id: dict[str, TrackedTask] = {}
         self._counts: Counter[str | None] = Counter()
+        self._shown_sets: dict[frozenset[str], frozenset[str]] = {}
         self._absences = absences
         self._wall = context.wall
         polling, random, lagged = context.polling, context.random, context.metrics.lagged
@@ -59,7 +82,12 @@ class TrackedTasks:
         for watch in watches:
             task_id = watch.key.task_id
             known = self._by_id.get(task_id)
-            if watch.state is WatchState.ACTIVE and (known is None or known.slot is not None):
+            if watch.state is not WatchState.ACTIVE:
+                continue
+            if known is not None and _is_reopened(watch) and known.reopened_at is None:
+                self.forget(task_id)  # its end is being recorded
+                known = None
+            if known is None or known.slot is not None:
                 self.common.add(known or self._adopt(watch, task_id), Outcome.NEW, now)
 
     def forget(self, task_id: str) -> None:
@@ -77,7 +105,16 @@ class TrackedTasks:
         task.status = None if watch.status is None else sys.intern(watch.status)
         self._counts[task.status] += 1
         task.missing_since = watch.missing_since
+        if task.lost and watch.lost_at is None:
+            task.shown = frozenset()  # it runs again, or it would not have been gone
         task.lost = watch.lost_at is not None
+        if not _is_reopened(watch):
+            task.reopened_at = None
+        elif task.reopened_at is None:
+            task.reopened_at = anyio.current_time()
+        if task.status is not None and task.status not in task.shown:
+            task.shown = self._with_status(task.shown, task.status)
+        task.settle()
         missing = task.missing_since is not None
         self._absences.remember(task.task_id, missing=missing, lost=task.lost)
 
@@ -86,6 +123,13 @@ class TrackedTasks:
         self._counts[None] += 1
         self.update(task, watch)
         return task
+
+    def _with_status(self, shown: frozenset[str], status: str) -> frozenset[str]:
+        """Return the set with `status`, one object for all tasks that have shown the same."""
+        both = shown | {status} if len(shown) < _MAX_SHOWN else frozenset({status})
+        if len(self._shown_sets) >= _MAX_SHOWN_SETS:
+            self._shown_sets.clear()
+        return self._shown_sets.setdefault(both, both)
 
     # When a task is polled next
 
@@ -135,3 +179,8 @@ class TrackedTasks:
         """Return the monotonic time at which the next task is due; None without tasks."""
         moments = (self.common.next_due_at(), self.single.next_due_at())
         return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _is_reopened(watch: Watch | ActiveWatch) -> bool:
+    """Return whether an active watch has ended before and may run again."""
+    return watch.status in TERMINAL_STATUSES

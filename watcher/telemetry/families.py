@@ -86,6 +86,11 @@ class PollingFamilies:
             "Total number of task status transitions.",
             *("source", "task_type", "status"),
         )
+        self.unmapped_statuses = create.counter(
+            "watcher_unmapped_statuses_total",
+            "Total number of transitions to a status that is not known.",
+            "source",
+        )
         self.source_up = create.gauge(
             "watcher_source_up", "1 if the source is reachable, 0 if it is down.", "source"
         )
@@ -94,6 +99,15 @@ class PollingFamilies:
             "Unix time of the last successful poll.",
             "source",
         )
+
+
+def unexpected_errors(registry: CollectorRegistry) -> Counter:
+    """Return the family that counts unexpected errors, by component."""
+    return _Factory(registry).counter(
+        "watcher_unexpected_errors_total",
+        "Total number of errors that a component did not expect.",
+        "component",
+    )
 
 
 class DiscoveryFamilies:

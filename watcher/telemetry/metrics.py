@@ -5,6 +5,7 @@ Labels are bound once, because binding costs more than counting. Task IDs are ne
 
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 
 from prometheus_client import (
     CollectorRegistry,
@@ -24,6 +25,7 @@ from watcher.telemetry.families import (
     PollingFamilies,
     RequestFamilies,
     StoreFamilies,
+    unexpected_errors,
 )
 
 # They double the number of series, and the process's start time is exported anyway.
@@ -39,6 +41,18 @@ TASK_TYPES_SHOWN = 100
 _CODES = ("200", "401", "404", "429", "500", "502", "503", "504", "timeout", "connect", "protocol")
 """Exported as 0 from the start, so that the first occurrence is an increase."""
 _OUTCOMES = ("delivered", "retried", "failed")
+
+
+class Component(StrEnum):
+    """A part of the daemon in which an error may be unexpected."""
+
+    POLLER = "poller"
+    STALLED_TASKS = "stalled_tasks"
+    DISCOVERY = "discovery"
+    DISPATCHER = "dispatcher"
+    CHANNEL = "channel"
+    MAINTENANCE = "maintenance"
+    HEARTBEAT = "heartbeat"
 
 
 class _TaskTypeLabels:
@@ -74,6 +88,7 @@ class SourceMetrics:
         self._observations = polling.observations.labels(source)
         self._lag = polling.poll_lag.series(source)
         self._behind = polling.poll_behind.labels(source)
+        self._unmapped = polling.unmapped_statuses.labels(source)
         self._up = polling.source_up.labels(source)
         self._last_success = polling.last_success.labels(source)
         self._watches = {
@@ -103,6 +118,10 @@ class SourceMetrics:
     def lagged(self, seconds: float, count: int) -> None:
         """Record that `count` tasks were polled `seconds` after their due time."""
         self._lag.observe(seconds, count)
+
+    def unmapped_status(self) -> None:
+        """Count a transition to a status that is not known."""
+        self._unmapped.inc()
 
     def transitioned(self, task_type: str | None, status: str) -> None:
         label = self._task_types.label(task_type)
@@ -227,9 +246,15 @@ class Metrics:
         self._channel_state = ChannelFamilies(registry)
         self._store = StoreFamilies(registry)
         self.store_errors = self._store.errors
+        unexpected = unexpected_errors(registry)
+        self._unexpected_errors = {part: unexpected.labels(part) for part in Component}
         self._task_types = _TaskTypeLabels()
         self._sources: dict[str, SourceMetrics] = {}
         self._channels: dict[str, ChannelMetrics] = {}
+
+    def unexpected_error(self, component: Component) -> None:
+        """Count an exception that `component` did not expect."""
+        self._unexpected_errors[component].inc()
 
     def stored(self, size: StoreSize) -> None:
         self._store.size.set(size.used)

@@ -9,11 +9,12 @@ budget and may raise `SourceError`.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from msgspec import Raw
 
-from watcher.core.tasks import Answer, DiscoveredPage
+from watcher.core.tasks import Answer, DiscoveredPage, Observation
 
 UPLOADS_PER_REQUEST = 100
 """The most uploads that one call of `ConfirmsUploads.confirm_uploads` may hold."""
@@ -64,6 +65,25 @@ class Source(Protocol):
     @property
     def shared(self) -> Endpoint | None:
         """Many tasks per request, where upstream offers that."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOfTask:
+    """Where to look for a task that is gone. `task_type` is what was known of the task."""
+
+    bucket_id: str
+    batch_id: str
+    namespace: str | None
+    task_type: str | None
+
+
+@runtime_checkable
+class FindsTasksInBatches(Protocol):
+    """A source whose batches show their tasks for longer than its tasks exist."""
+
+    async def find_in_batch(self, task_id: str, batch: BatchOfTask) -> Observation | None:
+        """Return the task as its batch shows it; None if the batch does not show it."""
         ...
 
 

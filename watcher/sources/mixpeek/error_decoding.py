@@ -7,7 +7,7 @@ import msgspec
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.net.exchange import Reply
 
-UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding malformed JSON raises."""
 
 _SHOWN_TEXT = 200

@@ -8,9 +8,11 @@ from watcher.core.tasks import Answer, Observation, TaskNotFound
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.error_decoding import is_api_error
 from watcher.sources.mixpeek.list_health import ListHealth
-from watcher.sources.mixpeek.task_decoding import decode_task_reply
+from watcher.sources.mixpeek.task_decoding import TaskDecoder
 
 GET_TASK = "GET /v1/tasks/{task_id}"
+_WITH_TASK = frozenset({200, 202, 203})
+"""Statuses that come with a task: 202 while it runs, 203 from a gateway that changed the answer."""
 
 
 class GetEndpoint:
@@ -18,8 +20,11 @@ class GetEndpoint:
 
     capacity = 1
 
-    def __init__(self, connection: Connection, list_health: ListHealth) -> None:
+    def __init__(
+        self, connection: Connection, list_health: ListHealth, decoder: TaskDecoder
+    ) -> None:
         self._connection = connection
+        self._decoder = decoder
         self._list_health = list_health
         self._failing = False
 
@@ -46,8 +51,8 @@ class GetEndpoint:
     async def _get(self, task_id: str) -> Answer:
         call = Call(route=GET_TASK, path=f"/v1/tasks/{quote(task_id, safe='')}")
         reply = await self._connection.send(call)
-        if reply.status == 200:
-            return decode_task_reply(task_id, reply)
+        if reply.status in _WITH_TASK:
+            return self._decoder.reply(task_id, reply)
         if reply.status == 404 and is_api_error(reply.body):
             return TaskNotFound(task_id=task_id)
         raise self._connection.error(reply)

@@ -15,7 +15,7 @@ from watcher.core.tasks import (
     TERMINAL_STATUSES,
     Answer,
     NotInPage,
-    Observation,
+    Shown,
 )
 from watcher.sources.mixpeek.bisection import Bisection
 from watcher.sources.mixpeek.connection import Connection, Reservation
@@ -31,6 +31,7 @@ from watcher.sources.mixpeek.pagination import (
     read_pages,
     task_query,
 )
+from watcher.sources.mixpeek.task_decoding import TaskDecoder
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +55,11 @@ class ListEndpoint:
     In all methods `remaining` is the set of tasks without an answer so far; answering removes them.
     """
 
-    def __init__(self, connection: Connection, source: str, health: ListHealth) -> None:
+    def __init__(
+        self, connection: Connection, source: str, health: ListHealth, decoder: TaskDecoder
+    ) -> None:
         self._connection = connection
+        self._decoder = decoder
         self._source = source
         self._health = health
         self._rejected_ids: set[str] = set()
@@ -192,9 +196,9 @@ class ListEndpoint:
                 # Not every version of the API knows every status.
                 self._unknown_statuses.add(status)
 
-    async def _tasks(self, query: Query, send: Send) -> AsyncIterator[Sequence[Observation]]:
+    async def _tasks(self, query: Query, send: Send) -> AsyncIterator[Sequence[Shown]]:
         async for page, _ in read_pages(send, query, self._connection.error):
-            yield await observations(page)
+            yield await observations(page, self._decoder)
 
 
 def _id_query(task_ids: Sequence[str]) -> Query:
@@ -202,7 +206,7 @@ def _id_query(task_ids: Sequence[str]) -> Query:
     return task_query({"filters": {"AND": [condition]}})
 
 
-def _take_answers(tasks: Sequence[Observation], remaining: set[str]) -> Sequence[Observation]:
+def _take_answers(tasks: Sequence[Shown], remaining: set[str]) -> Sequence[Shown]:
     """Return those of `tasks` that are in `remaining`, each once, and remove them from it."""
     answers = [task for task in tasks if task.task_id in remaining]
     remaining.difference_update([task.task_id for task in answers])
@@ -211,7 +215,7 @@ def _take_answers(tasks: Sequence[Observation], remaining: set[str]) -> Sequence
     return list({task.task_id: task for task in answers}.values())
 
 
-def _unrequested_ids(tasks: Iterable[Observation], task_ids: Iterable[str]) -> set[str]:
+def _unrequested_ids(tasks: Iterable[Shown], task_ids: Iterable[str]) -> set[str]:
     """Return the IDs that were not requested, compared as the API does: ignoring case."""
     requested = {task_id.casefold() for task_id in task_ids}
     return {task.task_id.casefold() for task in tasks} - requested

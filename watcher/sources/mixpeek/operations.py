@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import msgspec
 
+from watcher.core.statuses import StatusTable
 from watcher.core.tasks import DiscoveredPage
 from watcher.net.exchange import Reply
 from watcher.net.url import quote_segment
@@ -40,7 +41,10 @@ _decode_started_task = msgspec.json.Decoder(_StartedTask).decode
 class MixpeekOperations:
     """Implements every capability of `watcher.core.interfaces.source`."""
 
-    def __init__(self, connection: Connection, namespace: str | None) -> None:
+    def __init__(
+        self, connection: Connection, namespace: str | None, statuses: StatusTable
+    ) -> None:
+        self.statuses = statuses
         self._connection = connection
         self._namespace = namespace
         self._sort_rejected = False
@@ -87,7 +91,7 @@ class MixpeekOperations:
 
     async def _pages(self, query: Query) -> AsyncIterator[DiscoveredPage]:
         async for page, more in read_pages(self._connection.request, query, self._connection.error):
-            yield discovered_page(page.items(), more=more)
+            yield discovered_page(page.items(), self.statuses, more=more)
 
     async def cancel_batch(
         self, bucket: str, batch: str, reason: str | None, namespace: str | None

@@ -1,4 +1,8 @@
-"""Decoding pages of a list. An unreadable item is left out and does not spoil its page."""
+"""Decoding pages of a list. An item that cannot be decoded does not spoil its page.
+
+A page that strict decoding accepts costs one pass. Any other is split at its commas, and each item
+is decoded alone, repaired where necessary.
+"""
 
 import time
 from collections.abc import Sequence
@@ -7,10 +11,20 @@ from contextlib import suppress
 import anyio.lowlevel
 import msgspec
 
-from watcher.core.tasks import KNOWN_STATUSES, Detail, DiscoveredPage, DiscoveredTask, Observation
+from watcher.core.json_repair import elements, is_suspicious, members, repaired
+from watcher.core.statuses import StatusTable
+from watcher.core.tasks import (
+    KNOWN_STATUSES,
+    Detail,
+    DiscoveredPage,
+    DiscoveredTask,
+    Observation,
+    Shown,
+    TaskUnreadable,
+)
 from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.error_decoding import UNREADABLE, protocol_error
-from watcher.sources.mixpeek.task_decoding import decode_task, normalize_status, task_detail
+from watcher.sources.mixpeek.task_decoding import TaskDecoder, task_detail
 
 _UTF8_CHECK_LIMIT = 4 * 1024 * 1024
 _ITEMS_PER_SLICE = 100
@@ -52,7 +66,8 @@ class Page(msgspec.Struct, frozen=True):
     """A page of a list.
 
     `next_cursor` is None where the list sent none. After a `full` page another one may follow.
-    `tasks` are its items, where all of them could be decoded as tasks at once.
+    `tasks` are its items, where all of them could be decoded as tasks at once. `split` are the
+    items of a page that could not be decoded as a whole, as they are.
     """
 
     body: bytes
@@ -60,10 +75,19 @@ class Page(msgspec.Struct, frozen=True):
     next_cursor: str | None
     full: bool
     tasks: list[Observation] | None
+    split: Sequence[bytes] | None = None
 
-    def items(self) -> list[msgspec.Raw]:
-        """Return each item's bytes."""
-        return _decode_raw_page(self.body).results
+    def items(self) -> Sequence[msgspec.Raw]:
+        """Return each item's bytes, repaired where they are not JSON."""
+        if self.split is None and not is_suspicious(self.body):
+            return _decode_raw_page(self.body).results
+        return [item for raw in self.received_items() if (item := _repaired_item(raw)) is not None]
+
+    def received_items(self) -> Sequence[msgspec.Raw]:
+        """Return each item's bytes as they are."""
+        if self.split is None:
+            return _decode_raw_page(self.body).results
+        return [msgspec.Raw(raw) for raw in self.split]
 
 
 class _PageDetails:
@@ -84,6 +108,7 @@ class _PageDetails:
 
 _decode_raw_page = msgspec.json.Decoder(_RawPage).decode
 _decode_task_page = msgspec.json.Decoder(_TaskPage).decode
+_decode_pagination = msgspec.json.Decoder(_Pagination | None).decode
 _decode_discovered_item = msgspec.json.Decoder(_DiscoveredItem).decode
 
 
@@ -92,15 +117,34 @@ def decode_page_reply(reply: Reply, limit: int, *, of_tasks: bool) -> Page:
     body = reply.body
     try:
         if of_tasks and _is_utf8(body):
-            # Where a field has an unusual type, each item is decoded separately instead.
-            with suppress(msgspec.ValidationError):
+            # Where anything is unusual, each item is decoded separately instead.
+            with suppress(*UNREADABLE):
                 task_page = _decode_task_page(body)
                 tasks = task_page.results
                 return _page(body, task_page.pagination, limit, len(tasks), tasks)
-        raw_page = _decode_raw_page(body)
+        with suppress(*UNREADABLE):
+            raw_page = _decode_raw_page(body)
+            return _page(body, raw_page.pagination, limit, len(raw_page.results), None)
+        return _split_page(body, limit)
     except UNREADABLE:
         raise protocol_error("the answer is not the JSON of a list") from None
-    return _page(body, raw_page.pagination, limit, len(raw_page.results), None)
+
+
+def _split_page(body: bytes, limit: int) -> Page:
+    """Return a page of which an item, or something beside the items, is not JSON."""
+    found = members(body)
+    items = elements(found.get("results", b""))
+    text, _ = repaired(found.get("pagination", b"null"))
+    page = _page(body, _decode_pagination(text), limit, len(items), None)
+    return msgspec.structs.replace(page, split=items)
+
+
+def _repaired_item(raw: msgspec.Raw) -> msgspec.Raw | None:
+    try:
+        text, _ = repaired(bytes(raw))
+        return msgspec.json.decode(text, type=msgspec.Raw)
+    except UNREADABLE:
+        return None
 
 
 def _page(
@@ -123,36 +167,43 @@ def _page(
     )
 
 
-async def observations(page: Page) -> Sequence[Observation]:
-    """Return the readable tasks of a page, without blocking the event loop for long."""
+async def observations(page: Page, decoder: TaskDecoder) -> Sequence[Shown]:
+    """Return the tasks of a page, without blocking the event loop for long."""
     await anyio.lowlevel.checkpoint()
     if page.tasks is not None:
-        return _complete(page.tasks, page.body)
-    tasks: list[Observation] = []
+        return _complete(page.tasks, page.body, decoder.statuses)
+    tasks: list[Shown] = []
     began = time.perf_counter()
-    items = page.items()
+    items = page.received_items()
     for start in range(0, len(items), _ITEMS_PER_SLICE):
-        decoded = map(decode_task, items[start : start + _ITEMS_PER_SLICE])
-        tasks += [task for task in decoded if isinstance(task, Observation)]
+        decoded = map(decoder.task, items[start : start + _ITEMS_PER_SLICE])
+        tasks += [task for task in decoded if task is not None]
         if time.perf_counter() - began > _MAX_BLOCKING:
             await anyio.lowlevel.checkpoint()
             began = time.perf_counter()
     return tasks
 
 
-def _complete(tasks: list[Observation], body: bytes) -> list[Observation]:
-    """Add the details, normalize statuses, and leave out tasks without one."""
+def _complete(tasks: list[Observation], body: bytes, statuses: StatusTable) -> Sequence[Shown]:
+    """Add the details and the canonical statuses."""
     details = _PageDetails(body)
     for task in tasks:
         task.details = details
         if task.status not in KNOWN_STATUSES:
-            task.status = normalize_status(task.status)
+            task.status = statuses.canonical(task.status)
     if all(task.status for task in tasks):
         return tasks
-    return [task for task in tasks if task.status]
+    return [
+        task
+        if task.status
+        else TaskUnreadable(task_id=task.task_id, reason="the answer has no status")
+        for task in tasks
+    ]
 
 
-def discovered_page(items: Sequence[msgspec.Raw], *, more: bool) -> DiscoveredPage:
+def discovered_page(
+    items: Sequence[msgspec.Raw], statuses: StatusTable, *, more: bool
+) -> DiscoveredPage:
     """Return the tasks of a page of tasks or of batches; a batch has one, and one per tier."""
     tasks: list[DiscoveredTask] = []
     created: list[str] = []
@@ -163,7 +214,7 @@ def discovered_page(items: Sequence[msgspec.Raw], *, more: bool) -> DiscoveredPa
             continue
         if isinstance(item.created_at, str):
             created.append(item.created_at)
-        tasks += _discovered_tasks(item)
+        tasks += _discovered_tasks(item, statuses)
     is_sorted = (
         len(created) == len(items) > 1
         and created == sorted(created, reverse=True)
@@ -172,11 +223,11 @@ def discovered_page(items: Sequence[msgspec.Raw], *, more: bool) -> DiscoveredPa
     return DiscoveredPage(tasks=tasks, newest_first=is_sorted, more=more)
 
 
-def _discovered_tasks(item: _DiscoveredItem) -> list[DiscoveredTask]:
+def _discovered_tasks(item: _DiscoveredItem, statuses: StatusTable) -> list[DiscoveredTask]:
     return [
         DiscoveredTask(
             tier.task_id,
-            normalize_status(tier.status) or None,
+            statuses.canonical(tier.status) or None,
             tier.task_type if isinstance(tier.task_type, str) else None,
         )
         for tier in (item, *(item.tier_tasks or ()))

@@ -6,14 +6,19 @@ import httpx
 from pydantic import AfterValidator, SecretStr
 
 from watcher.core.clock import Clock
+from watcher.core.interfaces.source import BatchOfTask
 from watcher.core.setting_types import Name, http_url
 from watcher.core.settings import SourceSettings
+from watcher.core.statuses import StatusTable
+from watcher.core.tasks import Observation
+from watcher.sources.mixpeek.batch_tasks import BatchTasks
 from watcher.sources.mixpeek.connection import Connection
 from watcher.sources.mixpeek.get_endpoint import GET_TASK, GetEndpoint
 from watcher.sources.mixpeek.list_endpoint import ListEndpoint
 from watcher.sources.mixpeek.list_health import ListHealth
 from watcher.sources.mixpeek.operations import MixpeekOperations
 from watcher.sources.mixpeek.pagination import LIST_TASKS
+from watcher.sources.mixpeek.task_decoding import TaskDecoder
 from watcher.telemetry.metrics import SourceMetrics
 
 
@@ -54,9 +59,14 @@ class MixpeekSource(MixpeekOperations):
     """Implements `watcher.core.interfaces.source.Source`, with every capability."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
-        super().__init__(connection, settings.namespace)
+        super().__init__(connection, settings.namespace, StatusTable(settings.statuses))
+        decoder = TaskDecoder(self.statuses)
         for route in (GET_TASK, LIST_TASKS):
             connection.open(route)
+        self._batches = BatchTasks(connection, settings.namespace, self.statuses)
         self.list_health = ListHealth(settings.name)
-        self.single = GetEndpoint(connection, self.list_health)
-        self.shared = ListEndpoint(connection, settings.name, self.list_health)
+        self.single = GetEndpoint(connection, self.list_health, decoder)
+        self.shared = ListEndpoint(connection, settings.name, self.list_health, decoder)
+
+    async def find_in_batch(self, task_id: str, batch: BatchOfTask) -> Observation | None:
+        return await self._batches.find_in_batch(task_id, batch)

@@ -1,16 +1,17 @@
 """Decoding one task.
 
-Any field may hold any JSON value: a value that cannot be used is ignored and does not make the task
-unreadable.
+Any field may hold any JSON value, and some that JSON does not have: a value that cannot be used is
+ignored and does not make the task unreadable.
 """
 
 import msgspec
 
-from watcher.core.tasks import KNOWN_STATUSES, Detail, Observation
+from watcher.core.json_repair import is_suspicious, repaired
+from watcher.core.statuses import StatusTable
+from watcher.core.tasks import Detail, Observation, TaskUnreadable
 from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.error_decoding import UNREADABLE, error_text, protocol_error
 
-_STATUS_LIMIT = 100
 _ERROR_TEXT_LIMIT = 8192
 
 
@@ -41,50 +42,73 @@ _decode_task = msgspec.json.Decoder(_Task).decode
 _decode_additional_data = msgspec.json.Decoder(_AdditionalData).decode
 
 
-def decode_task_reply(task_id: str, reply: Reply) -> Observation:
-    """Return the requested task. Raises `SourceError` (protocol) for anything else."""
-    if reply.truncated:
-        raise protocol_error(f"the answer is longer than {len(reply.body) >> 20} MiB")
-    task = decode_task(msgspec.Raw(reply.body))
-    if isinstance(task, str):
-        raise protocol_error(f"the answer {task}")
-    if task.task_id != task_id:
-        raise protocol_error("the answer is about another task")
-    return task
+class TaskDecoder:
+    """Decodes the tasks of one source, whose words for statuses are in `statuses`."""
 
+    def __init__(self, statuses: StatusTable) -> None:
+        self.statuses = statuses
 
-def decode_task(raw: msgspec.Raw) -> Observation | str:
-    """Return the task, or the reason why it is unreadable.
+    def reply(self, task_id: str, reply: Reply) -> Observation | TaskUnreadable:
+        """Return the requested task. Raises `SourceError` (protocol) for anything else."""
+        if reply.truncated:
+            raise protocol_error(f"the answer is longer than {len(reply.body) >> 20} MiB")
+        task = self.task(msgspec.Raw(reply.body))
+        if task is None:
+            raise protocol_error("the answer is not the JSON of a task")
+        if task.task_id != task_id:
+            raise protocol_error("the answer is about another task")
+        return task
 
-    Events contain these bytes unchanged, so all of them must be UTF-8. The decoder does not check
-    the fields that it skips.
-    """
-    try:
-        task = _decode_task(raw)
-        str(raw, "utf-8")
-    except UNREADABLE:
-        return "is not the JSON of a task"
-    status = normalize_status(task.status)
-    if not status:
-        return "has no status"
-    if not isinstance(task.task_id, str):
-        return "has no task ID"
-    task_type = task.task_type if isinstance(task.task_type, str) else None
-    return Observation(
-        task_id=task.task_id, status=status, task_type=task_type, details=_TaskDetails(raw)
-    )
-
-
-def normalize_status(value: object) -> str:
-    """Return a status in upper case; empty where `value` is not a valid one."""
-    if isinstance(value, str) and value in KNOWN_STATUSES:
-        return value
-    status = value.strip().upper() if isinstance(value, str) else ""
-    return status if len(status) <= _STATUS_LIMIT and status.isprintable() else ""
+    def task(self, raw: msgspec.Raw) -> Observation | TaskUnreadable | None:
+        """Return the task; None for what is not the JSON of one."""
+        try:
+            task = _decode_repaired(raw)
+        except UNREADABLE:
+            return None
+        if not isinstance(task.task_id, str):
+            return None
+        status = self.statuses.canonical(task.status)
+        if not status:
+            return TaskUnreadable(task_id=task.task_id, reason="the answer has no status")
+        return Observation(
+            task_id=task.task_id,
+            status=status,
+            task_type=task.task_type if isinstance(task.task_type, str) else None,
+            details=_TaskDetails(raw),
+        )
 
 
 def task_detail(raw: msgspec.Raw) -> Detail:
-    return Detail(error_message=_error_message(_decode_task(raw)), raw=raw)
+    """Return the details of a task that was decoded before, repaired where necessary."""
+    unreadable: list[str] = []
+    if is_suspicious(raw) or not _is_json(raw):
+        text, paths = repaired(bytes(raw))
+        raw, unreadable = msgspec.Raw(text), list(paths)
+    task = _decode_task(raw)
+    if task.task_type is not None and not isinstance(task.task_type, str):
+        unreadable.append("task_type")
+    return Detail(
+        error_message=_error_message(task),
+        raw=raw,
+        upstream_status=task.status if isinstance(task.status, str) else None,
+        unreadable=tuple(unreadable),
+    )
+
+
+def _decode_repaired(raw: msgspec.Raw) -> _Task:
+    """Decode the fields of a task, whatever its other values are."""
+    try:
+        return _decode_task(raw)
+    except UNREADABLE:
+        return _decode_task(repaired(bytes(raw))[0])
+
+
+def _is_json(raw: msgspec.Raw) -> bool:
+    try:
+        _decode_task(raw)
+    except UNREADABLE:
+        return False
+    return True
 
 
 def _error_message(task: _Task) -> str | None:

@@ -6,7 +6,7 @@ Keys and IDs come as one JSON array, so that a batch is one statement.
 import re
 from collections.abc import Iterable, Sequence
 
-from watcher.core.tasks import RUNNING_STATUSES
+from watcher.core.tasks import SLOW_STATUSES, TERMINAL_STATUSES
 from watcher.stores.sqlite import rows
 
 
@@ -62,11 +62,11 @@ SELECT source, task_id, status, missing_since, lost_at, id FROM watches
 WHERE state = 'active' AND id > ? ORDER BY id LIMIT ?
 """
 
-_RUNNING = _list(f"'{status}'" for status in sorted(RUNNING_STATUSES))
+_NOT_RUNNING = _list(f"'{status}'" for status in sorted(SLOW_STATUSES | TERMINAL_STATUSES))
 
 UNCHANGED_WATCHES = f"""
 SELECT {_WATCH}, id FROM watches
-WHERE source = ?1 AND state = 'active' AND stalled_at IS NULL AND status IN ({_RUNNING})
+WHERE source = ?1 AND state = 'active' AND stalled_at IS NULL AND status NOT IN ({_NOT_RUNNING})
     AND missing_since IS NULL AND changed_at < ?2 AND (changed_at, id) > (?3, ?4)
 ORDER BY changed_at, id LIMIT ?5
 """
