@@ -44,7 +44,7 @@ class StatusTable:
     def canonical(self, word: object) -> str:
         """Return the canonical status; empty where `word` cannot be a status.
 
-        A status that nobody knows is its own canonical one, in upper case.
+        An unknown status is its own canonical one, in upper case.
         """
         if not isinstance(word, str):
             return ""
