@@ -150,11 +150,6 @@ async def test_batches_are_listed_and_cancelled(upstream: FakeUpstream, url: str
             "namespace_id": "ns_1",
             "status": "IN_PROGRESS",
             "task_id": f"task_{number}",
-            "object_ids": ["obj_1"],
-            "max_node_death_resubmits": 3,
-            "max_deploy_resubmits": 3,
-            "lifecycle": "extracting",
-            "lifecycle_reason": None,
         }
     client = Client(url)
     page = await client.call(BatchesApi, "list_all_batches")
@@ -164,6 +159,36 @@ async def test_batches_are_listed_and_cancelled(upstream: FakeUpstream, url: str
     task = await client.call(BucketBatchesApi, "cancel_batch_buckets_batches", "bkt_1", "batch_0")
     assert (task.status.value, task.cancellation.ray_jobs_accepted) == ("CANCELED", 1)
     await client.rejected(404, BucketBatchesApi, "cancel_batch_buckets_batches", "bkt_1", "batch_1")
+
+
+async def test_a_batch_shows_its_tiers(upstream: FakeUpstream, url: str) -> None:
+    tiers = [{"task_id": "task_0", "status": "COMPLETED"}, {"task_id": None}]
+    upstream.api.batches["batch_1"] = {
+        "batch_id": "batch_1",
+        "bucket_id": "bkt_1",
+        "status": "IN_PROGRESS",
+        "task_id": "task_0",
+        "tier_tasks": tiers,
+    }
+    client = Client(url)
+    batch = await client.call(BucketBatchesApi, "get_batch_buckets_batches", "bkt_1", "batch_1")
+    assert (batch.batch_id, batch.status.value) == ("batch_1", "IN_PROGRESS")
+    assert [(tier.task_id, tier.status.value) for tier in batch.tier_tasks] == [
+        ("task_0", "COMPLETED"),
+        (None, "PENDING"),
+    ]
+    name = "get_batch_buckets_batches"
+    await client.rejected(404, BucketBatchesApi, name, "bkt_2", "batch_1")
+    await client.rejected(404, BucketBatchesApi, name, "bkt_1", "batch_2")
+
+
+async def test_bucket_calls_need_a_namespace(upstream: FakeUpstream, url: str) -> None:
+    upstream.api.batches["batch_1"] = {"batch_id": "batch_1", "bucket_id": "bkt_1"}
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
+        answer = await client.get("/v1/buckets/bkt_1/batches/batch_1")
+        listed = await client.post("/v1/buckets/bkt_1/batches/list", json={})
+    assert [answer.status_code, listed.status_code] == [400, 400]
 
 
 async def test_a_hundred_uploads_are_confirmed_in_one_request(

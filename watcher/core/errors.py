@@ -6,7 +6,7 @@
     │   ├── StoreUnusableError  the store cannot be opened (newer schema, locked): exit 2
     │   └── StoreCorruptError   the file is damaged: stop, and leave it as it is
     ├── DaemonError           a command got no response, or an error, from the daemon: exit 4
-    ├── SourceError           one request failed: `reason`, and upstream's `Retry-After`
+    ├── SourceError           one request failed: `reason`, and what upstream's reply says
     └── DeliveryError         one attempt failed: `reason`, `disposition`, and `Retry-After`
 
 Errors of other libraries are translated once, where they arise.
@@ -65,15 +65,31 @@ class SourceFailure(StrEnum):
 class SourceError(WatcherError):
     """One fetch failed as a whole; the state of its tasks remains unknown.
 
-    `retry_after` is upstream's `Retry-After` in seconds and applies to the whole source.
+    `retry_after` is upstream's `Retry-After` in seconds and applies to the whole source. `status`
+    is upstream's HTTP status; None without a reply. `code`, `kind` (the `type` of the error),
+    `request_id` and `details` (JSON) are what the reply says, bounded in size, without the API key.
     """
 
     def __init__(
-        self, reason: SourceFailure, text: str, *, retry_after: float | None = None
+        self,
+        reason: SourceFailure,
+        text: str,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        kind: str | None = None,
+        request_id: str | None = None,
+        details: object = None,
     ) -> None:
         super().__init__(text)
         self.reason = reason
         self.retry_after = retry_after
+        self.status = status
+        self.code = code
+        self.kind = kind
+        self.request_id = request_id
+        self.details = details
 
 
 class DeliveryFailure(StrEnum):

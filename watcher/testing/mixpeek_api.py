@@ -23,6 +23,17 @@ _TASK_CRITERIA = {"status", "task_type", "filters", "sort", "search"}
 _BATCH_CRITERIA = {"status", "collection_id", "bucket_id", "namespace_id"}
 _BATCH_PAGING = {"offset", "limit", "cursor"}
 _CONFIRMATION_FIELDS = {"upload_id", "etag", "file_size_bytes"}
+_BATCH_DEFAULTS: Mapping[str, Any] = {
+    "status": "DRAFT",
+    "task_id": None,
+    "tier_tasks": [],
+    "max_node_death_resubmits": 3,
+    "max_deploy_resubmits": 3,
+    "lifecycle": None,
+    "lifecycle_reason": None,
+}
+"""Fields that every answer about a batch has."""
+_TIER_DEFAULTS = {"task_id": None, "status": "PENDING", "collection_ids": ["col_1"]}
 _ACTIVE = {"PENDING", "QUEUED", "IN_PROGRESS", "PROCESSING", "DRAFT"}
 
 Handler = Callable[..., dict[str, Any]]
@@ -68,6 +79,7 @@ class TaskApi:
                 ("POST /v1/tasks/list", self._list_tasks),
                 ("POST /v1/batches/list", self._list_all_batches),
                 ("POST /v1/buckets/{bucket}/batches/list", self._list_batches),
+                ("GET /v1/buckets/{bucket}/batches/{batch}", self._get_batch),
                 ("POST /v1/buckets/{bucket}/batches/{batch}/cancel", self._cancel_batch),
                 ("POST /v1/buckets/{bucket}/uploads/confirm/batch", self._confirm_uploads),
             )
@@ -167,12 +179,21 @@ class TaskApi:
         limit = integer(criteria, "limit", default=100, minimum=1, maximum=1000)
         offset = integer(criteria, "offset", default=0, minimum=0, maximum=2**31)
         page, pagination = self._page(batches, limit, offset, criteria.get("cursor"))
-        return {"results": page, "total_count": len(batches), "pagination": pagination}
+        results = [_shown(batch) for batch in page]
+        return {"results": results, "total_count": len(batches), "pagination": pagination}
 
-    def _cancel_batch(self, request: Request, bucket: str, batch_id: str) -> dict[str, Any]:
+    def _get_batch(self, request: Request, bucket: str, batch_id: str) -> dict[str, Any]:
+        require_namespace(request)
+        return _shown(self._batch(bucket, batch_id))
+
+    def _batch(self, bucket: str, batch_id: str) -> dict[str, Any]:
         batch = self.batches.get(batch_id)
         if batch is None or batch["bucket_id"] != bucket:
             raise ApiError(404, f"Batch {batch_id} not found", "NotFoundError")
+        return batch
+
+    def _cancel_batch(self, request: Request, bucket: str, batch_id: str) -> dict[str, Any]:
+        batch = self._batch(bucket, batch_id)
         task_ids = [task_id for task_id in _batch_task_ids(batch) if task_id in self.tasks]
         active = [task_id for task_id in task_ids if self.tasks[task_id]["status"] in _ACTIVE]
         stopped = active[self.rejected_jobs :]
@@ -247,6 +268,20 @@ def _condition_ids(condition: Any) -> Sequence[Any]:
     if (condition.get("field"), condition.get("operator")) != ("task_id", "in"):
         return ()
     return list(condition["value"])
+
+
+def _shown(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a batch as the API shows it, with all fields that an answer has."""
+    tiers = [
+        {
+            "tier_num": number,
+            "source_type": "collection" if number else "bucket",
+            **_TIER_DEFAULTS,
+            **tier,
+        }
+        for number, tier in enumerate(batch.get("tier_tasks") or ())
+    ]
+    return {**_BATCH_DEFAULTS, **batch, "tier_tasks": tiers}
 
 
 def _batch_matches(batch: Mapping[str, Any], criteria: Mapping[str, Any]) -> bool:

@@ -30,7 +30,9 @@ _decode_failure = msgspec.json.Decoder(_Failure).decode
 
 def reply_error(reply: Reply, retry_after: float | None) -> SourceError:
     """Return the error of a reply; its text is the API's own where the body has one."""
-    return SourceError(_reason(reply.status), _text(reply), retry_after=retry_after)
+    return SourceError(
+        _reason(reply.status), _text(reply), retry_after=retry_after, status=reply.status
+    )
 
 
 def protocol_error(text: str) -> SourceError:
