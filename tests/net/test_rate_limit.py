@@ -1,5 +1,6 @@
 """The request budget: no 60 seconds contain more requests than the limit, even across a restart."""
 
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -92,6 +93,65 @@ async def test_a_pause_of_unknown_length_doubles_up_to_30_s_and_a_success_resets
     assert pause.remaining() == 1
 
 
+async def test_a_pause_ends_after_five_minutes_and_one_request_goes_first() -> None:
+    requests = budget(None)
+    requests.pause.start(86400.0)
+    sent: list[float] = []
+
+    async def request() -> None:
+        await requests.spend()
+        requests.pause.sent(10.0)
+        sent.append(anyio.current_time())
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(request)
+        await anyio.sleep(304)
+        before_its_answer = list(sent)
+        requests.pause.start(86400.0)  # the answer: no change
+        requests.pause.released(300.0)
+        await anyio.sleep(304)
+        after_a_rejection = list(sent)
+        requests.pause.succeeded(604.0)
+
+    assert before_its_answer == [300.0]
+    assert after_a_rejection == [300.0, 604.0]
+    assert sent == [300.0, 604.0, 608.0, 608.0, 608.0]
+
+
+async def test_a_probe_that_is_not_sent_or_not_answered_does_not_keep_others_waiting() -> None:
+    requests = budget(None)
+    requests.pause.start(30.0)
+    await requests.spend()
+    await requests.spend()
+    unsent = anyio.current_time()
+    requests.pause.sent(10.0)
+    await requests.spend()
+    unanswered = anyio.current_time()
+    requests.pause.released()
+    await requests.spend()
+
+    assert (unsent, unanswered, anyio.current_time()) == (32.0, 42.0, 42.0)
+
+
+async def test_an_answer_to_a_request_from_before_the_pause_does_not_end_it() -> None:
+    requests = budget(None)
+    requests.pause.start(30.0)
+    requests.pause.succeeded(0.0)
+    assert requests.pause.probing
+    assert requests.wait() == 30.0
+
+
+async def test_a_429_to_a_probe_does_not_halve_the_limit() -> None:
+    requests = budget(60)
+    before = await rate(requests)
+    requests.pause.start(1.0)
+    requests.rate_limited()
+    await requests.spend()
+    requests.pause.succeeded(anyio.current_time())
+    assert await rate(requests) >= before * 0.95
+
+
 async def test_a_longer_pause_is_never_shortened() -> None:
     pause = Cooldown(anyio.current_time)
     pause.start(100.0)
@@ -147,19 +207,93 @@ def rate_limit_headers(**values: object) -> dict[str, str]:
     return {f"x-ratelimit-{name}": str(value) for name, value in values.items()}
 
 
-async def test_a_lower_limit_of_upstream_is_adopted() -> None:
-    requests = budget(60)
-    requests.apply_headers(rate_limit_headers(limit=10), 0.0)
+async def spend(requests: RouteBudget, count: int) -> list[float]:
+    """Spend `count` requests and return when."""
     times = []
-    for _ in range(40):
+    for _ in range(count):
         await requests.spend()
         times.append(anyio.current_time())
-    assert fullest_minute(times) <= 10
+    return times
+
+
+async def test_a_lower_limit_of_upstream_is_adopted_for_its_window() -> None:
+    requests = budget(60)
+    requests.apply_headers(rate_limit_headers(limit=10, window=60), 0.0)
+    assert fullest_minute(await spend(requests, 40)) <= 10
+
+
+async def test_a_limit_without_a_window_is_never_taken_for_a_minutes() -> None:
+    requests = budget(60)
+    before = await rate(requests)
+    requests.apply_headers(rate_limit_headers(limit=10), 0.0)
+    requests.apply_headers(rate_limit_headers(limit=10, remaining=9, reset=1), 0.0)
+    assert await rate(requests) >= before * 0.95
+
+
+async def test_a_limit_per_second_and_one_per_hour_hold_in_their_windows() -> None:
+    requests = budget(600)
+    requests.apply_headers({"x-ratelimit-limit": "2, 2;w=1, 900;w=3600"}, 0.0)
+    times = await spend(requests, 300)
+    assert max(sum(start <= at < start + 1 for at in times) for start in times) <= 2
+    assert times[-1] >= 3600 * (300 - 900 / 12) / 900
+
+
+async def test_what_was_learnt_rises_again_with_what_upstream_says() -> None:
+    requests = budget(60)
+    before = await rate(requests)
+    requests.apply_headers(rate_limit_headers(limit=10, window=60), 0.0)
+    lowered = await rate(requests)
+    requests.apply_headers(rate_limit_headers(limit=600, window=60), 0.0)
+    assert lowered < before / 4
+    assert await rate(requests) >= before * 0.95
+
+
+async def test_what_upstream_no_longer_says_is_forgotten() -> None:
+    requests = budget(60)
+    before = await rate(requests)
+    requests.apply_headers(rate_limit_headers(limit=10, window=60), 0.0)
+    await anyio.sleep(600)
+    assert await rate(requests) >= before * 0.95
+
+
+async def test_the_counter_proves_a_window_and_what_remains_is_spread_over_it() -> None:
+    """An hourly limit of 100 that does not say so: no minute takes more than its share."""
+    requests = budget(60)
+    used, began = 0, anyio.current_time()
+    times = []
+    while anyio.current_time() < began + 1800:
+        await requests.spend()
+        times.append(anyio.current_time())
+        used += 1
+        reset = began + 3600 - anyio.current_time()
+        requests.apply_headers(rate_limit_headers(limit=100, remaining=100 - used, reset=reset), 0)
+    assert 40 <= used <= 60
+    assert max(after - before for before, after in pairwise(times)) <= 45
+
+
+async def test_a_window_that_slides_is_not_taken_for_a_fixed_one() -> None:
+    """Each request moves the reset: it says when all requests are available again."""
+    requests = budget(60)
+    before = await rate(requests)
+    began = anyio.current_time()
+    count = 0
+    while anyio.current_time() < began + 120:
+        await requests.spend()
+        count += 1
+        headers = rate_limit_headers(limit=60, remaining=60 - min(count, 55), reset=min(count, 55))
+        requests.apply_headers(headers, 0.0)
+    assert count >= before * 0.95
+
+
+async def test_no_stated_limit_stops_a_route_for_longer_than_five_minutes() -> None:
+    requests = budget(60)
+    requests.apply_headers(rate_limit_headers(limit=1, window="1d"), 0.0)
+    assert [round(at) for at in await spend(requests, 3)] == [300, 600, 900]
 
 
 async def test_a_higher_limit_of_upstream_is_ignored() -> None:
     requests = budget(10)
-    requests.apply_headers(rate_limit_headers(limit=600), 0.0)
+    requests.apply_headers(rate_limit_headers(limit=600, window=60), 0.0)
     assert await rate(requests) <= 20
 
 
@@ -173,10 +307,19 @@ async def test_requests_of_another_client_of_the_key_reduce_the_budget() -> None
 
 @pytest.mark.parametrize("limit", [None, 60])
 @pytest.mark.parametrize(
-    ("reset", "waits"), [("7", 7), ("1800000012", 12), ("86400", 60), ("0", 0), ("x", 0)]
+    ("reset", "waits"),
+    [
+        ("7", 7),
+        ("1800000012", 12),
+        ("86400", 60),
+        ("1800000012500", 12.5),
+        ("7s", 7),
+        ("0", 0),
+        ("x", 0),
+    ],
 )
 async def test_without_remaining_requests_nothing_is_sent_until_the_reset(
-    limit: int | None, reset: str, waits: int
+    limit: int | None, reset: str, waits: float
 ) -> None:
     requests = budget(limit)
     await anyio.sleep(60)
@@ -187,12 +330,30 @@ async def test_without_remaining_requests_nothing_is_sent_until_the_reset(
     assert anyio.current_time() - before <= waits + 2
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from([*rate_limit_headers(limit=0, remaining=0, reset=0)]), st.text(max_size=30)
-    )
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        [
+            *rate_limit_headers(limit=0, remaining=0, reset=0, window=0),
+            *("ratelimit", "ratelimit-policy", "x-ratelimit-limit-hour"),
+        ]
+    ),
+    st.text(max_size=30)
+    | st.integers(-5, 10**6).map(str)
+    | st.from_regex(r'"a";[qrwt]=[0-9]{1,4};[qrwt]=[0-9]{1,4}', fullmatch=True)
+    | st.sampled_from(["100, 100;w=60", "1;w=86400", "1m30s", "500ms", "0.5", "1800000060.25"]),
 )
-async def test_no_header_raises(headers: dict[str, str]) -> None:
-    requests = budget(60)
-    requests.apply_headers(headers, 0.0)
-    await requests.spend()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(HEADERS, min_size=1, max_size=10), st.integers(1, 300))
+async def test_no_headers_raise_or_wait_for_long_or_lift_the_configured_limit(
+    responses: list[dict[str, str]], limit: int
+) -> None:
+    requests = budget(limit)
+    times = []
+    for headers in responses * 3:
+        requests.apply_headers(headers, 1_800_000_000.0)
+        assert 0 <= requests.wait() <= 300.001
+        times += await spend(requests, 1)
+    assert fullest_minute(times) <= limit
+    assert all(after - before <= 301 for before, after in pairwise(times))

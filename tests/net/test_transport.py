@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -14,52 +14,13 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
+from tests.support.raw_server import OK, read_request, server
 from watcher.core.settings import ConnectionSettings
 from watcher.net.exchange import ExchangeError, exchange
+from watcher.net.response_handler import LONGEST_LIFE
 from watcher.net.transport import SENT_ONCE, AiohttpTransport, create_transport
 
 pytestmark = pytest.mark.anyio
-
-Serve = Callable[[anyio.abc.SocketStream, int], Awaitable[None]]
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@asynccontextmanager
-async def server(serve: Serve) -> AsyncIterator[str]:
-    """Run a server that passes each connection, with its number, to `serve`; yield its URL."""
-    connections = 0
-
-    async def handle(stream: anyio.abc.SocketStream) -> None:
-        nonlocal connections
-        connections += 1
-        async with stream:
-            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
-                await serve(stream, connections)
-
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, handle)
-        yield f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}/"
-        tasks.cancel_scope.cancel()
-    await listener.aclose()
-
-
-async def read_request(stream: anyio.abc.SocketStream) -> bytes:
-    received = b""
-    while b"\r\n\r\n" not in received:
-        received += await stream.receive()
-    head, _, body = received.partition(b"\r\n\r\n")
-    length = next(
-        (
-            int(line[15:])
-            for line in head.lower().split(b"\r\n")
-            if line.startswith(b"content-length:")
-        ),
-        0,
-    )
-    while len(body) < length:
-        body += await stream.receive()
-    return head
 
 
 async def post(
@@ -84,6 +45,96 @@ async def test_a_connection_is_reused() -> None:
             assert await post(transport, url) == (200, b"ok")
 
     assert numbers == [1, 1, 1]
+
+
+class ShiftedLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock a test can put forward."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": ShiftedLoop})])
+async def test_a_connection_in_constant_use_is_replaced_after_45_s() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, ShiftedLoop)
+    numbers = []
+
+    async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
+        while True:
+            await read_request(stream)
+            numbers.append(number)
+            await stream.send(OK)
+
+    async with server(serve) as url, create_transport() as transport:
+        for _ in range(12):
+            assert await post(transport, url) == (200, b"ok")
+            loop.ahead += LONGEST_LIFE / 5
+
+    assert LONGEST_LIFE == 45
+    assert numbers == [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": ShiftedLoop})])
+async def test_an_idle_connection_is_closed_after_45_s() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, ShiftedLoop)
+    closed = anyio.Event()
+
+    async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
+        await read_request(stream)
+        await stream.send(OK)
+        with suppress(anyio.EndOfStream):
+            await stream.receive()
+        closed.set()
+
+    async with server(serve) as url, create_transport() as transport:
+        await post(transport, url)
+        loop.ahead += LONGEST_LIFE
+        with anyio.fail_after(30):
+            await closed.wait()
+
+
+async def test_unrequested_data_is_not_the_next_response() -> None:
+    connections = []
+
+    async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
+        connections.append(number)
+        await read_request(stream)
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+        await anyio.sleep(0.01)
+        await stream.send(b"k" + OK.replace(b"ok", b"no"))
+        await read_request(stream)
+        await stream.send(OK)
+
+    async with server(serve) as url, create_transport() as transport:
+        for _ in range(3):
+            assert await post(transport, url) == (200, b"ok")
+
+    assert connections == [1, 2, 3]
+
+
+async def test_a_reused_connection_that_breaks_within_a_response_is_not_used_to_send_again() -> (
+    None
+):
+    served = []
+
+    async def serve(stream: anyio.abc.SocketStream, number: int) -> None:
+        await read_request(stream)
+        served.append(number)
+        await stream.send(OK)
+        await read_request(stream)
+        served.append(number)
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-")
+
+    async with server(serve) as url, create_transport() as transport:
+        await post(transport, url)
+        with pytest.raises(ExchangeError):
+            await post(transport, url)
+
+    assert served == [1, 1]
 
 
 async def test_a_reused_connection_that_was_closed_meanwhile_is_replaced() -> None:

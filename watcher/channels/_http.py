@@ -5,10 +5,13 @@ import httpx
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
-from watcher.net.exchange import ExchangeError, Reply, exchange, retry_after
+from watcher.net.delays import retry_after
+from watcher.net.exchange import ExchangeError, Reply, exchange
 
 RESPONSE_LIMIT = 8192
 """Maximum number of bytes read of a receiver's response."""
+REST_WITHIN = 0.8
+"""Seconds for what follows a status line, where the status says it all."""
 
 _OVERLOADED = frozenset({429, 502, 503, 504})
 _PERSISTENT = frozenset({401, 403, 404})
@@ -22,15 +25,23 @@ async def post(
     request: httpx.Request,
     deadline: float,
     response_limit: int = RESPONSE_LIMIT,
+    *,
+    rest_within: float | None = None,
 ) -> Reply:
     """Send `request` within `deadline` seconds and return the response, whatever its status.
 
     The body is cut to `response_limit` bytes and never decompressed, since no request accepts
-    compression. Raises `DeliveryError` if no complete response arrives.
+    compression. Raises `DeliveryError` if no complete response arrives; see `exchange` for
+    `rest_within`.
     """
     try:
         return await exchange(
-            transport, request, deadline=deadline, body_limit=response_limit, decoded=False
+            transport,
+            request,
+            deadline=deadline,
+            body_limit=response_limit,
+            decoded=False,
+            rest_within=rest_within,
         )
     except ExchangeError as error:
         disposition = Disposition.NOT_SENT if error.not_sent else Disposition.TRANSIENT

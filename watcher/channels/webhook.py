@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import httpx
 from pydantic import AfterValidator, Field, SecretStr
 
-from watcher.channels._http import post, require_success
+from watcher.channels._http import REST_WITHIN, post, require_success
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.interfaces.channel import Notes
@@ -108,4 +108,5 @@ class WebhookChannel:
         request = httpx.Request(
             "POST", self._url, headers=headers, stream=httpx.ByteStream(message.body)
         )
-        return require_success(await post(self._transport, request, self._deadline), self._wall)
+        reply = await post(self._transport, request, self._deadline, rest_within=REST_WITHIN)
+        return require_success(reply, self._wall)

@@ -5,25 +5,24 @@ exchange, from connecting to reading the body. Redirects are not followed. The t
 without an `httpx.AsyncClient`: that halves the cost of a request.
 """
 
-import email.utils
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
 import anyio
+import anyio.lowlevel
 import httpx
 
 from watcher.core.errors import WatcherError
-from watcher.net.transport import NotSentError
-
-MAX_RETRY_AFTER = 24 * 3600.0
-"""Seconds; a longer `Retry-After` is considered a mistake and reduced to this."""
+from watcher.net.content_encoding import BodyDecoder, ContentEncodingError
+from watcher.net.transport import ON_STATUS, NotSentError
 
 
 class ExchangeError(WatcherError):
     """No complete response arrived. The text contains no header, URL or body.
 
-    `not_sent` means that the request never left this machine, for a reason on this machine.
+    The cause is set for an unexpected error. `not_sent` means that the request never left
+    this machine, for a reason on this machine.
     """
 
     def __init__(
@@ -51,70 +50,127 @@ async def exchange(
     deadline: float,
     body_limit: int,
     decoded: bool = True,
+    rest_within: float | None = None,
 ) -> Reply:
     """Send `request` and return the response within `deadline` seconds.
 
     At most `body_limit` bytes of the body are read. `decoded` decompresses the body; a few KB may
     become many MB. An HTTP error status is a response. Raises `ExchangeError` if no response
     arrived, or only a part of it.
+
+    With `rest_within` a status line is a response: what follows it within so many seconds is read,
+    as far as it is valid.
     """
+    arrived = _Arrived(body_limit)
     try:
-        with anyio.fail_after(deadline):
-            return await _send_and_read(transport, request, body_limit, decoded)
-    except TimeoutError:
-        raise ExchangeError("timeout", f"no complete response within {deadline:g} s") from None
-    except httpx.ConnectError as error:
+        with anyio.fail_after(deadline) as scope:
+            if rest_within is not None:
+                arrived.hurry(request, scope, rest_within)
+            return await _send_and_read(transport, request, arrived, decoded)
+    except Exception as error:
+        if rest_within is not None and arrived.status is not None:
+            return arrived.reply(truncated=True)
+        raise _translated(error, deadline) from _cause(error)
+
+
+def _translated(error: Exception, deadline: float) -> ExchangeError:
+    if isinstance(error, TimeoutError):
+        return ExchangeError("timeout", f"no complete response within {deadline:g} s")
+    if isinstance(error, httpx.ConnectError):
         not_sent = isinstance(error, NotSentError)
-        text = str(error) or "could not connect"
-        raise ExchangeError("connect", text, not_sent=not_sent) from None
-    except httpx.TimeoutException as error:
-        raise ExchangeError("timeout", str(error) or "timed out") from None
-    except httpx.TransportError as error:
-        raise ExchangeError("protocol", str(error) or "the connection broke") from None
+        return ExchangeError("connect", str(error) or "could not connect", not_sent=not_sent)
+    if isinstance(error, httpx.TimeoutException):
+        return ExchangeError("timeout", str(error) or "timed out")
+    if isinstance(error, httpx.TransportError):
+        return ExchangeError("protocol", str(error) or "the connection broke")
+    if isinstance(error, ContentEncodingError):
+        return ExchangeError("protocol", str(error))
+    return unexpected(error)
+
+
+def _cause(error: Exception) -> Exception | None:
+    """Return an unexpected error."""
+    expected = (TimeoutError, httpx.TransportError, ContentEncodingError)
+    return None if isinstance(error, expected) else error
+
+
+def unexpected(error: Exception, text: str = "unexpected error") -> ExchangeError:
+    """Return `error` as one of its exchange. The text of other libraries may contain a secret."""
+    failure = ExchangeError("protocol", f"{text} ({type(error).__name__})")
+    failure.__cause__ = error
+    return failure
 
 
 async def _send_and_read(
-    transport: httpx.AsyncBaseTransport, request: httpx.Request, body_limit: int, decoded: bool
+    transport: httpx.AsyncBaseTransport, request: httpx.Request, arrived: "_Arrived", decoded: bool
 ) -> Reply:
     response = await transport.handle_async_request(request)
     try:
-        chunks: list[bytes] = []
-        remaining = body_limit
-        truncated = False
-        # httpx's decoders double the cost of a large response; most arrive uncompressed.
-        encoded = decoded and "content-encoding" in response.headers
-        async for chunk in (
-            response.aiter_bytes() if encoded else cast(httpx.AsyncByteStream, response.stream)
-        ):
-            chunks.append(chunk[:remaining])
-            truncated = len(chunk) > remaining
-            remaining -= len(chunks[-1])
-            if truncated:
-                break
-        return Reply(
-            status=response.status_code,
-            headers=response.headers,
-            body=b"".join(chunks),
-            truncated=truncated,
-        )
+        if arrived.on_status is not None:
+            arrived.on_status(response.status_code)
+        arrived.status, arrived.headers = response.status_code, response.headers
+        stream = cast(httpx.AsyncByteStream, response.stream)
+        encoding = response.headers.get("content-encoding") if decoded else None
+        await (arrived.read(stream) if encoding is None else arrived.decode(stream, encoding))
+        return arrived.reply(truncated=arrived.full)
     finally:
         # Closing a partially read response closes its connection, which must not be reused.
         with anyio.CancelScope(shield=True), anyio.move_on_after(1):
             await response.aclose()
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the delay of a `Retry-After` header in seconds, at most `MAX_RETRY_AFTER`.
+class _Arrived:
+    """What has arrived of a response; of its body at most `limit` bytes are kept."""
 
-    Both forms of RFC 9110 section 10.2.3 are supported: seconds, and a date, which is compared with
-    the Unix time `now`. None if the header is absent or invalid.
-    """
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        # Twenty digits are far beyond the maximum, and thousands of them become infinity.
-        return min(float(text[:20]), MAX_RETRY_AFTER)
-    try:
-        moment = email.utils.parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError, OSError):
-        return None
-    return min(max(moment - now, 0.0), MAX_RETRY_AFTER)
+    def __init__(self, limit: int) -> None:
+        self.status: int | None = None
+        self.on_status: Callable[[int], None] | None = None
+        self.headers: Mapping[str, str] = {}
+        self.full = False
+        self._chunks: list[bytes] = []
+        self._remaining = limit
+
+    def hurry(self, request: httpx.Request, scope: anyio.CancelScope, seconds: float) -> None:
+        """Leave `seconds` for what follows the status line."""
+
+        def on_status(status: int) -> None:
+            if self.status is None:
+                self.status = status
+                scope.deadline = min(scope.deadline, anyio.current_time() + seconds)
+
+        self.on_status = request.extensions[ON_STATUS] = on_status
+
+    def reply(self, *, truncated: bool) -> Reply:
+        return Reply(
+            status=self.status or 0,
+            headers=self.headers,
+            body=b"".join(self._chunks),
+            truncated=truncated,
+        )
+
+    async def read(self, stream: AsyncIterable[bytes]) -> None:
+        async for chunk in stream:
+            if self._is_full(chunk):
+                return
+
+    async def decode(self, stream: AsyncIterable[bytes], content_encoding: str) -> None:
+        """Read the body and decompress it, as far as the limit allows, in pieces."""
+        decoder = BodyDecoder(content_encoding)
+        encoded = self._remaining
+        async for chunk in stream:
+            encoded -= len(chunk)
+            for piece in decoder.feed(chunk):
+                if self._is_full(piece):
+                    return
+                await anyio.lowlevel.checkpoint()
+            if encoded < 0:  # compressed data without content
+                self.full = True
+                return
+        decoder.finish()
+
+    def _is_full(self, chunk: bytes) -> bool:
+        """Keep what fits of `chunk`; return whether something did not."""
+        self._chunks.append(chunk[: self._remaining])
+        self.full = len(chunk) > self._remaining
+        self._remaining -= len(self._chunks[-1])
+        return self.full

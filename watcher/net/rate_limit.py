@@ -1,14 +1,10 @@
 """The request budget of one route of a source: a rate limit, and pauses that upstream requested.
 
-A token bucket: with a limit of L a minute it holds burst = max(1, L/12), refills with L - burst a
-minute, and is empty after a start. In any 60 s at most its content plus its refill can be spent:
-burst + (L - burst) = L, across a restart too, because it starts empty. With L = 1 the refill would
-be 0; there it is slightly less than one a minute.
-
-The budget adapts to upstream's responses. `X-RateLimit-Limit` lowers the limit;
-`X-RateLimit-Remaining` removes the tokens that another client of the same key has spent, and at 0
-nothing is sent until `X-RateLimit-Reset`. A 429 shows that upstream's limit is lower than ours: the
-limit is halved, and grows back by one a minute.
+The configured limit is never exceeded; in no 60 s, and not across a restart either. Within it the
+budget adapts to upstream's responses. Limits that their headers state are kept
+(`learnt_limits.py`); the number of remaining requests takes away what another client of the same
+key has spent, and at 0 nothing is sent until the reset. A 429 shows that upstream's limit is lower
+than ours: the limit is halved, and grows back by one a minute.
 """
 
 import logging
@@ -16,19 +12,24 @@ from collections.abc import Mapping, Sequence
 
 import anyio
 
-from watcher.core.cooldown import Cooldown, Now
+from watcher.core.cooldown import Now
+from watcher.net.learnt_limits import LearntLimits
+from watcher.net.rate_limit_headers import rate_limits
+from watcher.net.route_pause import RoutePause
+from watcher.net.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
 
 _MINUTE = 60.0
-_GUARD = 1.02  # for clock differences and varying network delays
 _GROWTH_EVERY = 60.0
 _HALVE_AT_MOST_EVERY = 10.0
-_EPOCH = 1e9  # a larger X-RateLimit-Reset is a Unix time, not a number of seconds
+_SHORTEST_WAIT = 0.001  # a shorter one could be lost in rounding, and never end
+_LONGEST_RESET = 60.0
+"""Seconds. A reset may be in another unit, or of another window; then a probe shows it."""
 
 
 class RouteBudget:
-    """The token bucket of one route.
+    """The budget of one route.
 
     `limit` is in requests a minute; None means unlimited. `now` returns monotonic seconds. `plans`
     are the limits that upstream sells, ascending: requests per minute and the plan's name. After a
@@ -38,14 +39,14 @@ class RouteBudget:
     def __init__(
         self, route: str, limit: int | None, now: Now, plans: Sequence[tuple[int, str]] = ()
     ) -> None:
-        self.pause = Cooldown(now)
+        self.pause = RoutePause(now)
         self._route = route
         self._setting = limit
         self._limit = limit
         self._now = now
         self._plans = plans
-        self._tokens = 0.0
-        self._filled_at = now()
+        self._bucket = None if limit is None else TokenBucket(limit, _MINUTE, now)
+        self._learnt = LearntLimits(now)
         self._halved_at = -_MINUTE
         self._grown_at = now()
         self._warned = False
@@ -54,79 +55,72 @@ class RouteBudget:
     async def spend(self) -> None:
         """Wait until a request may be sent, and count it; if cancelled while waiting, do not."""
         async with self._lock:
-            while True:
-                wait = self.wait()
-                if wait <= 0:
-                    break
-                await anyio.sleep(wait)
-            if self._limit is not None:
-                self._tokens -= 1
+            while (wait := self.wait()) > 0:
+                with anyio.move_on_after(max(wait, _SHORTEST_WAIT)):
+                    await self.pause.changed.wait(self.pause.changed.generation)
+            self.pause.admitted()
+            if self._bucket is not None:
+                self._bucket.spend()
+                self._learnt.spend()
 
     def wait(self) -> float:
-        """Return the seconds until the next request may be sent."""
+        """Return the seconds until the next request may be sent, at most five minutes."""
         pause = self.pause.remaining()
-        if self._limit is None:
+        if self._bucket is None:
             return pause
-        self._fill()
-        missing = 1 - self._tokens
-        return max(pause, missing / self._rate(self._limit) if missing > 1e-9 else 0.0)
+        self._grow()
+        return max(pause, self._bucket.wait(), self._learnt.wait())
 
     def remaining(self) -> float:
         """Return how many requests could be sent now; infinity without a limit."""
         if self.pause.remaining():
             return 0.0
-        if self._limit is None:
+        if self._bucket is None:
             return float("inf")
-        self._fill()
-        return self._tokens
+        self._grow()
+        return min(self._bucket.tokens, self._learnt.remaining())
 
     def rate_limited(self) -> None:
-        """Halve the limit after a 429. Several within a few seconds count as one."""
+        """Halve the limit after a 429. Several within a few seconds count as one.
+
+        A single probe after a pause cannot have been too fast: that limit is another one.
+        """
         now = self._now()
         if (
-            self._limit is None
-            or self._setting is None
+            self._bucket is None
+            or self._limit is None
+            or self.pause.probing
             or now - self._halved_at < _HALVE_AT_MOST_EVERY
         ):
             return
-        self._fill()
+        self._grow()
         if not self._warned:
             logger.warning(
                 "%s: rate limited by upstream (429) at %d requests a minute; %s", *self._advice()
             )
             self._warned = True
         self._limit = max(self._limit // 2, 1)
-        self._tokens = min(self._tokens, 0.0)
+        self._bucket.change(self._limit, _MINUTE)
+        self._bucket.lower(0.0)
         self._halved_at = self._grown_at = now
 
     def apply_headers(self, headers: Mapping[str, str], wall: float) -> None:
-        """Apply the `X-RateLimit-*` headers of a response received at Unix time `wall`.
+        """Apply the rate-limit headers of a response received at Unix time `wall`.
 
-        Without a configured limit only a `Remaining` of 0 has an effect.
+        Without a configured limit only a remaining number of 0 has an effect.
         """
-        limit = _number(headers, "x-ratelimit-limit")
-        remaining = _number(headers, "x-ratelimit-remaining")
-        if limit is not None and limit >= 1 and self._setting is not None:
-            self._lower(int(limit))
-        if remaining is None:
+        limits = rate_limits(headers, wall)
+        if not limits:
             return
-        if self._limit is not None:
-            self._fill()
-            self._tokens = min(self._tokens, remaining)
-        if remaining < 1 and (reset := _number(headers, "x-ratelimit-reset")) is not None:
-            seconds = reset - wall if reset > _EPOCH else reset
-            # The window is a minute; a longer pause would be a mistake without an end.
-            self.pause.start(min(max(seconds, 0.0), _MINUTE))
-
-    def _lower(self, limit: int) -> None:
-        setting = self._setting
-        if setting is None or limit >= setting or self._limit is None:
-            return
-        self._fill()
-        logger.info("%s: upstream's limit is %d requests a minute; using it", self._route, limit)
-        self._setting = limit
-        self._limit = min(self._limit, limit)
-        self._tokens = min(self._tokens, _burst(self._limit))
+        if self._bucket is not None:
+            self._learnt.apply(limits)
+        for limit in limits:
+            if limit.remaining is None:
+                continue
+            if self._bucket is not None:
+                self._bucket.lower(limit.remaining)
+            if limit.remaining < 1 and limit.reset_after is not None:
+                self.pause.start(min(limit.reset_after, _LONGEST_RESET))
 
     def _advice(self) -> tuple[str, int, str]:
         smaller = [(limit, plan) for limit, plan in self._plans if limit < (self._setting or 0)]
@@ -137,28 +131,12 @@ class RouteBudget:
             advice = f"the key is probably on the {plan} plan: set requests_per_minute to {limit}"
         return self._route, self._limit or 0, advice
 
-    def _fill(self) -> None:
-        now = self._now()
-        if self._limit is None or self._setting is None:
+    def _grow(self) -> None:
+        """Let a limit that was halved grow back."""
+        grown = int((self._now() - self._grown_at) / _GROWTH_EVERY)
+        if not grown:
             return
-        burst = _burst(self._limit)
-        self._tokens = min(self._tokens + (now - self._filled_at) * self._rate(self._limit), burst)
-        self._filled_at = now
-        grown = int((now - self._grown_at) / _GROWTH_EVERY)
-        if grown and self._limit < self._setting:
-            self._limit = min(self._limit + grown, self._setting)
         self._grown_at += grown * _GROWTH_EVERY
-
-    def _rate(self, limit: int) -> float:
-        """Return the refill rate in tokens a second."""
-        return (max(limit - _burst(limit), 0.0) or 1.0) / _MINUTE / _GUARD
-
-
-def _burst(limit: int) -> float:
-    return max(1.0, limit / 12)
-
-
-def _number(headers: Mapping[str, str], name: str) -> float | None:
-    """Return the number in a header; None if it is absent or invalid."""
-    text = headers.get(name, "").strip()
-    return float(text[:20]) if text.isascii() and text.isdigit() else None
+        if self._bucket and self._limit and self._setting and self._limit < self._setting:
+            self._limit = min(self._limit + grown, self._setting)
+            self._bucket.change(self._limit, _MINUTE)

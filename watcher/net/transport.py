@@ -7,23 +7,31 @@ concurrency. The texts of aiohttp's errors may contain request headers, so none 
 import errno
 import os
 import ssl
-from collections.abc import AsyncIterator
-from functools import lru_cache
-from types import SimpleNamespace
-from typing import Self
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from functools import lru_cache, partial
+from typing import Any, Self, cast
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from yarl import URL
 
 from watcher.core.settings import ChannelSettings, ConnectionSettings
+from watcher.net.response_handler import WatchedResponseHandler
 from watcher.net.tls import tls_context
 
 SENT_ONCE = "watcher.sent_once"
 """A request extension: send the request on a new connection, and never resend it."""
 
+ON_STATUS = "watcher.on_status"
+"""A request extension: called with the status as soon as the status line has arrived."""
+
 _KEEP_ALIVE = 15.0
+_DNS_CACHE = 10
 _ENCODED_CHUNK = 16384  # small, because a response may be compressed a thousandfold
+_CACHED_LENGTH = 2048
 _BUFFER = 1024 * 1024  # fits a page of a thousand tasks without pausing the socket
 _SET_BY_AIOHTTP = frozenset({b"host", b"content-length", b"connection"})
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
@@ -48,15 +56,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._fresh: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._pooled = _session(
-            aiohttp.TCPConnector(
-                limit=self._connections, ssl=self._tls, keepalive_timeout=_KEEP_ALIVE
-            )
-        )
-        self._fresh = _session(
-            aiohttp.TCPConnector(limit=self._connections, ssl=self._tls, force_close=True)
-        )
+        self._pooled = _session(self._connector(keepalive_timeout=_KEEP_ALIVE))
+        self._fresh = _session(self._connector(force_close=True))
         return self
+
+    def _connector(self, **options: Any) -> aiohttp.TCPConnector:
+        return _Connector(
+            limit=self._connections, ssl=self._tls, ttl_dns_cache=_DNS_CACHE, **options
+        )
 
     async def aclose(self) -> None:
         for session in (self._pooled, self._fresh):
@@ -66,15 +73,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._pooled is None or self._fresh is None:
             raise RuntimeError("the transport is not open")
-        reuse: dict[str, bool] = {}
+        attempt = _Attempt(request.extensions.get(ON_STATUS))
         once = bool(request.extensions.get(SENT_ONCE))
         try:
             try:
-                response = await self._send(self._fresh if once else self._pooled, request, reuse)
+                response = await self._send(self._fresh if once else self._pooled, request, attempt)
             except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-                if not reuse:
+                if not attempt.never_answered:
                     raise
-                response = await self._send(self._fresh, request, reuse)
+                response = await self._send(self._fresh, request, attempt)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _translated(error) from None
         return httpx.Response(
@@ -82,21 +89,25 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
     async def _send(
-        self, session: aiohttp.ClientSession, request: httpx.Request, reuse: dict[str, bool]
+        self, session: aiohttp.ClientSession, request: httpx.Request, attempt: "_Attempt"
     ) -> aiohttp.ClientResponse:
-        return await session.request(
-            request.method,
-            _encoded(str(request.url)),
-            headers=[
-                (name.decode("ascii"), value.decode("latin-1"))
-                for name, value in request.headers.raw
-                if name.lower() not in _SET_BY_AIOHTTP
-            ],
-            data=request.read() or None,
-            allow_redirects=False,
-            proxy=self._proxy,
-            trace_request_ctx=reuse,
-        )
+        url, body = str(request.url), request.read()
+        current = _current_attempt.set(attempt)
+        try:
+            return await session.request(
+                request.method,
+                _encoded(url) if len(url) <= _CACHED_LENGTH else URL(url, encoded=True),
+                headers=[
+                    (name.decode("ascii"), value.decode("latin-1"))
+                    for name, value in request.headers.raw
+                    if name.lower() not in _SET_BY_AIOHTTP
+                ],
+                data=body or None,
+                allow_redirects=False,
+                proxy=self._proxy,
+            )
+        finally:
+            _current_attempt.reset(current)
 
 
 def create_transport(
@@ -126,23 +137,58 @@ def _encoded(url: str) -> URL:
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    tracing = aiohttp.TraceConfig()
-    tracing.on_connection_reuseconn.append(_note_reuse)
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=_NO_TIMEOUT,
-        trace_configs=[tracing],
         read_bufsize=_BUFFER,
         skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
         auto_decompress=False,
     )
+    # It would send a GET or DELETE again on a new connection too, unseen by the request budget.
+    session._retry_connection = False
+    return session
 
 
-async def _note_reuse(
-    _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    context.trace_request_ctx["reused"] = True
+class _Attempt:
+    """One request, and the connection that it was sent on."""
+
+    def __init__(self, on_status: Callable[[int], None] | None) -> None:
+        self._on_status = on_status
+        self._connection: WatchedResponseHandler | None = None
+
+    def connected(self, connection: WatchedResponseHandler) -> None:
+        self._connection = connection
+        if self._on_status is not None:
+            connection.watch_status(self._on_status)
+
+    @property
+    def never_answered(self) -> bool:
+        """Whether the connection had been used before, and brought no byte of a response."""
+        connection = self._connection
+        return connection is not None and connection.requests > 1 and not connection.received
+
+
+_current_attempt: ContextVar[_Attempt] = ContextVar("current_attempt")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Notes for each request which connection it gets."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        handler: type[ResponseHandler] = WatchedResponseHandler
+        self._factory = partial(handler, loop=self._loop)
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  (the interface is aiohttp's)
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        _current_attempt.get().connected(cast(WatchedResponseHandler, connection.protocol))
+        return connection
 
 
 class _Body(httpx.AsyncByteStream):
@@ -206,6 +252,8 @@ def _translated(error: Exception) -> httpx.TransportError:
     if isinstance(error, aiohttp.ClientConnectorError):
         kind = NotSentError if error.errno in _LOCAL_ERRORS else httpx.ConnectError
         return kind(_reason(error, "could not connect"))
+    if isinstance(error, TimeoutError):
+        return httpx.ReadTimeout("timed out")
     if isinstance(error, OSError):
         return httpx.ReadError(_reason(error, "the connection broke"))
     return httpx.RemoteProtocolError(f"the exchange failed ({type(error).__name__})")

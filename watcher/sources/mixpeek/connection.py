@@ -1,8 +1,10 @@
 """Requests to the API: each route has its own rate limit, concurrency limit and pauses."""
 
+import codecs
+import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import TracebackType
 
@@ -13,12 +15,16 @@ import msgspec
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.net.concurrency_limit import ConcurrencyLimit
-from watcher.net.exchange import ExchangeError, Reply, exchange, retry_after
+from watcher.net.delays import retry_after
+from watcher.net.exchange import ExchangeError, Reply, exchange, unexpected
 from watcher.net.headers import USER_AGENT
 from watcher.net.rate_limit import RouteBudget
 from watcher.net.transport import SENT_ONCE
 from watcher.sources.mixpeek.error_decoding import reply_error
 from watcher.telemetry.metrics import SourceMetrics
+from watcher.telemetry.throttle import LogThrottle
+
+logger = logging.getLogger(__name__)
 
 REPLY_LIMIT = 4 * 1024 * 1024
 """Bytes read of a reply that is not a page."""
@@ -26,6 +32,8 @@ REPLY_LIMIT = 4 * 1024 * 1024
 _SLOW_SHARE = 0.5
 """Share of the timeout from which a reply counts as slow."""
 _PAUSE_STATUSES = frozenset({429, 503})
+"""They mean a pause with and without `Retry-After`, 403 and any other 5xx only with it."""
+_CACHED_LENGTH = 256
 _PLANS = ((10, "Free"), (60, "Pro"))
 """Requests per minute of the API's plans."""
 
@@ -55,6 +63,13 @@ class _RouteLimits:
     def __init__(self, route: str, limit: int | None, slow_after: float) -> None:
         self.budget = RouteBudget(route, limit, anyio.current_time, _PLANS)
         self.concurrency = ConcurrencyLimit(slow_after)
+        self.pause_reason = SourceFailure.RATE_LIMITED
+
+    def require_no_pause(self, route: str) -> None:
+        """Raise `SourceError` if upstream has named a pause since the request was admitted."""
+        if wait := self.budget.pause.named():
+            text = f"upstream allows no request of {route} for {wait:.0f} s"
+            raise SourceError(self.pause_reason, text, retry_after=wait)
 
 
 class Connection:
@@ -83,6 +98,7 @@ class Connection:
         self._transport = transport
         self._metrics = metrics
         self._wall = wall
+        self._log_throttle = LogThrottle(anyio.current_time)
         self._routes: dict[str, _RouteLimits] = {}
 
     def open(self, route: str) -> None:
@@ -108,7 +124,9 @@ class Connection:
 
     def withdraw(self, route: str) -> None:
         """Release an unused reservation; what it took from the budget stays spent."""
-        self._limits(route).concurrency.release()
+        limits = self._limits(route)
+        limits.concurrency.release()
+        limits.budget.pause.released()
 
     async def request(self, call: Call, max_wait: float = math.inf) -> Reply:
         """Send `call` as soon as the limits allow it; see `send`.
@@ -127,47 +145,76 @@ class Connection:
     async def send(self, call: Call) -> Reply:
         """Send `call`, which has been admitted, and return the reply, whatever its status.
 
-        Raises `SourceError` where there is none.
+        The body is without a byte-order mark. Raises `SourceError` where there is no reply, for
+        whatever reason.
         """
         limits = self._limits(call.route)
-        began = anyio.current_time()
-        code: int | str = "protocol"
+        sent_at = anyio.current_time()
+        code: int | str | None = None
         try:
-            reply = await exchange(
-                self._transport,
-                self._http_request(call),
-                deadline=self._timeout,
-                body_limit=call.reply_limit,
-            )
+            limits.require_no_pause(call.route)
+            limits.budget.pause.sent(self._timeout)
+            reply = await self._exchange(call)
             code = reply.status
-        except ExchangeError as error:
-            code = error.kind
+            self._adapt(limits, reply, sent_at)
+        except SourceError:
+            raise
+        except Exception as error:
+            failure = error if isinstance(error, ExchangeError) else unexpected(error)
+            code = failure.kind
+            self._log_unexpected(call.route, failure)
             limits.concurrency.failed()
-            raise SourceError(SourceFailure(error.kind), str(error)) from None
+            raise SourceError(SourceFailure(failure.kind), str(failure)) from None
         finally:
             limits.concurrency.release()
-            seconds = anyio.current_time() - began
-            self._metrics.requested(call.route, code, seconds)
-        self._adapt(limits, reply, seconds)
+            limits.budget.pause.released(sent_at)
+            if code is not None:
+                seconds = anyio.current_time() - sent_at
+                self._metrics.requested(call.route, code, seconds)
         return reply
 
     def error(self, reply: Reply) -> SourceError:
         """Return the error of a reply that is not the expected answer."""
         return reply_error(reply, retry_after(reply.headers, self._wall()))
 
-    def _adapt(self, limits: _RouteLimits, reply: Reply, seconds: float) -> None:
-        """Adapt the limits of a route to a reply and its duration."""
-        limits.budget.apply_headers(reply.headers, self._wall())
+    async def _exchange(self, call: Call) -> Reply:
+        try:
+            request = self._http_request(call)
+        except Exception as error:  # a URL that is too long, or text that no header can carry
+            raise unexpected(error, "the request cannot be written") from error
+        reply = await exchange(
+            self._transport, request, deadline=self._timeout, body_limit=call.reply_limit
+        )
+        if reply.body.startswith(codecs.BOM_UTF8):
+            return replace(reply, body=reply.body.removeprefix(codecs.BOM_UTF8))
+        return reply
+
+    def _log_unexpected(self, route: str, error: ExchangeError) -> None:
+        """Log an unexpected error with its traceback."""
+        cause = error.__cause__
+        if cause is not None and self._log_throttle.ready(type(cause).__name__):
+            logger.warning("%s: %s; the request failed", route, error, exc_info=cause)
+
+    def _adapt(self, limits: _RouteLimits, reply: Reply, sent_at: float) -> None:
+        """Adapt the limits of a route to the reply to a request of monotonic time `sent_at`."""
+        budget, now = limits.budget, self._wall()
         if reply.status == 429:
-            limits.budget.rate_limited()
-        if reply.status in _PAUSE_STATUSES:
-            limits.budget.pause.start(retry_after(reply.headers, self._wall()))
-        else:
-            limits.budget.pause.succeeded()
+            budget.rate_limited()
+        budget.apply_headers(reply.headers, now)
+        named = retry_after(reply.headers, now) if reply.status >= 400 else None
+        overloaded = reply.status >= 500 or reply.status == 403
+        if reply.status in _PAUSE_STATUSES or (overloaded and named is not None):
+            budget.pause.start(named)
+            limited = reply.status < 500
+            limits.pause_reason = (
+                SourceFailure.RATE_LIMITED if limited else SourceFailure.UNAVAILABLE
+            )
+        elif reply.status < 500:
+            budget.pause.succeeded(sent_at)
         if reply.status == 429 or reply.status >= 500:
             limits.concurrency.failed()
         else:
-            limits.concurrency.answered(seconds)
+            limits.concurrency.answered(anyio.current_time() - sent_at)
 
     def _http_request(self, call: Call) -> httpx.Request:
         headers = dict(self._headers)
@@ -221,7 +268,16 @@ class Reservation:
         return await self._connection.send(call)
 
 
-@lru_cache(maxsize=256)
 def _url(base: str, query: tuple[tuple[str, str | int], ...]) -> httpx.URL:
-    """Return a URL from the cache: parsing costs more than the rest of building a request."""
+    """Return a URL from the cache: parsing costs more than the rest of building a request.
+
+    A cursor is used once and can be long, so it is not kept.
+    """
+    if any(len(value) > _CACHED_LENGTH for _, value in query if isinstance(value, str)):
+        return _parsed_url.__wrapped__(base, query)
+    return _parsed_url(base, query)
+
+
+@lru_cache(maxsize=256)
+def _parsed_url(base: str, query: tuple[tuple[str, str | int], ...]) -> httpx.URL:
     return httpx.URL(base, params=dict(query)) if query else httpx.URL(base)
