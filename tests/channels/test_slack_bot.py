@@ -223,6 +223,17 @@ async def test_a_deleted_message_is_posted_again() -> None:
     assert "2 of 2 tasks done" in api.shown()[0]
 
 
+async def test_a_batch_whose_message_is_gone_has_its_failures_in_a_new_thread() -> None:
+    api = SlackApi("", "", "", "message_not_found")
+    bot = channel(api)
+    await bot.send(message(1, batch="batch_1"))
+    await bot.send(message(2, kind="task.completed", batch="batch_1"))
+    await bot.send(message(3, batch="batch_1"))
+    first, second = api.threads.values()
+    assert ["task_1" in first[0]["text"], "task_3" in second[0]["text"]] == [True, True]
+    assert "3 of 3 tasks done" in api.shown()[1]
+
+
 async def test_an_invalid_note_means_a_new_message() -> None:
     api, notes = SlackApi(), InMemoryNotes()
     await notes.write("batch_1", b'{"statuses": 5}')
@@ -270,7 +281,7 @@ async def test_blocks_that_slack_rejects_are_sent_again_as_plain_text() -> None:
 async def test_slacks_error_determines_reason_and_disposition(
     error_code: str, reason: DeliveryFailure, payload_rejected: bool
 ) -> None:
-    error = await rejection(SlackApi(error_code), message())
+    error = await rejection(SlackApi(error_code, error_code), message())  # and as plain text
     assert (error.reason, rejected(error), error.response) == (
         reason,
         payload_rejected,

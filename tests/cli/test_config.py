@@ -35,6 +35,15 @@ def test_doubtful_settings_are_warnings(file: Path) -> None:
     assert finished.stderr
 
 
+def test_an_address_that_is_not_slacks_is_a_warning_and_not_shown(file: Path) -> None:
+    channel = "{name: alerts, type: slack, url: 'https://chat.example/hidden'}"
+    file.write_text(f"channels: [{channel}]\n")
+    finished = run("config", "check", str(file))
+    assert (finished.exit_code, finished.stdout) == (0, "ok: 1 sources, 1 channels, 0 routes\n")
+    assert "warning: channel 'alerts': url is not an address of Slack" in finished.stderr
+    assert "hidden" not in finished.stderr
+
+
 def test_each_problem_is_a_line(file: Path) -> None:
     file.write_text("server: {prot: 1}\npolling: {min_interval: x}\n")
     for command in (["config", "check"], ["config", "show"], ["run"]):

@@ -47,7 +47,7 @@ def test_the_example_loads(tmp_path: Path) -> None:
     for name, secret in {
         "mixpeek-api-key": "sk_x",
         "backend": f"{SECRET}\n{SECRET}\n",
-        "slack-webhook": "https://hooks.slack.example/x",
+        "slack-webhook": "https://hooks.slack.com/services/T0/B0/x",
         "watcher-token": "token",
         "heartbeat": "https://beat.example/x",
     }.items():

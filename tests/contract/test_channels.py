@@ -30,6 +30,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "webhook": {"secrets": [SECRET], "headers": {"x-token": "hidden-token-77aa"}},
     "slack": {},
 }
+ACCEPTED = {"webhook": "body", "slack": "ok"}
+"""The body of a response that accepts a message."""
 HIDDEN = ("hidden-path-9f3b", "hidden-token-77aa", SECRET, SECRET.removeprefix("whsec_"))
 NOT_ABOUT_THE_BODY = {401, 403, 404, 408, 410, 425, 429}
 
@@ -102,17 +104,17 @@ async def test_every_status_from_100_to_599(kind: str) -> None:
         ) -> httpx.Response:
             received.append(request)
             return httpx.Response(
-                status, headers={"location": "https://elsewhere.example/"}, text="body"
+                status, headers={"location": "https://elsewhere.example/"}, text=ACCEPTED[kind]
             )
 
         channel = answering(kind, handler)
         if 200 <= status < 300:
-            assert await channel.send(MESSAGE) == Receipt(status=status, response="body")
+            assert await channel.send(MESSAGE) == Receipt(status=status, response=ACCEPTED[kind])
         else:
             error = await failure(channel)
             assert (error.reason, rejected(error)) == expected(status), status
-            assert (error.status, error.response) == (status, "body")
-        assert len(requests) == 1
+            assert (error.status, error.response) == (status, ACCEPTED[kind])
+        assert len(requests) == (2 if (kind, status) == ("slack", 413) else 1)
 
 
 @settings(
@@ -157,9 +159,11 @@ async def test_the_deadline_is_for_the_whole_exchange(kind: str) -> None:
         return
     error = await failure(built(kind, transport, timeout=15.0))
 
-    assert error.reason is DeliveryFailure.TIMEOUT
+    # What arrived within 3 s of the status is not Slack's word for a success.
+    reason = DeliveryFailure.PROTOCOL if kind == "slack" else DeliveryFailure.TIMEOUT
+    assert error.reason is reason
     assert transport.read <= 15
-    assert anyio.current_time() <= 16
+    assert anyio.current_time() <= (4 if kind == "slack" else 16)
 
 
 async def test_at_most_eight_kibibytes_of_a_response_are_read(kind: str) -> None:
@@ -171,11 +175,11 @@ async def test_at_most_eight_kibibytes_of_a_response_are_read(kind: str) -> None
             read += 1024
             yield b"x" * 1024
 
-    receipt = await answering(kind, lambda request: httpx.Response(200, content=endless())).send(
-        MESSAGE
-    )
-
-    assert receipt == Receipt(status=200, response="x" * 1024)
+    channel = answering(kind, lambda request: httpx.Response(200, content=endless()))
+    if kind == "slack":  # which has a word for its success
+        assert (await failure(channel)).response == "x" * 1024
+    else:
+        assert await channel.send(MESSAGE) == Receipt(status=200, response="x" * 1024)
     assert read <= 10 * 1024
 
 
@@ -203,7 +207,7 @@ async def test_the_same_message_is_sent_as_the_same_bytes(kind: str) -> None:
 
     def handler(request: httpx.Request) -> httpx.Response:
         bodies.append(request.content)
-        return httpx.Response(200)
+        return httpx.Response(200, text=ACCEPTED[kind])
 
     channel = answering(kind, handler)
     async with anyio.create_task_group() as tasks:

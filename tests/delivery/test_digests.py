@@ -76,7 +76,9 @@ async def test_a_few_failures_are_sent_singly(harness: Harness) -> None:
 
 async def test_after_a_rejected_digest_each_event_is_sent_alone(harness: Harness) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(400 if b"events" in request.content else 200, text="invalid_blocks")
+        if b"events" in request.content:
+            return httpx.Response(400, text="invalid_blocks")
+        return httpx.Response(200, text="ok")
 
     settings = slack.Settings(name="backend", url="https://hooks.slack.example/x")
     channel = slack.create(

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
+from watcher.channels._event_fields import fields_of
 from watcher.core.deliveries import Message
 
 MAX_GROUPS = 20
@@ -33,13 +32,8 @@ _ITEM_TEXTS = ("error_message", "error", "message", "reason")
 
 
 def event_data(message: Message) -> Mapping[str, Any]:
-    """Return the event's `data`; empty if the body is not an event."""
-    try:
-        event = msgspec.json.decode(message.body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return {}
-    data = event.get("data") if isinstance(event, dict) else None
-    return data if isinstance(data, dict) else {}
+    """Return what is shown of the event's `data`; empty if the body is not an event."""
+    return fields_of(message.body)
 
 
 def headline_of(event_type: str, data: Mapping[str, Any]) -> str:
@@ -165,6 +159,16 @@ def count_of(event_type: str, count: int) -> str:
     """Return the number of events of a type, such as `❌ 12 task failed`."""
     words = event_type.replace(".", " ").replace("_", " ")
     return f"{MARKS.get(event_type, _DEFAULT_MARK)} {count} {words}"
+
+
+def digest_text(messages: Sequence[Message], limit: int) -> str:
+    """Return one text that names or counts all of `messages`, a line for each event type."""
+    names_by_type = names_by_event_type(messages)
+    room = limit // len(names_by_type)
+    return "\n".join(
+        f"{count_of(type_, len(names))}: {list_names(names, room)}"
+        for type_, names in names_by_type.items()
+    )
 
 
 def list_names(names: Sequence[str], limit: int) -> str:

@@ -21,14 +21,12 @@ from pydantic import Field, SecretStr, model_validator
 
 from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, digest_slice
 from watcher.channels._text import (
-    count_of,
     cut,
+    digest_text,
     event_data,
     facts,
     headline_of,
     item_errors,
-    list_names,
-    names_by_event_type,
     partial_success,
     text_of,
 )
@@ -115,7 +113,9 @@ class AppriseChannel:
     async def send_digest(self, messages: Sequence[Message]) -> Receipt:
         types = {notify_type(message.type) for message in messages}
         worst = next(each for each in (*_TYPES, "info") if each in types)
-        return await self._notify(f"🔔 {len(messages)} events", digest_text(messages), worst)
+        return await self._notify(
+            f"🔔 {len(messages)} events", digest_text(messages, _MAX_TEXT), worst
+        )
 
     async def _notify(self, title: str, body: str, type_: str) -> Receipt:
         notify = partial(
@@ -147,16 +147,6 @@ def notification(message: Message) -> tuple[str, str]:
     ]
     return headline_of(message.type, data), cut(
         "\n".join([*lines, *filter(None, details)]), _MAX_TEXT
-    )
-
-
-def digest_text(messages: Sequence[Message]) -> str:
-    """Return one text that names or counts all of `messages`, a line for each event type."""
-    names_by_type = names_by_event_type(messages)
-    room = _MAX_TEXT // len(names_by_type)
-    return "\n".join(
-        f"{count_of(type_, len(names))}: {list_names(names, room)}"
-        for type_, names in names_by_type.items()
     )
 
 

@@ -66,4 +66,9 @@ def warnings(settings: Settings) -> list[str]:
         for channel in settings.channels
         if channel.name not in used
     ]
+    lines += [
+        f"channel {channel.name!r}: {warning}"
+        for channel in settings.channels
+        for warning in channel.warnings()
+    ]
     return lines

@@ -239,6 +239,10 @@ class ChannelSettings(Model):
     alert_after: Duration = 300.0
     """Send channel.failing to the other channels after this time without a success."""
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is allowed but probably a mistake, without any secret."""
+        return ()
+
 
 class RouteSettings(Model):
     """Which events go to which channels. All conditions must match; patterns are shell-style."""

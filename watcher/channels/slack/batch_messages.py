@@ -13,7 +13,8 @@ import msgspec
 
 from watcher.channels._text import status_of
 from watcher.channels.slack.blocks import Style, render_all, render_batch
-from watcher.channels.slack.client import Bot, MessageGoneError, Posted
+from watcher.channels.slack.client import Bot, Posted
+from watcher.channels.slack.errors import MessageGoneError
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.interfaces.channel import Notes
 from watcher.core.routing import matches
@@ -82,7 +83,12 @@ class BatchMessages:
         async with batch.lock:
             if batch.posted is None:
                 await self._show(name, batch)
-            await self._post_to_thread(name, batch, messages)
+            try:
+                await self._post_to_thread(name, batch, messages)
+            except MessageGoneError:
+                batch.state.ts = ""
+                await self._show(name, batch)
+                await self._post_to_thread(name, batch, messages)
         while batch.shown_version < version:
             await anyio.sleep_until(batch.updated_at + UPDATE_INTERVAL)
             async with batch.lock:

@@ -38,6 +38,7 @@ MAX_LINKS = 5
 
 _HEADER, _TEXT, _FIELD, _FIELDS, _BUTTON, _URL = 150, 2900, 1900, 10, 75, 3000
 _ALL_TEXT, _ALL_JSON = 9000, 15_000
+_PLAIN = 3000  # Slack rejects an updated text above 4,000
 _SCALES = (1.0, 0.5, 0.25, 0.1)
 _ITEM, _ITEMS = 300, 3
 _DIGEST, _NAME = 6000, 120  # characters of names in all, and of one
@@ -100,8 +101,18 @@ def _fits(content: Mapping[str, Any]) -> bool:
 
 
 def plain(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the message as plain text, with the text of all its blocks."""
-    return {"text": "\n".join(_texts(content["blocks"]) or [content["text"]])}
+    """Return the message as short plain text, with the text of all its blocks."""
+    text = "\n".join(_texts(content["blocks"]) or [content["text"]])
+    return {"text": _cut_escaped(text, _PLAIN)}
+
+
+def _cut_escaped(text: str, limit: int) -> str:
+    """Cut escaped text to `limit` characters without splitting an entity."""
+    if len(text) <= limit:
+        return text
+    kept = text[: limit - 1]
+    entity = kept.rfind("&")
+    return (kept[:entity] if ";" not in kept[entity:] and entity >= 0 else kept) + "…"
 
 
 def _texts(blocks: Any) -> list[str]:

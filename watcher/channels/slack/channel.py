@@ -1,4 +1,6 @@
-"""Slack over an incoming webhook, or with a bot token, which updates one message per batch."""
+"""Slack over the webhook of an app or of a workflow, or with a bot token, which updates one message
+per batch.
+"""
 
 import re
 import string
@@ -10,6 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, digest_slice
 from watcher.channels._text import batch_of
+from watcher.channels.slack.addresses import is_workflow, unusual_address
 from watcher.channels.slack.batch_messages import BatchMessages
 from watcher.channels.slack.blocks import (
     MAX_LINKS,
@@ -18,7 +21,9 @@ from watcher.channels.slack.blocks import (
     render_all,
     render_digest,
 )
-from watcher.channels.slack.client import Bot, Webhook
+from watcher.channels.slack.client import Bot, Webhook, WorkflowWebhook
+from watcher.channels.slack.errors import Responses
+from watcher.channels.slack.workflow import digest_variables, variables
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition, StoreError
@@ -58,7 +63,10 @@ def _with_slash(url: str) -> str:
 
 
 class Settings(ConnectionSettings, ChannelSettings):
-    """The `url` of an incoming webhook, or a `bot_token` and the `slack_channel` it posts to.
+    """The `url` of a webhook, or a `bot_token` and the `slack_channel` it posts to.
+
+    A URL with `/triggers/` or `/workflows/` in its path starts a workflow; it gets the variables
+    `text`, `task_id`, `task_type`, `status` and `error_message`, all texts.
 
     More than `digest_above` pending messages are combined in one (null: never). `links` are URL
     templates with placeholders such as `{task_id}`. GovSlack has a different `api_url`.
@@ -92,22 +100,30 @@ class Settings(ConnectionSettings, ChannelSettings):
             raise ValueError("bot_token and slack_channel require each other")
         return self
 
+    def warnings(self) -> tuple[str, ...]:
+        url = self.api_url if self.url is None else self.url.get_secret_value()
+        setting = "api_url" if self.url is None else "url"
+        problem = unusual_address(url, is_api=self.url is None)
+        return () if problem is None else (f"{setting} {problem}",)
+
 
 def create(
     settings: Settings, *, transport: httpx.AsyncBaseTransport, notes: Notes, wall: Clock
-) -> "WebhookSlack | BotSlack":
+) -> "WebhookSlack | WorkflowSlack | BotSlack":
     deadline = settings.timeout
+    responses = Responses(settings.name, wall)
     if settings.url is not None:
-        return WebhookSlack(
-            Webhook(settings.url.get_secret_value(), transport, deadline, wall), settings
-        )
+        url = settings.url.get_secret_value()
+        if is_workflow(url):
+            return WorkflowSlack(WorkflowWebhook(url, transport, deadline, responses), settings)
+        return WebhookSlack(Webhook(url, transport, deadline, responses), settings)
     bot = Bot(
         api_url=settings.api_url,
         token=settings.bot_token.get_secret_value() if settings.bot_token else "",
         channel=settings.slack_channel or "",
         transport=transport,
         deadline=deadline,
-        wall=wall,
+        responses=responses,
     )
     return BotSlack(bot, notes, settings)
 
@@ -128,6 +144,24 @@ class WebhookSlack:
 
     async def send_digest(self, messages: Sequence[Message]) -> Receipt:
         return await self._webhook.post(render_digest(messages, self._settings))
+
+
+class WorkflowSlack:
+    """Implements `watcher.core.interfaces.channel.Channel` and `Digesting`."""
+
+    def __init__(self, webhook: WorkflowWebhook, settings: Settings) -> None:
+        self._webhook = webhook
+        self._settings = settings
+        self.digest_most = DIGEST_MOST
+
+    def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
+        return digest_slice(range(len(waiting)), self._settings.digest_above)
+
+    async def send(self, message: Message) -> Receipt:
+        return await self._webhook.start(variables(message))
+
+    async def send_digest(self, messages: Sequence[Message]) -> Receipt:
+        return await self._webhook.start(digest_variables(messages))
 
 
 class BotSlack:
