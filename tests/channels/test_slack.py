@@ -195,6 +195,53 @@ def test_a_partial_success_shows_the_counts_and_the_first_three_errors() -> None
     assert MENTION not in content["text"]
 
 
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (0, "0.0%"),
+        (0.0, "0.0%"),
+        (0.005, "0.5%"),
+        (0.97, "97.0%"),
+        (1, "100.0%"),
+        (1.0, "100.0%"),
+        (1.5, "1.5%"),
+        (97.0, "97.0%"),
+        (97, "97.0%"),
+        (100, "100.0%"),
+    ],
+)
+def test_a_success_rate_is_a_fraction_or_a_percentage(rate: float, text: str) -> None:
+    content = rendered(
+        "task.completed_with_errors",
+        task_id="task_1",
+        status="COMPLETED_WITH_ERRORS",
+        outputs=[{"success_rate": rate, "processed_count": 200}],
+    )
+    assert f"success rate {text}" in shown(content)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 100.1, 9700, True, "0.97", None, [0.97], {}])
+def test_any_other_success_rate_is_not_shown(rate: object) -> None:
+    content = rendered(
+        "task.completed_with_errors",
+        task_id="task_1",
+        status="COMPLETED_WITH_ERRORS",
+        outputs=[{"failed_count": 3, "processed_count": 100, "success_rate": rate}],
+    )
+    assert "3 of 100 failed" in shown(content)
+    assert "success rate" not in shown(content)
+
+
+def test_counts_and_rate_may_be_in_different_outputs() -> None:
+    content = rendered(
+        "task.completed_with_errors",
+        task_id="task_1",
+        status="COMPLETED_WITH_ERRORS",
+        outputs=[{"success_rate": 98.5}, {"failed_count": 3, "processed_count": 200}],
+    )
+    assert "3 of 200 failed, success rate 98.5%" in shown(content)
+
+
 def test_links_are_buttons_with_an_encoded_id() -> None:
     content = rendered("task.failed", task_id="a/b c", status="FAILED")
     buttons = next(block for block in content["blocks"] if block["type"] == "actions")["elements"]

@@ -71,15 +71,24 @@ def _task_facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def partial_success(data: Mapping[str, Any]) -> str:
     """Return how many items of a partial success failed, and the success rate."""
-    counts = next((output for output in _outputs(data) if "failed_count" in output), {})
+    outputs = _outputs(data)
+    counts = next((output for output in outputs if "failed_count" in output), {})
     parts = []
     if counts:
         processed = text_of(counts.get("processed_count")) or "?"
         parts.append(f"{text_of(counts['failed_count'])} of {processed} failed")
-    rate = counts.get("success_rate")
-    if isinstance(rate, int | float) and not isinstance(rate, bool):
+    rates = (_fraction(output.get("success_rate")) for output in (counts, *outputs))
+    rate = next((rate for rate in rates if rate is not None), None)
+    if rate is not None:
         parts.append(f"success rate {rate:.1%}")
     return ", ".join(parts)
+
+
+def _fraction(rate: object) -> float | None:
+    """Return a success rate between 0 and 1; above 1 it is a percentage. None for anything else."""
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 100:
+        return None
+    return rate if rate <= 1 else rate / 100
 
 
 def item_errors(data: Mapping[str, Any]) -> list[str]:
