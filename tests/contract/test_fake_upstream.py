@@ -122,6 +122,8 @@ def request(criteria: dict[str, Any]) -> Any:
         ("", {"color": "red"}),
         ("limit=1001", {}),
         ("limit=0", {}),
+        ("page_size=1001", {}),
+        ("page=0", {}),
         ("offset=10001", {}),
         ("", {"filters": {"AND": [{"field": "task_id", "operator": "among", "value": []}]}}),
         ("", {"filters": {"AND": [{"field": "task_id", "operator": "in", "value": "task_1"}]}}),
@@ -129,6 +131,8 @@ def request(criteria: dict[str, Any]) -> Any:
         ("", {"sort": {"direction": "desc"}}),
         ("", {"sort": {"field": "task_id", "direction": "down"}}),
         ("", {"status": "BOILING"}),
+        ("", {"status": "failed"}),
+        ("", {"status": ["FAILED"]}),
     ],
 )
 async def test_invalid_lists_are_rejected(
@@ -204,12 +208,101 @@ async def test_a_hundred_uploads_are_confirmed_in_one_request(
     assert upstream.api.confirmed == [f"upl_{n}" for n in range(100)]
 
 
-async def test_a_task_can_be_killed_once(upstream: FakeUpstream, url: str) -> None:
+async def test_a_kill_succeeds_whatever_the_task(upstream: FakeUpstream, url: str) -> None:
     add_tasks(upstream, 1)
     client = Client(url)
     assert (await client.call(TasksApi, "kill_task", "task_0")).success is True
     assert (await client.call(TasksApi, "get_task", "task_0")).status.value == "CANCELED"
-    await client.rejected(400, TasksApi, "kill_task", "task_0")
+    upstream.set("task_1", "FAILED")
+    for task_id in ("task_0", "task_1", "task_9"):
+        assert (await client.call(TasksApi, "kill_task", task_id)).success is True
+    assert upstream.api.tasks["task_1"]["status"] == "FAILED"
+    assert "task_9" not in upstream.api.tasks
+
+
+async def test_pages_are_read_by_every_alias(upstream: FakeUpstream, url: str) -> None:
+    add_tasks(upstream, 25)
+    client = Client(url)
+
+    async def listed(**query: Any) -> list[str]:
+        page = await client.call(TasksApi, "list_tasks", **query)
+        return [task.task_id for task in page.results]
+
+    assert await listed(page_size=3) == ["task_0", "task_1", "task_2"]
+    assert await listed(page=2, page_size=10) == [f"task_{n}" for n in range(10, 20)]
+    assert await listed(page=3, limit=10) == [f"task_{n}" for n in range(20, 25)]
+    assert await listed(offset=23) == ["task_23", "task_24"]
+    first = await client.call(TasksApi, "list_tasks", limit=20, include_total=True)
+    assert (first.pagination.page, first.pagination.total, first.pagination.total_pages) == (
+        1,
+        25,
+        2,
+    )
+    cursor = first.pagination.next_cursor
+    for alias in ("cursor", "next_cursor", "after"):
+        assert await listed(limit=20, **{alias: cursor}) == [f"task_{n}" for n in range(20, 25)]
+
+
+async def test_a_task_type_may_be_null(upstream: FakeUpstream, url: str) -> None:
+    upstream.set("task_1", "PENDING", task_type=None)
+    upstream.set("task_2", "PENDING", task_type="api_buckets_batches_process")
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
+        task = (await client.get("/v1/tasks/task_1")).json()
+        found = [
+            [task["task_id"] for task in (await client.post(path, json=body)).json()["results"]]
+            for path, body in (
+                ("/v1/tasks/list", {"task_type": "none"}),
+                ("/v1/tasks/list", {"search": "none"}),
+                ("/v1/tasks/list", {"search": "BUCKETS"}),
+                ("/v1/tasks/list", {"task_type": "API_BUCKETS_BATCHES_PROCESS"}),
+            )
+        ]
+    assert task["task_type"] is None
+    assert found == [[], [], ["task_2"], ["task_2"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/tasks/list", {"color": 1}),
+        ("/v1/tasks/list", {"limit": 10}),
+        ("/v1/batches/list", {"color": 1}),
+        ("/v1/buckets/bkt_1/batches/list", {"color": 1}),
+        ("/v1/buckets/bkt_1/batches/list", {"status": "BOILING"}),
+        (
+            "/v1/buckets/bkt_1/uploads/confirm/batch",
+            {"confirmations": [{"upload_id": "u"}], "color": 1},
+        ),
+    ],
+)
+async def test_unknown_keys_of_a_body_are_named(
+    upstream: FakeUpstream, url: str, path: str, body: Any
+) -> None:
+    headers = {"authorization": f"Bearer {KEY}", "x-namespace": "ns_1"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
+        answer = await client.post(path, json=body)
+    assert answer.status_code == 422
+    error = mixpeek.ErrorResponse.from_dict(answer.json())
+    assert error is not None
+    (entry,) = (error.error.details or {})["validation_errors"]
+    assert entry["loc"] in (["body", "color"], ["body", "limit"], ["body", "status"])
+    assert entry["type"] in ("extra_forbidden", "enum")
+
+
+async def test_further_fields_of_an_upload_are_tolerated(upstream: FakeUpstream, url: str) -> None:
+    body = mixpeek.BatchConfirmRequest(confirmations=[{"upload_id": "upl_1", "color": 1}])
+    client = Client(url)
+    done = await client.call(BucketUploadsApi, "confirm_uploads_batch_buckets", "bkt_1", body)
+    assert done.confirmations_count == 1
+
+
+async def test_a_batch_that_is_not_submitted_is_not_cancelled(
+    upstream: FakeUpstream, url: str
+) -> None:
+    upstream.api.batches["batch_1"] = {"batch_id": "batch_1", "bucket_id": "bkt_1"}
+    name = "cancel_batch_buckets_batches"
+    await Client(url).rejected(400, BucketBatchesApi, name, "bkt_1", "batch_1")
 
 
 async def test_the_rate_limit_is_per_route(upstream: FakeUpstream, url: str) -> None:

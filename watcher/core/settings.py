@@ -139,7 +139,7 @@ class DiscoverySettings(Model):
     """Labels of the added watches."""
     bucket: Annotated[str, Field(min_length=1)] | None = None
     """Bucket whose batches are listed; default: all buckets."""
-    status: str | None = None
+    status: Annotated[str, AfterValidator(str.upper)] | None = None
     """Only tasks or batches with this status."""
     task_type: str | None = None
     """Only tasks of this type."""

@@ -1,28 +1,26 @@
 """The fake Mixpeek API without HTTP: its routes, formats and errors, over tasks kept in memory."""
 
-import base64
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
-from watcher.core.tasks import KNOWN_STATUSES
-from watcher.testing.mixpeek_filters import FilterError, matcher
+from watcher.core.tasks import TERMINAL_STATUSES
+from watcher.testing.mixpeek_filters import FilterError, matcher, value_at
+from watcher.testing.mixpeek_paging import Position, batch_position, page_of, task_position
 from watcher.testing.mixpeek_request import (
     ApiError,
     Request,
     check_fields,
-    integer,
+    check_status,
     require_namespace,
     validation_error,
 )
 
-OFFSET_LIMIT = 10_000
 _TASK_CRITERIA = {"status", "task_type", "filters", "sort", "search"}
 _BATCH_CRITERIA = {"status", "collection_id", "bucket_id", "namespace_id"}
 _BATCH_PAGING = {"offset", "limit", "cursor"}
-_CONFIRMATION_FIELDS = {"upload_id", "etag", "file_size_bytes"}
 _BATCH_DEFAULTS: Mapping[str, Any] = {
     "status": "DRAFT",
     "task_id": None,
@@ -34,7 +32,7 @@ _BATCH_DEFAULTS: Mapping[str, Any] = {
 }
 """Fields that every answer about a batch has."""
 _TIER_DEFAULTS = {"task_id": None, "status": "PENDING", "collection_ids": ["col_1"]}
-_ACTIVE = {"PENDING", "QUEUED", "IN_PROGRESS", "PROCESSING", "DRAFT"}
+_SEARCHED = ("task_id", "task_type", "status")
 
 Handler = Callable[..., dict[str, Any]]
 Test = Callable[[Mapping[str, Any]], bool]
@@ -116,35 +114,33 @@ class TaskApi:
         return self.tasks[task_id]
 
     def _kill_task(self, request: Request, task_id: str) -> dict[str, Any]:
-        task = self._get_task(request, task_id)
-        if task["status"] not in _ACTIVE:
-            raise ApiError(400, f"Task {task_id} has ended already", "BadRequestError")
-        task["status"] = "CANCELED"
+        task = self.tasks.get(task_id)
+        if task is not None and task["status"].upper() not in TERMINAL_STATUSES:
+            task["status"] = "CANCELED"
         return {"success": True, "message": f"Task {task_id} killed"}
 
     def _list_tasks(self, request: Request) -> dict[str, Any]:
         criteria, query = request.json(), request.query
         check_fields(criteria, _TASK_CRITERIA)
-        limit = integer(query, "limit", default=100, minimum=1, maximum=1000)
-        offset = integer(query, "offset", default=0, minimum=0, maximum=OFFSET_LIMIT)
+        position = task_position(query)
         tasks = self._matching_tasks(criteria)
         if sort := criteria.get("sort"):
             tasks = _sorted(tasks, sort)
-        page, pagination = self._page(tasks, limit, offset, query.get("cursor"))
-        total = len(tasks) if query.get("include_total") == "true" else None
-        return {"results": page, "pagination": {**pagination, "total": total}}
+        with_total = query.get("include_total", "").lower() == "true"
+        page, pagination = self._page(tasks, position, with_total=with_total)
+        return {"results": page, "pagination": pagination}
 
     def _matching_tasks(self, criteria: Mapping[str, Any]) -> list[dict[str, Any]]:
         tests: list[Test] = [lambda task: task["task_id"] not in self.hidden_from_list]
         if (status := criteria.get("status")) is not None:
-            if str(status).upper() not in KNOWN_STATUSES:
-                raise validation_error(f"status: {status!r} is not a status")
-            tests.append(lambda task: task["status"].upper() == str(status).upper())
+            check_status(status)
+            tests.append(lambda task: task["status"].upper() == status)
         if (task_type := criteria.get("task_type")) is not None:
-            tests.append(lambda task: str(task["task_type"]).upper() == str(task_type).upper())
+            tests.append(lambda task: _text(task["task_type"]) == _text(task_type))
         if (search := criteria.get("search")) is not None:
-            fields = ("task_id", "task_type", "status")
-            tests.append(lambda task: any(search in str(task[name]) for name in fields))
+            tests.append(
+                lambda task: any(str(search).casefold() in text for text in _search_texts(task))
+            )
         if (filters := criteria.get("filters")) is not None:
             tests.append(self._filter(filters))
         return [task for task in self.tasks.values() if all(test(task) for test in tests)]
@@ -175,10 +171,11 @@ class TaskApi:
 
     def _batch_page(self, criteria: Mapping[str, Any]) -> dict[str, Any]:
         check_fields(criteria, _BATCH_CRITERIA | _BATCH_PAGING)
+        if (status := criteria.get("status")) is not None:
+            check_status(status)
+        position = batch_position(criteria)
         batches = [batch for batch in self.batches.values() if _batch_matches(batch, criteria)]
-        limit = integer(criteria, "limit", default=100, minimum=1, maximum=1000)
-        offset = integer(criteria, "offset", default=0, minimum=0, maximum=2**31)
-        page, pagination = self._page(batches, limit, offset, criteria.get("cursor"))
+        page, pagination = self._page(batches, position)
         results = [_shown(batch) for batch in page]
         return {"results": results, "total_count": len(batches), "pagination": pagination}
 
@@ -194,8 +191,14 @@ class TaskApi:
 
     def _cancel_batch(self, request: Request, bucket: str, batch_id: str) -> dict[str, Any]:
         batch = self._batch(bucket, batch_id)
+        if batch.get("task_id") not in self.tasks:
+            raise ApiError(400, f"Batch {batch_id} is not submitted", "BadRequestError")
         task_ids = [task_id for task_id in _batch_task_ids(batch) if task_id in self.tasks]
-        active = [task_id for task_id in task_ids if self.tasks[task_id]["status"] in _ACTIVE]
+        active = [
+            task_id
+            for task_id in task_ids
+            if self.tasks[task_id]["status"].upper() not in TERMINAL_STATUSES
+        ]
         stopped = active[self.rejected_jobs :]
         for task_id in stopped:
             self.tasks[task_id]["status"] = "CANCELED"
@@ -228,37 +231,32 @@ class TaskApi:
         }
 
     def _page(
-        self, items: list[dict[str, Any]], limit: int, offset: int, cursor: str | None
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        limit = min(limit, self.page_cap)
-        start = offset if cursor is None else _decode_cursor(cursor)
-        end = start + limit
-        has_cursor = end < len(items) and self.paging == "cursor"
-        next_cursor = _encode_cursor(end) if has_cursor else None
-        return items[start:end], {"next_cursor": next_cursor, "page_size": limit}
+        self, items: list[dict[str, Any]], position: Position, *, with_total: bool = False
+    ) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
+        position = position._replace(limit=min(position.limit, self.page_cap))
+        with_cursor = self.paging == "cursor"
+        return page_of(items, position, with_cursor=with_cursor, with_total=with_total)
 
 
 def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(template).replace("\\ ", " ")))
 
 
-def _encode_cursor(start: int) -> str:
-    return base64.urlsafe_b64encode(str(start).encode()).decode()
-
-
-def _decode_cursor(cursor: str) -> int:
-    try:
-        return int(base64.urlsafe_b64decode(cursor))
-    except ValueError:
-        raise ApiError(400, "Invalid cursor", "BadRequestError") from None
-
-
 def _sorted(tasks: list[dict[str, Any]], sort: Any) -> list[dict[str, Any]]:
     if not isinstance(sort, dict) or sort.keys() - {"field", "direction"} or "field" not in sort:
         raise validation_error("sort: field and direction")
-    if (direction := sort.get("direction", "asc")) not in ("asc", "desc"):
+    if (direction := sort.get("direction") or "asc") not in ("asc", "desc"):
         raise validation_error("sort.direction: asc or desc")
-    return sorted(tasks, key=lambda task: str(task.get(sort["field"])), reverse=direction == "desc")
+    path = str(sort["field"]).split(".")
+    return sorted(tasks, key=lambda task: str(value_at(task, path)), reverse=direction == "desc")
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value).casefold()
+
+
+def _search_texts(task: Mapping[str, Any]) -> list[str]:
+    return [text for name in _SEARCHED if (text := _text(task[name])) is not None]
 
 
 def _condition_ids(condition: Any) -> Sequence[Any]:
@@ -302,8 +300,7 @@ def _confirmations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(confirmations, list) or not 1 <= len(confirmations) <= 100:
         raise validation_error("confirmations: List should have 1 to 100 items")
     for confirmation in confirmations:
-        if not isinstance(confirmation, dict) or not (
-            {"upload_id"} <= confirmation.keys() <= _CONFIRMATION_FIELDS
-        ):
-            raise validation_error("confirmations: upload_id, etag and file_size_bytes, no more")
+        # The API declares no fields here, so further ones are no error.
+        if not isinstance(confirmation, dict) or "upload_id" not in confirmation:
+            raise validation_error("confirmations: Input should be a valid dictionary")
     return confirmations

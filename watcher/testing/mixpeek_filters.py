@@ -99,10 +99,11 @@ def _condition(
     else:
         expected = _text(expected, ignore_case)
     test, path = _OPERATORS[operator], str(condition["field"]).split(".")
-    return lambda item: test(_text(_value(item, path), ignore_case), expected)
+    return lambda item: test(_text(value_at(item, path), ignore_case), expected)
 
 
-def _value(item: Any, path: Sequence[str]) -> Any:
+def value_at(item: Any, path: Sequence[str]) -> Any:
+    """Return the value at a path of names; None where there is none."""
     for name in path:
         item = item.get(name) if isinstance(item, Mapping) else None
     return item

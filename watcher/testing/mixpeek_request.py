@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from watcher.core.tasks import KNOWN_STATUSES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -31,7 +33,12 @@ class ApiError(Exception):
     """An error response in the format of the API."""
 
     def __init__(
-        self, status: int, message: str, kind: str, details: object = None, **headers: str
+        self,
+        status: int,
+        message: str,
+        kind: str,
+        details: Mapping[str, Any] | None = None,
+        **headers: str,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -42,15 +49,27 @@ class ApiError(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def validation_error(message: str, details: object = None) -> ApiError:
+def validation_error(message: str, details: Mapping[str, Any] | None = None) -> ApiError:
     return ApiError(422, message, "ValidationError", details)
 
 
 def check_fields(values: Mapping[str, Any], known: Iterable[str]) -> None:
     """Raise `ApiError` where `values` has a field that is not `known`."""
     if extra := sorted(values.keys() - set(known)):
-        details = [{"type": "extra_forbidden", "loc": ["body", name]} for name in extra]
-        raise validation_error(f"{extra[0]}: Extra inputs are not permitted", details)
+        message = "Extra inputs are not permitted"
+        entries = [
+            {"type": "extra_forbidden", "loc": ["body", name], "msg": message} for name in extra
+        ]
+        accepted = f"accepted are {', '.join(sorted(known))}"
+        raise validation_error(f"{extra[0]}: {message}; {accepted}", {"validation_errors": entries})
+
+
+def check_status(status: object) -> None:
+    """Raise `ApiError` where `status` is not one of the API's, which are in upper case."""
+    if not isinstance(status, str) or status not in KNOWN_STATUSES:
+        message = f"status: {status!r} is not a status"
+        entry = {"type": "enum", "loc": ["body", "status"], "msg": f"{status!r} is not a status"}
+        raise validation_error(message, {"validation_errors": [entry]})
 
 
 def integer(
