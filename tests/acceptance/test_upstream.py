@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
 from tests.acceptance.daemon import COMMAND, Daemon, Site, add, site_in
+from watcher.testing.faults import answers
 
 pytestmark = pytest.mark.anyio
 
 TOKEN = {"WATCHER_API_TOKEN": "made-up-token"}
 LIST = "POST /v1/tasks/list"
+CONFIRM = "POST /v1/buckets/{bucket}/uploads/confirm/batch"
 
 
 @pytest.fixture
@@ -87,8 +90,57 @@ async def test_a_canceled_batch_and_a_killed_task_are_sent(site: Site) -> None:
         site.upstream.set("task_1", "CANCELED")
         assert "killed" in await output(site, daemon, "kill", "task_x")
         await site.until(lambda: set(task_ids(site, "task.canceled")) == {"task_1", "task_x"})
-        unknown = await site.command(daemon, "kill", "task_none", "--yes", **TOKEN)
-        assert (unknown.returncode, b"task_none not found" in unknown.stderr) == (4, True)
+        assert "killed" in await output(site, daemon, "kill", "task_none", "--yes")
+        watched = json.loads(await output(site, daemon, "ls", "--json"))
+    assert {item["task_id"] for item in watched} == {"task_1", "task_x"}
+
+
+async def test_what_upstream_says_of_an_error_is_one_line_without_the_key(site: Site) -> None:
+    key = site.environ["MIXPEEK_API_KEY"]
+    entries = [{"loc": ["body", "search"], "msg": f"not\n{key}", "type": "string_type"}]
+    details = {"validation_errors": entries}
+    error = {"message": "Invalid", "type": "ValidationError", "code": "bad", "details": details}
+    body = json.dumps({"success": False, "status": 422, "error": error})
+    site.upstream.route_faults[LIST] = answers(
+        422, body, content_type="application/json", x_request_id="req_1"
+    )
+    async with site.daemon() as daemon:
+        failed = await site.command(daemon, "tasks", **TOKEN)
+        headers = {"authorization": f"Bearer {TOKEN['WATCHER_API_TOKEN']}"}
+        async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+            answer = await client.post("/v1/sources/mixpeek/tasks/list", json={}, headers=headers)
+    assert failed.returncode == 4
+    assert failed.stderr.decode() == (
+        "watcher: HTTP 409: upstream: HTTP 422 Invalid: body.search: not *** (string_type) "
+        "[code bad, request req_1]\n"
+    )
+    assert answer.json()["upstream"] == {
+        "status": 422,
+        "code": "bad",
+        "type": "ValidationError",
+        "request_id": "req_1",
+        "details": {"validation_errors": [{**entries[0], "msg": "not ***"}]},
+    }
+
+
+async def test_uploads_that_upstream_does_not_confirm_stay_open(site: Site, tmp_path: Path) -> None:
+    file = uploads(tmp_path, 3)
+    body = {"task_id": "task_c", "status": "PENDING", "confirmations_count": 2, "message": "two"}
+    site.upstream.set("task_c", "PENDING")
+    site.upstream.route_faults[CONFIRM] = answers(
+        200, json.dumps(body), content_type="application/json"
+    )
+    async with site.daemon() as daemon:
+        first = await site.command(daemon, "confirm-uploads", "bkt", file, **TOKEN)
+        assert first.returncode == 1
+        assert first.stdout.splitlines()[0] == b"task_c PENDING, 2 of 3 uploads: two"
+        assert b"upstream confirms 2 of 3 uploads" in first.stderr
+        assert first.stderr.count(b"\n") == 1
+        site.upstream.route_faults.clear()
+        doubtful = await site.command(daemon, "confirm-uploads", "bkt", file, **TOKEN)
+        assert (doubtful.returncode, site.upstream.api.confirmed) == (1, [])
+        await output(site, daemon, "confirm-uploads", "bkt", file, "--resend-doubtful")
+    assert len(site.upstream.api.confirmed) == 3
 
 
 def uploads(folder: Path, count: int) -> str:

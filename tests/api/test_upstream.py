@@ -15,8 +15,9 @@ import pytest
 from tests.api.harness import FakeDaemon, opened, problem
 from tests.support.fake_upstream import transport
 from tests.support.minimal_source import minimal_source
+from tests.support.records import step
 from watcher.core.clock import wall_clock
-from watcher.core.tasks import WatchFilter
+from watcher.core.tasks import WatchFilter, WatchState
 from watcher.sources.mixpeek import source as mixpeek
 from watcher.testing.mixpeek_request import Request
 from watcher.testing.mixpeek_server import FakeUpstream
@@ -190,6 +191,74 @@ async def test_an_operation_that_the_source_lacks_is_a_problem(
     assert await harness.watched() == set()
 
 
+async def test_what_upstream_says_is_in_the_problem_without_the_key(harness: Harness) -> None:
+    entry = {"loc": ["body", "filters"], "msg": "Input should be valid", "type": "dict_type"}
+    error = {
+        "message": "Validation failed for sk_made_up",
+        "type": "ValidationError",
+        "code": "validation_failed",
+        "details": {"validation_errors": [entry]},
+    }
+    body = json.dumps({"success": False, "status": 422, "error": error}).encode()
+    harness.break_route("/tasks/list", 422, body, **{"x-request-id": "req_7"})
+    answer = problem(await harness.api.post(f"{SOURCE}/tasks/list", json={}), 409)
+    assert answer["detail"] == (
+        "upstream: HTTP 422 Validation failed for ***: body.filters: Input should be valid "
+        "(dict_type) [code validation_failed, request req_7]"
+    )
+    assert answer["upstream"] == {
+        "status": 422,
+        "code": "validation_failed",
+        "type": "ValidationError",
+        "request_id": "req_7",
+        "details": {"validation_errors": [entry]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "tasks/list"),
+        ("POST", "buckets/bkt/batches/list"),
+        ("POST", "buckets/bkt/batches/b1/cancel"),
+        ("DELETE", "tasks/task_1"),
+        ("POST", "buckets/bkt/uploads/confirm"),
+    ],
+)
+async def test_upstreams_status_is_in_the_problem_of_every_call(
+    harness: Harness, method: str, path: str
+) -> None:
+    harness.break_route("/", 400, b'{"detail": "no"}', **{"x-amzn-requestid": "r1"})
+    body = {"confirmations": uploads(1)} if path.endswith("confirm") else {}
+    answer = await harness.api.request(
+        method, f"{SOURCE}/{path}", json=None if method == "DELETE" else body
+    )
+    shown = problem(answer, 409)
+    assert shown["detail"].startswith("upstream: HTTP 400 no [request r1]")
+    assert shown["upstream"] == {
+        "status": 400,
+        "code": None,
+        "type": None,
+        "request_id": "r1",
+        "details": None,
+    }
+
+
+async def test_without_a_reply_there_is_no_upstream_member(harness: Harness) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("connection refused")
+
+    harness.aim(httpx.MockTransport(fail))
+    answer = problem(await harness.api.post(f"{SOURCE}/tasks/list", json={}), 502)
+    assert "upstream" not in answer
+
+
+async def test_the_status_of_a_list_is_sent_in_upper_case(harness: Harness) -> None:
+    harness.upstream.set("task_1", "FAILED")
+    answer = await harness.api.post(f"{SOURCE}/tasks/list", json={"status": "failed"})
+    assert [item["task_id"] for item in answer.json()["items"]] == ["task_1"]
+
+
 @pytest.mark.parametrize(("status", "becomes"), [(401, 502), (500, 502), (429, 503), (302, 502)])
 async def test_upstreams_failures_keep_their_meaning(
     harness: Harness, status: int, becomes: int
@@ -249,6 +318,40 @@ async def test_a_killed_task_is_watched(harness: Harness) -> None:
     assert await harness.watched() == {"task 1-ä"}
 
 
+async def test_a_kill_of_an_unknown_task_is_not_watched(harness: Harness) -> None:
+    answer = await harness.api.delete(f"{SOURCE}/tasks/task_9")
+
+    assert answer.json()["success"] is True
+    assert await harness.watched() == set()
+    assert harness.daemon.tracked == []
+
+
+async def test_a_killed_task_is_watched_if_upstream_does_not_say_whether_it_exists(
+    harness: Harness,
+) -> None:
+    answer = harness.upstream.answer
+
+    async def fails_get(requested: Request) -> Any:
+        return (500, {}, b"") if requested.method == "GET" else await answer(requested)
+
+    harness.upstream.answer = fails_get  # type: ignore[method-assign]
+    assert (await harness.api.delete(f"{SOURCE}/tasks/task_1")).status_code == 200
+    assert await harness.watched() == {"task_1"}
+
+
+async def test_a_kill_or_cancellation_opens_a_done_watch_again(harness: Harness) -> None:
+    harness.upstream.set("task_1", "IN_PROGRESS")
+    harness.upstream.api.batches["b1"] = {"batch_id": "b1", "bucket_id": "bkt", "task_id": "task_1"}
+    for method, path in (("DELETE", "tasks/task_1"), ("POST", "buckets/bkt/batches/b1/cancel")):
+        await harness.api.post("/v1/watches", json={"task_id": "task_1"})
+        (watch,) = await harness.daemon.store.find("task_1")
+        await harness.daemon.store.record([step(watch, "FAILED")])
+        assert (await harness.api.request(method, f"{SOURCE}/{path}")).status_code == 200
+        (watch,) = await harness.daemon.store.find("task_1")
+        assert watch.state is WatchState.ACTIVE
+    assert harness.upstream.requests["GET /v1/tasks/{task_id}"] == 0
+
+
 async def test_without_a_token_no_work_is_ended(tmp_path: Path) -> None:
     async with house_in(tmp_path) as harness:
         harness.upstream.set("task_1", "IN_PROGRESS")
@@ -283,13 +386,12 @@ async def test_a_failed_confirmation_reports_its_progress_and_can_be_continued(
     calls = harness.daemon.upstream.confirm_uploads
     sent = 0
 
-    async def fails_at_second(*arguments: Any) -> str:
+    async def fails_at_second(*arguments: Any) -> Any:
         nonlocal sent
         sent += 1
         if sent == 2:
             harness.break_route("/confirm", 503, b"{}")
-        answer: str = await calls(*arguments)
-        return answer
+        return await calls(*arguments)
 
     harness.daemon.upstream.confirm_uploads = fails_at_second
     answer = harness.upstream.answer
@@ -327,6 +429,51 @@ async def test_an_answer_that_names_no_task_leaves_doubt(harness: Harness) -> No
     harness.upstream.answer = answer  # type: ignore[method-assign]
     assert {item["state"] for item in (await confirm(harness, 3)).json()["items"]} == {"doubtful"}
     assert harness.upstream.api.confirmed == []
+
+
+async def test_the_answer_to_a_confirmation_is_passed_on(harness: Harness) -> None:
+    (request,) = (await confirm(harness, 3)).json()["requests"]
+    task = harness.upstream.api.tasks[request["task_id"]]
+    assert request == {
+        "task_id": "task_confirm_1",
+        "status": "PENDING",
+        "message": "Batch confirmation is being processed in the background.",
+        "sent": 3,
+        "confirmations_count": 3,
+        "task": task,
+    }
+    assert (await confirm(harness, 3)).json()["requests"] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "states"),
+    [
+        ({"confirmations_count": 2}, {"doubtful"}),
+        ({"confirmations_count": 0}, {"doubtful"}),
+        ({"confirmations_count": 3}, {"confirmed"}),
+        ({"confirmations_count": 4}, {"confirmed"}),
+        ({"confirmations_count": None}, {"confirmed"}),
+        ({"confirmations_count": "two"}, {"confirmed"}),
+        ({}, {"confirmed"}),
+        ({"status": 7, "message": ["x"], "task": None}, {"confirmed"}),
+    ],
+)
+async def test_uploads_stay_open_if_upstream_confirms_fewer_than_were_sent(
+    harness: Harness, answer: dict[str, Any], states: set[str]
+) -> None:
+    usual = harness.upstream.answer
+    body = json.dumps({"task_id": "task_c", **answer}).encode()
+    harness.break_route("/confirm", 200, body)
+    first = (await confirm(harness, 3)).json()
+    assert {item["state"] for item in first["items"]} == states
+    assert first["requests"][0]["task"] is None
+    assert await harness.watched() == {"task_c"}
+    harness.upstream.answer = usual  # type: ignore[method-assign]
+    again = (await confirm(harness, 3)).json()["items"]
+    assert {item["state"] for item in again} == ({"already"} if states == {"confirmed"} else states)
+    if states == {"doubtful"}:
+        sent_again = (await confirm(harness, 3, resend_doubtful=True)).json()["items"]
+        assert {item["state"] for item in sent_again} == {"confirmed"}
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,9 @@ def test_a_task_is_killed(harness: Harness) -> None:
     harness.upstream.set("task_2", "IN_PROGRESS")
     assert harness.lines("kill", "task_1") == ["Task task_1 killed"]
     assert json.loads(harness.run("kill", "task_2", "--json").stdout)["success"] is True
-    missing = harness.run("kill", "task_9", "--yes")
-    assert (missing.exit_code, "task_9 not found" in missing.stderr) == (4, True)
+    assert harness.lines("kill", "task_9", "--yes") == ["Task task_9 killed"]
+    assert json.loads(harness.run("ls", "--json").stdout) != []
+    assert "task_9" not in harness.run("ls").stdout
     unknown = harness.run("kill", "task_1", "--source", "nowhere")
     assert (unknown.exit_code, "nowhere" in unknown.stderr) == (4, True)
 
@@ -93,7 +94,12 @@ def test_uploads_are_confirmed_once(harness: Harness, tmp_path: Path) -> None:
     file = write_uploads(tmp_path, 150)
     first = harness.run("confirm-uploads", "bkt", file, terminal=True)
     assert first.exit_code == 0
-    assert first.stdout == "150 confirmed by 2 tasks, 0 confirmed before\n"
+    text = "Batch confirmation is being processed in the background."
+    assert first.stdout.splitlines() == [
+        f"task_confirm_1 PENDING, 100 of 100 uploads: {text}",
+        f"task_confirm_2 PENDING, 50 of 50 uploads: {text}",
+        "150 confirmed by 2 tasks, 0 confirmed before",
+    ]
     assert first.stderr == "\r100 of 150 uploads\r150 of 150 uploads\n"
     assert harness.lines("confirm-uploads", "bkt", file) == [
         "0 confirmed by 0 tasks, 150 confirmed before"
@@ -121,9 +127,55 @@ def test_uploads_with_an_unknown_result_exit_1_until_resent(
         assert doubtful.stderr == (
             "watcher: the result of 3 uploads is unknown; --resend-doubtful sends them again\n"
         )
-    assert harness.lines("confirm-uploads", "bkt", file, "--resend-doubtful") == [
-        "3 confirmed by 1 tasks, 0 confirmed before"
-    ]
+    *_, summary = harness.lines("confirm-uploads", "bkt", file, "--resend-doubtful")
+    assert summary == "3 confirmed by 1 tasks, 0 confirmed before"
+
+
+def test_fewer_confirmations_than_uploads_are_reported(harness: Harness, tmp_path: Path) -> None:
+    file = write_uploads(tmp_path, 3)
+    answer = harness.upstream.answer
+
+    async def short(*_: object) -> tuple[int, dict[str, str], bytes]:
+        body = {"task_id": "task_c", "status": "PENDING", "confirmations_count": 1}
+        return 200, {}, json.dumps({**body, "message": "one\n of them"}).encode()
+
+    harness.upstream.answer = short  # type: ignore[method-assign]
+    first = harness.run("confirm-uploads", "bkt", file)
+    assert (first.exit_code, first.stdout.splitlines()) == (
+        1,
+        [
+            "task_c PENDING, 1 of 3 uploads: one  of them",
+            "0 confirmed by 0 tasks, 0 confirmed before",
+        ],
+    )
+    assert first.stderr == (
+        "watcher: upstream confirms 1 of 3 uploads and does not say which; the result of 3 uploads "
+        "is unknown; --resend-doubtful sends them again\n"
+    )
+    harness.upstream.answer = answer  # type: ignore[method-assign]
+    assert harness.run("confirm-uploads", "bkt", file).exit_code == 1
+    assert harness.run("confirm-uploads", "bkt", file, "--resend-doubtful").exit_code == 0
+
+
+def test_what_upstream_says_is_one_line(harness: Harness) -> None:
+    entries = [{"loc": ["body", "sort"], "msg": "two\nlines", "type": "sort_type"}]
+
+    async def rejected(*_: object) -> tuple[int, dict[str, str], bytes]:
+        error = {
+            "message": "Invalid",
+            "code": "bad_sort",
+            "details": {"validation_errors": entries},
+        }
+        body = {"success": False, "status": 422, "error": error}
+        return 422, {"x-request-id": "req_1"}, json.dumps(body).encode()
+
+    harness.upstream.answer = rejected  # type: ignore[method-assign]
+    finished = harness.run("tasks")
+    assert (finished.exit_code, finished.stdout) == (4, "")
+    assert finished.stderr == (
+        "watcher: HTTP 409: upstream: HTTP 422 Invalid: body.sort: two lines (sort_type) "
+        "[code bad_sort, request req_1]\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,21 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from watcher.api.problems import FieldError, ProblemDetails
+from watcher.api.problems import FieldError, ProblemDetails, UpstreamError
+
+Item = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
+"""An item of upstream's, byte for byte."""
+ItemOrNull = Annotated[
+    msgspec.Raw,
+    msgspec.Meta(extra_json_schema={"anyOf": [{"type": "object"}, {"type": "null"}]}),
+]
 
 REFERENCE = "#/components/schemas/{name}"
 
@@ -35,7 +42,7 @@ def document_of(
     """
     document = get_openapi(title=api.title, version=api.version, routes=api.routes)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (ProblemDetails, FieldError):
+    for model in (ProblemDetails, FieldError, UpstreamError):
         schemas[model.__name__] = model.model_json_schema(
             ref_template=REFERENCE.replace("{name}", "{model}")
         )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from watcher.core.errors import StoreError
+from watcher.core.errors import ErrorReply, StoreError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -24,14 +24,35 @@ class FieldError(BaseModel):
     message: str
 
 
+class UpstreamError(BaseModel):
+    """What upstream's error reply says; `details` is JSON, shortened where it is long."""
+
+    status: int
+    code: str | None
+    type: str | None
+    request_id: str | None
+    details: Any
+
+    @classmethod
+    def of(cls, reply: ErrorReply) -> Self:
+        return cls(
+            status=reply.status,
+            code=reply.code,
+            type=reply.kind,
+            request_id=reply.request_id,
+            details=reply.details,
+        )
+
+
 class ProblemDetails(BaseModel):
-    """RFC 9457."""
+    """RFC 9457. `upstream` is there if upstream replied with an error."""
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str
     errors: list[FieldError] = Field(default_factory=list)
+    upstream: UpstreamError | None = None
 
 
 class Problem(Exception):  # noqa: N818  # RFC 9457's own word
@@ -44,12 +65,14 @@ class Problem(Exception):  # noqa: N818  # RFC 9457's own word
         *,
         errors: Sequence[FieldError] = (),
         headers: dict[str, str] | None = None,
+        upstream: ErrorReply | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = errors
         self.headers = headers
+        self.upstream = upstream
 
 
 def response(problem: Problem) -> JSONResponse:
@@ -61,6 +84,8 @@ def response(problem: Problem) -> JSONResponse:
     }
     if problem.errors:
         content["errors"] = [error.model_dump() for error in problem.errors]
+    if problem.upstream is not None:
+        content["upstream"] = UpstreamError.of(problem.upstream).model_dump()
     return JSONResponse(
         content, status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE
     )

@@ -2,7 +2,8 @@
 
 The uploads of a request are claimed in the store before it is sent, and completed with the task it
 started after it. A claim that was never completed was interrupted, and it is unknown whether
-upstream accepted it: such uploads are `doubtful`, and are sent again only on demand.
+upstream accepted it: such uploads are `doubtful`, and are sent again only on demand. So are all
+uploads of a request of which upstream confirms fewer than were sent, because it does not say which.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from watcher.core.clock import Clock
-from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.interfaces.source import UPLOADS_PER_REQUEST, ConfirmsUploads
+from watcher.core.errors import SourceError, SourceFailure, WatcherError
+from watcher.core.interfaces.source import UPLOADS_PER_REQUEST, Confirmation, ConfirmsUploads
 from watcher.core.interfaces.store import OperationLog
 from watcher.core.tasks import Added, OperationScope, TaskKey, WatchRequest
 
@@ -47,18 +48,33 @@ class UploadResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmationRequest:
+    """One request to upstream: how many uploads it sent, and upstream's answer."""
+
+    sent: int
+    answer: Confirmation
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether upstream confirms all uploads that were sent, as far as it says."""
+        return self.answer.count is None or self.answer.count >= self.sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """The result of a request; `added` are the watches of the tasks it started."""
+    """The results so far; `added` are the watches of the tasks that the requests started."""
 
     results: Sequence[UploadResult]
+    requests: Sequence[ConfirmationRequest]
     added: Sequence[Added]
 
 
-class ConfirmationError(SourceError):
-    """A request failed; `done` is what was confirmed before, and need not be sent again."""
+class ConfirmationError(WatcherError):
+    """A request failed with `error`; `done` was confirmed before, and need not be sent again."""
 
     def __init__(self, error: SourceError, done: Confirmed) -> None:
-        super().__init__(error.reason, str(error), retry_after=error.retry_after)
+        super().__init__(str(error))
+        self.error = error
         self.done = done
 
 
@@ -77,6 +93,7 @@ async def confirm(
     Raises `ConfirmationError` if upstream fails, and `StoreError`.
     """
     results: list[UploadResult] = []
+    requests: list[ConfirmationRequest] = []
     added: list[Added] = []
     for start in range(0, len(confirmations), UPLOADS_PER_REQUEST):
         chunk = confirmations[start : start + UPLOADS_PER_REQUEST]
@@ -89,21 +106,41 @@ async def confirm(
         if not fresh:
             continue
         try:
-            task_id = await source.confirm_uploads(
-                bucket.name, [part[one] for one in fresh], namespace
-            )
+            sent = [part[one] for one in fresh]
+            answer = await source.confirm_uploads(bucket.name, sent, namespace)
         except SourceError as error:
             if error.reason in _NOT_ACCEPTED:
                 await store.release_operations(bucket, [one for one in fresh if one not in known])
-            raise ConfirmationError(error, Confirmed(results=results, added=added)) from None
-        request = WatchRequest(key=TaskKey(bucket.source, task_id), namespace=namespace)
-        added.append(await store.complete_operations(bucket, fresh, request, wall()))
-        results += [_confirmed(upload_id, task_id) for upload_id in fresh]
-    return Confirmed(results=results, added=added)
+            done = Confirmed(results=results, requests=requests, added=added)
+            raise ConfirmationError(error, done) from None
+        request = ConfirmationRequest(sent=len(fresh), answer=answer)
+        requests.append(request)
+        added.append(await _complete(store, bucket, fresh, request, namespace, wall))
+        results += [_sent(upload_id, request) for upload_id in fresh]
+    return Confirmed(results=results, requests=requests, added=added)
 
 
-def _confirmed(upload_id: str, task_id: str) -> UploadResult:
-    return UploadResult(upload_id=upload_id, state=UploadState.CONFIRMED, task_id=task_id)
+async def _complete(
+    store: OperationLog,
+    bucket: OperationScope,
+    upload_ids: Sequence[str],
+    request: ConfirmationRequest,
+    namespace: str | None,
+    wall: Clock,
+) -> Added:
+    """Store what upstream confirms, and watch the task that it started."""
+    key = TaskKey(bucket.source, request.answer.task_id)
+    started = WatchRequest(key=key, namespace=namespace)
+    completed = upload_ids if request.is_complete else []
+    return await store.complete_operations(bucket, completed, started, wall())
+
+
+def _sent(upload_id: str, request: ConfirmationRequest) -> UploadResult:
+    if request.is_complete:
+        return UploadResult(
+            upload_id=upload_id, state=UploadState.CONFIRMED, task_id=request.answer.task_id
+        )
+    return UploadResult(upload_id=upload_id, state=UploadState.DOUBTFUL, task_id=None)
 
 
 def _known(upload_id: str, task_id: str | None) -> UploadResult:

@@ -4,17 +4,20 @@ Tasks that they start or end are watched, so that their final status is reported
 """
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, TypeVar
+from contextlib import aclosing
+from typing import Annotated, Any, Literal, TypeVar
 
+import anyio
 import msgspec
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from watcher.api.dependencies import Daemon, Limit, Running, bad_query, json_response
 from watcher.api.fields import PRINTABLE, TaskIdInPath
-from watcher.api.openapi import shows
+from watcher.api.openapi import Item, shows
 from watcher.api.problems import Problem, documented
-from watcher.api.uploads import ConfirmationError, Confirmed, UploadResult, UploadState, confirm
+from watcher.api.upload_views import ConfirmedView, ConfirmRequestView
+from watcher.api.uploads import ConfirmationError, Confirmed, UploadState, confirm
 from watcher.core.clock import wall_clock
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.core.interfaces.source import (
@@ -25,7 +28,7 @@ from watcher.core.interfaces.source import (
     ListsTasks,
     Source,
 )
-from watcher.core.tasks import Added, OperationScope, TaskKey, WatchRequest
+from watcher.core.tasks import Added, OperationScope, TaskKey, TaskNotFound, WatchRequest
 
 upstream = APIRouter(prefix="/v1/sources/{source}", tags=["upstream"])
 
@@ -47,6 +50,8 @@ Namespace = Annotated[
     ),
 ]
 
+_LOOK_UP = 10.0
+"""Seconds to wait for upstream's answer about a task."""
 _STATUSES = {
     SourceFailure.NOT_FOUND: 404,
     SourceFailure.REJECTED: 409,
@@ -64,12 +69,16 @@ class SortView(BaseModel):
     direction: Literal["asc", "desc"]
 
 
+Status = Annotated[str, AfterValidator(str.upper)]
+"""Upstream's lists know statuses in upper case only."""
+
+
 class TaskListRequestView(BaseModel):
-    """Which tasks to list; passed to upstream unchanged."""
+    """Which tasks to list; passed to upstream, the status in upper case."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    status: str | None = None
+    status: Status | None = None
     task_type: str | None = None
     filters: dict[str, Any] | None = None
     sort: SortView | None = None
@@ -77,44 +86,12 @@ class TaskListRequestView(BaseModel):
 
 
 class BatchListRequestView(BaseModel):
-    """Which batches to list; passed to upstream unchanged."""
+    """Which batches to list; passed to upstream, the status in upper case."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    status: str | None = None
+    status: Status | None = None
     collection_id: str | None = None
-
-
-def _whole(value: object) -> object:
-    """Return a whole number as an integer: in JSON, 7 and 7.0 are the same."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-class ConfirmationView(BaseModel):
-    """A completed upload."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    upload_id: Annotated[str, Field(min_length=1, max_length=256)]
-    etag: str | None = None
-    file_size_bytes: Annotated[int, Field(ge=1), BeforeValidator(_whole)] | None = None
-
-
-class ConfirmRequestView(BaseModel):
-    """Uploads to confirm.
-
-    `resend_doubtful` also sends uploads again whose result is unknown, because a request was
-    interrupted.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    confirmations: Annotated[list[ConfirmationView], Field(min_length=1, max_length=1000)]
-    resend_doubtful: bool = False
-
-
-Item = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
-"""An item of upstream's, byte for byte."""
 
 
 class ItemPageView(msgspec.Struct, frozen=True):
@@ -122,25 +99,6 @@ class ItemPageView(msgspec.Struct, frozen=True):
 
     items: Sequence[Item]
     next_cursor: str | None
-
-
-class UploadResultView(msgspec.Struct, frozen=True):
-    """The state of one upload, and the task that confirmed it."""
-
-    upload_id: str
-    state: UploadState
-    task_id: str | None
-
-    @classmethod
-    def of(cls, result: UploadResult) -> Self:
-        return cls(upload_id=result.upload_id, state=result.state, task_id=result.task_id)
-
-
-class ConfirmedView(msgspec.Struct, frozen=True):
-    """The result of a confirmation."""
-
-    items: list[UploadResultView]
-    next_cursor: None
 
 
 @upstream.post(
@@ -213,7 +171,8 @@ async def cancel_batch(
         upstream_source.cancel_batch(bucket, batch, reason, namespace)
     )
     if task_id is not None:
-        await _watch(daemon, WatchRequest(key=TaskKey(source, task_id), namespace=namespace))
+        key = TaskKey(source, task_id)
+        await _watch(daemon, WatchRequest(key=key, namespace=namespace, again=True))
     return json_response(answer)
 
 
@@ -223,13 +182,18 @@ async def cancel_batch(
     responses=documented(401, 403, 404, 409, 422, 501, 502, 503, 504),
 )
 async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running) -> Response:
-    """Kill a task, and watch it. Returns upstream's response."""
+    """Kill a task, and watch it if upstream knows it. Returns upstream's response.
+
+    The API reports success for an unknown task too.
+    """
     upstream_source = _source(daemon, source)
     if not isinstance(upstream_source, KillsTasks):
         raise _unsupported(source, "killing tasks")
     _require_token(daemon)
     answer = await _answered(upstream_source.kill_task(task_id))
-    await _watch(daemon, WatchRequest(key=TaskKey(source, task_id)))
+    key = TaskKey(source, task_id)
+    if await _is_watched(daemon, key) or await _is_known(upstream_source, task_id):
+        await _watch(daemon, WatchRequest(key=key, again=True))
     return json_response(answer)
 
 
@@ -264,10 +228,9 @@ async def confirm_uploads(
         )
     except ConfirmationError as error:
         _track(daemon, error.done.added)
-        raise _problem(error, _progress(error.done, len(confirmations))) from None
+        raise _problem(error.error, _progress(error.done, len(confirmations))) from None
     _track(daemon, done.added)
-    items = [UploadResultView.of(result) for result in done.results]
-    return json_response(ConfirmedView(items=items, next_cursor=None))
+    return json_response(ConfirmedView.of(done))
 
 
 def _source(daemon: Daemon, name: str) -> Source:
@@ -300,12 +263,37 @@ def _problem(error: SourceError, progress: str = "") -> Problem:
         {} if error.retry_after is None else {"retry-after": str(max(round(error.retry_after), 1))}
     )
     return Problem(
-        _STATUSES.get(error.reason, 502), f"upstream: {error}{progress}", headers=headers
+        _STATUSES.get(error.reason, 502),
+        f"upstream: {error}{progress}",
+        headers=headers,
+        upstream=error.reply,
     )
 
 
 def _progress(done: Confirmed, options: int) -> str:
-    return f"; {len(done.results)} of {options} uploads were confirmed, call again for the rest"
+    states = [result.state for result in done.results]
+    confirmed = len(states) - states.count(UploadState.DOUBTFUL)
+    return f"; {confirmed} of {options} uploads were confirmed, call again for the rest"
+
+
+async def _is_watched(daemon: Daemon, key: TaskKey) -> bool:
+    return any(watch.key == key for watch in await daemon.store.find(key.task_id))
+
+
+async def _is_known(source: Source, task_id: str) -> bool:
+    """Return whether upstream knows a task; true if there is no answer in time.
+
+    An ID that never existed would be reported as lost later, but a task must not be missed.
+    """
+    try:
+        with anyio.move_on_after(_LOOK_UP):
+            await source.single.admit()
+            async with aclosing(source.single.fetch([task_id])) as parts:
+                answers = [answer async for part in parts for answer in part]
+            return not any(isinstance(answer, TaskNotFound) for answer in answers)
+    except SourceError:
+        pass
+    return True
 
 
 async def _watch(daemon: Daemon, request: WatchRequest) -> None:

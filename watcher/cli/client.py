@@ -175,8 +175,8 @@ class Client:
         *,
         namespace: str | None,
         resend_doubtful: bool,
-    ) -> Iterator[list[dict[str, Any]]]:
-        """Confirm uploads, a hundred per request; yield the results of each request."""
+    ) -> Iterator[dict[str, Any]]:
+        """Confirm uploads, a hundred per request, and yield each response."""
         path = (
             f"/v1/sources/{quote_segment(source)}/buckets/{quote_segment(bucket)}/uploads/confirm"
         )
@@ -185,9 +185,7 @@ class Client:
                 "confirmations": confirmations[start : start + UPLOADS_PER_REQUEST],
                 "resend_doubtful": resend_doubtful,
             }
-            yield self._call("POST", path, json=body, params=_without_none(namespace=namespace))[
-                "items"
-            ]
+            yield self._call("POST", path, json=body, params=_without_none(namespace=namespace))
 
     def _pages(
         self, path: str, criteria: Mapping[str, Any], query: Mapping[str, Any], limit: int | None

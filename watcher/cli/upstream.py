@@ -3,7 +3,7 @@
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,30 +191,28 @@ def confirm_uploads(
     The file has upload_id, etag and file_size_bytes. Run the command again after an interruption:
     no upload is confirmed twice. Exits 1 if the result of an upload is unknown.
     """
-    from watcher.cli.terminal import Counting, print_json
+    from watcher.cli.terminal import Counting, plain, print_json
     from watcher.cli.upload_files import read
 
     confirmations = read(file)
     items: list[dict[str, Any]] = []
+    requests: list[dict[str, Any]] = []
     pages = client_at(url).confirm_uploads(
         source, bucket, confirmations, namespace=namespace, resend_doubtful=resend_doubtful
     )
     with Counting(len(confirmations), "uploads") as counting:
-        for results in pages:
-            items += results
+        for page in pages:
+            items += page["items"]
+            requests += page["requests"]
             counting.reached(len(items))
     if as_json:
         print_json(items)
-    states = [item["state"] for item in items]
-    if not as_json:
-        started = len({item["task_id"] for item in items if item["state"] == "confirmed"})
-        already = states.count("already")
-        click.echo(
-            f"{states.count('confirmed')} confirmed by {started} tasks, {already} confirmed before"
-        )
-    if doubtful := states.count("doubtful"):
-        text = f"the result of {doubtful} uploads is unknown; --resend-doubtful sends them again"
-        click.echo(f"watcher: {text}", err=True)
+    else:
+        for request in requests:
+            click.echo(plain(_confirmation(request)))
+        click.echo(_summary(items))
+    if doubtful := [item for item in items if item["state"] == "doubtful"]:
+        click.echo(f"watcher: {_doubt(len(doubtful), requests)}", err=True)
         sys.exit(1)
 
 
@@ -240,3 +238,33 @@ def _json_object(option: str, text: str) -> dict[str, Any]:
 def _share(progress: Any) -> str | None:
     percent = progress.get("percent") if isinstance(progress, Mapping) else None
     return f"{percent:.0f} %" if isinstance(percent, int | float) else None
+
+
+def _confirmation(request: Mapping[str, Any]) -> str:
+    """Return what upstream answered to one request."""
+    sent, count = request["sent"], request["confirmations_count"]
+    uploads = f"{sent if count is None else count} of {sent} uploads"
+    status = f" {request['status']}" if request["status"] else ""
+    message = f": {request['message']}" if request["message"] else ""
+    return f"{request['task_id']}{status}, {uploads}{message}"
+
+
+def _summary(items: Sequence[Mapping[str, Any]]) -> str:
+    states = [item["state"] for item in items]
+    started = len({item["task_id"] for item in items if item["state"] == "confirmed"})
+    already = states.count("already")
+    return f"{states.count('confirmed')} confirmed by {started} tasks, {already} confirmed before"
+
+
+def _doubt(doubtful: int, requests: Sequence[Mapping[str, Any]]) -> str:
+    """Return why the result of uploads is unknown, and what to do."""
+    text = f"the result of {doubtful} uploads is unknown; --resend-doubtful sends them again"
+    short = [
+        one
+        for one in requests
+        if one["confirmations_count"] is not None and one["confirmations_count"] < one["sent"]
+    ]
+    if not short:
+        return text
+    counts = (sum(one[name] for one in short) for name in ("confirmations_count", "sent"))
+    return "upstream confirms {} of {} uploads and does not say which; ".format(*counts) + text

@@ -12,6 +12,7 @@
 Errors of other libraries are translated once, where they arise.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -62,12 +63,25 @@ class SourceFailure(StrEnum):
     UNAVAILABLE = "unavailable"  # 5xx
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorReply:
+    """What upstream's reply says of an error: printable, bounded in size, without the API key.
+
+    `status` is the HTTP status, `kind` the `type` that upstream gives the error; `details` is JSON.
+    """
+
+    status: int
+    code: str | None = None
+    kind: str | None = None
+    request_id: str | None = None
+    details: object = None
+
+
 class SourceError(WatcherError):
     """One fetch failed as a whole; the state of its tasks remains unknown.
 
-    `retry_after` is upstream's `Retry-After` in seconds and applies to the whole source. `status`
-    is upstream's HTTP status; None without a reply. `code`, `kind` (the `type` of the error),
-    `request_id` and `details` (JSON) are what the reply says, bounded in size, without the API key.
+    `retry_after` is upstream's `Retry-After` in seconds and applies to the whole source. `reply` is
+    None, and so is `status`, where there was no reply.
     """
 
     def __init__(
@@ -76,20 +90,13 @@ class SourceError(WatcherError):
         text: str,
         *,
         retry_after: float | None = None,
-        status: int | None = None,
-        code: str | None = None,
-        kind: str | None = None,
-        request_id: str | None = None,
-        details: object = None,
+        reply: ErrorReply | None = None,
     ) -> None:
         super().__init__(text)
         self.reason = reason
         self.retry_after = retry_after
-        self.status = status
-        self.code = code
-        self.kind = kind
-        self.request_id = request_id
-        self.details = details
+        self.reply = reply
+        self.status = None if reply is None else reply.status
 
 
 class DeliveryFailure(StrEnum):

@@ -168,15 +168,26 @@ class KillsTasks(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """Upstream's answer to a request that confirms uploads, and the task that this started.
+
+    `count` is how many of the uploads upstream confirms; None where the answer does not say.
+    """
+
+    task_id: str
+    status: str | None
+    count: int | None
+    message: str | None
+    task: Raw
+
+
 @runtime_checkable
 class ConfirmsUploads(Protocol):
     """A source that confirms uploads."""
 
     async def confirm_uploads(
         self, bucket: str, confirmations: Sequence[Mapping[str, object]], namespace: str | None
-    ) -> str:
-        """Confirm 1 to `UPLOADS_PER_REQUEST` uploads; return the ID of the task that confirms them.
-
-        All of them are sent in one request.
-        """
+    ) -> Confirmation:
+        """Confirm 1 to `UPLOADS_PER_REQUEST` uploads, all of them in one request."""
         ...

@@ -87,6 +87,7 @@ class Connection:
         wall: Clock,
     ) -> None:
         self._base_url = base_url
+        self._api_key = api_key
         self._headers = {
             "authorization": f"Bearer {api_key}",
             "accept": "application/json",
@@ -175,7 +176,7 @@ class Connection:
 
     def error(self, reply: Reply) -> SourceError:
         """Return the error of a reply that is not the expected answer."""
-        return reply_error(reply, retry_after(reply.headers, self._wall()))
+        return reply_error(reply, retry_after(reply.headers, self._wall()), self._api_key)
 
     async def _exchange(self, call: Call) -> Reply:
         try:

@@ -6,11 +6,11 @@ import msgspec
 
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.net.exchange import Reply
+from watcher.sources.mixpeek.error_reply import read_error
 
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding malformed JSON raises."""
 
-_SHOWN_TEXT = 200
 _REASONS = {
     401: SourceFailure.UNAUTHORIZED,
     403: SourceFailure.FORBIDDEN,
@@ -22,17 +22,15 @@ _REASONS = {
 class _Failure(msgspec.Struct):
     success: object = None
     error: object = None
-    detail: object = None
 
 
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 
 
-def reply_error(reply: Reply, retry_after: float | None) -> SourceError:
+def reply_error(reply: Reply, retry_after: float | None, api_key: str) -> SourceError:
     """Return the error of a reply; its text is the API's own where the body has one."""
-    return SourceError(
-        _reason(reply.status), _text(reply), retry_after=retry_after, status=reply.status
-    )
+    text, said = read_error(reply, api_key)
+    return SourceError(_reason(reply.status), text, retry_after=retry_after, reply=said)
 
 
 def protocol_error(text: str) -> SourceError:
@@ -63,15 +61,3 @@ def _reason(status: int) -> SourceFailure:
     if status >= 400:
         return SourceFailure.REJECTED
     return SourceFailure.REDIRECT if status >= 300 else SourceFailure.PROTOCOL
-
-
-def _text(reply: Reply) -> str:
-    text = ""
-    try:
-        failure = _decode_failure(reply.body)
-        detail = failure.detail if isinstance(failure.detail, str) else ""
-        text = error_text(failure.error) or detail
-    except UNREADABLE:
-        pass
-    shown = "".join(char if char.isprintable() else " " for char in text[:_SHOWN_TEXT])
-    return f"HTTP {reply.status} {shown}".strip()

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import msgspec
 
+from watcher.core.interfaces.source import Confirmation
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import DiscoveredPage
 from watcher.net.exchange import Reply
 from watcher.net.url import quote_segment
+from watcher.sources.mixpeek.confirmation_decoding import confirmation_of
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.error_decoding import UNREADABLE, protocol_error
 from watcher.sources.mixpeek.page_decoding import discovered_page
@@ -111,7 +113,7 @@ class MixpeekOperations:
 
     async def confirm_uploads(
         self, bucket: str, confirmations: Sequence[Mapping[str, object]], namespace: str | None
-    ) -> str:
+    ) -> Confirmation:
         call = Call(
             route=_CONFIRM_UPLOADS,
             path=f"/v1/buckets/{quote_segment(bucket)}/uploads/confirm/batch",
@@ -119,9 +121,7 @@ class MixpeekOperations:
             namespace=namespace or self._namespace,
             once=True,
         )
-        if (task_id := _task_id(await self._checked(call))) is None:
-            raise protocol_error("the answer contains no task ID")
-        return task_id
+        return confirmation_of(await self._checked(call))
 
     def _batch_query(
         self, bucket: str | None, criteria: Mapping[str, object], namespace: str | None

@@ -34,7 +34,7 @@ class RejectedError(SourceError):
     """The list rejected a request with `status`: 501, or any 4xx other than 401 and 429."""
 
     def __init__(self, status: int, error: SourceError) -> None:
-        super().__init__(error.reason, str(error), retry_after=error.retry_after)
+        super().__init__(error.reason, str(error), retry_after=error.retry_after, reply=error.reply)
         self.status = status
 
 
