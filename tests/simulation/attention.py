@@ -1,0 +1,111 @@
+"""Whether each watched task is observed often enough, and whether the end is right."""
+
+from collections.abc import Mapping
+
+from tests.simulation.faults import Hides
+from tests.simulation.invariants import Invariants
+from tests.simulation.lives import canonical
+from tests.simulation.scenario import Scenario
+from tests.simulation.upstream import FaultWindow, Upstream
+
+PATIENCE = 60.0
+"""Seconds without an observation that are allowed beside those of faults."""
+_LIST_UNUSED = 660.0
+"""Seconds that a list which misbehaved is not used, so that each task costs a request."""
+
+_LIST_GIVEN_UP = 100.0
+"""Seconds until three list requests for the same task have failed."""
+
+
+def _hides_until(window: FaultWindow, task_id: str) -> float:
+    if window.hides(task_id):
+        return window.quiet_until
+    if window.fault.hides is Hides.LIST:
+        return min(window.ends, window.begins + _LIST_GIVEN_UP)
+    return 0.0
+
+
+class Attention:
+    """Compares what the daemon has learnt with what upstream would have shown."""
+
+    def __init__(self, scenario: Scenario, upstream: Upstream, invariants: Invariants) -> None:
+        self._scenario = scenario
+        self._upstream = upstream
+        self._invariants = invariants
+        self._reported: set[str] = set()
+        self.watched: dict[str, float] = {}
+        """When each task was added, in virtual seconds."""
+
+    def check(self, now: float, ready_at: float) -> None:
+        """Note each active task that has not been observed for too long. `ready_at` is when the
+        daemon started.
+        """
+        active = self._invariants.query(
+            "SELECT task_id FROM watches WHERE state = 'active' AND lost_at IS NULL"
+        )
+        allowed = PATIENCE + self._turn(now)
+        for (name,) in active:
+            task_id = str(name)
+            since = max(
+                self._upstream.learnt.get(task_id, 0.0),
+                self.watched.get(task_id, 0.0),
+                self._hidden_until(task_id, now),
+                ready_at,
+            )
+            if now - since > allowed and task_id not in self._reported:
+                self._reported.add(task_id)
+                self._invariants.broken(f"{task_id} was not observed for {now - since:.0f} s")
+
+    def _hidden_until(self, task_id: str, now: float) -> float:
+        return max(
+            (
+                min(_hides_until(window, task_id), now)
+                for window in self._upstream.windows
+                if window.begins <= now
+            ),
+            default=0.0,
+        )
+
+    def _turn(self, now: float) -> float:
+        """Return the seconds until each task had its turn, while each costs a request.
+
+        Every fourth place is for the most overdue task, so no task waits for longer.
+        """
+        limit = self._scenario.limit
+        if limit is None or not self._list_unused(now):
+            return 0.0
+        return 4 * len(self._upstream.lives) * 60.0 / limit
+
+    def _list_unused(self, now: float) -> bool:
+        return self._scenario.polling["mode"] == "get" or any(
+            window.begins <= now < window.quiet_until + _LIST_UNUSED
+            for window in self._upstream.windows
+            if window.fault.hides is not Hides.NOTHING
+        )
+
+    def unfinished(self) -> list[str]:
+        """Return what is not as it should be once every fault is over; nothing where all is."""
+        rows = self._invariants.query("SELECT task_id, status, state FROM watches")
+        stored = {str(task_id): (status, state) for task_id, status, state in rows}
+        left = [
+            f"{task_id} is stored as {stored.get(task_id)}, upstream has {status}"
+            for task_id, status in self._expected().items()
+            if stored.get(task_id, (None,))[0] != status
+        ]
+        for channel, count in self._invariants.query(
+            "SELECT channel, count(*) FROM deliveries WHERE state = 'pending' GROUP BY channel"
+        ):
+            left.append(f"{count} deliveries to {channel} are pending")
+        left += [
+            f"the outage of {subject} is not over"
+            for (subject,) in self._invariants.query("SELECT subject FROM outages")
+        ]
+        return left
+
+    def _expected(self) -> Mapping[str, str]:
+        """Return the final status of each task that has to be on the watchlist."""
+        return {
+            task_id: canonical(life.changes[-1][1])
+            for task_id, life in self._upstream.lives.items()
+            if task_id in self.watched or life.discovered
+        }
