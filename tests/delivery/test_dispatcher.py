@@ -20,6 +20,7 @@ from tests.delivery.harness import (
 )
 from tests.support.stores import FullDisk
 from watcher.core.deliveries import DeliveryState
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 
 pytestmark = pytest.mark.anyio
 
@@ -165,6 +166,32 @@ async def test_closing_attempts_new_deliveries_behind_many_old_ones(
         await dispatcher.close()
 
     assert channel.attempts[-1][1] == new
+
+
+async def test_closing_does_not_wait_for_the_retry_after_of_an_open_breaker(
+    harness: Harness,
+) -> None:
+    busy = DeliveryError(
+        DeliveryFailure.RATE_LIMITED,
+        "HTTP 429",
+        status=429,
+        disposition=Disposition.OVERLOADED,
+        retry_after=300.0,
+    )
+    channel = ScriptedChannel(lambda message, now: busy if now >= 1 else DOWN)
+    dispatcher = harness.dispatcher(channel, concurrency=16)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(dispatcher.run)
+        for number in range(16):
+            await harness.store_event(f"task_{number}")
+        await anyio.sleep(120)
+        assert harness.breaker_open
+        await harness.store_event("task_new")
+        attempts, began = len(channel.attempts), anyio.current_time()
+        with anyio.fail_after(1):
+            await dispatcher.close()
+
+    assert (len(channel.attempts), anyio.current_time()) == (attempts, began)
 
 
 async def test_a_retry_is_on_time_while_another_delivery_hangs(harness: Harness) -> None:

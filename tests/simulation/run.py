@@ -17,7 +17,7 @@ from tests.simulation.attention import Attention
 from tests.simulation.configuration import settings_of
 from tests.simulation.disk import Disk
 from tests.simulation.invariants import Invariants
-from tests.simulation.loop import SimulationLoop, SpinningError
+from tests.simulation.loop import SimulationLoop
 from tests.simulation.process import Process
 from tests.simulation.receivers import Receiver
 from tests.simulation.scenario import CHANNELS, SOURCE, Action, Scenario, draw
@@ -56,10 +56,7 @@ def run_seed(seed: int, *, traced: bool = False) -> Outcome:
     try:
         with logged(trace) as log:
             simulation = Simulation(draw(seed), folder / "watcher.db", trace)
-            try:
-                anyio.run(simulation.run, backend_options={"loop_factory": SimulationLoop})
-            except SpinningError as error:
-                simulation.invariants.broken(str(error))
+            anyio.run(simulation.run, backend_options={"loop_factory": SimulationLoop})
             return simulation.outcome(log.tracebacks)
     finally:
         shutil.rmtree(folder)
@@ -183,9 +180,7 @@ class Simulation:
     async def _perform(self, action: Action) -> None:
         if action.kind == "kill":
             self._downtime = action.seconds
-            loop = asyncio.get_running_loop()
-            assert isinstance(loop, SimulationLoop)
-            loop.light_fuse(action.awaits, self._kill)
+            _loop().light_fuse(action.awaits, self._kill)
         elif action.kind == "jump":
             self._slip += action.seconds
         elif action.kind == "reload":
@@ -244,6 +239,8 @@ class Simulation:
             await anyio.sleep(CHECK_EVERY)
             now = anyio.current_time()
             self.invariants.check_budget()
+            for at in _loop().stood_still:
+                self.invariants.broken(f"the time stood still at {at:.3f} s: tasks wake each other")
             ready_at = None if self._process is None else self._process.ready_at
             if ready_at is None:
                 continue
@@ -266,3 +263,9 @@ class Simulation:
         for channel in daemon.channels() if daemon is not None else ():
             if channel.state in ("stopped", "paused"):
                 await self._call(Action(at=0.0, kind="resume", channel=channel.name))
+
+
+def _loop() -> SimulationLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulationLoop)
+    return loop

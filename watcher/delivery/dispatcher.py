@@ -161,8 +161,10 @@ class Dispatcher:
         """Claim one delivery as a probe if it is time; return the seconds until it is."""
         off = self._health.off
         due_at = self._claims.attempted_at + self._health.probe_interval()
-        wait = max(due_at - anyio.current_time(), self._cooldown_left())
-        if wait > 0 and not self._closing:
+        cooldown = self._cooldown_left()
+        wait = max(due_at - anyio.current_time(), cooldown)
+        # Claimed during a cooldown, a probe would be released and claimed again without a pause.
+        if cooldown > 0 or (wait > 0 and not self._closing):
             alert_due_at = self._health.alert_due_at()
             if alert_due_at is None:
                 return wait
