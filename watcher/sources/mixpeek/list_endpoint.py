@@ -91,7 +91,7 @@ class ListEndpoint:
                 raise
         self._health.fetch_succeeded()
         if remaining:
-            yield [NotInPage(task_id=task_id) for task_id in remaining]
+            yield [NotInPage(task_id=task_id) for task_id in task_ids if task_id in remaining]
 
     # With the filter
 
