@@ -2,14 +2,19 @@
 
 from typing import Any
 
+import anyio
+import anyio.abc
 import httpx
 import pytest
 from pydantic import ValidationError
 
+from tests.support.raw_server import read_request, server
 from tests.support.records import SECRET
 from watcher.channels import webhook
 from watcher.core.deliveries import Message, Receipt
+from watcher.core.errors import DeliveryError
 from watcher.delivery.notes import InMemoryNotes
+from watcher.net.transport import channel_transport
 
 pytestmark = pytest.mark.anyio
 
@@ -98,3 +103,56 @@ def test_an_invalid_url_is_rejected_without_showing_it(url: str) -> None:
 def test_missing_and_invalid_secrets_are_rejected(secrets: list[str]) -> None:
     with pytest.raises(ValidationError):
         webhook.Settings(name="x", url="https://receiver.example/", secrets=secrets)
+
+
+async def deliver(response: bytes, *, requests: list[bytes], stays_open: bool = False) -> Receipt:
+    """Send one event to a receiver that writes `response` to its socket."""
+
+    async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
+        requests.append(await read_request(stream))
+        await stream.send(response)
+        if stays_open:
+            await anyio.sleep_forever()
+
+    outcome: Receipt | DeliveryError
+    async with server(serve) as url:
+        settings = webhook.Settings(name="x", url=url, secrets=[SECRET])
+        async with channel_transport(settings) as transport:
+            channel = webhook.create(
+                settings, transport=transport, notes=InMemoryNotes(), wall=lambda: 1614265330.9
+            )
+            try:
+                outcome = await channel.send(Message(event_id="msg_1", type="t", body=b"{}"))
+            except DeliveryError as error:
+                outcome = error
+    if isinstance(outcome, DeliveryError):
+        raise outcome
+    return outcome
+
+
+@pytest.mark.parametrize("stays_open", [False, True])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"",
+        b"X-Long: " + b"y" * 100_000,
+        b"no colon\r\n\r\n",
+        b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
+        b"Content-Length: 2000\r\n\r\nok",
+        b"Content-Length: 2\r\n\r\nok and more",
+    ],
+)
+async def test_a_2xx_is_a_delivery_whatever_follows_it(rest: bytes, stays_open: bool) -> None:
+    requests: list[bytes] = []
+    began = anyio.current_time()
+    receipt = await deliver(b"HTTP/1.1 200 OK\r\n" + rest, requests=requests, stays_open=stays_open)
+    assert receipt.status == 200
+    assert len(requests) == 1
+    assert anyio.current_time() - began < 5
+
+
+async def test_an_error_status_is_known_whatever_follows_it() -> None:
+    with pytest.raises(DeliveryError) as caught:
+        await deliver(b"HTTP/1.1 503 Busy\r\nno colon\r\n\r\n", requests=[])
+    assert caught.value.status == 503

@@ -197,6 +197,16 @@ async def test_without_that_a_malformed_rest_is_an_error_or_read_leniently(rest:
         assert reply.status == 200
 
 
+@pytest.mark.parametrize("rest", ["a header of 9 KB", "150 headers"])
+async def test_large_headers_are_read(rest: str) -> None:
+    assert (await reply_to(b"HTTP/1.1 200 OK\r\n" + RESTS[rest])).status == 200
+
+
+async def test_switching_protocols_is_a_reply_at_once() -> None:
+    reply = await reply_to(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nbytes")
+    assert reply.status == 101
+
+
 async def test_a_status_line_after_interim_responses_counts() -> None:
     answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
     reply = await reply_to(answer + b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", rest_within=0.8)
@@ -222,16 +232,16 @@ async def test_an_incomplete_status_line_is_no_reply(answer: bytes) -> None:
         b"\r\nok",
     ],
 )
-async def test_a_response_that_stays_open_takes_less_than_a_second(rest: bytes) -> None:
+async def test_a_response_that_stays_open_does_not_take_the_whole_deadline(rest: bytes) -> None:
     began = anyio.current_time()
     reply = await reply_to(b"HTTP/1.1 200 OK\r\n" + rest, rest_within=0.2, then=30.0)
     assert reply.status == 200
     assert reply.truncated
     assert reply.body == (b"ok" if b"ok" in rest else b"")
-    assert anyio.current_time() - began < 1.0
+    assert anyio.current_time() - began < 5
 
 
-async def test_a_response_of_two_bytes_a_second_takes_less_than_a_second() -> None:
+async def test_a_response_byte_by_byte_does_not_take_the_whole_deadline() -> None:
     async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
         await read_request(stream)
         await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
@@ -249,7 +259,7 @@ async def test_a_response_of_two_bytes_a_second_takes_less_than_a_second() -> No
             rest_within=0.2,
         )
     assert reply.status == 200
-    assert anyio.current_time() - began < 1.0
+    assert anyio.current_time() - began < 5
 
 
 async def test_an_error_status_keeps_what_arrived() -> None:

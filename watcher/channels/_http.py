@@ -44,6 +44,8 @@ async def post(
             rest_within=rest_within,
         )
     except ExchangeError as error:
+        if isinstance(error.__cause__, Exception):
+            raise error.__cause__ from None  # unexpected: reported with its traceback
         disposition = Disposition.NOT_SENT if error.not_sent else Disposition.TRANSIENT
         reason = DeliveryFailure(error.kind)
         raise DeliveryError(reason, str(error), disposition=disposition) from None

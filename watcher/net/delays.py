@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 MAX_RETRY_AFTER = 24 * 3600.0
 """Seconds; a longer `Retry-After` is considered a mistake and reduced to this."""
 
+EPOCH = 1e9
+"""From this number on, a value is a Unix time, not a delay."""
+
 _NUMBER = re.compile(r"(\d+)(\.\d*)?", re.ASCII)
 _DURATION = re.compile(
     r"(\d{1,15}(?:\.\d{0,15})?)\s*(ms|us|µs|ns|seconds?|secs?|s|minutes?|mins?|m|hours?|h|days?|d)",
@@ -16,8 +19,8 @@ _DURATION = re.compile(
 )
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3}
 _UNITS_BY_INITIAL = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_EPOCHS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (1e9, 1.0))
-"""From the first number on, a value is a Unix time in fractions of a second, not a delay."""
+_EPOCHS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (EPOCH, 1.0))
+"""From which number on a Unix time is in which fraction of a second."""
 _LONGEST_DATE = 64
 _DATE_ERRORS = (ValueError, TypeError, IndexError, OverflowError)
 

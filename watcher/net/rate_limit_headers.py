@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from watcher.net.delays import delay, duration, number
+from watcher.net.delays import EPOCH, delay, duration, number
 
 LONGEST_WINDOW = 31 * 86400.0
 """Seconds; longer windows and resets are considered mistakes."""
@@ -43,6 +43,7 @@ _FIELDS = {
     "period": "window",
     "policy": "policy",
 }
+_PLAIN = {f"x-ratelimit-{name}": name for name in ("limit", "remaining", "reset")}
 _SCOPES = frozenset(
     ("request", "per", "user", "ip", "key", "api", "route", "endpoint", "global", "client", "org")
 )
@@ -130,19 +131,41 @@ class _Group:
 
 def rate_limits(headers: Mapping[str, str], now: float) -> Sequence[RateLimit]:
     """Return the limits that `headers` state; `now` is in Unix seconds."""
+    found = [(name.lower(), value) for name, value in headers.items() if "imit" in name]
+    if not found:
+        return ()
+    if (plain := _plain(found, now)) is not None:
+        return (plain,)
     groups: dict[tuple[str, str], _Group] = {}
     standard = ""
-    for name, value in headers.items():
-        if "imit" not in name or (match := _NAME.fullmatch(name.lower())) is None:
+    for name, value in found:
+        if (match := _NAME.fullmatch(name)) is None:
             continue
         family, rest = match.groups()
         if rest is not None:
             _sort(groups, family, rest, value[:_LONGEST_VALUE])
         elif family == "ratelimit":
             standard = value[:_LONGEST_VALUE]
-    if not groups and not standard:
-        return ()
     return [limit for limit in _stated(groups, standard, now) if limit != _NOTHING]
+
+
+def _plain(found: Sequence[tuple[str, str]], now: float) -> RateLimit | None:
+    """Return the limit of the three usual headers with whole numbers, which is read often."""
+    values: dict[str, float] = {}
+    for name, value in found:
+        field_name = _PLAIN.get(name)
+        if field_name is None or not (len(value) <= 10 and value.isascii() and value.isdigit()):
+            return None
+        values[field_name] = float(value)
+    reset = values.get("reset")
+    if reset is not None:
+        reset = min(max(reset - now, 0.0) if reset >= EPOCH else reset, LONGEST_WINDOW)
+    limit = values.get("limit")
+    return RateLimit(
+        limit=limit if limit is not None and 1 <= limit <= _MOST else None,
+        remaining=values.get("remaining"),
+        reset_after=reset,
+    )
 
 
 def _sort(groups: dict[tuple[str, str], _Group], family: str, rest: str, value: str) -> None:

@@ -59,7 +59,7 @@ class WatchedResponseHandler(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         if data:
-            if self._idle:
+            if self._answered and self._idle:
                 self._discard()
                 return
             self.received = True
@@ -72,7 +72,7 @@ class WatchedResponseHandler(ResponseHandler):
         if self._answered:
             self._discard()
             return
-        self._answered = data[0].code >= 200
+        self._answered = data[0].code >= 200 or data[0].code == 101
         super().feed_data(data, size)
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -43,12 +43,13 @@ class RoutePause:
 
     def remaining(self) -> float:
         """Return the seconds until a request may be admitted, unless a probe ends before."""
-        pause = self._cooldown.remaining()
-        return max(pause, self._probe_until - self._now()) if self._probing else pause
+        if not self._probing:
+            return 0.0
+        return max(self._cooldown.remaining(), self._probe_until - self._now(), 0.0)
 
     def named(self) -> float:
         """Return what remains of the time that upstream named."""
-        return self._cooldown.remaining(guesses=False)
+        return self._cooldown.remaining(guesses=False) if self._probing else 0.0
 
     def admitted(self) -> None:
         """Note that a request was admitted: after a pause it is the probe."""

@@ -33,6 +33,8 @@ _DNS_CACHE = 10
 _ENCODED_CHUNK = 16384  # small, because a response may be compressed a thousandfold
 _CACHED_LENGTH = 2048
 _BUFFER = 1024 * 1024  # fits a page of a thousand tasks without pausing the socket
+_LONGEST_HEADER = 64 * 1024
+_MOST_HEADERS = 1000
 _SET_BY_AIOHTTP = frozenset({b"host", b"content-length", b"connection"})
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
@@ -142,6 +144,9 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=_NO_TIMEOUT,
         read_bufsize=_BUFFER,
+        max_line_size=_LONGEST_HEADER,
+        max_field_size=_LONGEST_HEADER,
+        max_headers=_MOST_HEADERS,
         skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
         auto_decompress=False,
     )

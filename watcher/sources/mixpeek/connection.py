@@ -138,6 +138,7 @@ class Connection:
             with anyio.fail_after(max_wait):
                 await self.admit(call.route)
         except TimeoutError:
+            self._limits(call.route).require_no_pause(call.route)
             wait = max(self.wait(call.route), 1.0)
             text = f"the request budget of {call.route} is spent; try again in {wait:.0f} s"
             raise SourceError(SourceFailure.RATE_LIMITED, text, retry_after=wait) from None
