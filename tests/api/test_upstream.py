@@ -244,6 +244,17 @@ async def test_upstreams_status_is_in_the_problem_of_every_call(
     }
 
 
+async def test_upstreams_status_is_shown_even_if_its_answer_is_not_the_apis(
+    harness: Harness,
+) -> None:
+    harness.break_route("/", 200, b"<html>Sign in</html>")
+    listed = problem(await harness.api.post(f"{SOURCE}/tasks/list", json={}), 502)
+    killed = problem(await harness.api.delete(f"{SOURCE}/tasks/task_1"), 502)
+    confirmed = problem(await confirm(harness, 1), 502)
+    assert [one["upstream"]["status"] for one in (listed, killed, confirmed)] == [200] * 3
+    assert await harness.watched() == set()
+
+
 async def test_without_a_reply_there_is_no_upstream_member(harness: Harness) -> None:
     def fail(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("connection refused")

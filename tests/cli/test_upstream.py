@@ -4,10 +4,12 @@ upstream.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.harness import Harness, run
+from watcher.testing.mixpeek_request import Request
 
 
 def add_batch(harness: Harness, number: int, **fields: object) -> None:
@@ -79,6 +81,17 @@ def test_a_task_is_killed(harness: Harness) -> None:
     assert harness.lines("kill", "task_9", "--yes") == ["Task task_9 killed"]
     assert json.loads(harness.run("ls", "--json").stdout) != []
     assert "task_9" not in harness.run("ls").stdout
+
+    async def answers(request: Request) -> tuple[int, dict[str, str], bytes]:
+        if request.method == "DELETE" and request.path.endswith("task_3"):
+            return 200, {}, b'{"success": false, "message": "it is\\nlocked"}'
+        return 204, {}, b""
+
+    harness.upstream.answer = answers  # type: ignore[method-assign]
+    locked = harness.run("kill", "task_3", "--yes")
+    assert (locked.exit_code, locked.stdout) == (4, "")
+    assert locked.stderr == "watcher: task_3 was not killed: it is locked\n"
+    assert harness.lines("kill", "task_4", "--yes") == ["task_4 killed"]
     unknown = harness.run("kill", "task_1", "--source", "nowhere")
     assert (unknown.exit_code, "nowhere" in unknown.stderr) == (4, True)
 
@@ -154,7 +167,25 @@ def test_fewer_confirmations_than_uploads_are_reported(harness: Harness, tmp_pat
     )
     harness.upstream.answer = answer  # type: ignore[method-assign]
     assert harness.run("confirm-uploads", "bkt", file).exit_code == 1
-    assert harness.run("confirm-uploads", "bkt", file, "--resend-doubtful").exit_code == 0
+    sent = json.loads(
+        harness.run("confirm-uploads", "bkt", file, "--resend-doubtful", "--json").stdout
+    )
+    assert {(item["state"], item["status"]) for item in sent} == {("confirmed", "PENDING")}
+    assert "in the background" in sent[0]["message"]
+
+
+def test_a_later_failure_does_not_hide_earlier_answers(harness: Harness, tmp_path: Path) -> None:
+    file = write_uploads(tmp_path, 150)
+    answer = harness.upstream.answer
+
+    async def fails_at_second(request: Request) -> Any:
+        return (500, {}, b"{}") if harness.upstream.api.confirmed else await answer(request)
+
+    harness.upstream.answer = fails_at_second  # type: ignore[method-assign]
+    finished = harness.run("confirm-uploads", "bkt", file)
+    assert finished.exit_code == 4
+    assert finished.stdout.startswith("task_confirm_1 PENDING, 100 of 100 uploads: ")
+    assert finished.stderr.count("\n") == 1
 
 
 def test_what_upstream_says_is_one_line(harness: Harness) -> None:

@@ -38,15 +38,23 @@ class ConfirmRequestView(BaseModel):
 
 
 class UploadResultView(msgspec.Struct, frozen=True):
-    """The state of one upload, and the task that confirmed it."""
+    """The state of one upload, the task that confirmed it, and what upstream answered just now."""
 
     upload_id: str
     state: UploadState
     task_id: str | None
+    status: str | None
+    message: str | None
 
     @classmethod
     def of(cls, result: UploadResult) -> Self:
-        return cls(upload_id=result.upload_id, state=result.state, task_id=result.task_id)
+        return cls(
+            upload_id=result.upload_id,
+            state=result.state,
+            task_id=result.task_id,
+            status=result.status,
+            message=result.message,
+        )
 
 
 class ConfirmationRequestView(msgspec.Struct, frozen=True):

@@ -40,11 +40,16 @@ class UploadState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadResult:
-    """One upload, and the task that confirmed it."""
+    """One upload, and the task that confirmed it.
+
+    `status` and `message` are of upstream's answer; None if nothing was sent for it now.
+    """
 
     upload_id: str
     state: UploadState
     task_id: str | None
+    status: str | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,11 +141,14 @@ async def _complete(
 
 
 def _sent(upload_id: str, request: ConfirmationRequest) -> UploadResult:
-    if request.is_complete:
-        return UploadResult(
-            upload_id=upload_id, state=UploadState.CONFIRMED, task_id=request.answer.task_id
-        )
-    return UploadResult(upload_id=upload_id, state=UploadState.DOUBTFUL, task_id=None)
+    answer = request.answer
+    return UploadResult(
+        upload_id=upload_id,
+        state=UploadState.CONFIRMED if request.is_complete else UploadState.DOUBTFUL,
+        task_id=answer.task_id if request.is_complete else None,
+        status=answer.status,
+        message=answer.message,
+    )
 
 
 def _known(upload_id: str, task_id: str | None) -> UploadResult:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from watcher.cli.options import client_at, confirm, json_option, url_option, yes_option
+from watcher.core.errors import DaemonError
 
 _TASK_COLUMNS = ("task_id", "status", "task_type", "error")
 _BATCH_COLUMNS = ("batch_id", "status", "done", "task_id", "error")
@@ -159,6 +160,9 @@ def kill(task_id: str, yes: bool, source: str, url: str, as_json: bool) -> None:
 
     confirm(f"Kill task {task_id}?", yes)
     response = client_at(url).kill(source, task_id)
+    if response.get("success") is False:
+        text = plain(response.get("message") or "upstream does not say why")
+        raise DaemonError(f"{task_id} was not killed: {text}")
     if as_json:
         print_json(response)
     else:
@@ -200,16 +204,18 @@ def confirm_uploads(
     pages = client_at(url).confirm_uploads(
         source, bucket, confirmations, namespace=namespace, resend_doubtful=resend_doubtful
     )
-    with Counting(len(confirmations), "uploads") as counting:
-        for page in pages:
-            items += page["items"]
-            requests += page["requests"]
-            counting.reached(len(items))
+    try:
+        with Counting(len(confirmations), "uploads") as counting:
+            for page in pages:
+                items += page["items"]
+                requests += page["requests"]
+                counting.reached(len(items))
+    finally:  # a later request that fails does not hide what the earlier ones started
+        for request in () if as_json else requests:
+            click.echo(plain(_confirmation(request)))
     if as_json:
         print_json(items)
     else:
-        for request in requests:
-            click.echo(plain(_confirmation(request)))
         click.echo(_summary(items))
     if doubtful := [item for item in items if item["state"] == "doubtful"]:
         click.echo(f"watcher: {_doubt(len(doubtful), requests)}", err=True)

@@ -24,7 +24,7 @@ def confirmation_of(reply: Reply) -> Confirmation:
     try:
         answer = _decode(repaired(reply.body)[0] if is_suspicious(reply.body) else reply.body)
     except UNREADABLE:
-        raise protocol_error("the answer contains no task ID") from None
+        raise protocol_error("the answer contains no task ID", reply) from None
     count = answer.confirmations_count
     return Confirmation(
         task_id=answer.task_id,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.errors import ErrorReply, SourceError, SourceFailure
 from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.error_reply import read_error
 
@@ -33,8 +33,10 @@ def reply_error(reply: Reply, retry_after: float | None, api_key: str) -> Source
     return SourceError(_reason(reply.status), text, retry_after=retry_after, reply=said)
 
 
-def protocol_error(text: str) -> SourceError:
-    return SourceError(SourceFailure.PROTOCOL, text)
+def protocol_error(text: str, reply: Reply | None = None) -> SourceError:
+    """Return the error of a reply that is not the API's, whatever its status says."""
+    said = None if reply is None else ErrorReply(status=reply.status)
+    return SourceError(SourceFailure.PROTOCOL, text, reply=said)
 
 
 def is_api_error(body: bytes) -> bool:

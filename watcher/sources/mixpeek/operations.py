@@ -167,11 +167,13 @@ def _cursor(query: Query) -> str:
 
 
 def _json(reply: Reply) -> msgspec.Raw:
+    if not reply.body:  # such as 204
+        return msgspec.Raw(b"{}")
     try:
         msgspec.json.decode(reply.body, type=dict[str, msgspec.Raw])
         reply.body.decode()
     except UNREADABLE:
-        raise protocol_error("the answer is not a JSON object") from None
+        raise protocol_error("the answer is not a JSON object", reply) from None
     return msgspec.Raw(reply.body)
 
 

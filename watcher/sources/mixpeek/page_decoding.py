@@ -127,7 +127,7 @@ def decode_page_reply(reply: Reply, limit: int, *, of_tasks: bool) -> Page:
             return _page(body, raw_page.pagination, limit, len(raw_page.results), None)
         return _split_page(body, limit)
     except UNREADABLE:
-        raise protocol_error("the answer is not the JSON of a list") from None
+        raise protocol_error("the answer is not the JSON of a list", reply) from None
 
 
 def _split_page(body: bytes, limit: int) -> Page:
