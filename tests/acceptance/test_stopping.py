@@ -1,6 +1,7 @@
 """SIGTERM: what is in flight ends, within a limit."""
 
 import asyncio
+import json
 import signal
 
 import anyio
@@ -69,3 +70,28 @@ async def test_a_second_signal_stops_the_daemon_at_once(site: Site) -> None:
         daemon.process.send_signal(signal.SIGTERM)
         await daemon.ended()
         assert anyio.current_time() - started_at < 5
+
+
+async def test_a_hanging_service_of_apprise_delays_the_stop_at_most_twelve_seconds(
+    site: Site,
+) -> None:
+    arrived = asyncio.Event()
+
+    async def hang(_: web.Request) -> None:
+        arrived.set()
+        await asyncio.Event().wait()
+
+    site.receiver.fault = hang
+    url = site.hook.replace("http", "json", 1).replace("/hook", "/slack") + "?rto=60"
+    channels = [{"name": "mail", "type": "apprise", "url": url, "timeout": "60s"}]
+    routes = [{"channels": ["mail"], "initial": True}]
+    site.upstream.set("task_1", "FAILED")
+    async with site.daemon(
+        WATCHER_CHANNELS=json.dumps(channels), WATCHER_ROUTES=json.dumps(routes)
+    ) as daemon:
+        await add(daemon, "task_1")
+        await arrived.wait()
+        started_at = anyio.current_time()
+        assert await daemon.stop() == 0
+        assert anyio.current_time() - started_at <= 12
+        assert any("1 deliveries to 'mail' are pending" in line for line in daemon.log)

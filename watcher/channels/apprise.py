@@ -1,25 +1,25 @@
 """Any service that Apprise supports: e-mail, Teams, Discord, PagerDuty and a hundred more.
 
-Requires the optional extra `apprise`. Apprise opens its own connections, from a thread; it does not
-report why a notification failed, so every failure is retried. URLs:
+Requires the optional extra `apprise`. Apprise runs in a process of its own, see `_apprise_worker`;
+what follows a failure depends on the status of the service's response, if it uses HTTP. URLs:
 https://appriseit.com/services/
 """
 
-import importlib
-import logging
-import re
 from collections.abc import Sequence
-from functools import partial
-from types import ModuleType
-from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, ClassVar, Literal, Self
 
-import anyio
-import anyio.to_thread
 import httpx
 from pydantic import Field, SecretStr, model_validator
 
+from watcher.channels._apprise_process import (
+    Notification,
+    Outcome,
+    WorkerEndedError,
+    Workers,
+    service_of,
+)
 from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, digest_slice
+from watcher.channels._http import require_success
 from watcher.channels._text import (
     cut,
     digest_text,
@@ -36,6 +36,7 @@ from watcher.core.errors import DeliveryError, DeliveryFailure
 from watcher.core.interfaces.channel import Notes
 from watcher.core.setting_types import is_loopback
 from watcher.core.settings import ChannelSettings
+from watcher.net.exchange import Reply
 
 _TYPES = {
     "failure": (
@@ -50,13 +51,17 @@ _TYPES = {
 }
 _MAX_TEXT = 2000
 _MAX_ITEM_ERRORS = 3
-_STATUS = re.compile(r"error=(\d{3})\b")
+_REASONS: dict[str | None, DeliveryFailure] = {
+    "connect": DeliveryFailure.CONNECT,
+    "timeout": DeliveryFailure.TIMEOUT,
+}
 
 
 class Settings(ChannelSettings):
     """One Apprise `url`, such as `mailtos://…`.
 
-    More than `digest_above` pending messages are combined in one (null: never).
+    More than `digest_above` pending events of tasks are combined in one (null: never). Each of
+    `concurrency` takes a process of about 55 MB while it sends, and for 30 s afterwards.
     """
 
     default_events: ClassVar[tuple[str, ...]] = ATTENTION_EVENTS
@@ -71,16 +76,14 @@ class Settings(ChannelSettings):
     @model_validator(mode="after")
     def _supported_and_encrypted(self) -> Self:
         try:
-            service = _library().Apprise.instantiate(
-                self.url.get_secret_value(), suppress_exceptions=True
-            )
+            service = service_of(self.url.get_secret_value())
         except ImportError:
             raise ValueError(
                 "type apprise needs an extra: pip install 'mixpeek-watcher[apprise]'"
             ) from None
         if service is None:
             raise ValueError("url is not supported by Apprise; see https://appriseit.com/services/")
-        if not (self.allow_http or _encrypted(service, self.url.get_secret_value())):
+        if not (self.allow_http or service.encrypted or is_loopback(service.host)):
             raise ValueError(
                 "url uses a service without encryption: use its variant with TLS, or set allow_http"
             )
@@ -90,48 +93,87 @@ class Settings(ChannelSettings):
 def create(
     settings: Settings, *, transport: httpx.AsyncBaseTransport, notes: Notes, wall: Clock
 ) -> "AppriseChannel":
-    return AppriseChannel(settings)
+    return AppriseChannel(settings, wall)
 
 
 class AppriseChannel:
-    """Implements `watcher.core.interfaces.channel.Channel` and `Digesting`."""
+    """Implements `Channel`, `Digesting` and `Closing` of `watcher.core.interfaces.channel`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._apprise = _library().Apprise()
-        self._apprise.add(settings.url.get_secret_value())
+    def __init__(self, settings: Settings, wall: Clock) -> None:
+        self._workers = Workers(settings.url.get_secret_value())
         self._deadline = settings.timeout
         self._digest_above = settings.digest_above
-        self._threads = anyio.CapacityLimiter(settings.concurrency)
+        self._wall = wall
         self.digest_most = DIGEST_MOST
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
-        return digest_slice(range(len(waiting)), self._digest_above)
+        """Combine events of tasks. An outage and its end are sent alone: a service for incidents
+        opens one for the first and resolves it for the second.
+        """
+        if not _is_about_a_task(waiting[0]):
+            return [0]
+        tasks = [index for index, message in enumerate(waiting) if _is_about_a_task(message)]
+        return digest_slice(tasks, self._digest_above)
 
     async def send(self, message: Message) -> Receipt:
-        return await self._notify(*notification(message), notify_type(message.type))
+        title, body = notification(message)
+        return await self._notify(title, body, notify_type(message.type), subject_of(message))
 
     async def send_digest(self, messages: Sequence[Message]) -> Receipt:
         types = {notify_type(message.type) for message in messages}
         worst = next(each for each in (*_TYPES, "info") if each in types)
-        return await self._notify(
-            f"🔔 {len(messages)} events", digest_text(messages, _MAX_TEXT), worst
-        )
+        title = f"🔔 {len(messages)} events"
+        return await self._notify(title, digest_text(messages, _MAX_TEXT), worst, title)
 
-    async def _notify(self, title: str, body: str, type_: str) -> Receipt:
-        notify = partial(
-            self._apprise.notify, title=title, body=body, notify_type=type_, body_format="text"
-        )
+    async def aclose(self) -> None:
+        await self._workers.aclose()
+
+    async def _notify(self, title: str, body: str, type_: str, key: str) -> Receipt:
+        content = Notification(title=title, body=body, type=type_, key=key)
         try:
-            with anyio.fail_after(self._deadline):
-                result = await anyio.to_thread.run_sync(
-                    notify, abandon_on_cancel=True, limiter=self._threads
-                )
+            outcome = await self._workers.notify(content, self._deadline)
         except TimeoutError:
             text = f"not completed within {self._deadline:g} s"
             raise DeliveryError(DeliveryFailure.TIMEOUT, text) from None
-        if not result:
-            raise _failure(result)
+        except WorkerEndedError:
+            text = "Apprise could not deliver: its process ended"
+            raise DeliveryError(DeliveryFailure.UNAVAILABLE, text) from None
+        if not outcome.delivered:
+            raise self._failure(outcome)
         return Receipt(status=200)
+
+    def _failure(self, outcome: Outcome) -> DeliveryError:
+        # Apprise's log, and what a service writes, may contain parts of the URL.
+        text = "Apprise could not deliver"
+        if outcome.status is None:
+            reason = _REASONS.get(outcome.failure, DeliveryFailure.UNAVAILABLE)
+            words = {"connect": ": no connection", "timeout": ": timed out"}
+            return DeliveryError(reason, text + words.get(outcome.failure or "", ""))
+        headers = {} if outcome.retry_after is None else {"retry-after": outcome.retry_after}
+        reply = Reply(status=outcome.status, headers=headers, body=b"", truncated=False)
+        try:
+            require_success(reply, self._wall)
+        except DeliveryError as error:
+            return DeliveryError(
+                error.reason,
+                f"{text}: {error}",
+                disposition=error.disposition,
+                status=error.status,
+                retry_after=error.retry_after,
+            )
+        return DeliveryError(DeliveryFailure.UNAVAILABLE, text)
+
+
+def _is_about_a_task(message: Message) -> bool:
+    return message.type.startswith("task.")
+
+
+def subject_of(message: Message) -> str:
+    """Return what an event is about, such as `source mixpeek`: an outage and its end agree."""
+    subject = message.type.partition(".")[0]
+    data = event_data(message)
+    name = data.get("task_id") if subject == "task" else data.get(subject)
+    return cut(f"{subject} {text_of(name)}", 200)
 
 
 def notification(message: Message) -> tuple[str, str]:
@@ -145,44 +187,11 @@ def notification(message: Message) -> tuple[str, str]:
         partial_success(data),
         *item_errors(data)[:_MAX_ITEM_ERRORS],
     ]
-    return headline_of(message.type, data), cut(
-        "\n".join([*lines, *filter(None, details)]), _MAX_TEXT
-    )
+    headline = headline_of(message.type, data)
+    # Apprise sends nothing without a text.
+    return headline, cut("\n".join([*lines, *filter(None, details)]), _MAX_TEXT) or headline
 
 
 def notify_type(event_type: str) -> str:
     """Return Apprise's type of an event: `failure`, `warning`, `success` or `info`."""
     return next((type_ for type_, events in _TYPES.items() if event_type in events), "info")
-
-
-def _failure(result: Any) -> DeliveryError:
-    # Apprise's log may contain parts of the URL; only the status is safe to show.
-    status = _STATUS.search(" ".join(entry.message for entry in result.logs()))
-    suffix = f": HTTP {status[1]}" if status else ""
-    return DeliveryError(
-        DeliveryFailure.UNAVAILABLE,
-        f"Apprise could not deliver{suffix}",
-        status=int(status[1]) if status else None,
-    )
-
-
-def _library() -> ModuleType:
-    """Import the optional library, and silence its loggers: they may log parts of a URL."""
-    module = importlib.import_module("apprise")
-    for name in ("apprise", "urllib3"):
-        logging.getLogger(name).propagate = False
-    return module
-
-
-def _encrypted(service: Any, url: str) -> bool:
-    """Return whether the URL uses TLS, a service without a TLS variant, or this machine."""
-    schema = urlsplit(url).scheme.lower()
-    plain, encrypted = (
-        {schemas} if isinstance(schemas, str) else set(schemas or ())
-        for schemas in (service.protocol, service.secure_protocol)
-    )
-    return (
-        schema in encrypted
-        or not (schema in plain and encrypted)
-        or is_loopback(str(service.host or ""))
-    )

@@ -16,6 +16,7 @@ from watcher.core.clock import wall_clock
 from watcher.core.deliveries import Message
 from watcher.core.errors import ConfigurationError, DeliveryError, SourceError, SourceFailure
 from watcher.core.events import new_event_id, system_event
+from watcher.core.interfaces.channel import Closing
 from watcher.core.setting_types import local_url
 from watcher.core.settings import ChannelSettings, Settings, SourceSettings
 from watcher.core.tasks import TaskNotFound
@@ -110,4 +111,7 @@ async def _test_channel(settings: ChannelSettings) -> Verdict:
             )
         except DeliveryError as error:
             return Verdict(name=settings.name, good=False, text=str(error))
+        finally:
+            if isinstance(channel, Closing):
+                await channel.aclose()
     return Verdict(name=settings.name, good=True, text=f"HTTP {receipt.status}")

@@ -13,6 +13,7 @@ import httpx
 from watcher.configuration import plugins
 from watcher.core.clock import Clock, wall_clock
 from watcher.core.events import system_event_factory
+from watcher.core.interfaces.channel import Channel, Closing
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
@@ -92,7 +93,10 @@ async def build_generation(
     dispatchers: dict[str, Dispatcher] = {}
     for channel in settings.channels:
         transport = await resources.enter_async_context(surroundings.channel_transport(channel))
-        dispatchers[channel.name] = _dispatcher(channel, shared, routing, transport)
+        built = _channel(channel, shared, transport)
+        if isinstance(built, Closing):
+            resources.push_async_callback(built.aclose)
+        dispatchers[channel.name] = _dispatcher(built, channel, shared, routing)
     discoveries = {
         rule_label(number, rule): _discovery(number, rule, settings, shared, sources, pollers)
         for number, rule in enumerate(settings.discovery)
@@ -158,15 +162,20 @@ def _discovery(
     )
 
 
-def _dispatcher(
-    settings: ChannelSettings,
-    shared: Shared,
-    routing: Routing,
-    transport: httpx.AsyncBaseTransport,
-) -> Dispatcher:
+def _channel(
+    settings: ChannelSettings, shared: Shared, transport: httpx.AsyncBaseTransport
+) -> Channel:
     create = plugins.load("channels", settings.type).create
+    wall = shared.surroundings.wall
+    notes = StoredNotes(shared.store, settings.name, wall)
+    channel: Channel = create(settings, transport=transport, notes=notes, wall=wall)
+    return channel
+
+
+def _dispatcher(
+    channel: Channel, settings: ChannelSettings, shared: Shared, routing: Routing
+) -> Dispatcher:
     surroundings = shared.surroundings
-    notes = StoredNotes(shared.store, settings.name, surroundings.wall)
     context = DeliveryContext(
         settings=settings,
         store=shared.store,
@@ -177,5 +186,4 @@ def _dispatcher(
         wall=surroundings.wall,
         random=surroundings.random(),
     )
-    channel = create(settings, transport=transport, notes=notes, wall=surroundings.wall)
     return Dispatcher(channel, context)

@@ -42,6 +42,15 @@ class Digesting(Protocol):
         ...
 
 
+@runtime_checkable
+class Closing(Protocol):
+    """A channel that holds something to release, such as a process."""
+
+    async def aclose(self) -> None:
+        """Release it; nothing is being sent."""
+        ...
+
+
 class Notes(Protocol):
     """A channel's persistent state, by names of its own choice."""
 
