@@ -1,9 +1,11 @@
 """`watcher channels`: against the real API, and test messages to a real receiver."""
 
 import json
+import os
 from collections.abc import Iterator
 
 import pytest
+from aiohttp import web
 from anyio.from_thread import start_blocking_portal
 
 from tests.cli.harness import Harness, run
@@ -51,6 +53,20 @@ def test_a_failed_test_message_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATCHER_WEBHOOK_URL", "http://127.0.0.1:9/hidden")
     finished = run("channels", "test", "webhook")
     assert (finished.exit_code, finished.stdout) == (1, "webhook: failed: connection refused\n")
+
+
+@pytest.mark.parametrize("answer", ["<html>Sign in to the proxy", "{}", ""])
+def test_a_200_that_is_not_slacks_fails_the_test(
+    answer: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text=answer)
+
+    receiver.fault = page
+    monkeypatch.setenv("WATCHER_SLACK_URL", os.environ["WATCHER_WEBHOOK_URL"][:-5] + "/slack")
+    finished = run("channels", "test", "slack")
+    assert finished.exit_code == 1
+    assert finished.stdout.startswith("slack: failed: HTTP 200: not an answer of Slack")
 
 
 @pytest.mark.usefixtures("receiver")

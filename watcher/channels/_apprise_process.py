@@ -23,6 +23,10 @@ _REPLY_LIMIT = 64 * 1024
 _COMMAND = (sys.executable, "-P", "-m", "watcher.channels._apprise_worker")
 
 
+class NotStartedError(Exception):
+    """No process could be started: too many, or too little memory."""
+
+
 class WorkerEndedError(Exception):
     """The process ended without a reply: it was killed, or ran out of memory."""
 
@@ -77,25 +81,32 @@ def service_of(url: str) -> Service | None:
     """
     if importlib.util.find_spec("apprise") is None:
         raise ImportError("apprise")
-    completed = subprocess.run(  # noqa: S603
-        _COMMAND, input=_line(_Start(url)), capture_output=True, timeout=_START_WITHIN, check=False
-    )
     try:
+        completed = subprocess.run(  # noqa: S603
+            _COMMAND,
+            input=_line(_Start(url)),
+            capture_output=True,
+            timeout=_START_WITHIN,
+            check=False,
+        )
         service: Service | None = _decode_service(completed.stdout)
-    except msgspec.MsgspecError:
+    except (OSError, subprocess.TimeoutExpired, msgspec.MsgspecError):
         raise ValueError("Apprise cannot be run") from None
     return service
 
 
 class Workers:
-    """The processes of one channel. Raises `WorkerEndedError` if one ends unexpectedly."""
+    """The processes of one channel."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._kept: list[_Worker] = []
 
     async def notify(self, notification: Notification, deadline: float) -> Outcome:
-        """Send `notification` within `deadline` seconds. Raises `TimeoutError`."""
+        """Send `notification` within `deadline` seconds, once a process runs.
+
+        Raises `TimeoutError`, `NotStartedError` and `WorkerEndedError`.
+        """
         async with self._worker() as worker:
             with anyio.fail_after(deadline):
                 return await worker.notify(notification, deadline)
@@ -143,13 +154,19 @@ class _Worker:
 
     @classmethod
     async def start(cls, url: str) -> Self:
-        process = await anyio.open_process(
-            _COMMAND, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        try:
+            process = await anyio.open_process(
+                _COMMAND, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+        except OSError:
+            raise NotStartedError from None
         worker = cls(process)
         try:
             with anyio.fail_after(_START_WITHIN):
                 await worker._exchange(_line(_Start(url)))
+        except (TimeoutError, WorkerEndedError):
+            await worker.end()
+            raise NotStartedError from None
         except BaseException:
             await worker.end()
             raise

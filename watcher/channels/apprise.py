@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from watcher.channels._apprise_process import (
     Notification,
+    NotStartedError,
     Outcome,
     WorkerEndedError,
     Workers,
@@ -32,7 +33,7 @@ from watcher.channels._text import (
 )
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
-from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.interfaces.channel import Notes
 from watcher.core.setting_types import is_loopback
 from watcher.core.settings import ChannelSettings
@@ -135,6 +136,12 @@ class AppriseChannel:
         except TimeoutError:
             text = f"not completed within {self._deadline:g} s"
             raise DeliveryError(DeliveryFailure.TIMEOUT, text) from None
+        except NotStartedError:
+            raise DeliveryError(
+                DeliveryFailure.CONNECT,
+                "Apprise could not be started",
+                disposition=Disposition.NOT_SENT,
+            ) from None
         except WorkerEndedError:
             text = "Apprise could not deliver: its process ended"
             raise DeliveryError(DeliveryFailure.UNAVAILABLE, text) from None
