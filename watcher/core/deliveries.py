@@ -43,6 +43,7 @@ class DueDelivery:
     channel: str
     event_id: str
     type: str
+    order_key: str
     body: bytes
     event_at: float
     created_at: float
