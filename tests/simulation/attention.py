@@ -1,12 +1,11 @@
 """Whether each watched task is observed often enough, and whether the end is right."""
 
-from collections.abc import Mapping
-
+from tests.simulation.configuration import UNREACHABLE_AFTER
 from tests.simulation.faults import Hides
 from tests.simulation.invariants import Invariants
-from tests.simulation.lives import canonical
-from tests.simulation.scenario import Scenario
-from tests.simulation.upstream import FaultWindow, Upstream
+from tests.simulation.lives import Life, canonical
+from tests.simulation.scenario import SOURCE, Scenario
+from tests.simulation.upstream import LONGEST_WAIT, FaultWindow, Upstream
 
 PATIENCE = 60.0
 """Seconds without an observation that are allowed beside those of faults."""
@@ -83,29 +82,47 @@ class Attention:
             if window.fault.hides is not Hides.NOTHING
         )
 
+    def check_outage(self, now: float, ready_at: float) -> None:
+        """Check that the source is announced as unreachable where nothing could be learnt."""
+        active = self._invariants.query("SELECT 1 FROM watches WHERE state = 'active' LIMIT 1")
+        began = max(self._upstream.learnt_at, ready_at, max(self.watched.values(), default=now))
+        paused = [
+            min(window.fault.pause, LONGEST_WAIT)
+            for window in self._upstream.windows
+            if window.begins <= now and window.quiet_until > began
+        ]
+        allowed = UNREACHABLE_AFTER + PATIENCE + max(paused, default=0.0)
+        stored = not any(window.ends > began for window in self._scenario.disk)
+        announced = self._invariants.announced(f"source {SOURCE}")
+        if active and stored and not announced and now - began > allowed:
+            self._invariants.broken(f"nothing was learnt for {now - began:.0f} s, unannounced")
+
     def unfinished(self) -> list[str]:
         """Return what is not as it should be once every fault is over; nothing where all is."""
-        rows = self._invariants.query("SELECT task_id, status, state FROM watches")
-        stored = {str(task_id): (status, state) for task_id, status, state in rows}
+        rows = self._invariants.query("SELECT task_id, status, state, lost_at FROM watches")
+        stored = {str(task_id): values for task_id, *values in rows}
         left = [
-            f"{task_id} is stored as {stored.get(task_id)}, upstream has {status}"
-            for task_id, status in self._expected().items()
-            if stored.get(task_id, (None,))[0] != status
+            f"{task_id} is stored as {stored.get(task_id)}, upstream has {life.changes[-1][1]}"
+            for task_id, life in self._upstream.lives.items()
+            if (task_id in self.watched or life.discovered)
+            and not _is_final(life, *stored.get(task_id, (None, None, None)))
         ]
         for channel, count in self._invariants.query(
             "SELECT channel, count(*) FROM deliveries WHERE state = 'pending' GROUP BY channel"
         ):
             left.append(f"{count} deliveries to {channel} are pending")
+        watched = self._invariants.query("SELECT 1 FROM watches WHERE state = 'active' LIMIT 1")
         left += [
             f"the outage of {subject} is not over"
             for (subject,) in self._invariants.query("SELECT subject FROM outages")
+            # Without a task to poll nothing shows that the source has recovered.
+            if watched or subject != f"source {SOURCE}"
         ]
         return left
 
-    def _expected(self) -> Mapping[str, str]:
-        """Return the final status of each task that has to be on the watchlist."""
-        return {
-            task_id: canonical(life.changes[-1][1])
-            for task_id, life in self._upstream.lives.items()
-            if task_id in self.watched or life.discovered
-        }
+
+def _is_final(life: Life, status: object, state: object, lost_at: object) -> bool:
+    """Return whether this is the right end: what upstream has, or a task that it lost."""
+    if status == canonical(life.changes[-1][1]):
+        return True
+    return life.gone_until == float("inf") and (lost_at is not None or state == "done")

@@ -30,7 +30,7 @@ class Life:
     """One task upstream: `changes` are the times and words of its statuses, the first is its birth.
 
     From `gone_from` until `gone_until` upstream does not know it. A `discovered` one is added by a
-    rule alone. Times are virtual seconds.
+    rule alone. `runs_again_at` is when it starts again after its end. Times are virtual seconds.
     """
 
     task_id: str
@@ -38,6 +38,7 @@ class Life:
     gone_from: float = float("inf")
     gone_until: float = float("inf")
     discovered: bool = False
+    runs_again_at: float | None = None
 
     def word(self, now: float) -> str | None:
         """Return upstream's word at this time; None where upstream does not know the task."""

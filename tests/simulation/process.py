@@ -44,6 +44,7 @@ class Process:
         self.metrics = Metrics(CollectorRegistry(), "simulation")
         self.ready_at: float | None = None
         self.dead = False
+        self._stopped_at: float | None = None
         self._path = path
         self._disk = disk
         self._wall = wall
@@ -87,14 +88,20 @@ class Process:
         """Start a generation with these settings."""
         self._requests.send_nowait(settings)
 
+    @property
+    def stopping_for(self) -> float:
+        """For how many seconds it has been stopping in order."""
+        return 0.0 if self._stopped_at is None else anyio.current_time() - self._stopped_at
+
     def stop(self) -> None:
         """Stop in order."""
+        self._stopped_at = anyio.current_time()
         self._requests.close()
 
     def kill(self) -> None:
         """End at once."""
         self.dead = True
-        self.daemon = None
+        self.daemon = self._stopped_at = None
         for connection in self._connections:
             connection.killed()
         self._scope.cancel()

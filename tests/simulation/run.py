@@ -17,6 +17,7 @@ from tests.simulation.attention import Attention
 from tests.simulation.configuration import settings_of
 from tests.simulation.disk import Disk
 from tests.simulation.invariants import Invariants
+from tests.simulation.limit_headers import FORMS
 from tests.simulation.loop import SimulationLoop
 from tests.simulation.process import Process
 from tests.simulation.receivers import Receiver
@@ -31,6 +32,10 @@ CHECK_EVERY = 5.0
 """Virtual seconds between two checks of what has to happen in time."""
 SETTLING = 1500.0
 """Virtual seconds after the last fault in which everything has to be observed and delivered."""
+MOST_TASKS = 200
+"""Asynchronous tasks at once: the loops, 32 requests of each of two, the senders, the operators."""
+STOPPING = 12.0
+"""Seconds that an orderly stop may take."""
 _OPERATOR_RETRIES = 2.0
 _SUPERVISOR_WAITS = 2.0
 
@@ -83,12 +88,14 @@ class Simulation:
             scenario.upstream,
             lagging=scenario.lagging,
             page_cap=scenario.page_cap,
-            headers=lambda used, wall: {},
+            headers=lambda used, wall: FORMS[scenario.header_form](
+                scenario.limit or 600, used, wall
+            ),
             random=Random(random.getrandbits(64)),
             wall=self.wall,
             trace=trace,
         )
-        self.invariants = Invariants(path, self._upstream, scenario.limit, trace)
+        self.invariants = Invariants(path, self._upstream, scenario, trace)
         self._attention = Attention(scenario, self._upstream, self.invariants)
         self._disk = Disk(scenario.disk, Random(random.getrandbits(64)), self.invariants.committed)
         self._receivers = {name: self._receiver(name) for name in CHANNELS}
@@ -141,6 +148,8 @@ class Simulation:
             self._process = process = self._start()
             self._trace.note("process", "starts")
             error = await process.run(self._settings)
+            if process.stopping_for > STOPPING and not self._scenario.disk:
+                self.invariants.broken(f"the stop took {process.stopping_for:.1f} s")
             self._trace.note("process", f"ended: {error!r}")
             if error is not None and not self._excused(error):
                 self.invariants.broken(f"the daemon ended: {error!r}")
@@ -218,6 +227,8 @@ class Simulation:
                 key = TaskKey(SOURCE, task_id)
                 daemon.forget(key)
                 await daemon.store.remove(key)
+                self._attention.watched.pop(task_id, None)
+                self.invariants.removed(task_id)
         else:
             requests = [
                 WatchRequest(key=TaskKey(SOURCE, task_id), again=action.again)
@@ -245,6 +256,8 @@ class Simulation:
             if ready_at is None:
                 continue
             self._attention.check(now, ready_at)
+            self._attention.check_outage(now, ready_at)
+            self._check_process(now, ready_at)
             if now > self._scenario.ends + CHECK_EVERY:
                 await self._resume_all()
                 left = self._attention.unfinished()
@@ -256,6 +269,21 @@ class Simulation:
         self._finished = True
         if self._process is not None:
             self._kill() if self.invariants.problems else self._process.stop()
+
+    def _check_process(self, now: float, ready_at: float) -> None:
+        """Check that loops go round, tasks are bounded, and the metrics are true."""
+        process = self._process
+        if process is None or process.daemon is None:
+            return
+        if stalled := process.daemon.health.stalled_loops():
+            self.invariants.broken(f"loops do not come round: {stalled}")
+        if (count := len(asyncio.all_tasks())) > MOST_TASKS:
+            self.invariants.broken(f"{count} asynchronous tasks at once")
+        labels = {"source": SOURCE}
+        name = "watcher_last_success_timestamp_seconds"
+        learnt = process.metrics.registry.get_sample_value(name, labels) or 0.0
+        if not self._slip and learnt > self._upstream.learnt_wall + 1.0:
+            self.invariants.broken(f"{name} moved although nothing was learnt")
 
     async def _resume_all(self) -> None:
         """Resume what its receiver has stopped, and make everything due that was rejected."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from tests.simulation.disk import DiskFault, DiskWindow
 from tests.simulation.faults import FAULTS, NOT_YET, Hides
+from tests.simulation.limit_headers import FORMS
 from tests.simulation.lives import CANONICAL, Life, canonical
 from tests.simulation.receivers import RECEIVER_FAULTS, ReceiverWindow
 from tests.simulation.upstream import FaultWindow
@@ -84,7 +85,7 @@ def draw(seed: int) -> Scenario:
         discovery=discovery,
         page_cap=random.choice((1000, 1000, 7)),
         lagging=random.choice((0.0, 0.0, 0.5)) * ("replicas" not in NOT_YET),
-        header_form="none",
+        header_form=random.choice(("none", "none", *FORMS)),
         upstream=upstream,
         receivers=receivers,
         disk=_disk_windows(random, ends),
@@ -124,7 +125,28 @@ def _life(random: Random, task_id: str, ends: float, *, discovered: bool) -> Lif
         word = canonical(word) if "spellings" in NOT_YET else word
         changes = [change for change in changes if change[0] < at or change[0] == born]
         changes.append((max(at, born + 0.5), word))
-    return Life(task_id=task_id, changes=changes, discovered=discovered)
+        if not discovered and at < ends - 60.0 and random.random() < 0.1:
+            return _run_again(random, task_id, changes, ends)
+    gone = random.random() < 0.08
+    begins = random.uniform(FIRST_FAULT, ends)
+    for_seconds = random.choice((30.0, 200.0, float("inf")))
+    return Life(
+        task_id=task_id,
+        changes=changes,
+        discovered=discovered,
+        gone_from=begins if gone and not discovered else float("inf"),
+        gone_until=min(begins + for_seconds, ends) if for_seconds < 1e9 else float("inf"),
+    )
+
+
+def _run_again(
+    random: Random, task_id: str, changes: Sequence[tuple[float, str]], ends: float
+) -> Life:
+    """Return a life that goes on after its end, as when failed batches are submitted again."""
+    again_at = random.uniform(changes[-1][0] + 30.0, ends - 10.0)
+    running = (again_at, random.choice(_RUNNING))
+    end = (random.uniform(again_at + 1.0, ends), random.choice(_TERMINAL))
+    return Life(task_id=task_id, changes=[*changes, running, end], runs_again_at=again_at)
 
 
 # Faults
@@ -209,6 +231,21 @@ def _actions(
     return sorted(actions, key=lambda action: action.at)
 
 
+def _later(random: Random, life: Life, added_at: float) -> list[Action]:
+    """Return what an operator does with a task after it was added; mostly nothing."""
+    if life.runs_again_at is not None:
+        # Later than any replica is behind: before, it would be reopened and seen to end again.
+        at = max(life.runs_again_at, added_at) + random.choice((3.0, 40.0))
+        return [Action(at=at, kind="add", task_ids=[life.task_id], again=True)]
+    number = random.random()
+    if number < 0.1:
+        return [Action(at=added_at + 30.0, kind="add", task_ids=[life.task_id])]
+    if number < 0.14:
+        at = added_at + random.choice((0.01, 5.0, 90.0))
+        return [Action(at=at, kind="remove", task_ids=[life.task_id])]
+    return []
+
+
 def _additions(random: Random, lives: Sequence[Life]) -> list[Action]:
     """Each task that no rule finds is added, some before upstream knows them."""
     actions = []
@@ -216,6 +253,5 @@ def _additions(random: Random, lives: Sequence[Life]) -> list[Action]:
         if not life.discovered:
             at = max(life.changes[0][0] + random.uniform(-20.0, 60.0), 1.0)
             actions.append(Action(at=at, kind="add", task_ids=[life.task_id]))
-            if random.random() < 0.1:
-                actions.append(Action(at=at + 30.0, kind="add", task_ids=[life.task_id]))
+            actions += _later(random, life, at)
     return actions

@@ -52,7 +52,8 @@ class FaultWindow:
 
 class Upstream:
     """Answers the requests of all processes. `lagging` is the share of answers from a replica that
-    is behind. `limit` is what the headers of an answer say, and `header_form` how.
+    is behind. `headers` returns those that say what is left of the limit, from the number of
+    requests of the last minute and the wall clock.
     """
 
     def __init__(
@@ -72,9 +73,10 @@ class Upstream:
         self.requests: dict[str, list[float]] = defaultdict(list)
         self.shown: dict[str, list[str]] = defaultdict(list)
         self.learnt: dict[str, float] = {}
+        self.learnt_at = self.learnt_wall = 0.0
         self._api = TaskApi()
         self._api.page_cap = page_cap
-        self._lagging = lagging
+        self.lagging = lagging
         self._headers = headers
         self._random = random
         self._wall = wall
@@ -120,6 +122,8 @@ class Upstream:
         now = _now()
         for task_id in exchange.taught:
             self.learnt[task_id] = now
+        if exchange.taught:
+            self.learnt_at, self.learnt_wall = now, self._wall()
         if self._trace.kept:
             taught = ", ".join(
                 f"{task_id} {self.shown[task_id][-1] if self.shown[task_id] else 'unknown'}"
@@ -128,7 +132,7 @@ class Upstream:
             self._trace.note("upstream", f"{template}: {answer.status}{name} {taught}")
 
     def _exchange(self, request: httpx.Request, template: str) -> Exchange:
-        late = self._random.uniform(0.0, LAG) if self._random.random() < self._lagging else 0.0
+        late = self._random.uniform(0.0, LAG) if self._random.random() < self.lagging else 0.0
         self._set_tasks(_now() - late)
         parsed = _parsed(request)
         route = self._api.route(parsed)
