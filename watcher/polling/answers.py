@@ -73,6 +73,7 @@ class AnswerProcessor:
         for answer in answers:
             task = waiting.pop(answer.task_id, None)
             if task is None or task.removed:
+                not_in_page += isinstance(answer, NotInPage)
                 continue
             if _is_unchanged(task, answer):
                 task.answered_at = now
