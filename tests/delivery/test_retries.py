@@ -17,6 +17,7 @@ from tests.delivery.harness import (
 from tests.support.virtual_time import wall
 from watcher.core.deliveries import DeliveryState
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
+from watcher.delivery.dispatcher import Dispatcher
 
 pytestmark = pytest.mark.anyio
 
@@ -114,6 +115,35 @@ async def test_one_failing_delivery_among_others_causes_no_extra_attempts(
 
     assert sum(event_id == failing for _, event_id in channel.attempts) <= 600 / 45 + 6
     assert len(channel.delivered) == 600
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_clock_set_back_ends_a_retry_after(harness: Harness, restarted: bool) -> None:
+    limited = DeliveryError(
+        DeliveryFailure.UNAVAILABLE,
+        "HTTP 503",
+        status=503,
+        disposition=Disposition.OVERLOADED,
+        retry_after=60.0,
+    )
+    offset = 3600.0
+    channel = ScriptedChannel(lambda message, now: limited if now < 1 else None)
+
+    def dispatcher() -> Dispatcher:
+        return harness.dispatcher(channel, wall=lambda: wall() + offset)
+
+    first = dispatcher()
+    async with running(first):
+        await harness.store_event("task_1")
+        await anyio.sleep(2)
+        if not restarted:
+            offset = 0.0
+            await anyio.sleep(120)
+    if restarted:
+        offset = 0.0
+        async with running(dispatcher()):
+            await anyio.sleep(120)
+    assert len(channel.delivered) == 1
 
 
 async def test_retry_after_is_a_floor_and_pauses_the_whole_channel(harness: Harness) -> None:

@@ -58,8 +58,7 @@ class Claims:
         candidates = [
             delivery
             for delivery in await self._pending(len(claimed) + _PROBE_CANDIDATES)
-            if delivery.id not in claimed
-            and (delivery.not_before is None or delivery.not_before <= now)
+            if delivery.id not in claimed and _may_be_attempted(delivery, now)
         ]
         return self._add(candidates[:1])
 
@@ -69,3 +68,9 @@ class Claims:
     def _add(self, deliveries: list[DueDelivery]) -> bool:
         self._queue.add(deliveries)
         return bool(deliveries)
+
+
+def _may_be_attempted(delivery: DueDelivery, now: float) -> bool:
+    """Return whether its `Retry-After` is over, or void because the clock was set back."""
+    attempted_at, not_before = delivery.last_attempt_at, delivery.not_before
+    return not_before is None or not_before <= now or (attempted_at or 0.0) > now

@@ -61,6 +61,18 @@ async def test_make_due_spares_later_attempts_and_keeps_not_before(store: Store)
     assert [delivery.id for delivery in await store.due("backend", 700.0, 10)] == [1, 4, 3]
 
 
+async def test_make_due_ignores_what_was_stored_before_the_clock_was_set_back(
+    store: Store,
+) -> None:
+    await queue_of(store, 1, "task_1")
+    future = settled(1, DeliveryState.PENDING, at=4000.0, next_attempt_at=4060.0, not_before=4060.0)
+    await store.settle([future])
+
+    assert await store.make_due("backend", 140.0, 200.0) == 1
+
+    assert [delivery.id for delivery in await store.due("backend", 200.0, 10)] == [1]
+
+
 async def test_the_probe_is_of_the_delivery_whose_last_attempt_is_longest_ago(store: Store) -> None:
     for number in range(3):
         await queue_of(store, 1, f"task_{number}")

@@ -175,7 +175,8 @@ class Outbox(Protocol):
         """Make every head due now, oldest first, whose last attempt began before
         `attempted_before`; return how many.
 
-        `not_before` still applies.
+        `not_before` still applies. A last attempt after `now` shows that the clock was set back:
+        then the delivery is due, whatever was stored.
         """
         ...
 

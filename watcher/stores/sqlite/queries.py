@@ -197,10 +197,14 @@ UPDATE deliveries SET bypassed = 1 WHERE channel = ? AND {_BLOCKS} AND unblocks_
 RETURNING id
 """
 
+# A last attempt in the future: the clock was set back, and `not_before` means nothing.
 MAKE_DUE = """
-UPDATE deliveries SET next_attempt_at = CASE WHEN not_before > ?3 THEN not_before ELSE 0 END
-WHERE channel = ?1 AND state = 'pending' AND is_head = 1
-    AND (last_attempt_at < ?2 OR (last_attempt_at IS NULL AND next_attempt_at > ?3))
+UPDATE deliveries SET next_attempt_at =
+    CASE WHEN not_before > ?3 AND last_attempt_at <= ?3 THEN not_before ELSE 0 END
+WHERE channel = ?1 AND state = 'pending' AND is_head = 1 AND (
+    last_attempt_at < ?2 OR last_attempt_at > ?3
+    OR (last_attempt_at IS NULL AND next_attempt_at > ?3)
+)
 """
 
 _DELIVERY = f"SELECT {_delivery_columns(rows.DELIVERY_COLUMNS)} {_JOINED}"
