@@ -91,7 +91,7 @@ class Attention:
             for window in self._upstream.windows
             if window.begins <= now and window.quiet_until > began
         ]
-        allowed = UNREACHABLE_AFTER + PATIENCE + max(paused, default=0.0)
+        allowed = UNREACHABLE_AFTER + PATIENCE + 3 * max(paused, default=0.0)
         stored = not any(window.ends > began for window in self._scenario.disk)
         announced = self._invariants.announced(f"source {SOURCE}")
         if active and stored and not announced and now - began > allowed:

@@ -213,9 +213,9 @@ def _bad_value(exchange: Exchange) -> Answer:
 def _wrong_type(exchange: Exchange) -> Answer:
     """Show a task with a field of the wrong type."""
     name = exchange.random.choice(("status", "task_type", "task_id"))
-    if name != "task_type":
+    marked = _mark(exchange, name, exchange.random.choice((None, 7, [], {}, True)))
+    if marked and name != "task_type":
         exchange.taught -= exchange.spoiled
-    _mark(exchange, name, exchange.random.choice((None, 7, [], {}, True)))
     return exchange.truth()
 
 

@@ -5,6 +5,7 @@ one moment; whatever the process still does after it reaches nothing.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -85,8 +86,9 @@ class Process:
                 current = await daemon.run_generation(current, self._received, self._ready)
 
     def reload(self, settings: Settings) -> None:
-        """Start a generation with these settings."""
-        self._requests.send_nowait(settings)
+        """Start a generation with these settings, unless it is stopping."""
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            self._requests.send_nowait(settings)
 
     @property
     def stopping_for(self) -> float:
