@@ -24,6 +24,12 @@ def _hides_until(window: FaultWindow, task_id: str) -> float:
     return 0.0
 
 
+def _limits(window: FaultWindow, now: float) -> bool:
+    """Return whether the answers of a fault were 429."""
+    name = window.fault.name
+    return window.begins <= now and ("1015" in name or "rate" in name or "retry after" in name)
+
+
 class Attention:
     """Compares what the daemon has learnt with what upstream would have shown."""
 
@@ -32,6 +38,10 @@ class Attention:
         self._upstream = upstream
         self._invariants = invariants
         self._reported: set[str] = set()
+        reloaded = [action.settings.get("polling", {}) for action in scenario.actions]
+        self._gets_alone = any(
+            polling.get("mode") == "get" for polling in (scenario.polling, *reloaded)
+        )
         self.watched: dict[str, float] = {}
         """When each task was added, in virtual seconds."""
 
@@ -73,10 +83,12 @@ class Attention:
         limit = self._scenario.limit
         if limit is None or not self._list_unused(now):
             return 0.0
-        return 4 * len(self._upstream.lives) * 60.0 / limit
+        turn = 4 * len(self._upstream.lives) * 60.0 / limit
+        # After a 429 the limit is halved, and grows back by one a minute.
+        return turn * (4 if any(_limits(window, now) for window in self._upstream.windows) else 1)
 
     def _list_unused(self, now: float) -> bool:
-        return self._scenario.polling["mode"] == "get" or any(
+        return self._gets_alone or any(
             window.begins <= now < window.quiet_until + _LIST_UNUSED
             for window in self._upstream.windows
             if window.fault.hides is not Hides.NOTHING
@@ -84,7 +96,9 @@ class Attention:
 
     def check_outage(self, now: float, ready_at: float) -> None:
         """Check that the source is announced as unreachable where nothing could be learnt."""
-        active = self._invariants.query("SELECT 1 FROM watches WHERE state = 'active' LIMIT 1")
+        active = self._invariants.query(
+            "SELECT 1 FROM watches WHERE state = 'active' AND lost_at IS NULL LIMIT 1"
+        )
         began = max(self._upstream.learnt_at, ready_at, max(self.watched.values(), default=now))
         paused = [
             min(window.fault.pause, LONGEST_WAIT)
@@ -94,7 +108,9 @@ class Attention:
         allowed = UNREACHABLE_AFTER + PATIENCE + 3 * max(paused, default=0.0)
         stored = not any(window.ends > began for window in self._scenario.disk)
         announced = self._invariants.announced(f"source {SOURCE}")
-        if active and stored and not announced and now - began > allowed:
+        # A rule takes its share of the requests, and its failures do not count.
+        alone = self._scenario.discovery is None or not paused
+        if active and stored and alone and not announced and now - began > allowed:
             self._invariants.broken(f"nothing was learnt for {now - began:.0f} s, unannounced")
 
     def unfinished(self) -> list[str]:

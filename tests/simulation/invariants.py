@@ -55,7 +55,7 @@ class Invariants:
         self._trace = trace
         self._last = 0
         self._of_task: dict[str, Stored] = {}
-        self._position: dict[str, int] = {}
+        self._positions: dict[str, set[int]] = {}
         self._lost: set[str] = set()
         self._sent: dict[str, set[str]] = defaultdict(set)
         self._outages: dict[str, str] = {}
@@ -76,7 +76,7 @@ class Invariants:
 
     def removed(self, task_id: str) -> None:
         """Note that a watch was removed: added again, it begins with its first event."""
-        for kept in (self._of_task, self._position, self._sent):
+        for kept in (self._of_task, self._positions, self._sent):
             kept.pop(task_id, None)
 
     def announced(self, subject: str) -> bool:
@@ -137,18 +137,20 @@ class Invariants:
 
     def _advance(self, life: Life, status: str, name: str) -> None:
         """Each transition has to be a later change of the task: no change is sent twice."""
-        position = self._position.get(life.task_id, -1)
-        begin = max(position, 0) if life.task_id in self._lost else position + 1
+        before = self._positions.get(life.task_id, {-1})
+        again = life.task_id in self._lost  # then it may come back as it was
         self._lost.discard(life.task_id)
-        history = life.history
-        late = status not in self._sent[life.task_id]  # a replica that is behind shows it first now
+        # A replica that is behind may show an earlier status, which the daemon cannot know.
+        behind = self._upstream.lagging > 0 and status not in self._sent[life.task_id]
         self._sent[life.task_id].add(status)
-        if status in history[begin:]:
-            self._position[life.task_id] = history.index(status, begin)
-        elif late and self._upstream.lagging and status in history:
-            self._position[life.task_id] = history.index(status)
-        else:
-            self.broken(f"{name}: not a change of the task after its last event: {history}")
+        after = {
+            position
+            for position, one in enumerate(life.history)
+            if one == status and (behind or position >= min(before) + (0 if again else 1))
+        }
+        if not after:
+            self.broken(f"{name}: not a change of the task after its last event: {life.history}")
+        self._positions[life.task_id] = after
 
     def _check_outage(self, event: Stored) -> None:
         subject, kind = event.order_key, event.type.partition(".")[2]

@@ -237,7 +237,8 @@ class Simulation:
             added = await daemon.store.add(requests, self.wall())
             daemon.track(watch for watch in added.watches if watch.key in added.reactivated)
             for task_id in action.task_ids:
-                self._attention.watched.setdefault(task_id, anyio.current_time())
+                if action.again or task_id not in self._attention.watched:
+                    self._attention.watched[task_id] = anyio.current_time()
         return True
 
     # Checks
