@@ -4,6 +4,7 @@ import pytest
 
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.sources.mixpeek.bisection import Bisection
+from watcher.sources.mixpeek.page_limit import PageLimit
 
 ERROR = SourceError(SourceFailure.REJECTED, "HTTP 422")
 
@@ -13,7 +14,7 @@ ERROR = SourceError(SourceFailure.REJECTED, "HTTP 422")
     [
         ("", "", 0),
         ("a", "", 1),
-        ("a", "a", 1),
+        ("a", "a", 2),
         ("abcdefgh", "", 1),
         ("abcdefgh", "a", 7),
         ("abcdefgh", "h", 7),
@@ -24,16 +25,19 @@ ERROR = SourceError(SourceFailure.REJECTED, "HTTP 422")
 def test_rejected_ids_are_isolated_and_all_others_requested_once(
     ids: str, bad: str, requests: int
 ) -> None:
-    bisection = Bisection([*ids])
+    limit = PageLimit(lambda: 0.0)
+    bisection = Bisection([*ids], limit)
     accepted: list[str] = []
     count = 0
-    while chunk := bisection.next_chunk():
+    while part := bisection.next_part():
         count += 1
-        if set(chunk) & set(bad):
-            bisection.split(chunk, ERROR)
+        if set(part.ids) & set(bad):
+            bisection.failed(part, ERROR, set(ids))
         else:
-            accepted += chunk
+            accepted += part.ids
+            bisection.answered(part, [])
 
-    assert accepted == [task_id for task_id in ids if task_id not in bad]
+    assert sorted(accepted) == [task_id for task_id in ids if task_id not in bad]
+    assert limit.fails is None
     assert bisection.rejected == dict.fromkeys(bad, ERROR)
     assert count == requests

@@ -25,10 +25,12 @@ async def test_a_degraded_list_is_tried_again_and_both_are_logged_once(
 ) -> None:
     caplog.set_level("INFO")
     health = ListHealth("mixpeek")
-    for _ in range(3):
+    for recheck_after in (60, 120, 240, 480, RECHECK_AFTER, RECHECK_AFTER):
         health.degrade(FilterState.SCAN_ALL, "it rejects valid IDs")
+        health.degrade(FilterState.SCAN_ALL, "by a request that was in flight, too")
+        await anyio.sleep(recheck_after - 1)
         assert state_of(health) is FilterState.SCAN_ALL
-        await anyio.sleep(RECHECK_AFTER)
+        await anyio.sleep(1)
         assert state_of(health) is FilterState.WORKING
     health.filter_worked()
     health.filter_worked()
@@ -82,7 +84,7 @@ async def test_a_list_that_keeps_failing_is_not_used(
 ) -> None:
     health = ListHealth("mixpeek")
     for reason in reasons:
-        health.fetch_failed(SourceError(reason, "x"))
+        health.fetch_failed(SourceError(reason, "x"), anyio.current_time())
     assert health.state is state
     await anyio.sleep(FAILURE_PAUSE)
     assert state_of(health) is FilterState.WORKING
@@ -91,8 +93,8 @@ async def test_a_list_that_keeps_failing_is_not_used(
 async def test_a_success_resets_the_failures() -> None:
     health = ListHealth("mixpeek")
     for _ in range(5):
-        health.fetch_failed(OUTAGE)
-        health.fetch_failed(OUTAGE)
+        health.fetch_failed(OUTAGE, anyio.current_time())
+        health.fetch_failed(OUTAGE, anyio.current_time())
         health.fetch_succeeded()
     assert health.state is FilterState.WORKING
 
@@ -100,7 +102,7 @@ async def test_a_success_resets_the_failures() -> None:
 async def test_a_list_that_failed_during_an_outage_is_used_at_once_after_it() -> None:
     health = ListHealth("mixpeek")
     for _ in range(3):
-        health.fetch_failed(OUTAGE)
+        health.fetch_failed(OUTAGE, anyio.current_time())
     assert state_of(health) is FilterState.UNAVAILABLE
     health.source_recovered()
     assert state_of(health) is FilterState.WORKING

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from types import TracebackType
 
 import anyio
 import httpx
@@ -238,36 +237,6 @@ class Connection:
             self._routes[route] = limits
             self._metrics.budget(route, limits.budget.remaining)
         return self._routes[route]
-
-
-class Reservation:
-    """Uses the reservation made by `admit` for the first request; each further one is admitted.
-
-    A context manager: an unused reservation is released on exit.
-    """
-
-    def __init__(self, connection: Connection, route: str) -> None:
-        self._connection = connection
-        self._route = route
-        self._unused = True
-
-    def __enter__(self) -> "Reservation":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._unused:
-            self._connection.withdraw(self._route)
-
-    async def send(self, call: Call) -> Reply:
-        if not self._unused:
-            return await self._connection.request(call)
-        self._unused = False
-        return await self._connection.send(call)
 
 
 def _url(base: str, query: tuple[tuple[str, str | int], ...]) -> httpx.URL:

@@ -22,6 +22,7 @@ _REASONS = {
 class _Failure(msgspec.Struct):
     success: object = None
     error: object = None
+    detail: object = None
 
 
 _decode_failure = msgspec.json.Decoder(_Failure).decode
@@ -46,6 +47,17 @@ def is_api_error(body: bytes) -> bool:
     except UNREADABLE:
         return False
     return failure.success is False or isinstance(failure.error, Mapping)
+
+
+def is_framework_error(body: bytes) -> bool:
+    """Return whether an error has the form of FastAPI, in which the API is written.
+
+    It answers so where it knows no such route or method, and where it validates a request itself.
+    """
+    try:
+        return isinstance(_decode_failure(body).detail, str | list)
+    except UNREADABLE:
+        return False
 
 
 def error_text(value: object) -> str | None:

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from watcher.core.errors import SourceError
 from watcher.core.tasks import Answer, Observation, TaskNotFound
+from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.error_decoding import is_api_error
 from watcher.sources.mixpeek.list_health import ListHealth
@@ -16,43 +17,56 @@ _WITH_TASK = frozenset({200, 202, 203})
 
 
 class GetEndpoint:
-    """Implements `watcher.core.interfaces.source.Endpoint`; its answers also judge the list."""
+    """Implements `watcher.core.interfaces.source.Endpoint`; its answers also judge the list.
+
+    `failing` is whether the last request failed.
+    """
 
     capacity = 1
 
     def __init__(
         self, connection: Connection, list_health: ListHealth, decoder: TaskDecoder
     ) -> None:
-        self._connection = connection
-        self._decoder = decoder
+        self.connection = connection
+        self.decoder = decoder
         self._list_health = list_health
-        self._failing = False
+        self.failing = False
 
     def wait(self) -> float:
-        return self._connection.wait(GET_TASK)
+        return self.connection.wait(GET_TASK)
 
     async def admit(self) -> None:
-        await self._connection.admit(GET_TASK)
+        await self.connection.admit(GET_TASK)
 
     async def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
         for task_id in task_ids:
             try:
-                answer = await self._get(task_id)
+                answer = self._answer(task_id, await self.connection.send(_call(task_id)))
             except SourceError:
-                self._failing = True
+                self.failing = True
                 raise
-            if self._failing:
-                self._failing = False
+            if self.failing:
+                self.failing = False
                 self._list_health.source_recovered()
             if isinstance(answer, Observation):
                 self._list_health.found_by_get(task_id)
             yield [answer]
 
-    async def _get(self, task_id: str) -> Answer:
-        call = Call(route=GET_TASK, path=f"/v1/tasks/{quote(task_id, safe='')}")
-        reply = await self._connection.send(call)
+    async def sample(self, task_id: str, max_wait: float) -> Answer:
+        """Poll one task outside the schedule, to test the list; wait `max_wait` s for the budget.
+
+        Raises `SourceError`.
+        """
+        reply = await self.connection.request(_call(task_id), max_wait)
+        return self._answer(task_id, reply)
+
+    def _answer(self, task_id: str, reply: Reply) -> Answer:
         if reply.status in _WITH_TASK:
-            return self._decoder.reply(task_id, reply)
+            return self.decoder.reply(task_id, reply)
         if reply.status == 404 and is_api_error(reply.body):
             return TaskNotFound(task_id=task_id)
-        raise self._connection.error(reply)
+        raise self.connection.error(reply)
+
+
+def _call(task_id: str) -> Call:
+    return Call(route=GET_TASK, path=f"/v1/tasks/{quote(task_id, safe='')}")

@@ -1,52 +1,65 @@
 """Polling up to a thousand tasks per request: `POST /v1/tasks/list`, filtered by task ID.
 
 A task that a complete answer omits is `NotInPage`: it is polled individually before anything is
-concluded. A request that is rejected is bisected to find the ID that causes it; that ID is polled
-individually from then on. `list_health` decides whether the filter can be used at all.
+concluded. Where a request fails that a smaller one might not, `bisection` finds out which IDs cause
+it, or how many are too many. `list_health` decides whether the filter can be used at all.
 """
 
-import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
-from watcher.core.errors import SourceError
-from watcher.core.tasks import (
-    RUNNING_STATUSES,
-    SLOW_STATUSES,
-    TERMINAL_STATUSES,
-    Answer,
-    NotInPage,
-    Shown,
-)
-from watcher.sources.mixpeek.bisection import Bisection
-from watcher.sources.mixpeek.connection import Connection, Reservation
+import anyio
+
+from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.tasks import Answer, NotInPage, Observation, Shown
+from watcher.sources.mixpeek.bisection import FEW_OMITTED, Bisection, Part
+from watcher.sources.mixpeek.excluded_ids import ExcludedIds
+from watcher.sources.mixpeek.get_endpoint import GetEndpoint
 from watcher.sources.mixpeek.list_health import FilterState, ListHealth
+from watcher.sources.mixpeek.list_scan import ListScan
+from watcher.sources.mixpeek.list_share import ListShare, PollRequests
 from watcher.sources.mixpeek.page_decoding import observations
+from watcher.sources.mixpeek.page_limit import PageLimit
 from watcher.sources.mixpeek.pagination import (
     LIST_TASKS,
-    PAGE_SIZE,
     PageTooLargeError,
     Query,
     RejectedError,
     Send,
+    read_page,
     read_pages,
     task_query,
 )
-from watcher.sources.mixpeek.task_decoding import TaskDecoder
 
-logger = logging.getLogger(__name__)
-
-_CAPACITIES = {
-    FilterState.WORKING: PAGE_SIZE,
-    FilterState.SCAN_ALL: 100_000,
-    FilterState.UNAVAILABLE: 0,
-}
-_UNAVAILABLE_STATUSES = frozenset({403, 404, 405, 501})
-_MAX_REJECTED_IDS = 10_000
-# A scan reads the finished tasks, too, only for more remaining tasks than this; fewer are polled
-# individually.
+_SCAN_CAPACITY = 100_000
+_RECHECK_SIZE = 20
+"""Task IDs of the request that tries a list in doubt: more tasks would wait for it in vain."""
 _FEW_TASKS = 30
-_RUNNING = sorted(RUNNING_STATUSES)
-_NOT_RUNNING = (*sorted(TERMINAL_STATUSES), *sorted(SLOW_STATUSES))
+"""So many tasks are polled individually at once if the list is unavailable."""
+_UNAVAILABLE_STATUSES = frozenset({403, 404, 405, 501})
+_REQUEST_REJECTED = frozenset({400, 413, 414, 422, 431})
+"""Statuses that concern a request and not the account or the route."""
+_WHOLE_SOURCE = frozenset(
+    {
+        SourceFailure.CONNECT,
+        SourceFailure.RATE_LIMITED,
+        SourceFailure.REDIRECT,
+        SourceFailure.UNAUTHORIZED,
+    }
+)
+"""Failures that a smaller request would meet as well."""
+_ITEMS_PER_PAGE = 50
+"""A list with fewer items per page is not read to its end: a GET costs hardly more."""
+_MORE_PAGES = 2
+_MAX_REQUESTS = 60
+"""Requests of one fetch; what is left then is polled individually."""
+_FAILURES_UNTIL_CHECK = 6
+"""So many failures in a row, and the list may have failed altogether meanwhile."""
+_TIMEOUTS_TOGETHER = 120.0
+"""Seconds between two timeouts that may have the same cause."""
+_SAMPLE = 3
+_SAMPLE_WAIT = 5.0
+"""Seconds that a sample may wait for the budget of GET."""
 
 
 class ListEndpoint:
@@ -56,72 +69,115 @@ class ListEndpoint:
     """
 
     def __init__(
-        self, connection: Connection, source: str, health: ListHealth, decoder: TaskDecoder
+        self, single: GetEndpoint, source: str, health: ListHealth, share: ListShare
     ) -> None:
-        self._connection = connection
-        self._decoder = decoder
-        self._source = source
+        self._single = single
+        self._connection, self._decoder = single.connection, single.decoder
         self._health = health
-        self._rejected_ids: set[str] = set()
-        self._unknown_statuses: set[str] = set()
+        self._share = share
+        self._scan = ListScan(self._connection, self._decoder)
+        self._limit = PageLimit(anyio.current_time)
+        self._excluded = ExcludedIds(source, anyio.current_time)
+        self._rechecking = False
+        self._timed_out_at = float("-inf")
 
     @property
     def capacity(self) -> int:
-        return _CAPACITIES[self._health.state]
+        if self._health.state is FilterState.WORKING:
+            if self._health.in_doubt:
+                return 0 if self._rechecking else min(self._limit.size, _RECHECK_SIZE)
+            return self._limit.size
+        return _SCAN_CAPACITY if self._health.state is FilterState.SCAN_ALL else 0
 
     def wait(self) -> float:
         return self._connection.wait(LIST_TASKS)
 
     async def admit(self) -> None:
-        await self._connection.admit(LIST_TASKS)
+        with self._share.polling():
+            await self._connection.admit(LIST_TASKS)
 
     async def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
+        began = anyio.current_time()
         remaining = set(task_ids)
-        with Reservation(self._connection, LIST_TASKS) as reservation:
-            try:
-                if self._health.state is not FilterState.SCAN_ALL:
-                    async for answers in self._poll_by_id(task_ids, remaining, reservation.send):
-                        yield answers
-                # The request by ID may have changed the state.
-                if remaining and self._health.state is FilterState.SCAN_ALL:
-                    async for answers in self._scan_all(remaining, reservation.send):
-                        yield answers
-            except SourceError as error:
-                self._health.fetch_failed(error)
-                raise
-        self._health.fetch_succeeded()
+        rechecks = self._health.in_doubt and self._health.state is FilterState.WORKING
+        self._rechecking = self._rechecking or rechecks
+        try:
+            with PollRequests(self._connection, LIST_TASKS, self._share) as requests:
+                async for answers in self._poll(task_ids, remaining, requests.send):
+                    yield answers
+        except SourceError as error:
+            self._health.fetch_failed(error, began)
+            if rechecks and not self._single.failing:
+                yield _not_in_page(task_ids, remaining)
+            raise
+        finally:
+            self._rechecking = self._rechecking and not rechecks
+        if self._health.state is not FilterState.UNAVAILABLE:
+            self._health.fetch_succeeded()
+        elif len(remaining) > _FEW_TASKS:
+            return  # what has no answer is polled again, by whichever endpoint works then
         if remaining:
-            yield [NotInPage(task_id=task_id) for task_id in task_ids if task_id in remaining]
+            yield _not_in_page(task_ids, remaining)
+
+    async def _poll(
+        self, task_ids: Sequence[str], remaining: set[str], send: Send
+    ) -> AsyncIterator[Sequence[Answer]]:
+        if self._health.state is not FilterState.SCAN_ALL:
+            async for answers in self._poll_by_id(task_ids, remaining, send):
+                yield answers
+        # The request by ID may have changed the state.
+        if remaining and self._health.state is FilterState.SCAN_ALL:
+            async for observed in self._scan_all(remaining, send):
+                yield observed
 
     # With the filter
 
     async def _poll_by_id(
         self, task_ids: Sequence[str], remaining: set[str], send: Send
     ) -> AsyncIterator[Sequence[Answer]]:
-        if self._rejected_ids:
-            task_ids = [task_id for task_id in task_ids if task_id not in self._rejected_ids]
-        bisection = Bisection(task_ids)
-        filter_checked = False
-        while self._health.state is FilterState.WORKING and (chunk := bisection.next_chunk()):
-            try:
-                async for answers in self._poll_chunk(chunk, remaining, send):
+        excluded = self._excluded.among(task_ids)
+        if excluded:
+            if (task_id := self._excluded.due(excluded)) is not None:
+                async for answers in self._retry_excluded(task_id, remaining, send):
                     yield answers
-            except PageTooLargeError as error:
-                bisection.split(chunk, error)
-            except RejectedError as error:
-                check_filter, filter_checked = not filter_checked, True
-                await self._diagnose_rejection(chunk, error, bisection, check_filter, send)
-                bisection.split(chunk, error)
-        if self._health.state is FilterState.WORKING:
-            self._exclude(bisection.rejected)
+            yield _not_in_page(excluded, remaining)
+            remaining.difference_update(excluded)
+            task_ids = [task_id for task_id in task_ids if task_id in remaining]
+        bisection = Bisection(task_ids, self._limit)
+        try:
+            async for answers in self._poll_parts(bisection, remaining, send):
+                yield answers
+        finally:
+            if self._health.state is FilterState.WORKING:
+                for task_id, error in bisection.rejected.items():
+                    self._excluded.exclude(task_id, error)
 
-    async def _poll_chunk(
-        self, chunk: Sequence[str], remaining: set[str], send: Send
+    async def _poll_parts(
+        self, bisection: Bisection, remaining: set[str], send: Send
+    ) -> AsyncIterator[Sequence[Answer]]:
+        while self._health.state is FilterState.WORKING and bisection.requests < _MAX_REQUESTS:
+            if (part := bisection.next_part()) is None:
+                return
+            try:
+                async for answers in self._poll_part(part.ids, remaining, send):
+                    yield answers
+            except SourceError as error:
+                await self._diagnose(part.ids, error, bisection, send)
+                bisection.failed(part, error, remaining)
+            else:
+                async for answers in self._judge_omissions(part, bisection, remaining):
+                    yield answers
+
+    async def _poll_part(
+        self, task_ids: Sequence[str], remaining: set[str], send: Send
     ) -> AsyncIterator[Sequence[Answer]]:
         answered = 0
-        async for tasks in self._tasks(_id_query(chunk), send):
+        max_pages = math.ceil(len(task_ids) / _ITEMS_PER_PAGE) + _MORE_PAGES
+        query = _id_query(task_ids)
+        async for page in read_pages(send, query, self._connection.error, max_pages):
+            tasks = await observations(page, self._decoder)
             answers = _take_answers(tasks, remaining)
-            if len(answers) < len(tasks) and _unrequested_ids(tasks, chunk):
+            if len(answers) < len(tasks) and _unrequested_ids(tasks, task_ids):
                 self._health.degrade(
                     FilterState.SCAN_ALL, "it returns tasks that were not requested"
                 )
@@ -129,81 +185,115 @@ class ListEndpoint:
             if answers:
                 self._health.known_id = answers[-1].task_id
                 yield answers
-            if answered == len(chunk) or self._health.state is not FilterState.WORKING:
+            if answered == len(task_ids) or self._health.state is not FilterState.WORKING:
                 break
-        if answered:
+
+    async def _judge_omissions(
+        self, part: Part, bisection: Bisection, remaining: set[str]
+    ) -> AsyncIterator[Sequence[Answer]]:
+        """Note what the list answered; poll a sample of the IDs if it answered for none of many."""
+        omitted = [task_id for task_id in part.ids if task_id in remaining]
+        bisection.answered(part, omitted)
+        if len(omitted) < len(part.ids):
             self._health.filter_worked()
-        else:
-            self._health.filter_returned_nothing(chunk)
+            return
+        self._health.filter_returned_nothing(omitted)
+        if len(omitted) <= FEW_OMITTED:
+            return
+        found = 0
+        for task_id in omitted[:: len(omitted) // _SAMPLE][:_SAMPLE]:
+            if found and (self._health.in_doubt or found > 1):
+                self._health.degrade(FilterState.SCAN_ALL, "it omits tasks that exist")
+                return
+            if (answer := await self._observed_by_get(task_id)) is not None:
+                found += 1
+                remaining.discard(task_id)
+                yield [answer]
 
-    async def _diagnose_rejection(
-        self,
-        chunk: Sequence[str],
-        error: RejectedError,
-        bisection: Bisection,
-        check_filter: bool,
-        send: Send,
-    ) -> None:
-        """Degrade the list where the rejection is not caused by an ID of `chunk`."""
-        if error.status in _UNAVAILABLE_STATUSES:
-            self._health.degrade(FilterState.UNAVAILABLE, str(error))
-        elif check_filter and not await self._accepts_known_id(chunk, send):
-            self._health.degrade(FilterState.SCAN_ALL, f"it rejects valid IDs ({error})")
-        elif len(chunk) == 1 and bisection.rejected and self._health.known_id is None:
-            self._health.degrade(FilterState.SCAN_ALL, f"it rejects every request ({error})")
-
-    async def _accepts_known_id(self, chunk: Sequence[str], send: Send) -> bool:
-        """Return whether the filter accepts an ID outside `chunk`; True where none is known."""
-        known_id = self._health.known_id
-        if known_id is None or known_id in chunk:
-            return True
+    async def _observed_by_get(self, task_id: str) -> Observation | None:
         try:
-            async for _ in self._tasks(_id_query([known_id]), send):
-                break
-        except RejectedError:
-            return False
-        return True
+            answer = await self._single.sample(task_id, _SAMPLE_WAIT)
+        except SourceError:
+            return None  # it says nothing about the list
+        return answer if isinstance(answer, Observation) else None
 
-    def _exclude(self, rejected: Mapping[str, SourceError]) -> None:
-        if len(self._rejected_ids) + len(rejected) > _MAX_REJECTED_IDS:
-            self._rejected_ids.clear()
-        for task_id, error in rejected.items():
-            logger.warning(
-                "source %r: the list rejects task ID %r (%s); polling it individually",
-                self._source,
-                task_id,
-                error,
-            )
-            self._rejected_ids.add(task_id)
+    async def _retry_excluded(
+        self, task_id: str, remaining: set[str], send: Send
+    ) -> AsyncIterator[Sequence[Answer]]:
+        try:
+            async for answers in self._poll_part([task_id], remaining, send):
+                yield answers
+        except SourceError as error:
+            if error.reason in _WHOLE_SOURCE:
+                raise
+            self._excluded.exclude(task_id, error)
+        else:
+            self._excluded.include(task_id)
+
+    # When a request fails
+
+    async def _diagnose(
+        self, task_ids: Sequence[str], error: SourceError, bisection: Bisection, send: Send
+    ) -> None:
+        """Return if the failure may be caused by the IDs or by their number.
+
+        Otherwise degrade the list, or raise the error: a failed request like any other.
+        """
+        if isinstance(error, PageTooLargeError):
+            return
+        rejected_by = error.status if isinstance(error, RejectedError) and error.by_api else None
+        if rejected_by in _UNAVAILABLE_STATUSES:
+            self._health.degrade(FilterState.UNAVAILABLE, str(error))
+            return
+        if error.reason in _WHOLE_SOURCE or error.retry_after is not None:
+            raise error
+        first = not bisection.failed_before
+        if first and error.reason is SourceFailure.TIMEOUT and not self._timed_out_before():
+            raise error  # a test would take as long again; after the next timeout it is made
+        check = first or bisection.failures % _FAILURES_UNTIL_CHECK == _FAILURES_UNTIL_CHECK - 1
+        if not check or await self._accepts_any(task_ids, send):
+            return
+        if rejected_by not in _REQUEST_REJECTED:
+            raise error
+        self._health.degrade(FilterState.SCAN_ALL, f"it rejects valid IDs ({error})")
+
+    def _timed_out_before(self) -> bool:
+        before, self._timed_out_at = self._timed_out_at, anyio.current_time()
+        return self._timed_out_at - before < _TIMEOUTS_TOGETHER
+
+    async def _accepts_any(self, task_ids: Sequence[str], send: Send) -> bool:
+        """Return whether the list accepts the ID of a task that exists, or either end of these."""
+        ends = dict.fromkeys((task_ids[0], task_ids[-1])) if len(task_ids) > 1 else {}
+        known = {self._health.known_id: None} if self._health.known_id is not None else {}
+        for task_id in [*{**known, **ends}][:2]:
+            try:
+                await read_page(send, _id_query([task_id]), self._connection.error)
+            except SourceError as error:
+                if error.reason in _WHOLE_SOURCE:
+                    raise
+            else:
+                return True
+        return False
 
     # Without the filter
 
-    async def _scan_all(self, remaining: set[str], send: Send) -> AsyncIterator[Sequence[Answer]]:
-        for number, status in enumerate((*_RUNNING, *_NOT_RUNNING)):
-            if not remaining or (number >= len(_RUNNING) and len(remaining) <= _FEW_TASKS):
-                return
-            if status in self._unknown_statuses:
-                continue
-            try:
-                async for tasks in self._tasks(task_query({"status": status}), send):
-                    yield _take_answers(tasks, remaining)
-                    if not remaining:
-                        return
-            except RejectedError as error:
-                if error.status in _UNAVAILABLE_STATUSES:
-                    self._health.degrade(FilterState.UNAVAILABLE, str(error))
-                    return
-                # Not every version of the API knows every status.
-                self._unknown_statuses.add(status)
-
-    async def _tasks(self, query: Query, send: Send) -> AsyncIterator[Sequence[Shown]]:
-        async for page, _ in read_pages(send, query, self._connection.error):
-            yield await observations(page, self._decoder)
+    async def _scan_all(self, remaining: set[str], send: Send) -> AsyncIterator[Sequence[Shown]]:
+        try:
+            async for tasks in self._scan.read(remaining, send):
+                yield _take_answers(tasks, remaining)
+        except RejectedError as error:
+            if not error.by_api:
+                raise
+            self._health.degrade(FilterState.UNAVAILABLE, str(error))
 
 
 def _id_query(task_ids: Sequence[str]) -> Query:
     condition = {"field": "task_id", "operator": "in", "value": task_ids}
     return task_query({"filters": {"AND": [condition]}})
+
+
+def _not_in_page(task_ids: Iterable[str], remaining: set[str]) -> Sequence[NotInPage]:
+    return [NotInPage(task_id=task_id) for task_id in task_ids if task_id in remaining]
 
 
 def _take_answers(tasks: Sequence[Shown], remaining: set[str]) -> Sequence[Shown]:

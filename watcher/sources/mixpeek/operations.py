@@ -29,6 +29,7 @@ _CANCEL_BATCH = "POST /v1/buckets/{bucket}/batches/{batch}/cancel"
 _CONFIRM_UPLOADS = "POST /v1/buckets/{bucket}/uploads/confirm/batch"
 
 _NEWEST_FIRST = {"field": "created_at", "direction": "desc"}
+_MAX_PAGES = 1000
 _MAX_WAIT = 20.0
 """Seconds to wait for the budget, except in discovery."""
 
@@ -92,7 +93,10 @@ class MixpeekOperations:
             yield page
 
     async def _pages(self, query: Query) -> AsyncIterator[DiscoveredPage]:
-        async for page, more in read_pages(self._connection.request, query, self._connection.error):
+        async for page in read_pages(
+            self._connection.request, query, self._connection.error, _MAX_PAGES
+        ):
+            more = query.after(page) is not None
             yield discovered_page(page.items(), self.statuses, more=more)
 
     async def cancel_batch(

@@ -5,7 +5,7 @@ is decoded alone, repaired where necessary.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 
 import anyio.lowlevel
@@ -27,6 +27,8 @@ from watcher.sources.mixpeek.error_decoding import UNREADABLE, protocol_error
 from watcher.sources.mixpeek.task_decoding import TaskDecoder, task_detail
 
 _UTF8_CHECK_LIMIT = 4 * 1024 * 1024
+_CURSOR_LIMIT = 4000
+"""The longest cursor that a request can carry: servers accept URLs of 8 KB."""
 _ITEMS_PER_SLICE = 100
 _MAX_BLOCKING = 0.01
 """Seconds that decoding may occupy the event loop."""
@@ -54,26 +56,30 @@ class _Pagination(msgspec.Struct):
 
 class _RawPage(msgspec.Struct):
     results: list[msgspec.Raw]
-    pagination: _Pagination | None = None
+    pagination: object = None
+    total_count: object = None
 
 
 class _TaskPage(msgspec.Struct):
     results: list[Observation]
     pagination: _Pagination | None = None
+    total_count: object = None
 
 
 class Page(msgspec.Struct, frozen=True):
     """A page of a list.
 
-    `next_cursor` is None where the list sent none. After a `full` page another one may follow.
-    `tasks` are its items, where all of them could be decoded as tasks at once. `split` are the
-    items of a page that could not be decoded as a whole, as they are.
+    `next_cursor` is None where the list sent none, or one that no request can carry. After a `full`
+    page another one may follow. `total` is the number of items in the whole list, where the list
+    has it. `tasks` are its items, where all of them could be decoded as tasks at once. `split`
+    are the items of a page that could not be decoded as a whole, as they are.
     """
 
     body: bytes
     count: int
     next_cursor: str | None
     full: bool
+    total: int | None
     tasks: list[Observation] | None
     split: Sequence[bytes] | None = None
 
@@ -82,6 +88,14 @@ class Page(msgspec.Struct, frozen=True):
         if self.split is None and not is_suspicious(self.body):
             return _decode_raw_page(self.body).results
         return [item for raw in self.received_items() if (item := _repaired_item(raw)) is not None]
+
+    def identities(self) -> Set[object]:
+        """Return what identifies the items: their task IDs if all of them are tasks, else their
+        bytes.
+        """
+        if self.tasks is not None:
+            return {task.task_id for task in self.tasks}
+        return {bytes(item) for item in self.received_items()}
 
     def received_items(self) -> Sequence[msgspec.Raw]:
         """Return each item's bytes as they are."""
@@ -108,7 +122,6 @@ class _PageDetails:
 
 _decode_raw_page = msgspec.json.Decoder(_RawPage).decode
 _decode_task_page = msgspec.json.Decoder(_TaskPage).decode
-_decode_pagination = msgspec.json.Decoder(_Pagination | None).decode
 _decode_discovered_item = msgspec.json.Decoder(_DiscoveredItem).decode
 
 
@@ -120,11 +133,10 @@ def decode_page_reply(reply: Reply, limit: int, *, of_tasks: bool) -> Page:
             # Where anything is unusual, each item is decoded separately instead.
             with suppress(*UNREADABLE):
                 task_page = _decode_task_page(body)
-                tasks = task_page.results
-                return _page(body, task_page.pagination, limit, len(tasks), tasks)
+                return _page(body, task_page, limit, task_page.results)
         with suppress(*UNREADABLE):
             raw_page = _decode_raw_page(body)
-            return _page(body, raw_page.pagination, limit, len(raw_page.results), None)
+            return _page(body, raw_page, limit, None)
         return _split_page(body, limit)
     except UNREADABLE:
         raise protocol_error("the answer is not the JSON of a list", reply) from None
@@ -133,10 +145,11 @@ def decode_page_reply(reply: Reply, limit: int, *, of_tasks: bool) -> Page:
 def _split_page(body: bytes, limit: int) -> Page:
     """Return a page of which an item, or something beside the items, is not JSON."""
     found = members(body)
-    items = elements(found.get("results", b""))
-    text, _ = repaired(found.get("pagination", b"null"))
-    page = _page(body, _decode_pagination(text), limit, len(items), None)
-    return msgspec.structs.replace(page, split=items)
+    items = [msgspec.Raw(item) for item in elements(found.get("results", b""))]
+    raw_page = _RawPage(results=items)
+    with suppress(*UNREADABLE):  # an unreadable pagination is none
+        raw_page.pagination = msgspec.json.decode(repaired(found.get("pagination", b"null"))[0])
+    return msgspec.structs.replace(_page(body, raw_page, limit, None), split=items)
 
 
 def _repaired_item(raw: msgspec.Raw) -> msgspec.Raw | None:
@@ -148,23 +161,29 @@ def _repaired_item(raw: msgspec.Raw) -> msgspec.Raw | None:
 
 
 def _page(
-    body: bytes,
-    pagination: _Pagination | None,
-    limit: int,
-    count: int,
-    tasks: list[Observation] | None,
+    body: bytes, decoded: _RawPage | _TaskPage, limit: int, tasks: list[Observation] | None
 ) -> Page:
-    pagination = pagination or _Pagination()
-    cursor, size = pagination.next_cursor, pagination.page_size
+    pagination = _pagination(decoded.pagination)
+    cursor, size, count = pagination.next_cursor, pagination.page_size, len(decoded.results)
     if not isinstance(size, int) or not 0 < size < limit:
         size = limit
+    totals = (pagination.total, decoded.total_count)
     return Page(
         body=body,
         count=count,
-        next_cursor=cursor if isinstance(cursor, str) and cursor else None,
-        full=count >= size or bool(pagination.next_page),
+        next_cursor=cursor
+        if isinstance(cursor, str) and 0 < len(cursor) <= _CURSOR_LIMIT
+        else None,
+        full=count >= size or bool(pagination.next_page) or bool(cursor),
+        total=next((total for total in totals if isinstance(total, int)), None),
         tasks=tasks,
     )
+
+
+def _pagination(value: object) -> _Pagination:
+    if isinstance(value, _Pagination):
+        return value
+    return msgspec.convert(value, _Pagination) if isinstance(value, dict) else _Pagination()
 
 
 async def observations(page: Page, decoder: TaskDecoder) -> Sequence[Shown]:

@@ -1,4 +1,8 @@
-"""Reading a list page by page: by cursor where the API sends one, else by offset."""
+"""Reading a list page by page: by cursor where the API sends one, else by offset.
+
+No list is trusted to end: every read has a greatest number of pages, and stops earlier where pages
+bring nothing new.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +13,7 @@ import anyio.lowlevel
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.connection import Call
+from watcher.sources.mixpeek.error_decoding import is_api_error, is_framework_error
 from watcher.sources.mixpeek.page_decoding import Page, decode_page_reply
 
 LIST_TASKS = "POST /v1/tasks/list"
@@ -18,6 +23,8 @@ OFFSET_LIMIT = 10_000
 """The greatest offset that the API allows."""
 PAGE_BYTES = 64 * 1024 * 1024
 """Bytes read of a page; a thousand tasks can well have 40 MB."""
+_USELESS_PAGES = 2
+"""So many pages without a new item end a read."""
 
 Send = Callable[[Call], Awaitable[Reply]]
 ReplyError = Callable[[Reply], SourceError]
@@ -31,11 +38,18 @@ class PageTooLargeError(SourceError):
 
 
 class RejectedError(SourceError):
-    """The list rejected a request with `status`: 501, or any 4xx other than 401 and 429."""
+    """A request of a list was answered with `status`: 501, or any 4xx other than 401 and 429.
 
-    def __init__(self, status: int, error: SourceError) -> None:
-        super().__init__(error.reason, str(error), retry_after=error.retry_after, reply=error.reply)
-        self.status = status
+    `by_api` is whether the API itself wrote the answer. If a gateway did, it says nothing about the
+    list: then `reason` is that of a failed request.
+    """
+
+    def __init__(self, status: int, error: SourceError, *, by_api: bool) -> None:
+        reason = error.reason
+        if not by_api and reason is SourceFailure.REJECTED:
+            reason = SourceFailure.PROTOCOL
+        super().__init__(reason, str(error), retry_after=error.retry_after, reply=error.reply)
+        self.by_api = by_api
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +89,18 @@ class Query:
     def after(self, page: Page) -> "Query | None":
         """Return the next position; None at the end of the list or beyond `OFFSET_LIMIT`."""
         if page.next_cursor is not None:
-            return replace(self, cursor=page.next_cursor)
+            return (
+                None if page.next_cursor == self.cursor else replace(self, cursor=page.next_cursor)
+            )
         offset = self.offset + page.count
         if self.cursor is not None or not page.full or not page.count or offset > OFFSET_LIMIT:
             return None
         return replace(self, offset=offset)
 
 
-def task_query(criteria: Mapping[str, object]) -> Query:
+def task_query(criteria: Mapping[str, object], size: int = PAGE_SIZE) -> Query:
     """Return the start of the list of tasks that match `criteria`."""
-    return Query(route=LIST_TASKS, path="/v1/tasks/list", body=criteria)
+    return Query(route=LIST_TASKS, path="/v1/tasks/list", body=criteria, size=size)
 
 
 async def read_page(send: Send, query: Query, reply_error: ReplyError) -> Page:
@@ -96,7 +112,8 @@ async def read_page(send: Send, query: Query, reply_error: ReplyError) -> Page:
     if reply.status != 200:
         error = reply_error(reply)
         if _is_rejection(reply.status):
-            raise RejectedError(reply.status, error)
+            by_api = is_api_error(reply.body) or is_framework_error(reply.body)
+            raise RejectedError(reply.status, error, by_api=by_api)
         raise error
     if reply.truncated:
         raise PageTooLargeError
@@ -106,18 +123,24 @@ async def read_page(send: Send, query: Query, reply_error: ReplyError) -> Page:
 
 
 async def read_pages(
-    send: Send, query: Query, reply_error: ReplyError
-) -> AsyncIterator[tuple[Page, bool]]:
-    """Yield each page and whether another follows; stops where a cursor repeats."""
-    cursors: set[str] = set()
-    position: Query | None = query
-    while position is not None:
+    send: Send, query: Query, reply_error: ReplyError, max_pages: int
+) -> AsyncIterator[Page]:
+    """Yield at most `max_pages` pages; stop after two in all that bring nothing new."""
+    seen: set[object] = set()
+    useless = 0
+    position = query
+    for _ in range(max_pages):
         page = await read_page(send, position, reply_error)
-        position = position.after(page)
-        if position is not None and (cursor := position.cursor) is not None:
-            position = None if cursor in cursors else position
-            cursors.add(cursor)
-        yield page, position is not None
+        yield page
+        following = position.after(page)
+        if following is None:
+            return
+        position = following
+        identities = page.identities()
+        useless += seen >= identities
+        if useless == _USELESS_PAGES:
+            return
+        seen |= identities
 
 
 def _is_rejection(status: int) -> bool:

@@ -16,6 +16,7 @@ from watcher.sources.mixpeek.connection import Connection
 from watcher.sources.mixpeek.get_endpoint import GET_TASK, GetEndpoint
 from watcher.sources.mixpeek.list_endpoint import ListEndpoint
 from watcher.sources.mixpeek.list_health import ListHealth
+from watcher.sources.mixpeek.list_share import ListShare
 from watcher.sources.mixpeek.operations import MixpeekOperations
 from watcher.sources.mixpeek.pagination import LIST_TASKS
 from watcher.sources.mixpeek.task_decoding import TaskDecoder
@@ -59,6 +60,7 @@ class MixpeekSource(MixpeekOperations):
     """Implements `watcher.core.interfaces.source.Source`, with every capability."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
+        share = ListShare()
         super().__init__(connection, settings.namespace, StatusTable(settings.statuses))
         decoder = TaskDecoder(self.statuses)
         for route in (GET_TASK, LIST_TASKS):
@@ -66,7 +68,7 @@ class MixpeekSource(MixpeekOperations):
         self._batches = BatchTasks(connection, settings.namespace, self.statuses)
         self.list_health = ListHealth(settings.name)
         self.single = GetEndpoint(connection, self.list_health, decoder)
-        self.shared = ListEndpoint(connection, settings.name, self.list_health, decoder)
+        self.shared = ListEndpoint(self.single, settings.name, self.list_health, share)
 
     async def find_in_batch(self, task_id: str, batch: BatchOfTask) -> Observation | None:
         return await self._batches.find_in_batch(task_id, batch)
