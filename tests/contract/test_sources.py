@@ -321,7 +321,7 @@ async def test_tasks_are_discovered(harness: Harness) -> None:
             (page,) = [page async for page in pages]
 
     assert page.tasks == [("task_1", "IN_PROGRESS", "api_x")]
-    assert not page.more
+    assert page.next_cursor is None
 
 
 async def test_a_source_without_batches_discovers_none(harness: Harness) -> None:

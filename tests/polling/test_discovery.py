@@ -1,8 +1,11 @@
 """What rules find by themselves: the real calls over the upstream in memory, in virtual time."""
 
+import itertools
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,7 +21,7 @@ from tests.support.virtual_time import VirtualLoop, attentive, wall
 from watcher.core.interfaces.source import Source
 from watcher.core.settings import DiscoverySettings
 from watcher.core.tasks import TaskKey, Watch, WatchFilter, WatchState
-from watcher.polling.discovery import READ_ALL_EVERY, Discovery, rule_key, rule_label
+from watcher.polling.discovery import Discovery, rule_key, rule_label
 from watcher.sources.mixpeek import source as mixpeek
 from watcher.telemetry.metrics import Metrics
 from watcher.testing.mixpeek_request import Request
@@ -174,7 +177,7 @@ async def test_newest_first_it_stops_at_what_it_has_seen(harness: Harness) -> No
         harness.show(range(5000, 5010))
         await anyio.sleep(60)
         assert harness.upstream.requests[LIST] == 6
-        await anyio.sleep(READ_ALL_EVERY)
+        await anyio.sleep(3600)
         assert 65 <= harness.upstream.requests[LIST] <= 75
 
     assert len(harness.tracked) == len(set(harness.tracked)) == 5010
@@ -391,3 +394,169 @@ async def test_a_rule_that_the_source_does_not_support_is_reported_once_and_inac
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "does not support it" in caplog.text
     assert not await harness.store.rule_ran(rule_key("mixpeek", DiscoverySettings(list=listed)))
+
+
+KNOWN = 10_000
+PAGES = 10
+
+
+async def test_a_run_without_anything_new_takes_one_request(harness: Harness) -> None:
+    """Without `created_at`, which no public model has."""
+    for number in range(KNOWN):
+        harness.upstream.set(f"task_{number}", "IN_PROGRESS")
+    async with running(harness.rule()):
+        await anyio.sleep(1)
+        assert harness.upstream.requests[LIST] == PAGES
+        await anyio.sleep(2 * 3600)
+        assert harness.upstream.requests[LIST] <= PAGES + 121
+    assert len(harness.tracked) == KNOWN
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+@pytest.mark.parametrize(("totals", "runs"), [(True, 1), (False, 2 * PAGES)])
+async def test_a_new_task_on_any_page_is_found_within_a_bounded_number_of_runs(
+    harness: Harness, place: str, totals: bool, runs: int
+) -> None:
+    answer = harness.upstream.answer
+
+    async def ignoring_sort(requested: Request) -> Any:
+        content = json.loads(requested.body)
+        content.pop("sort", None)
+        query = dict(requested.query)
+        if not totals:
+            query.pop("include_total", None)
+        return await answer(replace(requested, query=query, body=json.dumps(content).encode()))
+
+    harness.upstream.answer = ignoring_sort  # type: ignore[method-assign]
+    for number in range(KNOWN - 500):
+        harness.upstream.set(f"task_{number}", "COMPLETED")
+    async with running(harness.rule()):
+        await anyio.sleep(1)
+        tasks = list(harness.upstream.api.tasks.items())
+        position = {"first": 0, "middle": 5500, "last": len(tasks)}[place]
+        new = ("task_new", {**tasks[0][1], "task_id": "task_new"})
+        harness.upstream.api.tasks = dict([*tasks[:position], new, *tasks[position:]])
+        await anyio.sleep(runs * 60)
+
+    assert harness.tracked == ["task_new"]
+
+
+async def test_a_total_that_grows_without_a_new_task_is_looked_into_ever_less_often(
+    harness: Harness,
+) -> None:
+    for number in range(2500):
+        harness.upstream.set(f"task_{number}", "FAILED")
+    async with running(harness.rule(status="FAILED")):
+        await anyio.sleep(1)
+        before = harness.upstream.requests[LIST]
+        for _ in range(120):
+            harness.upstream.set("task_0", "IN_PROGRESS")
+            await anyio.sleep(60)
+            harness.upstream.set("task_0", "FAILED")
+            await anyio.sleep(60)
+        assert harness.upstream.requests[LIST] - before <= 240 + 10 * 3
+
+
+async def test_a_page_whose_cursor_is_rejected_is_read_later(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3500):
+        harness.upstream.set(f"task_{number}", "COMPLETED")
+    answer = harness.upstream.answer
+    expired = False
+
+    async def expiring(requested: Request) -> Any:
+        if expired and "cursor" in requested.query:
+            return 400, {}, b'{"error": {"message": "Invalid cursor"}}'
+        return await answer(requested)
+
+    harness.upstream.answer = expiring  # type: ignore[method-assign]
+    async with running(harness.rule()):
+        await anyio.sleep(1)
+        expired = True
+        await anyio.sleep(600)
+        expired = False
+        harness.upstream.set("task_new", "COMPLETED")
+        await anyio.sleep(600)
+    assert harness.tracked == ["task_new"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>login</html>",
+        b'{"results": [null, 7, {"task_id": 7}, {"tier_tasks": "x"}], "pagination": []}',
+        b'{"results": [], "pagination": {"next_cursor": "' + b"x" * 70_000 + b'"}}',
+        b'{"results": [], "pagination": {"next_cursor": {"a": 1}, "next_page": true}}',
+        b'{"results": {}}',
+    ],
+)
+@pytest.mark.parametrize("listed", ["tasks", "batches"])
+async def test_whatever_a_list_answers_its_rule_goes_on(
+    harness: Harness, body: bytes, listed: str
+) -> None:
+    answer = harness.upstream.answer
+    odd = True
+
+    async def answering(requested: Request) -> Any:
+        return (200, {}, body) if odd else await answer(requested)
+
+    harness.upstream.answer = answering  # type: ignore[method-assign]
+    async with running(harness.rule(list=listed)):
+        await anyio.sleep(600)
+        odd = False
+        harness.show(range(1))
+        batch(harness, 0, "IN_PROGRESS")
+        await anyio.sleep(60)
+    assert harness.tracked == ["task_0"]
+
+
+async def test_a_list_that_never_ends_is_read_up_to_max_pages(harness: Harness) -> None:
+    numbers = itertools.count(1)
+
+    async def endless(requested: Request) -> Any:
+        number = next(numbers)
+        content = {
+            "results": [{"task_id": f"task_{number}", "status": "COMPLETED"}],
+            "pagination": {"next_cursor": f"c{number}", "next_page": True},
+        }
+        return 200, {}, json.dumps(content).encode()
+
+    harness.upstream.answer = endless  # type: ignore[method-assign]
+    async with running(harness.rule(max_pages=5)):
+        await anyio.sleep(1)
+        assert next(numbers) == 6
+
+
+async def test_pages_that_repeat_end_a_read(harness: Harness) -> None:
+    numbers = itertools.count(1)
+
+    async def repeating(requested: Request) -> Any:
+        content = {
+            "results": [{"task_id": "task_1", "status": "COMPLETED"}],
+            "pagination": {"next_cursor": f"c{next(numbers)}"},
+        }
+        return 200, {}, json.dumps(content).encode()
+
+    harness.upstream.answer = repeating  # type: ignore[method-assign]
+    async with running(harness.rule()):
+        await anyio.sleep(601)
+        assert next(numbers) <= 3 + 10 + 1
+
+
+async def test_a_finished_task_that_is_listed_as_running_twice_is_watched_again(
+    harness: Harness,
+) -> None:
+    harness.show(range(3), "COMPLETED")
+    async with running(harness.rule()):
+        await anyio.sleep(1)
+        harness.show(range(1), "IN_PROGRESS")
+        harness.show(range(1, 2), "IN_PROGRESS")
+        await anyio.sleep(60)
+        assert harness.tracked == []
+        harness.show(range(1, 2), "COMPLETED")
+        await anyio.sleep(60)
+        assert harness.tracked == ["task_0"]
+        assert await harness.ids(WatchState.ACTIVE) == {"task_0"}
+        await anyio.sleep(600)
+    assert harness.tracked == ["task_0"]

@@ -198,9 +198,12 @@ class DiscoveredTask(NamedTuple):
 class DiscoveredPage:
     """A page of a list.
 
-    `newest_first` is true where the page proves this order. `more` says that another page follows.
+    `newest_first` is true where the page proves this order. `next_cursor` is where the next page
+    begins, None at the end of the list. `total` is the number of items in the whole list, where
+    upstream sends it.
     """
 
     tasks: Sequence[DiscoveredTask]
     newest_first: bool
-    more: bool
+    next_cursor: str | None
+    total: int | None = None

@@ -3,7 +3,10 @@ before.
 
 Tasks that have ended when a rule first runs are recorded without an event. A task that appears
 later is reported, even if it has ended by then. A rule remembers the IDs it has seen for as long as
-upstream lists them.
+upstream lists them. A task that has ended and is listed as running twice is watched again.
+
+The first run reads the whole list. From then on a run reads one page (`rotation` chooses it), and
+more only if that page has new tasks, or if upstream's count of the list has grown.
 """
 
 import json
@@ -17,9 +20,10 @@ import anyio
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, StoreError
 from watcher.core.interfaces.source import DiscoversBatches, DiscoversTasks, Source
-from watcher.core.interfaces.store import DiscoveryLog
 from watcher.core.settings import DiscoverySettings
 from watcher.core.tasks import DiscoveredPage, Watch
+from watcher.polling.rotation import Rotation
+from watcher.polling.running_again import DiscoveryStore, RunningAgain
 from watcher.telemetry.metrics import RuleMetrics
 from watcher.telemetry.throttle import LogThrottle
 
@@ -29,8 +33,10 @@ FORGET_AFTER = 7 * 86400.0
 """Seconds that an ID is kept after it was last listed: after a list that was empty by mistake,
 tasks are not new.
 """
-READ_ALL_EVERY = 3600.0
-"""Seconds between two runs that read the whole list."""
+_LONGEST_SEARCH_PAUSE = 3600.0
+
+_Read = Callable[[str | None], AsyncGenerator[DiscoveredPage, None]]
+"""Reads the pages of a list from a cursor on."""
 
 
 def rule_key(source: str, rule: DiscoverySettings) -> str:
@@ -57,7 +63,7 @@ class Discovery:
         source_name: str,
         rule: DiscoverySettings,
         source: Source,
-        store: DiscoveryLog,
+        store: DiscoveryStore,
         track: Callable[[Iterable[Watch]], None],
         paused: Callable[[], bool],
         metrics: RuleMetrics,
@@ -72,7 +78,15 @@ class Discovery:
         self._paused = paused
         self._metrics = metrics
         self._wall = wall
-        self._read_all_at = float("-inf")
+        self._rotation = Rotation(rule.every, rule.max_pages)
+        self._pass_began: float | None = None
+        self._total: int | None = None
+        self._search_at = 0.0
+        self._search_pause = 0.0
+        self._finished = False
+        self._running_again = RunningAgain(
+            source_name=source_name, labels=rule.labels, store=store, track=track, wall=wall
+        )
         self._log_throttle = LogThrottle(anyio.current_time)
 
     async def run(self) -> None:
@@ -107,35 +121,104 @@ class Discovery:
                 )
 
     async def run_once(self) -> None:
-        """Read the list once, newest first if possible, up to known tasks or to `max_pages`."""
-        if self._pages is None:
+        """Read one page of the list, and others if there are new tasks; at first all pages."""
+        if (read := self._pages) is None:
             return
         silent = not await self._store.rule_ran(self._key)
-        began = anyio.current_time()
-        may_stop = (
-            not silent and self._stops_at_known() and began - self._read_all_at < READ_ALL_EVERY
-        )
-        complete = truncated = False
-        read = 0
-        ids_of_run: set[str] = set()
-        async with aclosing(self._pages()) as pages:
+        if silent or not self._rotation.pages:
+            await self._read_all(read, silent=silent)
+        elif await self._read_one(read):
+            await self._search(read)
+
+    async def _read_all(self, read: _Read, *, silent: bool) -> int:
+        """Read the list from its beginning to its end or to `max_pages`; return how many tasks are
+        new.
+        """
+        self._rotation.restart()
+        rotation = Rotation(self._rule.every, self._rule.max_pages)
+        began = self._wall()
+        found = number = 0
+        page = None
+        async with aclosing(read(None)) as pages:
             async for page in pages:
-                read += 1
-                new = await self._store_new(page, silent=silent)
-                # A task that is on two pages, because the list grew in between, was not known
-                # before.
-                ids = {task.task_id for task in page.tasks}
-                has_known = len(ids - ids_of_run) > new
-                ids_of_run |= ids
-                complete = not page.more
-                truncated = page.more and read == self._rule.max_pages
-                if truncated or (may_stop and page.newest_first and has_known):
+                found += await self._store_new(page, silent=silent)
+                self._note(rotation, number, page)
+                number += 1
+                if number == self._rule.max_pages:
                     break
-        if not may_stop:
-            self._read_all_at = began
-        self._metrics.ended(truncated=truncated)
-        now = self._wall()
-        await self._store.rule_finished(self._key, now, now - FORGET_AFTER if complete else None)
+        complete = page is not None and page.next_cursor is None
+        self._rotation, self._pass_began = rotation, began
+        self._metrics.ended(truncated=not complete and number == self._rule.max_pages)
+        await self._finish(complete=complete)
+        return found
+
+    async def _read_one(self, read: _Read) -> bool:
+        """Read the page whose turn it is, and those after it while they have new tasks; return
+        whether the list has grown although none is new.
+        """
+        start = self._rotation.begin()
+        number = self._rotation.page
+        if number == 1 or self._rotation.pages == 1:
+            self._pass_began = self._wall()
+        last = number + self._rule.max_pages
+        before, found, complete = self._total, 0, False
+        ids_of_run: set[str] = set()
+        try:
+            async with aclosing(read(start)) as pages:
+                async for page in pages:
+                    new = await self._store_new(page, silent=False)
+                    self._note(self._rotation, number, page)
+                    # A task that is on two pages, because the list grew in between, was not known
+                    # before.
+                    ids = {task.task_id for task in page.tasks}
+                    has_known = len(ids - ids_of_run) > new
+                    ids_of_run |= ids
+                    found += new
+                    number += 1
+                    complete = page.next_cursor is None
+                    if not new or number == last or (self._rotation.sorted and has_known):
+                        break
+        except SourceError:
+            if start is not None:
+                self._rotation.failed()
+            raise
+        await self._finish(complete=complete)
+        return not found and self._grown(before)
+
+    def _grown(self, before: int | None) -> bool:
+        """Return whether the list has more items than before, on more pages than were read."""
+        total = self._total
+        if before is None or total is None or total <= before or self._rotation.pages == 1:
+            return False
+        if anyio.current_time() < self._search_at:
+            self._total = before  # search later
+            return False
+        return True
+
+    async def _search(self, read: _Read) -> None:
+        """Look for a new task on all pages; ever less often if there is none."""
+        if await self._read_all(read, silent=False):
+            self._search_pause = 0.0
+            return
+        longer = max(self._search_pause * 2, self._rule.every * 2)
+        self._search_pause = min(longer, _LONGEST_SEARCH_PAUSE)
+        self._search_at = anyio.current_time() + self._search_pause
+
+    def _note(self, rotation: Rotation, number: int, page: DiscoveredPage) -> None:
+        rotation.read(number, page.next_cursor)
+        if number == 0:
+            rotation.sorted = page.newest_first and self._stops_at_known()
+        if page.total is not None:
+            self._total = page.total
+
+    async def _finish(self, *, complete: bool) -> None:
+        """Store that the rule ran; forget what it has not listed for long, after its last page."""
+        began = self._pass_began
+        if complete and began is not None:
+            await self._store.rule_finished(self._key, self._wall(), began - FORGET_AFTER)
+        elif not self._finished:
+            await self._store.rule_finished(self._key, self._wall(), None)
+        self._finished = True
 
     def _stops_at_known(self) -> bool:
         """Return whether the run may stop at the first known task: a task new to the list is its
@@ -156,13 +239,14 @@ class Discovery:
         )
         self._metrics.read(new)
         self._track(watch for watch in added.watches if watch.key in added.reactivated)
+        await self._running_again.look(page.tasks)
         return new
 
 
-def _pages(
-    source: Source, rule: DiscoverySettings
-) -> Callable[[], AsyncGenerator[DiscoveredPage, None]] | None:
-    """Return a function that reads the rule's list; None if the source does not support it."""
+def _pages(source: Source, rule: DiscoverySettings) -> _Read | None:
+    """Return a function that reads the rule's list from a cursor on; None if the source does not
+    support it.
+    """
     criteria = rule.model_dump(
         include={"status", "task_type", "filters", "search", "sort"}, exclude_none=True
     )

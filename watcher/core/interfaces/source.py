@@ -125,11 +125,12 @@ class DiscoversTasks(Protocol):
     """A source that supports discovery rules which list tasks."""
 
     def discover_tasks(
-        self, criteria: Mapping[str, object]
+        self, criteria: Mapping[str, object], cursor: str | None = None
     ) -> AsyncGenerator[DiscoveredPage, None]:
         """Yield the pages of tasks that match `criteria`, newest first if upstream can sort.
 
-        Waits for the request budget without a time limit.
+        Begins at `cursor`, which came with a page before, and ends where pages bring nothing new.
+        Waits for the request budget without a time limit; polling comes first.
         """
         ...
 
@@ -139,10 +140,11 @@ class DiscoversBatches(Protocol):
     """A source that supports discovery rules which list batches."""
 
     def discover_batches(
-        self, bucket: str | None, criteria: Mapping[str, object]
+        self, bucket: str | None, criteria: Mapping[str, object], cursor: str | None = None
     ) -> AsyncGenerator[DiscoveredPage, None]:
         """Yield the pages of tasks of a bucket's batches and their tiers (None: of every bucket).
 
+        Begins at `cursor`, which came with a page before, and ends where pages bring nothing new.
         Waits for the request budget without a time limit.
         """
         ...

@@ -276,6 +276,10 @@ class DiscoveryLog(Protocol):
         """
         ...
 
+    async def done_among(self, source: str, task_ids: Sequence[str]) -> Sequence[str]:
+        """Return those of these tasks whose watches are done."""
+        ...
+
     async def rule_finished(self, rule: str, now: float, forget_before: float | None) -> None:
         """Store that a rule has run to its end; forget the tasks that it has not listed since
         `forget_before`, if that is set.

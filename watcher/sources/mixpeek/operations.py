@@ -1,5 +1,7 @@
 """The capabilities of the Mixpeek API besides polling, each within the budget of its route."""
 
+import re
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -13,8 +15,10 @@ from watcher.net.url import quote_segment
 from watcher.sources.mixpeek.confirmation_decoding import confirmation_of
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.error_decoding import UNREADABLE, protocol_error
-from watcher.sources.mixpeek.page_decoding import discovered_page
+from watcher.sources.mixpeek.list_share import ListShare
+from watcher.sources.mixpeek.page_decoding import Page, discovered_page
 from watcher.sources.mixpeek.pagination import (
+    LIST_TASKS,
     Query,
     RejectedError,
     read_page,
@@ -30,6 +34,8 @@ _CONFIRM_UPLOADS = "POST /v1/buckets/{bucket}/uploads/confirm/batch"
 
 _NEWEST_FIRST = {"field": "created_at", "direction": "desc"}
 _MAX_PAGES = 1000
+"""As many as a discovery rule may read."""
+_FINGERPRINT = re.compile("^[0-9a-f]{8}:")
 _MAX_WAIT = 20.0
 """Seconds to wait for the budget, except in discovery."""
 
@@ -45,8 +51,13 @@ class MixpeekOperations:
     """Implements every capability of `watcher.core.interfaces.source`."""
 
     def __init__(
-        self, connection: Connection, namespace: str | None, statuses: StatusTable
+        self,
+        connection: Connection,
+        namespace: str | None,
+        statuses: StatusTable,
+        share: ListShare,
     ) -> None:
+        self._share = share
         self.statuses = statuses
         self._connection = connection
         self._namespace = namespace
@@ -55,7 +66,7 @@ class MixpeekOperations:
     async def list_tasks(
         self, criteria: Mapping[str, object], limit: int, cursor: str | None
     ) -> tuple[Sequence[msgspec.Raw], str | None]:
-        return await self._page(_at_cursor(task_query(criteria), limit, cursor))
+        return await self._page(_at_cursor(task_query(criteria), limit, cursor), cursor)
 
     async def list_batches(
         self,
@@ -66,38 +77,49 @@ class MixpeekOperations:
         namespace: str | None,
     ) -> tuple[Sequence[msgspec.Raw], str | None]:
         query = self._batch_query(bucket, criteria, namespace)
-        return await self._page(_at_cursor(query, limit, cursor))
+        return await self._page(_at_cursor(query, limit, cursor), cursor)
 
     async def discover_tasks(
-        self, criteria: Mapping[str, object]
+        self, criteria: Mapping[str, object], cursor: str | None = None
     ) -> AsyncGenerator[DiscoveredPage, None]:
         ordered = (
             criteria
             if "sort" in criteria or self._sort_rejected
             else {**criteria, "sort": _NEWEST_FIRST}
         )
+        query = replace(task_query(ordered), include_total=True)
         try:
-            async for page in self._pages(task_query(ordered)):
+            async for page in self._pages(query, cursor):
                 yield page
         except RejectedError:
-            if ordered is criteria:
+            if ordered is criteria or cursor is not None:
                 raise
             self._sort_rejected = True
-            async for page in self._pages(task_query(criteria)):
+            async for page in self._pages(replace(query, body=criteria), None):
                 yield page
 
     async def discover_batches(
-        self, bucket: str | None, criteria: Mapping[str, object]
+        self, bucket: str | None, criteria: Mapping[str, object], cursor: str | None = None
     ) -> AsyncGenerator[DiscoveredPage, None]:
-        async for page in self._pages(self._batch_query(bucket, criteria, None)):
+        async for page in self._pages(self._batch_query(bucket, criteria, None), cursor):
             yield page
 
-    async def _pages(self, query: Query) -> AsyncIterator[DiscoveredPage]:
+    async def _pages(self, query: Query, cursor: str | None) -> AsyncIterator[DiscoveredPage]:
+        position = _at_cursor(query, query.size, cursor)
         async for page in read_pages(
-            self._connection.request, query, self._connection.error, _MAX_PAGES
+            self._send_discovery, position, self._connection.error, _MAX_PAGES
         ):
-            more = query.after(page) is not None
-            yield discovered_page(page.items(), self.statuses, more=more)
+            following = position.after(page)
+            next_cursor = None if following is None else _cursor(following, page)
+            yield discovered_page(page, self.statuses, next_cursor)
+            position = position if following is None else following
+
+    async def _send_discovery(self, call: Call) -> Reply:
+        if call.route != LIST_TASKS:
+            return await self._connection.request(call)
+        async with self._share.turn():
+            await self._connection.admit(call.route)
+        return await self._connection.send(call)
 
     async def cancel_batch(
         self, bucket: str, batch: str, reason: str | None, namespace: str | None
@@ -139,10 +161,14 @@ class MixpeekOperations:
             query = Query(route=_LIST_BATCHES, path=path, body=criteria, paging_in="body")
         return replace(query, namespace=namespace or self._namespace)
 
-    async def _page(self, query: Query) -> tuple[Sequence[msgspec.Raw], str | None]:
+    async def _page(
+        self, query: Query, cursor: str | None
+    ) -> tuple[Sequence[msgspec.Raw], str | None]:
         page = await read_page(self._send, query, self._connection.error)
-        next_query = query.after(page)
-        return page.items(), None if next_query is None else _cursor(next_query)
+        following = query.after(page)
+        if following is None or _repeats(page, cursor):
+            return page.items(), None
+        return page.items(), _cursor(following, page)
 
     async def _checked(self, call: Call) -> Reply:
         reply = await self._send(call)
@@ -160,14 +186,27 @@ def _at_cursor(query: Query, limit: int, cursor: str | None) -> Query:
         return replace(query, size=limit)
     kind, _, value = cursor.partition(":")
     if kind == "cursor" and value:
-        return replace(query, size=limit, cursor=value)
+        return replace(query, size=limit, cursor=_FINGERPRINT.sub("", value))
     if kind == "offset" and value.isascii() and value.isdigit():
         return replace(query, size=limit, offset=int(value))
     raise ValueError("not a cursor of this source")
 
 
-def _cursor(query: Query) -> str:
-    return f"offset:{query.offset}" if query.cursor is None else f"cursor:{query.cursor}"
+def _cursor(query: Query, page: Page) -> str:
+    """Return where `query` continues after `page`, with the page's fingerprint if by cursor."""
+    if query.cursor is None:
+        return f"offset:{query.offset}"
+    return f"cursor:{_fingerprint(page)}:{query.cursor}"
+
+
+def _repeats(page: Page, cursor: str | None) -> bool:
+    """Return whether a page is the same as the one that came with `cursor`: the list has no end."""
+    return cursor is not None and cursor.startswith(f"cursor:{_fingerprint(page)}:")
+
+
+def _fingerprint(page: Page) -> str:
+    items = b"".join(sorted(str(item).encode() for item in page.identities()))
+    return f"{zlib.crc32(items):08x}"
 
 
 def _json(reply: Reply) -> msgspec.Raw:

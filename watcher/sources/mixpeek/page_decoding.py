@@ -220,10 +220,9 @@ def _complete(tasks: list[Observation], body: bytes, statuses: StatusTable) -> S
     ]
 
 
-def discovered_page(
-    items: Sequence[msgspec.Raw], statuses: StatusTable, *, more: bool
-) -> DiscoveredPage:
+def discovered_page(page: Page, statuses: StatusTable, next_cursor: str | None) -> DiscoveredPage:
     """Return the tasks of a page of tasks or of batches; a batch has one, and one per tier."""
+    items = page.items()
     tasks: list[DiscoveredTask] = []
     created: list[str] = []
     for raw in items:
@@ -239,7 +238,9 @@ def discovered_page(
         and created == sorted(created, reverse=True)
         and created[0] != created[-1]
     )
-    return DiscoveredPage(tasks=tasks, newest_first=is_sorted, more=more)
+    return DiscoveredPage(
+        tasks=tasks, newest_first=is_sorted, next_cursor=next_cursor, total=page.total
+    )
 
 
 def _discovered_tasks(item: _DiscoveredItem, statuses: StatusTable) -> list[DiscoveredTask]:

@@ -66,12 +66,15 @@ class Query:
     paging_in: Literal["query", "body"] = "query"
     namespace: str | None = None
     size: int = PAGE_SIZE
+    include_total: bool = False
     cursor: str | None = None
     offset: int = 0
 
     def call(self) -> Call:
         """Return the request for the page at this position."""
         paging: dict[str, str | int] = {"limit": self.size}
+        if self.include_total:
+            paging["include_total"] = "true"
         if self.cursor is not None:
             paging["cursor"] = self.cursor
         elif self.offset:

@@ -61,7 +61,7 @@ class MixpeekSource(MixpeekOperations):
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
         share = ListShare()
-        super().__init__(connection, settings.namespace, StatusTable(settings.statuses))
+        super().__init__(connection, settings.namespace, StatusTable(settings.statuses), share)
         decoder = TaskDecoder(self.statuses)
         for route in (GET_TASK, LIST_TASKS):
             connection.open(route)

@@ -49,6 +49,10 @@ class SqliteDiscoveryLog(StorePart):
 
         return await self._database.write(store)
 
+    async def done_among(self, source: str, task_ids: Sequence[str]) -> Sequence[str]:
+        found = await self._database.read(queries.DONE_AMONG, source, rows.as_json([*task_ids]))
+        return [row[0] for row in found]
+
     async def rule_finished(self, rule: str, now: float, forget_before: float | None) -> None:
         async def finish(connection: aiosqlite.Connection) -> None:
             await connection.execute(queries.STORE_RULE, (rule, now))

@@ -311,6 +311,11 @@ WHERE rule = ?1 AND listed_at < ?3 - 86400 AND task_id IN (SELECT value FROM jso
 
 STORE_DISCOVERED = "INSERT INTO discovered_tasks (rule, task_id, listed_at) VALUES (?, ?, ?)"
 
+DONE_AMONG = """
+SELECT task_id FROM watches
+WHERE source = ? AND state = 'done' AND task_id IN (SELECT value FROM json_each(?))
+"""
+
 FORGET_UNLISTED = "DELETE FROM discovered_tasks WHERE rule = ? AND listed_at < ?"
 
 # Operations
