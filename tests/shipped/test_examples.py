@@ -56,7 +56,7 @@ def test_every_example_names_this_version() -> None:
 def test_the_sidecar_s_configuration_is_one(tmp_path: Path) -> None:
     _, config, _ = yaml.safe_load_all((EXAMPLES / "kubernetes-sidecar.yaml").read_text())
     for name in ("mixpeek-api-key", "slack-webhook"):
-        (tmp_path / name).write_text("https://hooks.example/x")
+        (tmp_path / name).write_text("https://hooks.slack.com/services/T0/B0/x")
     text = config["data"]["watcher.yaml"].replace("/run/secrets/watcher", str(tmp_path))
     (tmp_path / "watcher.yaml").write_text(text)
     settings = loader.load(tmp_path / "watcher.yaml", {"HOME": str(tmp_path)})
