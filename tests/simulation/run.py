@@ -19,21 +19,20 @@ from tests.simulation.disk import Disk
 from tests.simulation.invariants import Invariants
 from tests.simulation.limit_headers import FORMS
 from tests.simulation.loop import SimulationLoop
+from tests.simulation.operators import operate
 from tests.simulation.process import Process
 from tests.simulation.receivers import Receiver
-from tests.simulation.scenario import CHANNELS, SOURCE, Action, Scenario, draw
+from tests.simulation.scenario import CHANNELS, Action, Scenario, draw
 from tests.simulation.trace import Trace, logged
 from tests.simulation.upstream import Upstream
+from tests.simulation.vitals import check_process
 from tests.support.virtual_time import WALL_EPOCH
 from watcher.core.errors import StoreError
-from watcher.core.tasks import TaskKey, WatchRequest
 
 CHECK_EVERY = 5.0
 """Virtual seconds between two checks of what has to happen in time."""
 SETTLING = 1500.0
 """Virtual seconds after the last fault in which everything has to be observed and delivered."""
-MOST_TASKS = 200
-"""Asynchronous tasks at once: the loops, 32 requests of each of two, the senders, the operators."""
 STOPPING = 12.0
 """Seconds that an orderly stop may take."""
 _OPERATOR_RETRIES = 2.0
@@ -218,73 +217,40 @@ class Simulation:
         daemon = None if self._process is None else self._process.daemon
         if daemon is None:
             return False
-        if action.kind == "pause":
-            await daemon.pause(action.channel, "maintenance")
-        elif action.kind == "resume":
-            await daemon.resume(action.channel)
-        elif action.kind == "remove":
-            for task_id in action.task_ids:
-                key = TaskKey(SOURCE, task_id)
-                daemon.forget(key)
-                await daemon.store.remove(key)
-                self._attention.watched.pop(task_id, None)
-                self.invariants.removed(task_id)
-        else:
-            requests = [
-                WatchRequest(key=TaskKey(SOURCE, task_id), again=action.again)
-                for task_id in action.task_ids
-            ]
-            added = await daemon.store.add(requests, self.wall())
-            daemon.track(watch for watch in added.watches if watch.key in added.reactivated)
-            for task_id in action.task_ids:
-                if action.again or task_id not in self._attention.watched:
-                    self._attention.watched[task_id] = anyio.current_time()
+        await operate(daemon, action, self.wall(), self._attention, self.invariants)
         return True
 
     # Checks
 
     async def _check(self) -> None:
         """Check at an interval; end everything once nothing is left, or a rule is broken."""
-        deadline = self._scenario.ends + SETTLING
-        left: Sequence[str] = ()
         while not self.invariants.problems:
             await anyio.sleep(CHECK_EVERY)
-            now = anyio.current_time()
             self.invariants.check_budget()
             for at in _loop().stood_still:
                 self.invariants.broken(f"the time stood still at {at:.3f} s: tasks wake each other")
-            ready_at = None if self._process is None else self._process.ready_at
-            if ready_at is None:
+            process = self._process
+            if process is None or process.ready_at is None:
                 continue
-            self._attention.check(now, ready_at)
-            self._attention.check_outage(now, ready_at)
-            self._check_process(now, ready_at)
-            if now > self._scenario.ends + CHECK_EVERY:
-                await self._resume_all()
-                left = self._attention.unfinished()
-                if not left:
-                    self.invariants.check_deliveries(self._receivers)
-                    break
-                if now > deadline:
-                    self.invariants.broken("; ".join(left))
+            now = anyio.current_time()
+            self._attention.check(now, process.ready_at)
+            self._attention.check_outage(now, process.ready_at)
+            check_process(process, self._upstream, self.invariants, self._scenario)
+            if now > self._scenario.ends + CHECK_EVERY and await self._is_over(now):
+                break
         self._finished = True
         if self._process is not None:
             self._kill() if self.invariants.problems else self._process.stop()
 
-    def _check_process(self, now: float, ready_at: float) -> None:
-        """Check that loops go round, tasks are bounded, and the metrics are true."""
-        process = self._process
-        if process is None or process.daemon is None:
-            return
-        if stalled := process.daemon.health.stalled_loops():
-            self.invariants.broken(f"loops do not come round: {stalled}")
-        if (count := len(asyncio.all_tasks())) > MOST_TASKS:
-            self.invariants.broken(f"{count} asynchronous tasks at once")
-        labels = {"source": SOURCE}
-        name = "watcher_last_success_timestamp_seconds"
-        learnt = process.metrics.registry.get_sample_value(name, labels) or 0.0
-        if not self._slip and learnt > self._upstream.learnt_wall + 1.0:
-            self.invariants.broken(f"{name} moved although nothing was learnt")
+    async def _is_over(self, now: float) -> bool:
+        """Return whether everything is observed and delivered, after the last fault."""
+        await self._resume_all()
+        left = self._attention.unfinished()
+        if not left:
+            self.invariants.check_deliveries(self._receivers)
+        elif now > self._scenario.ends + SETTLING:
+            self.invariants.broken("; ".join(left))
+        return not left
 
     async def _resume_all(self) -> None:
         """Resume what its receiver has stopped, and make everything due that was rejected."""
