@@ -10,7 +10,6 @@ DELIVERY = DueDelivery(
     channel="backend",
     event_id="msg_1",
     type="task.failed",
-    order_key="task mixpeek task_1",
     body=b"{}",
     event_at=900.0,
     created_at=900.0,

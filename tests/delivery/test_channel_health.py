@@ -68,38 +68,6 @@ async def test_a_delivery_that_ends_failed_raises_the_alert_at_once(
     assert "channel.failing" in await harness.types()
 
 
-async def test_a_channel_that_rejects_everything_fails_and_gets_everything_once_it_accepts(
-    harness: Harness,
-) -> None:
-    channel = ScriptedChannel(lambda message, now: REJECTED if now < 400 else None)
-    async with running(harness.dispatcher(channel)):
-        for number in range(30):
-            await harness.store_event(f"task_{number}")
-        await anyio.sleep(390)
-        assert "channel.failing" in await harness.types()
-        await anyio.sleep(60)
-
-    assert len(channel.delivered) == 30
-    assert "channel.recovered" in await harness.types()
-
-
-async def test_rejected_payloads_of_one_task_are_not_the_channels_fault(
-    harness: Harness,
-) -> None:
-    channel = ScriptedChannel(
-        lambda message, now: REJECTED if "task_bad" in message.event_id else None
-    )
-    async with running(harness.dispatcher(channel)):
-        for _ in range(10):
-            await harness.store_event("task_bad")
-        await anyio.sleep(400)
-        good = await harness.store_event("task_good")
-        await anyio.sleep(1)
-
-    assert [event_id for _, event_id in channel.delivered] == [good]
-    assert "channel.failing" not in await harness.types()
-
-
 @pytest.mark.parametrize("jump", [3600.0, -3600.0])
 async def test_a_clock_jump_during_an_outage_raises_no_early_alert_and_loses_nothing(
     harness: Harness, jump: float

@@ -82,7 +82,6 @@ TRANSITIONS = [
     for number in (1, 2, 3, 4)
 ]
 BYPASSED = DueDelivery(
-    order_key="task running",
     id=2,
     channel="backend",
     event_id="msg_2",
@@ -100,7 +99,6 @@ BYPASSED = DueDelivery(
     not_before=400.0,
 )
 HEAD = DueDelivery(
-    order_key="task running",
     id=3,
     channel="backend",
     event_id="msg_3",

@@ -43,7 +43,6 @@ class DueDelivery:
     channel: str
     event_id: str
     type: str
-    order_key: str
     body: bytes
     event_at: float
     created_at: float

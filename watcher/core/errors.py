@@ -122,9 +122,7 @@ class Disposition(StrEnum):
     PERSISTENT = "persistent"
     """Retry on the slow half of the schedule: time alone does not fix it (401, 403, 404)."""
     REJECTED = "rejected"
-    """Like PERSISTENT, for this payload alone: later events of the task need not wait for it. A
-    channel that rejects the payloads of several tasks in a row fails instead.
-    """
+    """Like PERSISTENT, for this payload alone: later events of the task need not wait for it."""
     GONE = "gone"
     """Stop the channel until an operator resumes it (410)."""
     NOT_SENT = "not sent"

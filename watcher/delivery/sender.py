@@ -12,7 +12,6 @@ from watcher.core.interfaces.channel import Channel, Digesting
 from watcher.delivery.channel_health import ChannelHealth
 from watcher.delivery.claimed_queue import ClaimedQueue, message_of
 from watcher.delivery.context import DeliveryContext
-from watcher.delivery.rejections import Rejections
 from watcher.delivery.retry_policy import Retry, delivered_result, failed_result, next_retry
 from watcher.telemetry.metrics import Component
 
@@ -42,7 +41,6 @@ class Sender:
         self._cooldown = cooldown
         self._queue = queue
         self._recovered = recovered
-        self._rejections = Rejections()
 
     async def attempt(self, batch: Sequence[DueDelivery]) -> list[AttemptResult]:
         """Send the batch as one message; return one result for each of its deliveries."""
@@ -88,7 +86,6 @@ class Sender:
         latency = now - delivery.event_at
         self._context.metrics.delivered(duration=duration, latency=latency, at=now)
         self._cooldown.succeeded()
-        self._rejections.reset()
         if (attempted_before := self._health.delivered(at)) is not None:
             self._recovered(attempted_before)
         return delivered_result(delivery, receipt, attempted_at=at, duration=duration)
@@ -98,26 +95,9 @@ class Sender:
     ) -> list[AttemptResult]:
         if error.disposition is Disposition.GONE:
             self._health.gone(error)
-        elif error.disposition is Disposition.REJECTED:
-            error = self._rejected(batch, error)
         results = [self._one_failed(delivery, error, at, duration) for delivery in batch]
         self._health.request_failed(error)
         return results
-
-    def _rejected(self, batch: Sequence[DueDelivery], error: DeliveryError) -> DeliveryError:
-        """Return the error, which is the channel's own if it rejects everything."""
-        for delivery in batch:
-            self._rejections.rejected(delivery.order_key)
-        if not self._rejections.of_everything:
-            return error
-        return DeliveryError(
-            error.reason,
-            str(error),
-            disposition=Disposition.PERSISTENT,
-            status=error.status,
-            retry_after=error.retry_after,
-            response=error.response,
-        )
 
     def _one_failed(
         self, delivery: DueDelivery, error: DeliveryError, at: float, duration: float
