@@ -18,6 +18,15 @@ def answers(status: int, text: str, *, content_type: str = "text/html", **header
     return answer
 
 
+def compressed(encoding: str, body: bytes) -> Fault:
+    """Return a fault that sends `body`, whatever it is, and claims this content encoding."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=body, headers={"Content-Encoding": encoding})
+
+    return answer
+
+
 async def resets(request: web.Request) -> web.StreamResponse:
     """Reset the connection."""
     if request.transport is not None:
