@@ -30,6 +30,7 @@ from watcher.core.interfaces.store import Store
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Observation, TaskKey, Watch, WatchRequest
 from watcher.core.wakeup import Wakeup
+from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import InMemoryNotes
@@ -112,6 +113,7 @@ async def delivering(
                         system_event=no_notice,
                         metrics=metrics.channel(settings.name),
                         unexpected=UnexpectedErrors(metrics),
+                        bodies=BodyMemory(),
                         outbox=outbox,
                         wall=wall_clock,
                         random=Random(1),

@@ -34,6 +34,7 @@ from watcher.core.routing import Routing
 from watcher.core.settings import RouteSettings
 from watcher.core.tasks import TaskKey, Watch, WatchFilter, WatchRequest, WatchState
 from watcher.core.wakeup import Wakeup
+from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import InMemoryNotes
@@ -118,6 +119,7 @@ def _dispatcher(
         system_event=system_events(routing),
         metrics=metrics.channel("backend"),
         unexpected=UnexpectedErrors(metrics),
+        bodies=BodyMemory(),
         outbox=outbox,
         wall=wall_clock,
         random=random,

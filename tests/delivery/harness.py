@@ -21,6 +21,7 @@ from watcher.core.routing import Routing
 from watcher.core.settings import ChannelSettings, RouteSettings
 from watcher.core.tasks import Watch
 from watcher.core.wakeup import Wakeup
+from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.context import MAX_SUSPENDED, OFF_AFTER, DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.telemetry.metrics import Metrics
@@ -51,6 +52,7 @@ class ScriptedChannel:
     duration: float = 0.0
     attempts: list[tuple[float, str]] = field(default_factory=list)
     delivered: list[tuple[float, str]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     in_flight: int = 0
     max_in_flight: int = 0
 
@@ -66,6 +68,7 @@ class ScriptedChannel:
         if (error := self.outcome(message, now)) is not None:
             raise error
         self.delivered.append((anyio.current_time(), message.event_id))
+        self.sizes.append(len(message.body))
         return Receipt(status=200)
 
 
@@ -76,6 +79,7 @@ class Harness:
         self.store = attentive(store)
         self.outbox = Wakeup()
         self.metrics = Metrics(CollectorRegistry(), "test")
+        self.bodies = BodyMemory()
         self.watches: dict[str, Watch] = {}
 
     def context(
@@ -94,6 +98,7 @@ class Harness:
             system_event=system_events(routing),
             metrics=self.metrics.channel(name),
             unexpected=UnexpectedErrors(self.metrics),
+            bodies=self.bodies,
             outbox=self.outbox,
             wall=wall,
             random=Random(7),
@@ -110,20 +115,25 @@ class Harness:
         status: str = "IN_PROGRESS",
         *channels: str,
         batch: str | None = None,
+        size: int = 0,
     ) -> str:
-        """Store one transition of a task, which belongs to `batch`; return its event's ID."""
+        """Store one transition of a task, which belongs to `batch` and has outputs of `size` bytes;
+        return its event's ID.
+        """
         if task_id not in self.watches:
             self.watches[task_id] = (await self.store.add([request(task_id)], wall())).watches[0]
         change = step(self.watches[task_id], status, at=wall(), channels=channels or ("backend",))
         assert change.event is not None
-        if batch is not None:
+        if batch is not None or size:
             task: dict[str, Any] = {
                 "task_id": task_id,
                 "status": status,
                 "sequence": change.event.sequence,
                 "additional_data": {"batch_id": batch},
+                "outputs": "x" * size,
             }
-            body = json.dumps({"data": task}).encode()
+            content = {"type": change.event.type, "timestamp": "t", "data": task}
+            body = json.dumps(content).encode()
             change = replace(change, event=replace(change.event, body=body))
         assert await self.store.record([change]) == [True]
         self.watches[task_id] = change.watch

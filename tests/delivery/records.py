@@ -11,6 +11,7 @@ DELIVERY = DueDelivery(
     event_id="msg_1",
     type="task.failed",
     body=b"{}",
+    body_size=2,
     event_at=900.0,
     created_at=900.0,
     watched_for=None,

@@ -28,10 +28,16 @@ class Receipt:
     response: str = ""
 
 
+SMALL_BODY = 8192
+"""Bytes up to which a body is read with its delivery; a larger one is read when it is sent."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueDelivery:
     """A pending delivery, as its channel and the retry policy need it.
 
+    `body` is None if its `body_size` is above `SMALL_BODY`; a channel that combines events gets a
+    summary instead.
     `event_at` is when the event was observed. `first_attempt_at` and `last_attempt_at` are None
     before the first attempt. `attempts` counts all attempts, `scheduled` those that used a step of
     the channel's schedule (a probe does not). `next_attempt_at` is when it is due, `scheduled_at`
@@ -43,7 +49,8 @@ class DueDelivery:
     channel: str
     event_id: str
     type: str
-    body: bytes
+    body: bytes | None
+    body_size: int
     event_at: float
     created_at: float
     watched_for: float | None
@@ -54,6 +61,11 @@ class DueDelivery:
     next_attempt_at: float
     scheduled_at: float | None
     not_before: float | None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the body has to be read when it is sent."""
+        return self.body_size > SMALL_BODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

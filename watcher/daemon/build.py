@@ -19,6 +19,7 @@ from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
 from watcher.core.settings import ChannelSettings, DiscoverySettings, Settings, SourceSettings
 from watcher.core.wakeup import Wakeup
+from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import StoredNotes
@@ -62,6 +63,7 @@ class Shared:
     metrics: Metrics
     outbox: Wakeup
     unexpected: UnexpectedErrors
+    bodies: BodyMemory
     surroundings: Surroundings
 
 
@@ -182,6 +184,7 @@ def _dispatcher(
         system_event=system_event_factory(routing.for_system_event, surroundings.random_bytes),
         metrics=shared.metrics.channel(settings.name),
         unexpected=shared.unexpected,
+        bodies=shared.bodies,
         outbox=shared.outbox,
         wall=surroundings.wall,
         random=surroundings.random(),

@@ -22,6 +22,7 @@ from watcher.daemon.build import Generation, Shared, Surroundings, build_generat
 from watcher.daemon.heartbeat import Heartbeat
 from watcher.daemon.maintenance import maintain
 from watcher.daemon.reload import ReloadRequests, next_request
+from watcher.delivery.body_memory import BodyMemory
 from watcher.net.transport import create_transport
 from watcher.telemetry.health import Health
 from watcher.telemetry.liveness import LivenessMonitor
@@ -58,6 +59,7 @@ class Daemon:
             metrics=metrics,
             outbox=self.outbox,
             unexpected=UnexpectedErrors(metrics),
+            bodies=BodyMemory(),
             surroundings=surroundings,
         )
         self._generation = Generation(settings=settings)

@@ -39,6 +39,11 @@ class ClaimedQueue:
         if digesting is not None:
             self.limit = max(self.limit, 2 * digesting.digest_most)
 
+    @property
+    def combines(self) -> bool:
+        """Whether several events may become one message."""
+        return self._digesting is not None
+
     def __len__(self) -> int:
         """Return the number of claims, waiting and in flight."""
         return len(self._claimed)
@@ -95,10 +100,11 @@ class ClaimedQueue:
         return batch
 
 
-def message_of(delivery: DueDelivery) -> Message:
+def message_of(delivery: DueDelivery, body: bytes | None = None) -> Message:
+    """Return the message with this body, else with what was claimed of it."""
     return Message(
         event_id=delivery.event_id,
         type=delivery.type,
-        body=delivery.body,
+        body=body or delivery.body or b"",
         watched_for=delivery.watched_for,
     )

@@ -1,8 +1,11 @@
 """Claims pending deliveries of a channel: which may be attempted now, and which as a probe."""
 
+from dataclasses import replace
+
 import anyio
 
 from watcher.core.deliveries import DueDelivery
+from watcher.core.event_forms import summary
 from watcher.delivery.claimed_queue import ClaimedQueue
 from watcher.delivery.context import DeliveryContext
 
@@ -36,7 +39,7 @@ class Claims:
         """Claim up to `room` due deliveries; return whether there were any."""
         claimed = self._queue.ids()
         due = await self._context.store.due(self._context.name, now, room + len(claimed))
-        return self._add([delivery for delivery in due if delivery.id not in claimed][:room])
+        return await self._add([delivery for delivery in due if delivery.id not in claimed][:room])
 
     async def never_attempted(self, room: int) -> bool:
         """Claim up to `room` deliveries without an attempt, due or not; return whether there were
@@ -47,7 +50,7 @@ class Claims:
         fresh = [
             delivery for delivery in pending if not delivery.attempts and delivery.id not in claimed
         ]
-        return self._add(fresh[:room])
+        return await self._add(fresh[:room])
 
     async def probe(self) -> bool:
         """Claim one delivery before it is due, but not before its `Retry-After`; return whether
@@ -60,15 +63,23 @@ class Claims:
             for delivery in await self._pending(len(claimed) + _PROBE_CANDIDATES)
             if delivery.id not in claimed and _may_be_attempted(delivery, now)
         ]
-        return self._add(candidates[:1])
+        return await self._add(candidates[:1])
 
     async def _pending(self, limit: int) -> list[DueDelivery]:
         return list(await self._context.store.due_for_probe(self._context.name, limit))
 
-    def _add(self, deliveries: list[DueDelivery]) -> bool:
+    async def _add(self, deliveries: list[DueDelivery]) -> bool:
+        if self._queue.combines:
+            deliveries = [await self._summarized(delivery) for delivery in deliveries]
         self._queue.add(deliveries)
         return bool(deliveries)
 
+    async def _summarized(self, delivery: DueDelivery) -> DueDelivery:
+        """Return a delivery by which it can be decided what to combine."""
+        if not delivery.is_large:
+            return delivery
+        body = await self._context.store.body(delivery.id)
+        return delivery if body is None else replace(delivery, body=summary(body))
 
 def _may_be_attempted(delivery: DueDelivery, now: float) -> bool:
     """Return whether its `Retry-After` is over, or void because the clock was set back."""

@@ -204,7 +204,15 @@ class Dispatcher:
                 sendable = [delivery for delivery in batch if self._may_send(delivery)]
                 if sendable:
                     self._claims.attempt_begins()
-                    self._settler.add(await self._sender.attempt(sendable))
+                    if results := await self._sender.attempt(sendable):
+                        self._settler.add(results)
+                    else:
+                        self._release(delivery.id for delivery in sendable)
+            except StoreError as error:
+                self._settler.store_failed(error)
+                await anyio.sleep(RETRY_AFTER)
+                self._release(delivery.id for delivery in batch)
+                continue
             except Exception:
                 self._release(delivery.id for delivery in batch)
                 raise  # reported, and run again

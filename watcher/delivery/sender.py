@@ -7,7 +7,7 @@ import anyio
 
 from watcher.core.cooldown import Cooldown
 from watcher.core.deliveries import AttemptResult, DueDelivery, Receipt
-from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition, StoreError
 from watcher.core.interfaces.channel import Channel, Digesting
 from watcher.delivery.channel_health import ChannelHealth
 from watcher.delivery.claimed_queue import ClaimedQueue, message_of
@@ -16,6 +16,10 @@ from watcher.delivery.retry_policy import Retry, delivered_result, failed_result
 from watcher.telemetry.metrics import Component
 
 logger = logging.getLogger(__name__)
+
+
+class _RemovedError(Exception):
+    """The delivery was removed after it had been claimed."""
 
 
 class Sender:
@@ -43,10 +47,18 @@ class Sender:
         self._recovered = recovered
 
     async def attempt(self, batch: Sequence[DueDelivery]) -> list[AttemptResult]:
-        """Send the batch as one message; return one result for each of its deliveries."""
+        """Send the batch as one message; return one result for each of its deliveries, none if it
+        was removed meanwhile.
+
+        Raises `StoreError` where its body could not be read.
+        """
         began, at = anyio.current_time(), self._context.wall()
         try:
             receipt = await self._send(batch)
+        except StoreError:
+            raise  # nothing was sent
+        except _RemovedError:
+            return []
         except DeliveryError as error:
             if len(batch) > 1 and error.disposition is Disposition.REJECTED:
                 error = self._split_digest(batch, error)
@@ -61,10 +73,16 @@ class Sender:
         return [self._one_delivered(delivery, receipt, at, duration) for delivery in batch]
 
     async def _send(self, batch: Sequence[DueDelivery]) -> Receipt:
-        messages = [message_of(delivery) for delivery in batch]
-        if len(messages) > 1 and isinstance(self._channel, Digesting):
-            return await self._channel.send_digest(messages)
-        return await self._channel.send(messages[0])
+        if len(batch) > 1 and isinstance(self._channel, Digesting):
+            return await self._channel.send_digest([message_of(delivery) for delivery in batch])
+        delivery = batch[0]
+        if not delivery.is_large:
+            return await self._channel.send(message_of(delivery))
+        async with self._context.bodies.reserved(delivery.body_size):
+            body = await self._context.store.body(delivery.id)
+            if body is None:
+                raise _RemovedError
+            return await self._channel.send(message_of(delivery, body))
 
     def _split_digest(self, batch: Sequence[DueDelivery], error: DeliveryError) -> DeliveryError:
         """Send each event of a rejected digest alone, at no cost: any of them may have caused the

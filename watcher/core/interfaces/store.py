@@ -148,6 +148,10 @@ class Outbox(Protocol):
         """Return deliveries whose `next_attempt_at` has come, soonest first, then oldest first."""
         ...
 
+    async def body(self, delivery_id: int) -> bytes | None:
+        """Return the body of a delivery's event; None if the delivery is gone."""
+        ...
+
     async def next_due_at(self, channel: str, after: float) -> float | None:
         """Return the first time after `after` at which a delivery becomes due or the `unblocks_at`
         of a head is reached; None if there is no such time.

@@ -29,6 +29,10 @@ class SqliteOutbox(StorePart):
         found = await self._database.read(queries.DUE, channel, now, limit)
         return [rows.due_delivery(row) for row in found]
 
+    async def body(self, delivery_id: int) -> bytes | None:
+        found = await self._database.read(queries.BODY, delivery_id)
+        return found[0][0] if found else None
+
     async def next_due_at(self, channel: str, after: float) -> float | None:
         ((moment,),) = await self._database.read(queries.NEXT_DUE_AT, channel, after)
         return None if moment is None else float(moment)

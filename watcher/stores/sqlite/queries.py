@@ -6,6 +6,7 @@ Keys and IDs come as one JSON array, so that a batch is one statement.
 import re
 from collections.abc import Iterable, Sequence
 
+from watcher.core.deliveries import SMALL_BODY
 from watcher.core.tasks import SLOW_STATUSES, TERMINAL_STATUSES
 from watcher.stores.sqlite import rows
 
@@ -23,10 +24,17 @@ def _numbered(statement: str, parameters: Sequence[str]) -> str:
     return re.sub(r":(\w+)", lambda match: f"?{parameters.index(match[1]) + 1}", statement)
 
 
+_BODY_COLUMNS = {
+    "body": f"CASE WHEN length(e.body) <= {SMALL_BODY} THEN e.body END",
+    "body_size": "length(e.body)",
+}
+
+
 def _delivery_columns(fields: Iterable[str]) -> str:
     """Return the columns of a delivery `d` joined with its event `e`."""
     event = rows.EVENT_COLUMN_OF
-    return _list(f"e.{event[name]}" if name in event else f"d.{name}" for name in fields)
+    columns = {name: f"e.{event[name]}" if name in event else f"d.{name}" for name in fields}
+    return _list((columns | _BODY_COLUMNS)[name] for name in columns)
 
 
 # The watchlist
@@ -129,6 +137,8 @@ _HEADS = f"""
 SELECT {_delivery_columns(rows.DUE_COLUMNS)} {_JOINED}
 WHERE d.channel = ? AND d.state = 'pending' AND d.is_head = 1
 """
+
+BODY = f"SELECT e.body {_JOINED} WHERE d.id = ?"
 
 DUE = f"{_HEADS} AND d.next_attempt_at <= ? ORDER BY d.next_attempt_at, d.id LIMIT ?"
 

@@ -65,6 +65,7 @@ EVENT_COLUMN_OF = {
     "event_id": "event_id",
     "type": "type",
     "body": "body",
+    "body_size": "body",
     "event_at": "at",
     "task_id": "task_id",
     "watched_for": "watched_for",
