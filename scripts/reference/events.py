@@ -53,16 +53,21 @@ TASK_FIELDS = {
     "labels": "labels of the watch",
     "unreadable": "only if there are any: the paths of values that JSON cannot represent, sent as"
     " null",
+    "truncated": "only if true: the event was too large for the receiver or for `max_body`, and"
+    " fields are left out",
     "observed_from": "`batch` if the task itself was gone and its batch showed the status; else"
     " absent",
     "reason": "only in `task.lost` and `task.stalled`, whose other fields are the last known ones",
 }
-OCCASIONAL_FIELDS = ("unreadable", "observed_from")
+OCCASIONAL_FIELDS = ("unreadable", "truncated", "observed_from")
 """Fields of `data` that the examples do not have."""
 SYSTEM_FIELDS = {
     "source": "name of the source, in `source.*`",
     "channel": "name of the channel, in `channel.*`",
     "reason": "what failed",
+    "status": "HTTP status of the last failure or null, in `channel.*`",
+    "error": "text of the last failure, with the first line of the response, or null; in"
+    " `channel.*`",
     "since": "start of the outage",
     "active_watches": "number of active watches of the source, in `source.*`",
     "pending": "number of pending deliveries of the channel, in `channel.*`",

@@ -72,6 +72,9 @@ class FakeDaemon:
     async def pause(self, channel: str, reason: str) -> None:
         self.held[channel] = reason
 
+    def attempt_all(self, channel: str) -> None:
+        self.outbox.set()
+
     async def resume(self, channel: str) -> None:
         self.held.clear()
 

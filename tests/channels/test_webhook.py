@@ -1,5 +1,6 @@
 """The request of a webhook, and its settings."""
 
+import json
 from typing import Any
 
 import anyio
@@ -12,9 +13,10 @@ from tests.support.raw_server import read_request, server
 from tests.support.records import SECRET
 from watcher.channels import webhook
 from watcher.core.deliveries import Message, Receipt
-from watcher.core.errors import DeliveryError
+from watcher.core.errors import DeliveryError, Disposition
 from watcher.delivery.notes import InMemoryNotes
 from watcher.net.transport import channel_transport
+from watcher.testing.receiver import verify
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +54,97 @@ async def test_the_request_conforms_to_the_specification() -> None:
     assert request.headers["webhook-timestamp"] == "1614265330"
     assert request.headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     assert request.content == b'{"test": 2432232314}'
+
+
+EVENT = json.dumps(
+    {
+        "type": "task.failed",
+        "timestamp": "2026-11-23T07:00:00Z",
+        "data": {
+            "task_id": "task_1",
+            "status": "FAILED",
+            "outputs": ["x" * 100_000],
+            "additional_data": {"log": "y" * 10_000},
+        },
+    }
+).encode()
+
+
+class Choosy:
+    """Accepts bodies of up to `limit` bytes, and rejects larger ones as `rejects` says."""
+
+    def __init__(self, limit: int, rejects: int | Exception) -> None:
+        self.limit = limit
+        self.rejects = rejects
+        self.sizes: list[int] = []
+        self.accepted: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.sizes.append(len(request.content))
+        if len(request.content) <= self.limit:
+            self.accepted.append(request)
+            return httpx.Response(204)
+        if isinstance(self.rejects, Exception):
+            raise self.rejects
+        return httpx.Response(self.rejects, text="too large")
+
+    async def receive(self, **options: Any) -> dict[str, Any]:
+        settings = webhook.Settings(name="x", url="https://r.example/", secrets=[SECRET], **options)
+        channel = webhook.create(
+            settings,
+            transport=httpx.MockTransport(self),
+            notes=InMemoryNotes(),
+            wall=lambda: 1614265330.9,
+        )
+        await channel.send(Message(event_id="msg_1", type="task.failed", body=EVENT))
+        data: dict[str, Any] = json.loads(self.accepted[-1].content)["data"]
+        return data
+
+
+@pytest.mark.parametrize("rejects", [413, 431, httpx.WriteError("broken pipe")])
+@pytest.mark.parametrize(
+    ("limit", "fields"),
+    [
+        (200_000, ["task_id", "status", "outputs", "additional_data"]),
+        (50_000, ["task_id", "status", "additional_data", "truncated"]),
+    ],
+)
+async def test_what_is_too_large_is_sent_at_once_in_a_smaller_form(
+    rejects: int | Exception, limit: int, fields: list[str]
+) -> None:
+    assert list(await Choosy(limit, rejects).receive()) == fields
+
+
+async def test_a_smaller_form_is_signed_with_the_same_id() -> None:
+    receiver = Choosy(1000, 413)
+    assert await receiver.receive() == {"task_id": "task_1", "status": "FAILED", "truncated": True}
+    (request,) = receiver.accepted
+    assert request.headers["webhook-id"] == "msg_1"
+    assert verify(SECRET, request.headers, request.content)
+    assert receiver.sizes == sorted(receiver.sizes, reverse=True)
+
+
+async def test_too_large_in_every_form_names_the_size() -> None:
+    receiver = Choosy(10, 413)
+    with pytest.raises(DeliveryError, match=r"HTTP 413: too large .*has 1.. bytes") as caught:
+        await receiver.receive()
+    assert caught.value.disposition is Disposition.TOO_LARGE
+    assert len(receiver.sizes) == 3
+
+
+async def test_a_limit_of_the_channel_needs_no_rejection() -> None:
+    receiver = Choosy(50_000, 413)
+    assert "outputs" not in await receiver.receive(max_body="50KiB")
+    assert len(receiver.sizes) == 1
+
+
+async def test_omitted_fields_are_never_sent() -> None:
+    receiver = Choosy(200_000, 413)
+    assert list(await receiver.receive(omit=["outputs"])) == [
+        "task_id",
+        "status",
+        "additional_data",
+    ]
 
 
 async def test_custom_headers_are_sent() -> None:

@@ -90,6 +90,8 @@ def expected(status: int) -> tuple[DeliveryFailure, bool]:
         return DeliveryFailure.RATE_LIMITED, False
     if status == 410:
         return DeliveryFailure.GONE, False
+    if status in (413, 431):
+        return DeliveryFailure.TOO_LARGE, False
     if status >= 400:
         return DeliveryFailure.REJECTED, status not in NOT_ABOUT_THE_BODY
     return (DeliveryFailure.REDIRECT if status >= 300 else DeliveryFailure.REJECTED), False

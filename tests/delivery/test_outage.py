@@ -7,14 +7,14 @@ import pytest
 
 from tests.delivery.harness import Harness
 from tests.support.virtual_time import wall
-from watcher.core.errors import DeliveryFailure, StoreError
+from watcher.core.errors import DeliveryError, DeliveryFailure, StoreError
 from watcher.core.outage import Outage
 from watcher.delivery.outage import ChannelOutage
 
 pytestmark = pytest.mark.anyio
 
 ALERT_AFTER = 300.0
-REASON = DeliveryFailure.UNAVAILABLE
+ERROR = DeliveryError(DeliveryFailure.TIMEOUT, "no response")
 
 
 def channel_outage(harness: Harness) -> ChannelOutage:
@@ -32,26 +32,26 @@ async def test_an_outage_is_stored_at_once_and_announced_when_the_alert_is_due(
     outage, since = channel_outage(harness), wall()
     assert outage.alert_due_at(None) is None
     assert outage.alert_due_at(since) == since + ALERT_AFTER
-    await outage.reconcile(since, REASON)
+    await outage.reconcile(since, ERROR)
     assert await stored(harness) == Outage(subject="channel backend", since=since)
     assert await harness.types() == []
 
     await anyio.sleep(ALERT_AFTER)
-    await outage.reconcile(since, REASON)
-    await outage.reconcile(since, REASON)
+    await outage.reconcile(since, ERROR)
+    await outage.reconcile(since, ERROR)
     assert await harness.types() == ["channel.failing"]
     assert outage.alert_due_at(since) is None
 
-    await outage.reconcile(None, REASON)
-    await outage.reconcile(None, REASON)
+    await outage.reconcile(None, ERROR)
+    await outage.reconcile(None, ERROR)
     assert await harness.types() == ["channel.failing", "channel.recovered"]
     assert await stored(harness) is None
 
 
 async def test_an_outage_that_was_not_announced_ends_without_an_event(harness: Harness) -> None:
     outage = channel_outage(harness)
-    await outage.reconcile(wall(), REASON)
-    await outage.reconcile(None, REASON)
+    await outage.reconcile(wall(), ERROR)
+    await outage.reconcile(None, ERROR)
     assert await harness.types() == []
     assert await stored(harness) is None
 
@@ -61,25 +61,25 @@ async def test_an_exhausted_delivery_is_announced_at_once_even_if_the_channel_wo
 ) -> None:
     outage = channel_outage(harness)
     outage.alert_now()
-    await outage.reconcile(None, REASON)
+    await outage.reconcile(None, ERROR)
     assert await harness.types() == ["channel.failing"]
-    await outage.reconcile(None, REASON)
+    await outage.reconcile(None, ERROR)
     assert await harness.types() == ["channel.failing", "channel.recovered"]
 
 
 async def test_a_restart_continues_the_stored_outage(harness: Harness) -> None:
     since = wall()
-    await channel_outage(harness).reconcile(since, REASON)
+    await channel_outage(harness).reconcile(since, ERROR)
     restarted = channel_outage(harness)
     assert await restarted.load() == since
-    await restarted.reconcile(None, REASON)
+    await restarted.reconcile(None, ERROR)
     assert await stored(harness) is None
 
 
 async def test_after_a_stop_no_further_alert_is_sent(harness: Harness) -> None:
     outage = channel_outage(harness)
     since = wall()
-    announced, event = await outage.stopped(since, REASON)
+    announced, event = await outage.stopped(since, ERROR)
     assert (announced.since, event.type) == (since, "channel.stopped")
     outage.announced(announced)
     assert outage.alert_due_at(since) is None
@@ -105,15 +105,15 @@ async def test_an_alert_that_is_requested_during_a_write_is_not_lost(
     harness: Harness, failing: bool
 ) -> None:
     since = wall()
-    await channel_outage(harness).reconcile(since, REASON)
+    await channel_outage(harness).reconcile(since, ERROR)
     harness.store = store = Interrupted(harness.store, lambda: None)
     outage = channel_outage(harness)
     store.interrupt = outage.alert_now
     if not failing:
         await outage.load()
-    await outage.reconcile(since if failing else None, REASON)
+    await outage.reconcile(since if failing else None, ERROR)
     store.interrupt = lambda: None
-    await outage.reconcile(since if failing else None, REASON)
+    await outage.reconcile(since if failing else None, ERROR)
     assert await harness.types() == ["channel.failing"]
 
 
@@ -125,7 +125,7 @@ async def test_an_alert_that_could_not_be_stored_is_sent_later(harness: Harness)
     outage = channel_outage(harness)
     outage.alert_now()
     with pytest.raises(StoreError):
-        await outage.reconcile(wall(), REASON)
+        await outage.reconcile(wall(), ERROR)
     store.interrupt = lambda: None
-    await outage.reconcile(wall(), REASON)
+    await outage.reconcile(wall(), ERROR)
     assert await harness.types() == ["channel.failing"]

@@ -64,15 +64,23 @@ def test_the_next_attempt(error: DeliveryError, steps_used: int, delay: float) -
     assert delay <= following.next_attempt_at - NOW <= delay * 1.1
 
 
-@pytest.mark.parametrize("disposition", Disposition)
+RETRIED = [one for one in Disposition if one is not Disposition.TOO_LARGE]
+
+
+@pytest.mark.parametrize("disposition", RETRIED)
 def test_a_suspended_channel_uses_no_step(disposition: Disposition) -> None:
     assert retry(failure(disposition), suspended=True).steps_used == DELIVERY.scheduled
 
 
-@pytest.mark.parametrize("disposition", Disposition)
+@pytest.mark.parametrize("disposition", RETRIED)
 def test_a_probe_leaves_the_schedule_as_it_was(disposition: Disposition) -> None:
     probe = replace(DELIVERY, scheduled_at=NOW + 500.0)
     assert retry(failure(disposition), probe) == Retry(steps_used=1, next_attempt_at=NOW + 500.0)
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+def test_what_is_too_large_is_not_sent_again(suspended: bool) -> None:
+    assert retry(failure(Disposition.TOO_LARGE), suspended=suspended).exhausted
 
 
 @pytest.mark.parametrize("disposition", Disposition)

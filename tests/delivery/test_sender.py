@@ -104,7 +104,7 @@ async def test_a_rejected_digest_costs_no_attempt_and_its_events_are_sent_singly
 @pytest.mark.parametrize(
     ("error", "failing", "silent", "cooldown"),
     [
-        (REJECTED, False, False, 0.0),
+        (REJECTED, True, False, 0.0),
         (NOT_SENT, True, False, 0.0),
         (DOWN, True, False, 1.0),
         (LIMITED, True, False, 90.0),
@@ -119,6 +119,17 @@ async def test_what_a_failure_means_for_the_channel(
     assert sending.health.failing is failing
     assert sending.health.silent is silent
     assert sending.cooldown.remaining() == pytest.approx(cooldown)
+
+
+async def test_a_rejection_among_accepted_deliveries_concerns_itself_alone(
+    sending: Sending,
+) -> None:
+    assert await sending.states(1) == [DeliveryState.DELIVERED]
+    sending.channel.error = REJECTED
+    assert await sending.states(2) == [DeliveryState.PENDING]
+    assert not sending.health.failing
+    assert await sending.states(3) == [DeliveryState.PENDING]
+    assert sending.health.failing
 
 
 async def test_an_unexpected_error_is_logged_once_and_retried(

@@ -328,7 +328,8 @@ async def test_a_migration_that_fails_changes_nothing(
     url: str, old: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = list(old.iterdump())
-    broken = [*migrations()[:-1], migrations()[-1] + "INSERT INTO unknown VALUES (1);"]
+    scripts = list(migrations())
+    broken = [*scripts[:4], scripts[4] + "INSERT INTO unknown VALUES (1);", *scripts[5:]]
     with monkeypatch.context() as patched:
         patched.setattr(schema, "migrations", lambda: broken)
         assert "no such table: unknown" in await opening_error(url)
@@ -341,9 +342,9 @@ import os, signal, sqlite3, sys, anyio
 from watcher.stores.sqlite import schema, store as sqlite
 
 scripts, migrate = schema.migrations(), sqlite.connect.__globals__["migrate"]
-first, *rest = scripts[-1].split(";")
+first, *rest = scripts[4].split(";")
 killed = ";".join([first, *rest[:int(sys.argv[2])], " SELECT kill()", *rest[int(sys.argv[2]):]])
-schema.migrations = lambda: [*scripts[:-1], killed]
+schema.migrations = lambda: [*scripts[:4], killed, *scripts[5:]]
 
 async def migrate_and_die(connection, path):
     await connection.create_function("kill", 0, lambda: os.kill(os.getpid(), signal.SIGKILL))

@@ -58,6 +58,7 @@ def test_the_schema_is_the_sum_of_the_migrations() -> None:
         "index watches_unchanged",
         "table attempts",
         "table channel_notes",
+        "table channel_targets",
         "table deliveries",
         "table discovered_tasks",
         "table discovery_rules",

@@ -130,5 +130,5 @@ async def retry_delivery(delivery_id: int, daemon: Running) -> Response:
     delivery = await daemon.store.retry(delivery_id, wall_clock()) if known else None
     if delivery is None:
         raise Problem(404, f"unknown delivery {delivery_id}")
-    daemon.outbox.set()
+    daemon.attempt_all(delivery.channel)
     return json_response(DeliveryView.of(delivery), 202)

@@ -56,6 +56,10 @@ class Daemon(Protocol):
         """Send nothing to a configured channel until it is resumed."""
         ...
 
+    def attempt_all(self, channel: str) -> None:
+        """Attempt a channel's pending deliveries now, whatever its receiver has answered."""
+        ...
+
     async def resume(self, channel: str) -> None:
         """Send to a configured channel again."""
         ...

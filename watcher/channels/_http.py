@@ -16,6 +16,7 @@ REST_WITHIN = 0.8
 _OVERLOADED = frozenset({429, 502, 503, 504})
 _PERSISTENT = frozenset({401, 403, 404})
 _TRANSIENT = frozenset({408, 425})
+_TOO_LARGE = frozenset({413, 431})
 _BYTES_IN_ERROR_TEXT = 200
 _BYTES_KEPT = 1024
 
@@ -82,6 +83,8 @@ def _reason(status: int) -> DeliveryFailure:
         return DeliveryFailure.RATE_LIMITED
     if status == 410:
         return DeliveryFailure.GONE
+    if status in _TOO_LARGE:
+        return DeliveryFailure.TOO_LARGE
     if 300 <= status < 400:
         return DeliveryFailure.REDIRECT
     return DeliveryFailure.UNAVAILABLE if status >= 500 else DeliveryFailure.REJECTED
@@ -92,6 +95,8 @@ def _disposition(status: int, wait: float | None) -> Disposition:
         return Disposition.GONE
     if status in _OVERLOADED or (status >= 500 and wait is not None):
         return Disposition.OVERLOADED
+    if status in _TOO_LARGE:
+        return Disposition.TOO_LARGE
     if status in _PERSISTENT:
         return Disposition.PERSISTENT
     if 400 <= status < 500 and status not in _TRANSIENT:

@@ -1,20 +1,24 @@
 """A webhook according to the Standard Webhooks specification: a POST of the signed event."""
 
 import re
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import httpx
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, ByteSize, Field, SecretStr, WithJsonSchema
 
 from watcher.channels._http import REST_WITHIN, post, require_success
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
+from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
+from watcher.core.event_forms import EventForms
 from watcher.core.interfaces.channel import Notes
 from watcher.core.setting_types import SecretUrl
-from watcher.core.settings import ChannelSettings, ConnectionSettings
+from watcher.core.settings import SIZE_SCHEMA, ChannelSettings, ConnectionSettings
 from watcher.core.signing import Signer, parse_secret
 from watcher.net.headers import USER_AGENT
 
+_BUFFERED = 64 * 1024
 _RESERVED = frozenset(
     {"host", "content-type", "content-length", "transfer-encoding", "connection", "te", "upgrade"}
 )
@@ -62,6 +66,11 @@ class Settings(ConnectionSettings, ChannelSettings):
     headers: Annotated[dict[str, SecretStr], AfterValidator(_custom_headers)] = Field(
         default_factory=dict
     )
+    max_body: Annotated[ByteSize, Field(ge=1024), WithJsonSchema(SIZE_SCHEMA)] = ByteSize(262_144)
+    """Size up to which an event is sent whole; a larger one is sent without outputs and inputs,
+    then without additional_data, marked truncated."""
+    omit: tuple[str, ...] = ()
+    """Fields of `data` that are never sent."""
 
 
 def create(
@@ -89,11 +98,33 @@ class WebhookChannel:
             "content-type": "application/json",
         }
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        self._forms = EventForms(limit=settings.max_body, omit=settings.omit)
         self._deadline = settings.timeout
         self._transport = transport
         self._wall = wall
 
     async def send(self, message: Message) -> Receipt:
+        error: DeliveryError | None = None
+        size = 0
+        for body in self._forms.of(message.body):
+            size = len(body)
+            try:
+                return await self._post(replace(message, body=body))
+            except DeliveryError as failure:
+                if not _may_be_too_large(failure, size):
+                    raise
+                error = failure
+        if error is None:
+            raise RuntimeError("an event has no form")
+        raise DeliveryError(
+            error.reason,
+            f"{error} (the smallest form of the event has {size} bytes)",
+            disposition=error.disposition,
+            status=error.status,
+            response=error.response,
+        )
+
+    async def _post(self, message: Message) -> Receipt:
         timestamp = int(self._wall())
         headers = [
             *self._headers,
@@ -110,3 +141,11 @@ class WebhookChannel:
         )
         reply = await post(self._transport, request, self._deadline, rest_within=REST_WITHIN)
         return require_success(reply, self._wall)
+
+
+def _may_be_too_large(error: DeliveryError, size: int) -> bool:
+    """Return whether a smaller form may be accepted. A receiver may also reset the connection in
+    the middle of a body that does not fit in the buffers between.
+    """
+    was_cut = error.reason is DeliveryFailure.PROTOCOL and size > _BUFFERED
+    return error.disposition is Disposition.TOO_LARGE or was_cut

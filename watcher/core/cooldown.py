@@ -32,6 +32,10 @@ class Cooldown:
         else:
             self._named_until = max(self._named_until, self._now() + seconds)
 
+    def clear(self) -> None:
+        """Send again at once."""
+        self._named_until = self._guessed_until = 0.0
+
     def succeeded(self) -> None:
         """Note a success: the next guess is 1 s again."""
         self._next_guess = 1.0

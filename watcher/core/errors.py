@@ -109,6 +109,7 @@ class DeliveryFailure(StrEnum):
     RATE_LIMITED = "rate_limited"  # 429
     GONE = "gone"  # 410, or a service's own error of the same meaning
     REJECTED = "refused"  # any other 4xx, and 1xx
+    TOO_LARGE = "too_large"  # 413, 431
     UNAVAILABLE = "unavailable"  # 5xx
 
 
@@ -123,6 +124,8 @@ class Disposition(StrEnum):
     """Retry on the slow half of the schedule: time alone does not fix it (401, 403, 404)."""
     REJECTED = "rejected"
     """Like PERSISTENT, for this payload alone: later events of the task need not wait for it."""
+    TOO_LARGE = "too large"
+    """Fail permanently: the receiver rejects even the smallest form of the event (413)."""
     GONE = "gone"
     """Stop the channel until an operator resumes it (410)."""
     NOT_SENT = "not sent"

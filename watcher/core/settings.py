@@ -166,7 +166,7 @@ class DiscoverySettings(Model):
 MAX_SIZE = 4 * 1024**3
 """Default limit of a store, in bytes."""
 
-_SIZE_SCHEMA = {
+SIZE_SCHEMA = {
     "anyOf": [
         {"type": "integer", "minimum": 0},
         {"type": "string", "pattern": r"^\d+(\.\d+)? ?([kKmMgGtT]i?)?[bB]?$"},
@@ -183,7 +183,7 @@ class StoreSettings(Model):
     """
     retention: PositiveDuration = 7 * 86400.0
     """How long ended watches and delivered events are kept."""
-    max_size: Annotated[ByteSize, Field(ge=16 * 1024**2), WithJsonSchema(_SIZE_SCHEMA)] = ByteSize(
+    max_size: Annotated[ByteSize, Field(ge=16 * 1024**2), WithJsonSchema(SIZE_SCHEMA)] = ByteSize(
         MAX_SIZE
     )
     """Limit in bytes, or text such as 512MiB, 4GiB. Near it, ended watches and events are removed

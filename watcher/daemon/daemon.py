@@ -5,7 +5,7 @@ SIGHUP stops one in order and starts the next; store and listeners stay, so noth
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 
@@ -14,7 +14,7 @@ import anyio
 from watcher.core.channels import ChannelState
 from watcher.core.errors import StoreError
 from watcher.core.interfaces.source import Source
-from watcher.core.interfaces.store import Store
+from watcher.core.interfaces.store import Outbox, Store
 from watcher.core.settings import HeartbeatSettings, Settings
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
@@ -104,6 +104,11 @@ class Daemon:
         """Send to a configured channel again."""
         await self._generation.dispatchers[channel].resume()
 
+    def attempt_all(self, channel: str) -> None:
+        """Attempt a channel's pending deliveries now, if it is configured."""
+        if dispatcher := self._generation.dispatchers.get(channel):
+            dispatcher.attempt_all()
+
     async def refresh_gauges(self) -> None:
         """Update the gauges that are computed only for a scrape."""
         now = self._wall()
@@ -140,7 +145,7 @@ class Daemon:
         keep_running = self._shared.unexpected.keep_running
         async with AsyncExitStack() as resources:
             self._generation = await build_generation(settings, self._shared, resources)
-            await self._warn_of_orphaned_deliveries()
+            await _warn_of_orphaned_deliveries(self.store, self._generation.dispatchers)
             async with anyio.create_task_group() as tasks:
                 for name, poller in self._generation.pollers.items():
                     tasks.start_soon(poller.run, name=f"poller {name}")
@@ -176,15 +181,6 @@ class Daemon:
             logger.warning(
                 "%d watches belong to sources that are not configured; kept until they are", orphans
             )
-
-    async def _warn_of_orphaned_deliveries(self) -> None:
-        for depth in await self.store.outbox():
-            if depth.pending and depth.channel not in self._generation.dispatchers:
-                logger.warning(
-                    "%d pending deliveries kept until channel %r is configured again",
-                    depth.pending,
-                    depth.channel,
-                )
 
     async def _stop_generation(self) -> None:
         """Stop polling, attempt new deliveries once, and give those in flight their grace."""
@@ -233,3 +229,13 @@ class Daemon:
             if depth.oldest_created_at is not None and depth.channel in dispatchers
         )
         return max(ages, default=0.0)
+
+
+async def _warn_of_orphaned_deliveries(store: Outbox, channels: Container[str]) -> None:
+    for depth in await store.outbox():
+        if depth.pending and depth.channel not in channels:
+            logger.warning(
+                "%d pending deliveries kept until channel %r is configured again",
+                depth.pending,
+                depth.channel,
+            )

@@ -4,32 +4,31 @@
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import anyio
 
 from watcher.core.channels import ChannelState, SuspensionKind
-from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
-from watcher.delivery.circuit_breaker import CircuitBreaker
+from watcher.core.clock import rfc3339
+from watcher.core.errors import DeliveryError
 from watcher.delivery.claims import PROBE_INTERVAL
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.outage import ChannelOutage
 from watcher.delivery.phases import Phase
+from watcher.delivery.receiver_record import ReceiverRecord
 from watcher.delivery.suspension import ChannelSuspension
 from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
-MIN_OUTAGE = 10.0
-"""Seconds of failures after which a success means that the channel has recovered."""
-
 
 class ChannelHealth:
     """Observes how attempts end, and stores and announces the phases of the channel.
 
-    `changed` is called when the dispatcher has to reconcile. Methods that store may raise
-    `StoreError`; the next round of the dispatcher then repeats them.
+    `record` is what the attempts say about the receiver. `changed` is called when the dispatcher
+    has to reconcile. Methods that store may raise `StoreError`; the next round of the dispatcher
+    then repeats them.
     """
 
     def __init__(self, context: DeliveryContext, changed: Callable[[], None]) -> None:
@@ -37,17 +36,15 @@ class ChannelHealth:
         self._changed = changed
         self._suspension = ChannelSuspension(context)
         self._outage = ChannelOutage(context)
-        self._breaker = CircuitBreaker()
+        self.record = ReceiverRecord()
         self._log_throttle = LogThrottle(anyio.current_time)
-        self._failing_since: float | None = None
         self._off_counts_from = 0.0
-        self._reason: DeliveryFailure | None = None
         self._stopped_by: DeliveryError | None = None
         self._breaker_logged = False
 
     async def load(self) -> None:
         """Restore the phase that was stored before a restart."""
-        self._failing_since = await self._outage.load()
+        self.record.restore(await self._outage.load())
         await self._suspension.load()
 
     # What may be sent
@@ -56,14 +53,14 @@ class ChannelHealth:
     def phase(self) -> Phase:
         if (suspension := self._suspension.current) is not None:
             return Phase(suspension.kind)
-        if self._breaker.is_open:
+        if self.record.breaker.is_open:
             return Phase.BREAKER_OPEN
-        return Phase.RUNNING if self._failing_since is None else Phase.FAILING
+        return Phase.RUNNING if self.record.failing_since is None else Phase.FAILING
 
     @property
     def failing(self) -> bool:
         """Whether nothing has succeeded since the last failure."""
-        return self._failing_since is not None
+        return self.record.failing_since is not None
 
     @property
     def off(self) -> bool:
@@ -83,23 +80,32 @@ class ChannelHealth:
         """Whether one delivery at a time may be sent."""
         return self.phase in (Phase.BREAKER_OPEN, Phase.OFF)
 
+    @property
+    def rejects_everything(self) -> bool:
+        """Whether the receiver has rejected several requests in a row and accepted none since."""
+        return self.record.breaker.rejects_everything
+
     def probe_interval(self) -> float:
         """Return the seconds between two probes."""
-        return PROBE_INTERVAL if self.off else self._breaker.probe_interval()
+        return PROBE_INTERVAL if self.off else self.record.breaker.probe_interval()
 
     def alert_due_at(self) -> float | None:
         """Return when `channel.failing` is due; None if it was sent or the channel works."""
-        return self._outage.alert_due_at(self._failing_since)
+        return self._outage.alert_due_at(self.record.failing_since)
 
-    def state(self) -> ChannelState:
-        """Return the state as users see it."""
+    def state(self, waits: float) -> ChannelState:
+        """Return the state as users see it; `waits` are the seconds until anything may be sent."""
         settings, suspension = self._context.settings, self._suspension.current
         state = partial(ChannelState, name=settings.name, type=settings.type)
         if suspension is not None:
             return state(state=suspension.kind, reason=suspension.reason, since=suspension.since)
-        if self._failing_since is not None:
-            return state(state="failing", reason=self._reason, since=self._failing_since)
-        return state(state="running")
+        error = self.record.last_error
+        reason = None if error is None or not self.failing else str(error)
+        if waits >= 1:
+            until = rfc3339(self._context.wall() + waits)
+            reason = f"waiting until {until}, because: {reason or 'Retry-After'}"
+        since = self.record.failing_since
+        return state(state="running" if since is None else "failing", reason=reason, since=since)
 
     # Attempts
 
@@ -110,53 +116,54 @@ class ChannelHealth:
 
     def failed(self, delivery_id: int, error: DeliveryError, now: float) -> None:
         """Note that a delivery failed, not because of its payload."""
-        if self._failing_since is None:
-            self._failing_since = now
-            self._changed()
-            if self._log_throttle.ready("failing"):
-                logger.warning(
-                    "channel %r: delivery failed (%s); will retry", self._context.name, error
-                )
-        self._reason = error.reason
-        self._breaker.delivery_failed(delivery_id)
+        if self.record.delivery_failed(delivery_id, error, now):
+            self._outage_began(error)
+
+    def request_rejected(self, ids: Iterable[int], error: DeliveryError, now: float) -> None:
+        """Note that the receiver rejected a request (4xx) with these deliveries."""
+        if self.record.request_rejected(ids, error, now):
+            self._outage_began(error)
+
+    def request_failed(self, error: DeliveryError) -> None:
+        """Note that one request failed, however many deliveries it held."""
+        self.record.request_failed(error)
+        is_open = self.record.breaker.is_open and not self.off
+        if is_open and not self._breaker_logged:
+            self._breaker_logged = True
+            logger.warning(
+                "channel %r: circuit breaker opened (%s); sending probes only",
+                self._context.name,
+                error,
+            )
+        self._context.metrics.breaker(is_open)
 
     def retries_exhausted(self) -> None:
         """Note that a delivery ended as failed: `channel.failing` is due now."""
         self._outage.alert_now()
 
-    def request_failed(self, error: DeliveryError) -> None:
-        """Note that one request failed, however many deliveries it held."""
-        if self.failing and error.disposition is not Disposition.REJECTED:
-            self._breaker.request_failed()
-        is_open = self._breaker.is_open and not self.off
-        if is_open and not self._breaker_logged:
-            self._breaker_logged = True
-            logger.warning(
-                "channel %r: circuit breaker opened; sending probes only", self._context.name
-            )
-        self._context.metrics.breaker(is_open)
-
     def delivered(self, attempted_at: float) -> float | None:
         """Note a success. If it ends an outage, return the time before which attempts are due
         again.
         """
-        if self._failing_since is None:
-            return None
-        # One delivery that fails among others that succeed does not count as an outage: it is not
-        # attempted more often than probes are.
-        outage = self._breaker.several_failed and (attempted_at - self._failing_since >= MIN_OUTAGE)
-        restarted = self._breaker.none_failed
-        self._failing_since = None
-        self._breaker.reset()
-        self._breaker_logged = False
-        self._context.metrics.breaker(False)
-        self._changed()
-        return attempted_at if outage or restarted else attempted_at - PROBE_INTERVAL
+        was_failing = self.failing
+        due_before = self.record.delivered(attempted_at)
+        if was_failing:
+            self._breaker_logged = False
+            self._context.metrics.breaker(False)
+            self._changed()
+        return due_before
 
-    def clock_jumped(self, seconds: float) -> None:
-        """Note a jump of the wall clock: the channel has failed for as long as before."""
-        if self._failing_since is not None:
-            self._failing_since += seconds
+    def attempt_all(self) -> None:
+        """Forget what speaks against attempts: an operator, or a changed setting, demands them."""
+        self.record.forget()
+        self._changed()
+
+    def _outage_began(self, error: DeliveryError) -> None:
+        self._changed()
+        if self._log_throttle.ready("failing"):
+            logger.warning(
+                "channel %r: delivery failed (%s); will retry", self._context.name, error
+            )
 
     # Stored phases
 
@@ -170,6 +177,12 @@ class ChannelHealth:
         self._stopped_by = None
         self._off_counts_from = self._context.wall()
 
+    async def settings_changed(self) -> None:
+        """End a suspension by the receiver: what it answered concerned the settings before."""
+        if self._suspension.current is not None and self.phase is not Phase.PAUSED:
+            logger.info("channel %r: its settings have changed", self._context.name)
+            await self.resume()
+
     async def trim_pending(self) -> None:
         await self._suspension.trim_pending()
 
@@ -177,19 +190,21 @@ class ChannelHealth:
         """Suspend or resume the channel as its attempts demand; return whether it was resumed."""
         if self._stopped_by is not None:
             await self._stop(SuspensionKind.STOPPED, str(self._stopped_by))
-        elif not self.suspended and self._failing_since is not None:
-            counts_from = max(self._failing_since, self._off_counts_from)
+        elif not self.suspended and self.record.failing_since is not None:
+            counts_from = max(self.record.failing_since, self._off_counts_from)
             if self._context.wall() - counts_from >= self._context.off_after:
                 days = self._context.off_after / 86400
-                reason = f"no success for {days:g} days ({self._reason})"
+                reason = f"no success for {days:g} days ({self.record.last_error})"
                 await self._stop(SuspensionKind.OFF, reason)
-        elif self.off and self._failing_since is None:
+        elif self.off and self.record.failing_since is None:
             await self.resume()
             return True
         return False
 
     async def _stop(self, kind: SuspensionKind, reason: str) -> None:
-        outage, event = await self._outage.stopped(self._failing_since, self._reason)
+        outage, event = await self._outage.stopped(
+            self.record.failing_since, self.record.last_error
+        )
         await self._suspension.stop(kind, reason, outage, event)
         self._outage.announced(outage)
         self._stopped_by = None
@@ -197,4 +212,4 @@ class ChannelHealth:
 
     async def reconcile_outage(self) -> None:
         """Store the beginning or the end of an outage, with its event where one is due."""
-        await self._outage.reconcile(self._failing_since, self._reason)
+        await self._outage.reconcile(self.record.failing_since, self.record.last_error)

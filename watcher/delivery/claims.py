@@ -1,5 +1,6 @@
 """Claims pending deliveries of a channel: which may be attempted now, and which as a probe."""
 
+import math
 from dataclasses import replace
 
 import anyio
@@ -64,6 +65,12 @@ class Claims:
             if delivery.id not in claimed and _may_be_attempted(delivery, now)
         ]
         return await self._add(candidates[:1])
+
+    async def seconds_until_next(self, claimed_at: float, alert_due_at: float | None) -> float:
+        """Return the seconds until a delivery or an alert is due; infinity without either."""
+        next_due_at = await self._context.store.next_due_at(self._context.name, claimed_at)
+        moments = [moment for moment in (next_due_at, alert_due_at) if moment is not None]
+        return max(min(moments, default=math.inf) - self._context.wall(), 0.0)
 
     async def _pending(self, limit: int) -> list[DueDelivery]:
         return list(await self._context.store.due_for_probe(self._context.name, limit))

@@ -18,6 +18,9 @@ from watcher.delivery.channel_health import ChannelHealth
 from watcher.delivery.claimed_queue import ClaimedQueue
 from watcher.delivery.claims import Claims
 from watcher.delivery.context import DeliveryContext
+from watcher.delivery.due_again import DueAgain
+from watcher.delivery.restoration import restore
+from watcher.delivery.send_loop import SendLoop
 from watcher.delivery.sender import Sender
 from watcher.delivery.settler import RETRY_AFTER, Settler
 from watcher.telemetry.liveness import LivenessMonitor
@@ -37,6 +40,7 @@ class Dispatcher:
         self._context = context
         self._wakeup = Wakeup()
         self._health = ChannelHealth(context, self._wakeup.set)
+        self._due_again = DueAgain(context, self._health.record)
         self._cooldown = Cooldown(anyio.current_time)
         self._queue = ClaimedQueue(
             senders=settings.concurrency,
@@ -45,7 +49,7 @@ class Dispatcher:
         )
         self._claims = Claims(context, self._queue)
         self._settler = Settler(context.name, context.store, self._release)
-        self._sender = Sender(
+        sender = Sender(
             channel,
             context,
             health=self._health,
@@ -53,9 +57,16 @@ class Dispatcher:
             queue=self._queue,
             recovered=self._recovered,
         )
+        self._send_loop = SendLoop(
+            queue=self._queue,
+            claims=self._claims,
+            sender=sender,
+            settler=self._settler,
+            may_send=self._may_send,
+            release=self._release,
+        )
         self._clock_jumps = ClockJumpDetector(context.wall, anyio.current_time)
         self._probe: int | None = None
-        self._make_due_before: float | None = None
         self._closing = False
         self._ended = anyio.Event()
         self.monitor = LivenessMonitor(anyio.current_time)
@@ -63,7 +74,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Deliver until `close` or cancellation; results until then are stored."""
         keep_running, name = self._context.unexpected.keep_running, self._context.name
-        await self._load()
+        await self._restore()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_forward, self._context.outbox, self._wakeup)
@@ -74,7 +85,7 @@ class Dispatcher:
                     tasks.start_soon(
                         keep_running,
                         Component.DISPATCHER,
-                        self._send_claimed,
+                        self._send_loop.run,
                         name=f"send {name} {number}",
                     )
                 await self._claim_until_closed()
@@ -84,10 +95,12 @@ class Dispatcher:
                 await self._settler.settle_last()
             self._ended.set()
 
-    async def _load(self) -> None:
+    async def _restore(self) -> None:
         while True:
             try:
-                return await self._health.load()
+                if await restore(self._context, self._health, self._cooldown):
+                    self.attempt_all()
+                return
             except StoreError as error:
                 self._settler.store_failed(error)
                 await anyio.sleep(RETRY_AFTER)
@@ -99,7 +112,14 @@ class Dispatcher:
         await self._ended.wait()
 
     def state(self) -> ChannelState:
-        return self._health.state()
+        return self._health.state(waits=self._cooldown.remaining(guesses=False))
+
+    def attempt_all(self) -> None:
+        """Attempt all pending deliveries at once, whatever the receiver has answered so far."""
+        self._health.attempt_all()
+        self._cooldown.clear()
+        self._due_again.request(float("inf"), despite_retry_after=True)
+        self._wakeup.set()
 
     async def pause(self, reason: str) -> None:
         """Send nothing until `resume`, even after a restart. Attempts in flight are completed.
@@ -110,8 +130,7 @@ class Dispatcher:
     async def resume(self) -> None:
         """Resume sending; all pending deliveries are due now. Raises `StoreError`."""
         await self._health.resume()
-        self._make_due_before = float("inf")
-        self._wakeup.set()
+        self.attempt_all()
 
     # Claiming
 
@@ -137,12 +156,12 @@ class Dispatcher:
         """Do what is due now; return the seconds until the next round if nothing wakes the loop."""
         self._observe_clock()
         if await self._health.reconcile_suspension():
-            self._make_due_before = float("inf")
+            self._due_again.request(float("inf"))
         if self._health.suspended:
             await self._health.trim_pending()
             return await self._send_probe() if self._health.off else MAX_IDLE
         await self._health.reconcile_outage()
-        await self._make_due()
+        await self._due_again.apply()
         if self._health.probing:
             return await self._send_probe()
         room = self._queue.limit - len(self._queue)
@@ -155,7 +174,7 @@ class Dispatcher:
             return MAX_IDLE  # a settled delivery wakes the loop up
         if await self._context.store.unblock_expired(self._context.name, now):
             return 0.0
-        return await self._until_next(now)
+        return await self._claims.seconds_until_next(now, self._health.alert_due_at())
 
     async def _send_probe(self) -> float:
         """Claim one delivery as a probe if it is time; return the seconds until it is."""
@@ -187,37 +206,7 @@ class Dispatcher:
             return claimed
         return await self._claims.probe()
 
-    async def _until_next(self, claimed_at: float) -> float:
-        """Return the seconds until a delivery or an alert is due."""
-        next_due_at = await self._context.store.next_due_at(self._context.name, claimed_at)
-        moments = [
-            moment for moment in (next_due_at, self._health.alert_due_at()) if moment is not None
-        ]
-        return max(min(moments) - self._context.wall(), 0.0) if moments else MAX_IDLE
-
     # Sending
-
-    async def _send_claimed(self) -> None:
-        while True:
-            batch = await self._queue.take()
-            try:
-                sendable = [delivery for delivery in batch if self._may_send(delivery)]
-                if sendable:
-                    self._claims.attempt_begins()
-                    if results := await self._sender.attempt(sendable):
-                        self._settler.add(results)
-                    else:
-                        self._release(delivery.id for delivery in sendable)
-            except StoreError as error:
-                self._settler.store_failed(error)
-                await anyio.sleep(RETRY_AFTER)
-                self._release(delivery.id for delivery in batch)
-                continue
-            except Exception:
-                self._release(delivery.id for delivery in batch)
-                raise  # reported, and run again
-            if len(sendable) < len(batch):
-                self._release(delivery.id for delivery in batch if delivery not in sendable)
 
     def _may_send(self, delivery: DueDelivery) -> bool:
         """Return whether a claimed delivery may still be sent now."""
@@ -236,21 +225,15 @@ class Dispatcher:
     # Making deliveries due
 
     def _recovered(self, attempted_before: float) -> None:
-        self._make_due_before, self._probe = attempted_before, None
+        self._due_again.request(attempted_before)
+        self._probe = None
 
     def _observe_clock(self) -> None:
         offset_change = self._clock_jumps.observe()
         if offset_change < 0:
-            self._make_due_before = float("inf")
+            self._due_again.request(float("inf"))
         if offset_change:
-            self._health.clock_jumped(offset_change)
-
-    async def _make_due(self) -> None:
-        """Make pending deliveries due after a recovery or a step back of the wall clock."""
-        if self._make_due_before is not None:
-            name, now = self._context.name, self._context.wall()
-            await self._context.store.make_due(name, self._make_due_before, now)
-            self._make_due_before = None
+            self._health.record.clock_jumped(offset_change)
 
 
 async def _forward(source: Wakeup, target: Wakeup) -> None:

@@ -3,7 +3,7 @@
 import logging
 
 from watcher.core.clock import rfc3339
-from watcher.core.errors import DeliveryFailure
+from watcher.core.errors import DeliveryError
 from watcher.core.events import Event
 from watcher.core.outage import Outage, OutageAction, OutageStep, next_step
 from watcher.delivery.context import DeliveryContext
@@ -38,7 +38,7 @@ class ChannelOutage:
             return None
         return failing_since + self._context.settings.alert_after
 
-    async def reconcile(self, failing_since: float | None, reason: DeliveryFailure | None) -> None:
+    async def reconcile(self, failing_since: float | None, error: DeliveryError | None) -> None:
         """Store the beginning or the end of the outage, with its event where one is due."""
         now = self._context.wall()
         if failing_since is None and self._alert_now:
@@ -53,18 +53,18 @@ class ChannelOutage:
             now=now,
         )
         if step is not None:
-            await self._store(step, reason)
+            await self._store(step, error)
         # An alert requested during the write stays requested unless this one covers it.
         if self._announced:
             self._alert_now = False
 
     async def stopped(
-        self, failing_since: float | None, reason: DeliveryFailure | None
+        self, failing_since: float | None, error: DeliveryError | None
     ) -> tuple[Outage, Event]:
         """Return the outage of a channel that stops now, and its `channel.stopped` event."""
         now = self._context.wall()
         outage = Outage(subject=self._subject, since=failing_since or now, alerted_at=now)
-        return outage, await self._event("channel.stopped", outage, reason)
+        return outage, await self._event("channel.stopped", outage, error)
 
     def announced(self, outage: Outage) -> None:
         """Note that `outage` was stored with a suspension."""
@@ -74,10 +74,10 @@ class ChannelOutage:
     def _announced(self) -> bool:
         return self._stored is not None and self._stored.alerted_at is not None
 
-    async def _store(self, step: OutageStep, reason: DeliveryFailure | None) -> None:
+    async def _store(self, step: OutageStep, error: DeliveryError | None) -> None:
         closed = step.action is OutageAction.CLOSE
         kind = "channel.recovered" if closed else "channel.failing"
-        event = await self._event(kind, step.outage, reason) if step.send_event else None
+        event = await self._event(kind, step.outage, error) if step.send_event else None
         outage = None if closed else step.outage
         recovered = self._subject if closed else None
         await self._context.store.record_outage(event, outage, recovered=recovered)
@@ -87,12 +87,14 @@ class ChannelOutage:
             if closed:
                 logger.info("channel %r recovered", self._context.name)
 
-    async def _event(self, kind: str, outage: Outage, reason: DeliveryFailure | None) -> Event:
+    async def _event(self, kind: str, outage: Outage, error: DeliveryError | None) -> Event:
         name = self._context.name
         depths = await self._context.store.outbox()
         data: dict[str, object] = {
             "channel": name,
-            "reason": reason,
+            "reason": None if error is None else error.reason,
+            "status": None if error is None else error.status,
+            "error": None if error is None else str(error),
             "since": rfc3339(outage.since),
             "pending": next((depth.pending for depth in depths if depth.channel == name), 0),
         }

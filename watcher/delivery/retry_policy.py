@@ -6,11 +6,13 @@
                    on 429
     PERSISTENT     yes, of its second half          after that step
     REJECTED       yes, of its second half          after that step; later events need not wait
+    TOO_LARGE      all                              never
     GONE           no                               when the channel is resumed
     NOT_SENT       no                               after 5 s
 
 A probe, which is an attempt before its time, uses no step either and does not change the time of
-the next attempt. Nor does an attempt of a suspended channel use a step.
+the next attempt. Nor does an attempt use a step while the channel is suspended, or while its
+receiver rejects everything.
 """
 
 from collections.abc import Sequence
@@ -23,6 +25,8 @@ from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 
 FREE_RETRY = 5.0
 """Seconds until the next attempt if the last one used no step of the schedule."""
+MAX_RETRY_AFTER = 3600.0
+"""Seconds of a receiver's `Retry-After` that are honoured; after that, one probe is sent."""
 MIN_FREE_RETRY = 1.0
 """Seconds. A shorter `Retry-After` is lengthened to it."""
 
@@ -54,8 +58,11 @@ def next_retry(
 ) -> Retry:
     """Return what follows an attempt that failed with `error`.
 
-    `schedule` has the delay in seconds before each attempt, the first one included.
+    `schedule` has the delay in seconds before each attempt, the first one included. `suspended`
+    says that the channel is suspended or rejects everything.
     """
+    if error.disposition is Disposition.TOO_LARGE:
+        return Retry(steps_used=len(schedule), next_attempt_at=None)
     probe = delivery.scheduled_at is not None and delivery.scheduled_at > attempted_at
     free = probe or suspended or _costs_no_attempt(error)
     used = delivery.scheduled if free else _next_step(delivery.scheduled, error, len(schedule))
@@ -75,12 +82,20 @@ def failed_result(
     attempted_at: float,
     now: float,
     duration: float,
-    order_wait: float,
+    order_wait: float | None,
 ) -> AttemptResult:
-    """Return the result of a failed attempt. The next one is never before `Retry-After`."""
-    not_before = None if error.retry_after is None else now + error.retry_after
+    """Return the result of a failed attempt.
+
+    The next one is never before `Retry-After`, of which at most `MAX_RETRY_AFTER` are honoured. If
+    `order_wait` is None, the delivery keeps its place in the queue.
+    """
+    wait = None if error.retry_after is None else min(error.retry_after, MAX_RETRY_AFTER)
+    not_before = None if wait is None else now + wait
     first_at = attempted_at if delivery.first_attempt_at is None else delivery.first_attempt_at
     rejected = error.disposition is Disposition.REJECTED
+    unblocks_at = None
+    if order_wait is not None:
+        unblocks_at = attempted_at if rejected else first_at + order_wait
     next_at = retry.next_attempt_at
     return AttemptResult(
         delivery_id=delivery.id,
@@ -89,7 +104,7 @@ def failed_result(
         scheduled=retry.steps_used,
         next_attempt_at=None if next_at is None else max(next_at, not_before or 0.0),
         not_before=not_before,
-        unblocks_at=attempted_at if rejected else first_at + order_wait,
+        unblocks_at=unblocks_at,
         last_error=str(error),
         last_status=error.status,
         duration=duration,
@@ -123,4 +138,6 @@ def _next_step(scheduled: int, error: DeliveryError, steps: int) -> int:
 
 
 def _free_delay(error: DeliveryError) -> float:
-    return FREE_RETRY if error.retry_after is None else max(error.retry_after, MIN_FREE_RETRY)
+    if error.retry_after is None:
+        return FREE_RETRY
+    return min(max(error.retry_after, MIN_FREE_RETRY), MAX_RETRY_AFTER)

@@ -12,10 +12,20 @@ from watcher.core.interfaces.channel import Channel, Digesting
 from watcher.delivery.channel_health import ChannelHealth
 from watcher.delivery.claimed_queue import ClaimedQueue, message_of
 from watcher.delivery.context import DeliveryContext
-from watcher.delivery.retry_policy import Retry, delivered_result, failed_result, next_retry
+from watcher.delivery.retry_policy import (
+    MAX_RETRY_AFTER,
+    Retry,
+    delivered_result,
+    failed_result,
+    next_retry,
+)
 from watcher.telemetry.metrics import Component
 
 logger = logging.getLogger(__name__)
+
+
+_ABOUT_PAYLOAD = frozenset({Disposition.REJECTED, Disposition.TOO_LARGE})
+_REJECTIONS = frozenset({Disposition.REJECTED, Disposition.PERSISTENT})
 
 
 class _RemovedError(Exception):
@@ -60,7 +70,7 @@ class Sender:
         except _RemovedError:
             return []
         except DeliveryError as error:
-            if len(batch) > 1 and error.disposition is Disposition.REJECTED:
+            if len(batch) > 1 and error.disposition in _ABOUT_PAYLOAD:
                 error = self._split_digest(batch, error)
             return self._failed(batch, error, at, anyio.current_time() - began)
         except Exception as error:
@@ -113,6 +123,9 @@ class Sender:
     ) -> list[AttemptResult]:
         if error.disposition is Disposition.GONE:
             self._health.gone(error)
+        if error.disposition in _REJECTIONS:
+            ids = [delivery.id for delivery in batch]
+            self._health.request_rejected(ids, error, self._context.wall())
         results = [self._one_failed(delivery, error, at, duration) for delivery in batch]
         self._health.request_failed(error)
         return results
@@ -125,15 +138,14 @@ class Sender:
             delivery,
             error,
             schedule=settings.attempts,
-            suspended=self._health.suspended,
+            suspended=self._health.suspended or self._health.rejects_everything,
             attempted_at=at,
             now=now,
             random=self._context.random,
         )
         self._report(delivery, error, retry, now, duration)
         if error.disposition is Disposition.OVERLOADED:
-            limit = max((retry.next_attempt_at or now) - now, 0.0)
-            self._cooldown.start(error.retry_after, at_most=limit)
+            self._pause(error, at_most=max((retry.next_attempt_at or now) - now, 0.0))
         return failed_result(
             delivery,
             error,
@@ -141,8 +153,16 @@ class Sender:
             attempted_at=at,
             now=now,
             duration=duration,
-            order_wait=settings.order_wait,
+            order_wait=None if self._health.rejects_everything else settings.order_wait,
         )
+
+    def _pause(self, error: DeliveryError, at_most: float) -> None:
+        """Send nothing for a while to an overloaded receiver."""
+        named = error.retry_after
+        if named is not None and named > MAX_RETRY_AFTER:
+            self._health.record.probe_only()
+        wait = None if named is None else min(named, MAX_RETRY_AFTER)
+        self._cooldown.start(wait, at_most=at_most)
 
     def _report(
         self,

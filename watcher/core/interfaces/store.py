@@ -175,12 +175,27 @@ class Outbox(Protocol):
         """Bypass every head whose `unblocks_at` has come; return how many."""
         ...
 
-    async def make_due(self, channel: str, attempted_before: float, now: float) -> int:
+    async def make_due(
+        self,
+        channel: str,
+        attempted_before: float,
+        now: float,
+        *,
+        in_order: bool = False,
+        despite_retry_after: bool = False,
+    ) -> int:
         """Make every head due now, oldest first, whose last attempt began before
         `attempted_before`; return how many.
 
-        `not_before` still applies. A last attempt after `now` shows that the clock was set back:
-        then the delivery is due, whatever was stored.
+        With `in_order`, bypassed deliveries take their places in their queues again first.
+        `not_before` still applies, unless `despite_retry_after`. A last attempt after `now` shows
+        that the clock was set back: then the delivery is due, whatever was stored.
+        """
+        ...
+
+    async def retry_after_ends_at(self, channel: str) -> float | None:
+        """Return when the last `Retry-After` of a channel's pending deliveries ends; None without
+        one.
         """
         ...
 
@@ -229,7 +244,7 @@ class Outbox(Protocol):
 
 
 class ChannelStates(Protocol):
-    """What is stored about channels: suspensions and notes."""
+    """What is stored about channels: suspensions, digests of settings, and notes."""
 
     async def suspensions(self) -> Sequence[Suspension]:
         """Return the suspensions of all channels."""
@@ -245,6 +260,14 @@ class ChannelStates(Protocol):
 
     async def lift_suspension(self, channel: str) -> None:
         """Delete the channel's suspension, if any."""
+        ...
+
+    async def target(self, channel: str) -> str | None:
+        """Return the digest of the settings that the channel had last; None if there is none."""
+        ...
+
+    async def store_target(self, channel: str, digest: str) -> None:
+        """Store the digest of the channel's settings, which replaces the one before."""
         ...
 
     async def read_note(self, channel: str, name: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The suspensions and notes of channels in the SQLite store."""
+"""What is stored about channels in the SQLite store."""
 
 from collections.abc import Sequence
 
@@ -32,6 +32,16 @@ class SqliteChannelStates(StorePart):
             await connection.execute(queries.DELETE_SUSPENSION, (channel,))
 
         await self._database.write(delete)
+
+    async def target(self, channel: str) -> str | None:
+        found = await self._database.read(queries.TARGET, channel)
+        return str(found[0][0]) if found else None
+
+    async def store_target(self, channel: str, digest: str) -> None:
+        async def store(connection: aiosqlite.Connection) -> None:
+            await connection.execute(queries.STORE_TARGET, (channel, digest))
+
+        await self._database.write(store)
 
     async def read_note(self, channel: str, name: str) -> bytes | None:
         found = await self._database.read(queries.NOTE, channel, name)

@@ -3,7 +3,7 @@
 import aiosqlite
 
 from watcher.core.interfaces.store import StoreSize
-from watcher.stores.sqlite import queries
+from watcher.stores.sqlite import maintenance_queries as queries
 from watcher.stores.sqlite.database import StorePart
 
 _BATCH = 1000

@@ -56,13 +56,30 @@ class SqliteOutbox(StorePart):
 
         return await self._database.write(unblock)
 
-    async def make_due(self, channel: str, attempted_before: float, now: float) -> int:
+    async def make_due(
+        self,
+        channel: str,
+        attempted_before: float,
+        now: float,
+        *,
+        in_order: bool = False,
+        despite_retry_after: bool = False,
+    ) -> int:
         parameters = (channel, attempted_before, now)
 
         async def update(connection: aiosqlite.Connection) -> int:
+            if despite_retry_after:
+                await connection.execute(queries.FORGET_RETRY_AFTER, (channel,))
+            if in_order:
+                await connection.execute(queries.TAKE_PLACES_AGAIN, (channel, now))
+                await connection.execute(queries.RESET_HEADS, (channel,))
             return (await connection.execute(queries.MAKE_DUE, parameters)).rowcount
 
         return await self._database.write(update)
+
+    async def retry_after_ends_at(self, channel: str) -> float | None:
+        ((moment,),) = await self._database.read(queries.RETRY_AFTER_ENDS_AT, channel)
+        return None if moment is None else float(moment)
 
     async def list_deliveries(
         self, state: DeliveryState | None, channel: str | None, limit: int, cursor: str | None

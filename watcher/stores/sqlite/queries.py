@@ -79,7 +79,7 @@ WHERE source = ?1 AND state = 'active' AND stalled_at IS NULL AND status NOT IN 
 ORDER BY changed_at, id LIMIT ?5
 """
 
-_NOTHING_PENDING = """
+NOTHING_PENDING = """
 NOT EXISTS (
     SELECT 1 FROM events AS e JOIN deliveries AS d ON d.event = e.id
     WHERE e.source = watches.source AND e.task_id = watches.task_id AND d.state = 'pending')
@@ -88,7 +88,7 @@ NOT EXISTS (
 PRUNE_LOST = f"""
 DELETE FROM watches WHERE id IN (
     SELECT id FROM watches
-    WHERE lost_at IS NOT NULL AND lost_at < ? AND {_NOTHING_PENDING} LIMIT ?)
+    WHERE lost_at IS NOT NULL AND lost_at < ? AND {NOTHING_PENDING} LIMIT ?)
 RETURNING source, task_id
 """
 
@@ -217,6 +217,22 @@ WHERE channel = ?1 AND state = 'pending' AND is_head = 1 AND (
 )
 """
 
+# Also due, because the next one of a queue may have been attempted before the first.
+TAKE_PLACES_AGAIN = """
+UPDATE deliveries SET bypassed = 0, unblocks_at = NULL,
+    next_attempt_at = max(min(next_attempt_at, ?2), coalesce(not_before, 0))
+WHERE channel = ?1 AND state = 'pending' AND (bypassed = 1 OR last_attempt_at IS NOT NULL)
+"""
+
+RETRY_AFTER_ENDS_AT = """
+SELECT max(not_before) FROM deliveries WHERE channel = ? AND state = 'pending' AND is_head = 1
+"""
+
+FORGET_RETRY_AFTER = """
+UPDATE deliveries SET not_before = NULL
+WHERE channel = ? AND state = 'pending' AND not_before IS NOT NULL
+"""
+
 _DELIVERY = f"SELECT {_delivery_columns(rows.DELIVERY_COLUMNS)} {_JOINED}"
 
 DELIVERY = f"{_DELIVERY} WHERE d.id = ?"
@@ -298,6 +314,10 @@ STORE_SUSPENSION = _insert("suspensions", rows.SUSPENSION_COLUMNS, "INSERT OR RE
 
 DELETE_SUSPENSION = "DELETE FROM suspensions WHERE channel = ?"
 
+TARGET = "SELECT digest FROM channel_targets WHERE channel = ?"
+
+STORE_TARGET = "INSERT OR REPLACE INTO channel_targets (channel, digest) VALUES (?, ?)"
+
 NOTE = "SELECT value FROM channel_notes WHERE channel = ? AND name = ?"
 
 STORE_NOTE = "INSERT OR REPLACE INTO channel_notes (channel, name, value, at) VALUES (?, ?, ?, ?)"
@@ -347,49 +367,3 @@ INSERT INTO operations (source, scope, key, task_id, at)
 SELECT ?1, ?2, value, ?4, ?5 FROM json_each(?3)
 WHERE true ON CONFLICT DO UPDATE SET task_id = excluded.task_id, at = excluded.at
 """
-
-# Maintenance. ?1 is a time, ?2 how many rows at most.
-
-PRUNE_DELIVERED = """
-DELETE FROM deliveries WHERE id IN (
-    SELECT id FROM deliveries WHERE state = 'delivered' AND delivered_at < ?1 LIMIT ?2)
-"""
-
-PRUNE_FAILED = """
-DELETE FROM deliveries WHERE id IN (
-    SELECT id FROM deliveries
-    WHERE state = 'failed' AND coalesce(last_attempt_at, created_at) < ?1 LIMIT ?2)
-"""
-
-PRUNE_DONE = f"""
-DELETE FROM watches WHERE id IN (
-    SELECT id FROM watches WHERE state = 'done' AND changed_at < ?1 AND {_NOTHING_PENDING} LIMIT ?2)
-"""
-
-PRUNE_EVENTS = """
-DELETE FROM events WHERE id IN (
-    SELECT id FROM events
-    WHERE at < ?1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id)
-        AND NOT EXISTS (
-            SELECT 1 FROM watches WHERE source = events.source AND task_id = events.task_id)
-    LIMIT ?2)
-"""
-
-PRUNE_OPERATIONS = """
-DELETE FROM operations WHERE (source, scope, key) IN (
-    SELECT source, scope, key FROM operations WHERE at < ?1 LIMIT ?2)
-"""
-
-PRUNE_NOTES = """
-DELETE FROM channel_notes WHERE (channel, name) IN (
-    SELECT channel, name FROM channel_notes WHERE at < ?1 LIMIT ?2)
-"""
-
-SIZE = """
-SELECT (pages.page_count - free.freelist_count) * page.page_size,
-    most.max_page_count * page.page_size
-FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size AS page,
-    pragma_max_page_count AS most
-"""
-
-PROBE = "UPDATE readiness_probe SET at = ?"

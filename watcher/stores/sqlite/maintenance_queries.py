@@ -1,0 +1,47 @@
+"""The statements of retention, size and readiness. ?1 is a time, ?2 how many rows at most."""
+
+from watcher.stores.sqlite.queries import NOTHING_PENDING
+
+PRUNE_DELIVERED = """
+DELETE FROM deliveries WHERE id IN (
+    SELECT id FROM deliveries WHERE state = 'delivered' AND delivered_at < ?1 LIMIT ?2)
+"""
+
+PRUNE_FAILED = """
+DELETE FROM deliveries WHERE id IN (
+    SELECT id FROM deliveries
+    WHERE state = 'failed' AND coalesce(last_attempt_at, created_at) < ?1 LIMIT ?2)
+"""
+
+PRUNE_DONE = f"""
+DELETE FROM watches WHERE id IN (
+    SELECT id FROM watches WHERE state = 'done' AND changed_at < ?1 AND {NOTHING_PENDING} LIMIT ?2)
+"""
+
+PRUNE_EVENTS = """
+DELETE FROM events WHERE id IN (
+    SELECT id FROM events
+    WHERE at < ?1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id)
+        AND NOT EXISTS (
+            SELECT 1 FROM watches WHERE source = events.source AND task_id = events.task_id)
+    LIMIT ?2)
+"""
+
+PRUNE_OPERATIONS = """
+DELETE FROM operations WHERE (source, scope, key) IN (
+    SELECT source, scope, key FROM operations WHERE at < ?1 LIMIT ?2)
+"""
+
+PRUNE_NOTES = """
+DELETE FROM channel_notes WHERE (channel, name) IN (
+    SELECT channel, name FROM channel_notes WHERE at < ?1 LIMIT ?2)
+"""
+
+SIZE = """
+SELECT (pages.page_count - free.freelist_count) * page.page_size,
+    most.max_page_count * page.page_size
+FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size AS page,
+    pragma_max_page_count AS most
+"""
+
+PROBE = "UPDATE readiness_probe SET at = ?"
