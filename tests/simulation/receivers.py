@@ -103,7 +103,8 @@ class Receiver:
     wall: Callable[[], float]
     trace: Trace
     arrivals: list[Arrival] = field(default_factory=list)
-    bodies: dict[str, bytes] = field(default_factory=dict)
+    bodies: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    too_large: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     arrived: Callable[[Arrival], None] = lambda arrival: None
 
@@ -149,7 +150,11 @@ class Receiver:
         )
         if not verify(SECRET, request.headers, body):
             self.problems.append(f"{self.name}: the signature of {event_id} is wrong")
-        if self.bodies.setdefault(event_id, body) != body:
+        if fault is not None and fault.name == "413":
+            self.too_large.add(event_id)
+        # A smaller form follows a 413; each form is the same on every attempt.
+        form = (event_id, len(body))
+        if self.bodies.setdefault(form, body) != body:
             self.problems.append(f"{self.name}: the body of {event_id} has changed")
         self.arrivals.append(arrival)
         self.trace.note("receiver", f"{self.name}: {_described(event)}{_outcome(fault)}")
