@@ -88,6 +88,7 @@ class Claims:
         body = await self._context.store.body(delivery.id)
         return delivery if body is None else replace(delivery, body=summary(body))
 
+
 def _may_be_attempted(delivery: DueDelivery, now: float) -> bool:
     """Return whether its `Retry-After` is over, or void because the clock was set back."""
     attempted_at, not_before = delivery.last_attempt_at, delivery.not_before

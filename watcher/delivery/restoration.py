@@ -17,8 +17,9 @@ async def restore(context: DeliveryContext, health: ChannelHealth, cooldown: Coo
     stored = await context.store.target(context.name)
     unchanged = stored is None or is_digest_of(stored, context.settings)
     if unchanged:
-        ends_at = await context.store.retry_after_ends_at(context.name)
-        if ends_at is not None and (left := ends_at - context.wall()) > 0:
+        now = context.wall()
+        ends_at = await context.store.retry_after_ends_at(context.name, now)
+        if ends_at is not None and (left := ends_at - now) > 0:
             cooldown.start(min(left, MAX_RETRY_AFTER))
     else:
         await health.settings_changed()

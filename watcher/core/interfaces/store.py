@@ -193,9 +193,9 @@ class Outbox(Protocol):
         """
         ...
 
-    async def retry_after_ends_at(self, channel: str) -> float | None:
+    async def retry_after_ends_at(self, channel: str, now: float) -> float | None:
         """Return when the last `Retry-After` of a channel's pending deliveries ends; None without
-        one.
+        one. One that was received after `now` is void: the clock was set back.
         """
         ...
 

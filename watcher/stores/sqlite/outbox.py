@@ -77,8 +77,8 @@ class SqliteOutbox(StorePart):
 
         return await self._database.write(update)
 
-    async def retry_after_ends_at(self, channel: str) -> float | None:
-        ((moment,),) = await self._database.read(queries.RETRY_AFTER_ENDS_AT, channel)
+    async def retry_after_ends_at(self, channel: str, now: float) -> float | None:
+        ((moment,),) = await self._database.read(queries.RETRY_AFTER_ENDS_AT, channel, now)
         return None if moment is None else float(moment)
 
     async def list_deliveries(

@@ -225,7 +225,8 @@ WHERE channel = ?1 AND state = 'pending' AND (bypassed = 1 OR last_attempt_at IS
 """
 
 RETRY_AFTER_ENDS_AT = """
-SELECT max(not_before) FROM deliveries WHERE channel = ? AND state = 'pending' AND is_head = 1
+SELECT max(not_before) FROM deliveries
+WHERE channel = ? AND state = 'pending' AND is_head = 1 AND last_attempt_at <= ?
 """
 
 FORGET_RETRY_AFTER = """
