@@ -97,6 +97,7 @@ class Dispatcher:
 
     async def _restore(self) -> None:
         while True:
+            self.monitor.beat()
             try:
                 if await restore(self._context, self._health, self._cooldown):
                     self.attempt_all()

@@ -154,6 +154,8 @@ class Poller:
 
     async def _restore_outage(self) -> None:
         while True:
+            for monitor in self.monitors.values():
+                monitor.beat()
             try:
                 return await self._outage.restore()
             except StoreError as error:

@@ -11,7 +11,8 @@ from watcher.telemetry.throttle import LogThrottle
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 60.0
+_LONGEST_PAUSE = 30.0
+"""Seconds; less than the liveness probe allows."""
 
 
 class UnexpectedErrors:
