@@ -37,6 +37,10 @@ def x(**values: str) -> dict[str, str]:
         (x(Limit="10", Window="hour"), [(10, 3600, None, None)]),
         (x(Limit="10", Window_MS="1000"), [(10, 1, None, None)]),
         (x(Limit="10", Interval_Seconds="60"), [(10, 60, None, None)]),
+        (x(Limit="10/second"), [(10, 1, None, None)]),
+        (x(Limit="5 per 1 minute", Remaining="3"), [(None, None, 3, None), (5, 60, None, None)]),
+        (x(Limit="100/15m, 9/h"), [(100, 900, None, None), (9, 3600, None, None)]),
+        (x(Limit="100/fortnight"), [(100, None, None, None)]),
         (x(Limit_Second="5", Remaining_Second="4"), [(5, 1, 4, None)]),
         (
             x(Limit_Minute="60", Remaining_Minute="59", Limit_Hour="600", Remaining_Hour="9"),
@@ -154,6 +158,7 @@ PIECES = [
         ";q=",
         ";r=",
     ),
+    *("/second", " per 0 minutes", "/9999 months"),
     *(";t=", "60s", "1m", "ms", ", ", ";", "=", '"', '"a"', "\\", "limit=", "remaining=", " ", "é"),
     *(
         "Tue, 14 Nov 2023 22:14:50 GMT",

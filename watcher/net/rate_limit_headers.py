@@ -49,6 +49,7 @@ _SCOPES = frozenset(
 )
 _VALUE_UNITS = {"ms": 1e-3, "milliseconds": 1e-3, "seconds": 1.0}
 _IGNORED = frozenset({"after", "at", "time", "epoch"})
+_RATE = re.compile(r"(\d{1,10})\s*(?:/|per)\s*(\d{0,4})\s*([a-z]+)", re.ASCII)
 _ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^",])+')
 _PARAMETER = re.compile(r'\s*([A-Za-z]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;,"]*)')
 
@@ -69,10 +70,14 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
-    """One item of a list: `"name";key=value`, `100;w=60`, or `limit=100`."""
+    """One item of a list: `"name";key=value`, `100;w=60`, `100/minute`, or `limit=100`."""
 
     text: str
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_window(self) -> bool:
+        return "w" in self.parameters or _RATE.fullmatch(self.text) is not None
 
     @property
     def of_requests(self) -> bool:
@@ -80,11 +85,18 @@ class _Item:
 
     @property
     def limit(self) -> float | None:
-        quota = number(self.parameters.get("q", self.text))
+        text = self.parameters.get("q", self.text)
+        rate = _RATE.fullmatch(text)
+        quota = number(text if rate is None else rate[1])
         return quota if quota is not None and 1 <= quota <= _MOST else None
 
     @property
     def window(self) -> float | None:
+        rate = _RATE.fullmatch(self.text)
+        if rate is not None:
+            unit = _window(rate[3], 1.0) or _window(f"1{rate[3]}", 1.0)
+            seconds = (unit or 0.0) * float(rate[2] or 1)
+            return seconds if _SHORTEST <= seconds <= LONGEST_WINDOW else None
         return _window(self.parameters.get("w", ""), 1.0)
 
 
@@ -99,9 +111,9 @@ class _Group:
     def limits(self, policies: Sequence[_Item], now: float) -> Iterator[RateLimit]:
         """Yield what the values say; the n-th limit belongs to the n-th of each other field."""
         stated = list(_items(self.values.get("limit", "")))
-        policies = [*(item for item in stated if "w" in item.parameters), *policies]
+        policies = [*(item for item in stated if item.has_window), *policies]
         policies = [item for item in policies if item.of_requests]
-        limits = [item for item in stated if "w" not in item.parameters]
+        limits = [item for item in stated if not item.has_window]
         remaining = [number(text) for text in self.values.get("remaining", "").split(",")]
         resets = self._each("reset", lambda text, unit: _reset(text, unit, now))
         windows = self._each("window", _window)
