@@ -50,6 +50,8 @@ def _plain(shape: Json) -> str:
     kind: str = shape.get("type", "any")
     if kind == "array":
         return f"list of {type_name(shape.get('items', {}))}"
+    if "properties" in shape:
+        return code("{" + ", ".join(f"{name}: …" for name in shape["properties"]) + "}")
     if kind == "object":
         values = shape.get("additionalProperties")
         return f"map to {type_name(values)}" if isinstance(values, dict) and values else "map"

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import httpx
 from pydantic import AfterValidator, ByteSize, Field, SecretStr, WithJsonSchema
+from pydantic.config import JsonDict
 
 from watcher.channels._http import REST_WITHIN, post, require_success
 from watcher.core.clock import Clock
@@ -25,6 +26,19 @@ _RESERVED = frozenset(
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
+def _in_any_case(name: str) -> str:
+    return "".join(f"[{char}{char.upper()}]" if char.isalpha() else char for char in name)
+
+
+_NAMES_SCHEMA: JsonDict = {
+    "pattern": f"^{_HEADER_NAME.pattern}$",
+    "not": {
+        "pattern": f"^(?:{'|'.join(map(_in_any_case, sorted(_RESERVED)))})$"
+        f"|^{_in_any_case('webhook-')}|{_in_any_case('_file')}$"
+    },
+}
+
+
 def _valid_secret(secret: SecretStr) -> SecretStr:
     parse_secret(secret.get_secret_value())
     return secret
@@ -36,6 +50,8 @@ def _some_without_expiry(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...
 
 
 def _custom_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("the same header twice: names differ in case only")
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a valid header name")
@@ -52,8 +68,9 @@ def _custom_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
 class Settings(ConnectionSettings, ChannelSettings):
     """A webhook's settings.
 
-    Each of `secrets` adds a signature; the newest comes first. `headers` are added to each request,
-    and may contain a token.
+    Each of `secrets` adds a signature; the newest comes first. `headers` are added to each request.
+    They are secrets, and a file may contain one: `headers: {Authorization: {file: /run/secrets/x}}`
+    with the whole value, such as `Bearer …`. The file is read again when it changes.
     """
 
     type: Literal["webhook"] = "webhook"
@@ -64,7 +81,7 @@ class Settings(ConnectionSettings, ChannelSettings):
         AfterValidator(_some_without_expiry),
     ]
     headers: Annotated[dict[str, SecretStr], AfterValidator(_custom_headers)] = Field(
-        default_factory=dict
+        default_factory=dict, json_schema_extra={"propertyNames": _NAMES_SCHEMA}
     )
     max_body: Annotated[ByteSize, Field(ge=1024), WithJsonSchema(SIZE_SCHEMA)] = ByteSize(262_144)
     """Size up to which an event is sent whole; a larger one is sent without outputs and inputs,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from watcher.configuration import plugins, yaml_document
 from watcher.configuration.checks import contradictions
@@ -160,6 +161,11 @@ class _Reading:
             self._diagnostics.add(place, "expected a mapping of keys to values")
             return None
         values = {str(key): value for key, value in item.items()}
+        files = {
+            name: values[f"{name}_file"]
+            for name in secret_fields(model)
+            if f"{name}_file" in values
+        }
         values = self._secret_files.resolve(model, values, place)
         try:
             settings = model.model_validate(values)
@@ -170,9 +176,7 @@ class _Reading:
                 if one["type"] != "too_short" or not any(
                     _is_within(other["loc"], one["loc"]) for other in errors
                 ):
-                    self._add_invalid(
-                        model, one["type"], one["loc"], one["msg"], place, variables or {}
-                    )
+                    self._add_invalid(model, one, place, files, variables or {})
             return None
         if isinstance(settings, ConnectionSettings):
             self._check_certificates(settings, place)
@@ -181,24 +185,27 @@ class _Reading:
     def _add_invalid(
         self,
         model: type[BaseModel],
-        kind: str,
-        inner: Place,
-        message: str,
+        error: ErrorDetails,
         place: Place,
+        files: Mapping[str, Any],
         variables: Mapping[str, str],
     ) -> None:
+        """Add an error of a value; `files` are those that secrets were read from."""
+        kind, inner = error["type"], error["loc"]
         secrets, key = secret_fields(model), inner[-1] if inner else ""
-        if kind == "extra_forbidden":
+        text = error["msg"].removeprefix("Value error, ")
+        text = "at least one is required" if kind == "too_short" else text[:1].lower() + text[1:]
+        if inner and (name := str(inner[0])) in files:
+            if kind != "missing":  # a file that cannot be read has its error
+                self._diagnostics.add((*place, f"{name}_file"), f"{files[name]}: {text}")
+        elif kind == "extra_forbidden":
             known = [*model.model_fields, *(f"{name}_file" for name in secrets)]
             self._diagnostics.add_unknown((*place, *inner), str(key), known)
         elif kind == "missing" and key in secrets:
             variable = f" or the variable {variables[key]}" if key in variables else ""
             self._diagnostics.add(place, f"{key} is missing: set {key}, {key}_file{variable}")
-        elif kind == "too_short":
-            self._diagnostics.add((*place, *inner), "at least one is required")
         else:
-            text = message.removeprefix("Value error, ")
-            self._diagnostics.add((*place, *inner), text[:1].lower() + text[1:])
+            self._diagnostics.add((*place, *inner), text)
 
     def _check_certificates(self, settings: ConnectionSettings, place: Place) -> None:
         self._certificate_files |= settings.certificate_files()

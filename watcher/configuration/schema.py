@@ -5,9 +5,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from watcher.configuration import plugins
-from watcher.configuration.secrets import secret_fields
+from watcher.configuration.secrets import secret_fields, secret_maps
 from watcher.configuration.sections import SECTIONS
-from watcher.core.settings import DiscoverySettings, RouteSettings
+from watcher.core.settings import ChannelSettings, DiscoverySettings, RouteSettings
+
+_FILE = {
+    "type": "object",
+    "properties": {"file": {"type": "string", "minLength": 1}},
+    "required": ["file"],
+    "additionalProperties": False,
+}
+"""A secret in a map, given by the file that contains it."""
 
 
 def schema() -> dict[str, Any]:
@@ -28,8 +36,11 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            **{name: {"type": "array", "items": items} for name, items in lists.items()},
-            **{name: _section(model) for name, model in SECTIONS.items()},
+            **{name: {"type": ["array", "null"], "items": items} for name, items in lists.items()},
+            **{
+                name: {**_section(model), "type": ["object", "null"]}
+                for name, model in SECTIONS.items()
+            },
         },
     }
 
@@ -40,10 +51,32 @@ def _section(model: type[BaseModel]) -> dict[str, Any]:
     for name in secrets:
         shape["properties"][f"{name}_file"] = {
             "type": "string",
+            "minLength": 1,
             "description": f"Path of a file that contains `{name}`.",
         }
+    for name in secret_maps(model):
+        values = shape["properties"][name]
+        values["additionalProperties"] = {
+            "anyOf": [{**values["additionalProperties"], "minLength": 1}, _FILE]
+        }
     # A secret may come from a file or a variable, and the store's URL has a default of the machine.
-    required = [name for name in shape.pop("required", []) if name not in secrets and name != "url"]
+    all_required = shape.pop("required", [])
+    required = [name for name in all_required if name not in secrets and name != "url"]
     if model.__name__ == "Settings" and "name" in required:
         required.append("type")
-    return {**shape, "required": required} if required else shape
+    rules: list[dict[str, Any]] = [
+        {"not": {"type": "object", "required": [name, f"{name}_file"]}} for name in secrets
+    ]
+    if issubclass(model, ChannelSettings):  # channels have no variables for single keys
+        rules += [
+            {"anyOf": [{"required": [name]}, {"required": [f"{name}_file"]}]}
+            for name in secrets
+            if name in all_required
+        ]
+    if "client_key_file" in shape["properties"]:
+        shape["dependentRequired"] = {"client_key_file": ["client_certificate_file"]}
+    return {
+        **shape,
+        **({"allOf": rules} if rules else {}),
+        **({"required": required} if required else {}),
+    }

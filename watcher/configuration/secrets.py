@@ -1,7 +1,7 @@
 """Secrets of the settings: which fields hold one, reading them from files, and masking them."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
@@ -18,17 +18,23 @@ def secret_fields(model: type[BaseModel]) -> dict[str, bool]:
     """Return the names of the model's fields that hold a secret, and whether they hold several."""
     fields = {}
     for name, field in model.model_fields.items():
-        annotation = field.annotation
-        if annotation is SecretStr or SecretStr in get_args(annotation):
-            fields[name] = False
-        elif "tuple" in str(annotation) and "SecretStr" in str(annotation):
-            fields[name] = True
+        if "SecretStr" in str(field.annotation) and get_origin(field.annotation) is not dict:
+            fields[name] = "tuple" in str(field.annotation)
     return fields
 
 
+def secret_maps(model: type[BaseModel]) -> list[str]:
+    """Return the names of the model's fields that map names to secrets."""
+    return [
+        name
+        for name, field in model.model_fields.items()
+        if get_origin(field.annotation) is dict and SecretStr in get_args(field.annotation)
+    ]
+
+
 class SecretFiles:
-    """Replaces each `x_file` by the secret `x` that the file holds; remembers the files it has
-    read.
+    """Replaces each `x_file` by the secret `x` that the file holds, and each `{file: path}` in a
+    map of secrets; remembers the files it has read.
     """
 
     def __init__(self, diagnostics: Diagnostics) -> None:
@@ -47,10 +53,46 @@ class SecretFiles:
                 self._diagnostics.add((*place, key), f"give either {name} or {key}, not both")
             elif (text := self._read(file, (*place, key))) is not None:
                 values[name] = split_secrets(text) if several else text
+        for name in secret_maps(model):
+            if isinstance(secrets := values.get(name), dict):
+                values[name] = self._resolved(secrets, (*place, name))
         return values
 
+    def _resolved(self, secrets: dict[Any, Any], place: Place) -> dict[str, Any]:
+        """Return the secrets of a map; those with an error are left out."""
+        resolved = {}
+        for key, value in secrets.items():
+            name, inner = str(key), (*place, str(key))
+            if name.lower().endswith("_file"):
+                self._diagnostics.add(
+                    inner, f"unknown key; write {name[:-5] or 'NAME'}: {{file: PATH}}"
+                )
+            elif isinstance(value, dict):
+                if (text := self._secret_of(value, inner)) is not None:
+                    resolved[name] = text
+            elif value == "":
+                self._diagnostics.add(inner, "must not be empty")
+            else:
+                resolved[name] = value
+        return resolved
+
+    def _secret_of(self, value: dict[Any, Any], place: Place) -> str | None:
+        if value.keys() != {"file"} or not isinstance(file := value["file"], str) or not file:
+            self._diagnostics.add(place, "expected text, or {file: PATH}")
+            return None
+        text = self._read(file, (*place, "file"))
+        if text is not None and not (text.isascii() and text.isprintable()):
+            self._diagnostics.add(
+                (*place, "file"), f"{file} contains characters that are invalid in a header"
+            )
+            return None
+        return text
+
     def _read(self, file: object, place: Place) -> str | None:
-        path = Path(str(file))
+        if not isinstance(file, str) or not file or "\0" in file:
+            self._diagnostics.add(place, "expected the path of a file")
+            return None
+        path = Path(file)
         try:
             with path.open("rb") as opened:
                 content = opened.read(FILE_LIMIT + 1)

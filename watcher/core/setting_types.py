@@ -81,6 +81,23 @@ def http_url(text: str) -> str:
     return text
 
 
+def _fits_a_header(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not text:
+        raise ValueError("must not be empty")
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError(
+            "contains characters that no header can carry, such as curly quotes or white space"
+        )
+    return secret
+
+
+_TOKEN_SCHEMA = {"type": "string", "format": "password", "writeOnly": True, "minLength": 1}
+
+Token = Annotated[SecretStr, AfterValidator(_fits_a_header), WithJsonSchema(_TOKEN_SCHEMA)]
+"""A secret that is sent in a header."""
+
+
 def _secret_url(url: SecretStr) -> SecretStr:
     http_url(url.get_secret_value())
     return url

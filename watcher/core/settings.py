@@ -16,7 +16,14 @@ from pydantic import (
     model_validator,
 )
 
-from watcher.core.setting_types import Duration, Name, PositiveDuration, SecretUrl, is_loopback
+from watcher.core.setting_types import (
+    Duration,
+    Name,
+    PositiveDuration,
+    SecretUrl,
+    Token,
+    is_loopback,
+)
 from watcher.core.tasks import KNOWN_STATUSES
 
 
@@ -41,11 +48,15 @@ class ConnectionSettings(Model):
     """How a peer is reached over HTTP."""
 
     ca_file: Path | None = None
-    """PEM file with certificate authorities to trust instead of the system's."""
+    """PEM file with certificate authorities, root or intermediate, to trust instead of the
+    system's."""
     client_certificate_file: Path | None = None
     """PEM file with a client certificate, optionally with its key."""
     client_key_file: Path | None = None
     """PEM file with the key of the client certificate."""
+    strict_certificates: bool = False
+    """Reject certificates that break RFC 5280, such as those of old private authorities without key
+    identifiers."""
     proxy: Annotated[SecretStr | None, AfterValidator(_proxy_url)] = None
     """Proxy URL, optionally with user and password. The environment's proxies are ignored."""
     allow_http: bool = False
@@ -287,7 +298,7 @@ class ServerSettings(Model):
     """Address to listen on. Any other than loopback requires `api_token`."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port to listen on; 0 for any free one."""
-    api_token: SecretStr | None = None
+    api_token: Token | None = None
     """Bearer token that clients must send."""
     cors_origins: Annotated[
         tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split_text)

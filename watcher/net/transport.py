@@ -21,6 +21,7 @@ from yarl import URL
 from watcher.core.settings import ChannelSettings, ConnectionSettings
 from watcher.net.response_handler import WatchedResponseHandler
 from watcher.net.tls import tls_context
+from watcher.net.tls_errors import explained
 
 SENT_ONCE = "watcher.sent_once"
 """A request extension: send the request on a new connection, and never resend it."""
@@ -50,9 +51,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     request is then resent once, immediately, on a new connection.
     """
 
-    def __init__(self, connections: int, tls: ssl.SSLContext | None, proxy: str | None) -> None:
+    def __init__(self, connections: int, tls: ssl.SSLContext, proxy: str | None) -> None:
         self._connections = connections
-        self._tls = True if tls is None else tls
+        self._tls = tls
         self._proxy = proxy
         self._pooled: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
@@ -85,7 +86,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     raise
                 response = await self._send(self._fresh, request, attempt)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _translated(error) from None
+            text = explained(
+                error, encrypted=request.url.scheme == "https", unanswered=attempt.unanswered
+            )
+            translated = _translated(error)
+            raise translated if text is None else type(translated)(text) from None
         return httpx.Response(
             response.status, headers=list(response.raw_headers), stream=_Body(response)
         )
@@ -121,7 +126,7 @@ def create_transport(
     cannot be used.
     """
     if reached is None:
-        return AiohttpTransport(connections, None, None)
+        return AiohttpTransport(connections, tls_context(None), None)
     proxy = None if reached.proxy is None else reached.proxy.get_secret_value()
     return AiohttpTransport(connections, tls_context(reached), proxy)
 
@@ -172,6 +177,12 @@ class _Attempt:
         """Whether the connection had been used before, and brought no byte of a response."""
         connection = self._connection
         return connection is not None and connection.requests > 1 and not connection.received
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the connection was a new one, and brought no byte of a response."""
+        connection = self._connection
+        return connection is not None and connection.requests == 1 and not connection.received
 
 
 _current_attempt: ContextVar[_Attempt] = ContextVar("current_attempt")
@@ -231,11 +242,6 @@ _LOCAL_ERRORS = frozenset(
 )
 _TRANSLATIONS: tuple[tuple[type[Exception], type[httpx.TransportError], str], ...] = (
     (aiohttp.ClientConnectorDNSError, NotSentError, "the host name could not be resolved"),
-    (
-        aiohttp.ClientConnectorCertificateError,
-        httpx.ConnectError,
-        "the TLS certificate is not valid",
-    ),
     (aiohttp.ClientSSLError, httpx.ConnectError, "the TLS handshake failed"),
     (aiohttp.ClientProxyConnectionError, NotSentError, "the proxy could not be reached"),
     (aiohttp.ClientHttpProxyError, httpx.ConnectError, "the proxy rejected the request"),

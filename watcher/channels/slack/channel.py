@@ -28,7 +28,7 @@ from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition, StoreError
 from watcher.core.interfaces.channel import Notes
-from watcher.core.setting_types import http_url
+from watcher.core.setting_types import Token, http_url
 from watcher.core.settings import ChannelSettings, ConnectionSettings
 
 _MENTION = re.compile(r"<(?:!here|!channel|!everyone|@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+)>")
@@ -76,7 +76,7 @@ class Settings(ConnectionSettings, ChannelSettings):
 
     type: Literal["slack"] = "slack"
     url: Annotated[SecretStr | None, AfterValidator(_optional_url)] = None
-    bot_token: SecretStr | None = None
+    bot_token: Token | None = None
     slack_channel: Annotated[str, Field(min_length=1)] | None = None
     api_url: Annotated[str, AfterValidator(_with_slash)] = "https://slack.com/api/"
     concurrency: Annotated[int, Field(ge=1, le=256)] = 4

@@ -3,11 +3,11 @@
 from typing import Annotated, Literal
 
 import httpx
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator
 
 from watcher.core.clock import Clock
 from watcher.core.interfaces.source import BatchOfTask
-from watcher.core.setting_types import Name, http_url
+from watcher.core.setting_types import Name, Token, http_url
 from watcher.core.settings import SourceSettings
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Observation
@@ -36,7 +36,7 @@ class Settings(SourceSettings):
     name: Name = "mixpeek"
     type: Literal["mixpeek"] = "mixpeek"
     base_url: Annotated[str, AfterValidator(_base_url)] = "https://api.mixpeek.com"
-    api_key: SecretStr
+    api_key: Token
     namespace: str | None = None
 
 

@@ -1,0 +1,100 @@
+"""The JSON Schema against the reader: both accept, or both reject."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from tests.support.certificates import issue
+from tests.support.records import SECRET
+from watcher.configuration import loader
+from watcher.configuration.schema import schema
+from watcher.core.errors import ConfigurationError
+
+SCHEMA = jsonschema_rs.Draft202012Validator(schema())
+WEBHOOK = {"name": "a", "type": "webhook", "url": "https://x.example/", "secrets": [SECRET]}
+ROOT = issue("Acme Root", authority=True)
+
+
+def webhook(**settings: Any) -> dict[str, Any]:
+    """Return a file with one webhook; a setting of None is left out."""
+    merged = {**WEBHOOK, **settings}
+    return {"channels": [{key: value for key, value in merged.items() if value is not None}]}
+
+
+ACCEPTED = [
+    {},
+    {"channels": None, "server": None, "polling": None},
+    webhook(),
+    webhook(headers={}),
+    webhook(headers={"Authorization": "Bearer x"}),
+    webhook(headers={"Authorization": {"file": "FOLDER/secret"}, "x-files": "1"}),
+    webhook(headers={"hostname": "x", "x-webhook-id": "x", "filex": "x", "te2": "x"}),
+    webhook(url=None, url_file="FOLDER/url"),
+    webhook(secrets=None, secrets_file="FOLDER/signing"),
+    webhook(ca_file="FOLDER/root", strict_certificates=True),
+    {"server": {"api_token_file": "FOLDER/secret"}},
+    {"sources": [{"api_key_file": "FOLDER/secret"}]},
+    {"sources": [{"name": "b", "timeout": "500ms", "requests_per_minute": None}]},
+]
+REJECTED = [
+    webhook(headers={"Authorization_file": "FOLDER/secret"}),
+    webhook(headers={"X-Key_FILE": "FOLDER/secret"}),
+    webhook(headers={"Authorization": {"path": "FOLDER/secret"}}),
+    webhook(headers={"Authorization": {"file": "FOLDER/secret", "more": 1}}),
+    webhook(headers={"Authorization": {}}),
+    webhook(headers={"Authorization": ""}),
+    webhook(headers={"Authorization": 7}),
+    webhook(headers={"Content-Length": "7"}),
+    webhook(headers={"HOST": "x"}),
+    webhook(headers={"Webhook-Id": "x"}),
+    webhook(headers={"two words": "x"}),
+    webhook(headers_file="FOLDER/secret"),
+    webhook(url_file="FOLDER/url"),
+    webhook(url=None),
+    webhook(secrets=None),
+    webhook(secrets=[]),
+    webhook(type=None),
+    webhook(client_key_file="FOLDER/root"),
+    {"server": {"api_token": "x", "api_token_file": "FOLDER/secret"}},
+    {"server": {"api_token": ""}},
+    {"server": {"prot": 1}},
+    {"channels": {}},
+]
+
+
+def in_folder(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+    files = {
+        "secret": b"x\n",
+        "url": b"https://x.example/\n",
+        "signing": SECRET.encode(),
+        "root": ROOT.pem,
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    replaced: dict[str, Any] = json.loads(json.dumps(values).replace("FOLDER", str(folder)))
+    return replaced
+
+
+def loads(folder: Path, values: dict[str, Any]) -> bool:
+    file = folder / "watcher.yaml"
+    file.write_text(json.dumps(values))
+    try:
+        loader.load(file, {"MIXPEEK_API_KEY": "sk_x", "HOME": str(folder)})
+    except ConfigurationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("values", ACCEPTED, ids=json.dumps)
+def test_schema_and_reader_accept(tmp_path: Path, values: dict[str, Any]) -> None:
+    values = in_folder(tmp_path, values)
+    assert (loads(tmp_path, values), SCHEMA.is_valid(values)) == (True, True)
+
+
+@pytest.mark.parametrize("values", REJECTED, ids=json.dumps)
+def test_schema_and_reader_reject(tmp_path: Path, values: dict[str, Any]) -> None:
+    values = in_folder(tmp_path, values)
+    assert (loads(tmp_path, values), SCHEMA.is_valid(values)) == (False, False)
