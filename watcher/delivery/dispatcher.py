@@ -3,6 +3,7 @@
 Each channel has a dispatcher of its own, so that no channel delays another.
 """
 
+import math
 from collections.abc import Iterable
 
 import anyio
@@ -185,9 +186,7 @@ class Dispatcher:
         wait = max(due_at - anyio.current_time(), cooldown)
         # Claimed during a cooldown, a probe would be released and claimed again without a pause.
         if cooldown > 0 or (wait > 0 and not self._closing):
-            alert_due_at = self._health.alert_due_at()
-            if alert_due_at is None:
-                return wait
+            alert_due_at = self._health.alert_due_at() or math.inf
             return min(wait, max(alert_due_at - self._context.wall(), 0.0))
         if not len(self._queue) and not (off and self._closing):
             if off:
