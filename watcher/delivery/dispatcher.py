@@ -37,15 +37,14 @@ class Dispatcher:
     """Claims deliveries for the senders of one channel and stores how their attempts end."""
 
     def __init__(self, channel: Channel, context: DeliveryContext) -> None:
-        settings = context.settings
         self._context = context
         self._wakeup = Wakeup()
         self._health = ChannelHealth(context, self._wakeup.set)
         self._due_again = DueAgain(context, self._health.record)
         self._cooldown = Cooldown(anyio.current_time)
         self._queue = ClaimedQueue(
-            senders=settings.concurrency,
-            rate=settings.rate,
+            senders=context.settings.concurrency,
+            rate=context.settings.rate,
             digesting=channel if isinstance(channel, Digesting) else None,
         )
         self._claims = Claims(context, self._queue)
