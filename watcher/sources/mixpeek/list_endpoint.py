@@ -10,11 +10,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 import anyio
 
-from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.errors import SourceError
 from watcher.core.tasks import Answer, NotInPage, Observation, Shown
 from watcher.sources.mixpeek.bisection import FEW_OMITTED, Bisection, Part
 from watcher.sources.mixpeek.excluded_ids import ExcludedIds
 from watcher.sources.mixpeek.get_endpoint import GetEndpoint
+from watcher.sources.mixpeek.list_diagnosis import WHOLE_SOURCE, ListDiagnosis
 from watcher.sources.mixpeek.list_health import FilterState, ListHealth
 from watcher.sources.mixpeek.list_scan import ListScan
 from watcher.sources.mixpeek.list_share import ListShare, PollRequests
@@ -22,13 +23,10 @@ from watcher.sources.mixpeek.page_decoding import observations
 from watcher.sources.mixpeek.page_limit import PageLimit
 from watcher.sources.mixpeek.pagination import (
     LIST_TASKS,
-    PageTooLargeError,
-    Query,
     RejectedError,
     Send,
-    read_page,
+    id_query,
     read_pages,
-    task_query,
 )
 
 _SCAN_CAPACITY = 100_000
@@ -36,27 +34,11 @@ _RECHECK_SIZE = 20
 """Task IDs of the request that tries a list in doubt: more tasks would wait for it in vain."""
 _FEW_TASKS = 30
 """So many tasks are polled individually at once if the list is unavailable."""
-_UNAVAILABLE_STATUSES = frozenset({403, 404, 405, 501})
-_REQUEST_REJECTED = frozenset({400, 413, 414, 422, 431})
-"""Statuses that concern a request and not the account or the route."""
-_WHOLE_SOURCE = frozenset(
-    {
-        SourceFailure.CONNECT,
-        SourceFailure.RATE_LIMITED,
-        SourceFailure.REDIRECT,
-        SourceFailure.UNAUTHORIZED,
-    }
-)
-"""Failures that a smaller request would meet as well."""
 _ITEMS_PER_PAGE = 50
 """A list with fewer items per page is not read to its end: a GET costs hardly more."""
 _MORE_PAGES = 2
 _MAX_REQUESTS = 60
 """Requests of one fetch; what is left then is polled individually."""
-_FAILURES_UNTIL_CHECK = 6
-"""So many failures in a row, and the list may have failed altogether meanwhile."""
-_TIMEOUTS_TOGETHER = 120.0
-"""Seconds between two timeouts that may have the same cause."""
 _SAMPLE = 3
 _SAMPLE_WAIT = 5.0
 """Seconds that a sample may wait for the budget of GET."""
@@ -79,7 +61,7 @@ class ListEndpoint:
         self._limit = PageLimit(anyio.current_time)
         self._excluded = ExcludedIds(source, anyio.current_time)
         self._rechecking = False
-        self._timed_out_at = float("-inf")
+        self._diagnosis = ListDiagnosis(self._connection, health)
 
     @property
     def capacity(self) -> int:
@@ -162,7 +144,7 @@ class ListEndpoint:
                 async for answers in self._poll_part(part.ids, remaining, send):
                     yield answers
             except SourceError as error:
-                await self._diagnose(part.ids, error, bisection, send)
+                await self._diagnosis.diagnose(part.ids, error, bisection, send)
                 bisection.failed(part, error, remaining)
             else:
                 async for answers in self._judge_omissions(part, bisection, remaining):
@@ -173,7 +155,7 @@ class ListEndpoint:
     ) -> AsyncIterator[Sequence[Answer]]:
         answered = 0
         max_pages = math.ceil(len(task_ids) / _ITEMS_PER_PAGE) + _MORE_PAGES
-        query = _id_query(task_ids)
+        query = id_query(task_ids)
         async for page in read_pages(send, query, self._connection.error, max_pages):
             tasks = await observations(page, self._decoder)
             answers = _take_answers(tasks, remaining)
@@ -224,56 +206,11 @@ class ListEndpoint:
             async for answers in self._poll_part([task_id], remaining, send):
                 yield answers
         except SourceError as error:
-            if error.reason in _WHOLE_SOURCE:
+            if error.reason in WHOLE_SOURCE:
                 raise
             self._excluded.exclude(task_id, error)
         else:
             self._excluded.include(task_id)
-
-    # When a request fails
-
-    async def _diagnose(
-        self, task_ids: Sequence[str], error: SourceError, bisection: Bisection, send: Send
-    ) -> None:
-        """Return if the failure may be caused by the IDs or by their number.
-
-        Otherwise degrade the list, or raise the error: a failed request like any other.
-        """
-        if isinstance(error, PageTooLargeError):
-            return
-        rejected_by = error.status if isinstance(error, RejectedError) and error.by_api else None
-        if rejected_by in _UNAVAILABLE_STATUSES:
-            self._health.degrade(FilterState.UNAVAILABLE, str(error))
-            return
-        if error.reason in _WHOLE_SOURCE or error.retry_after is not None:
-            raise error
-        first = not bisection.failed_before
-        if first and error.reason is SourceFailure.TIMEOUT and not self._timed_out_before():
-            raise error  # a test would take as long again; after the next timeout it is made
-        check = first or bisection.failures % _FAILURES_UNTIL_CHECK == _FAILURES_UNTIL_CHECK - 1
-        if not check or await self._accepts_any(task_ids, send):
-            return
-        if rejected_by not in _REQUEST_REJECTED:
-            raise error
-        self._health.degrade(FilterState.SCAN_ALL, f"it rejects valid IDs ({error})")
-
-    def _timed_out_before(self) -> bool:
-        before, self._timed_out_at = self._timed_out_at, anyio.current_time()
-        return self._timed_out_at - before < _TIMEOUTS_TOGETHER
-
-    async def _accepts_any(self, task_ids: Sequence[str], send: Send) -> bool:
-        """Return whether the list accepts the ID of a task that exists, or either end of these."""
-        ends = dict.fromkeys((task_ids[0], task_ids[-1])) if len(task_ids) > 1 else {}
-        known = {self._health.known_id: None} if self._health.known_id is not None else {}
-        for task_id in [*{**known, **ends}][:2]:
-            try:
-                await read_page(send, _id_query([task_id]), self._connection.error)
-            except SourceError as error:
-                if error.reason in _WHOLE_SOURCE:
-                    raise
-            else:
-                return True
-        return False
 
     # Without the filter
 
@@ -285,11 +222,6 @@ class ListEndpoint:
             if not error.by_api:
                 raise
             self._health.degrade(FilterState.UNAVAILABLE, str(error))
-
-
-def _id_query(task_ids: Sequence[str]) -> Query:
-    condition = {"field": "task_id", "operator": "in", "value": task_ids}
-    return task_query({"filters": {"AND": [condition]}})
 
 
 def _not_in_page(task_ids: Iterable[str], remaining: set[str]) -> Sequence[NotInPage]:

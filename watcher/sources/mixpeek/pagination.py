@@ -4,7 +4,7 @@ No list is trusted to end: every read has a greatest number of pages, and stops 
 bring nothing new.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -104,6 +104,12 @@ class Query:
 def task_query(criteria: Mapping[str, object], size: int = PAGE_SIZE) -> Query:
     """Return the start of the list of tasks that match `criteria`."""
     return Query(route=LIST_TASKS, path="/v1/tasks/list", body=criteria, size=size)
+
+
+def id_query(task_ids: Sequence[str]) -> Query:
+    """Return the start of the list of these tasks."""
+    condition = {"field": "task_id", "operator": "in", "value": task_ids}
+    return task_query({"filters": {"AND": [condition]}})
 
 
 async def read_page(send: Send, query: Query, reply_error: ReplyError) -> Page:
