@@ -19,6 +19,7 @@ from watcher.sources.mixpeek.page_decoding import Page, decode_page_reply
 LIST_TASKS = "POST /v1/tasks/list"
 PAGE_SIZE = 1000
 """The most items per page that the API allows."""
+_WITH_PAGE = frozenset({200, 202, 203})
 OFFSET_LIMIT = 10_000
 """The greatest offset that the API allows."""
 PAGE_BYTES = 64 * 1024 * 1024
@@ -118,7 +119,7 @@ async def read_page(send: Send, query: Query, reply_error: ReplyError) -> Page:
     Raises `RejectedError`, `PageTooLargeError` or another `SourceError`.
     """
     reply = await send(query.call())
-    if reply.status != 200:
+    if reply.status not in _WITH_PAGE:
         error = reply_error(reply)
         if _is_rejection(reply.status):
             by_api = is_api_error(reply.body) or is_framework_error(reply.body)
