@@ -190,6 +190,20 @@ async def test_a_429_halves_the_limit_and_logs_the_probable_plan_once_and_the_li
     ]
 
 
+async def test_after_a_series_of_429s_half_of_the_limit_is_back_within_minutes() -> None:
+    requests = budget(60)
+    before = await rate(requests)
+    for _ in range(8):
+        await anyio.sleep(15)
+        requests.rate_limited()
+    lowest = await rate(requests)
+    await anyio.sleep(360)
+    after = await rate(requests)
+
+    assert lowest < before * 0.1
+    assert 0.4 * before <= after <= 0.7 * before
+
+
 async def test_without_plans_a_429_suggests_that_the_key_is_shared(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

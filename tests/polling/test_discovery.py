@@ -18,6 +18,7 @@ from tests.support.fake_upstream import transport
 from tests.support.minimal_source import minimal_source
 from tests.support.stores import opened
 from tests.support.virtual_time import VirtualLoop, attentive, wall
+from watcher.core.errors import SourceError
 from watcher.core.interfaces.source import Source
 from watcher.core.settings import DiscoverySettings
 from watcher.core.tasks import TaskKey, Watch, WatchFilter, WatchState
@@ -55,6 +56,7 @@ class Harness:
             settings, transport=transport(self.upstream), metrics=metrics, wall=wall
         )
         self.tracked: list[str] = []
+        self.ends: list[SourceError | None] = []
         self.down = False
 
     def rule(self, **given: Any) -> Discovery:
@@ -66,9 +68,13 @@ class Harness:
             store=self.store,
             track=self.track,
             paused=lambda: self.down,
+            ended=self.note_end,
             metrics=self.metrics.rule("mixpeek", rule_label(0, rule)),
             wall=wall,
         )
+
+    async def note_end(self, error: SourceError | None) -> None:
+        self.ends.append(error)
 
     def track(self, watches: Any) -> None:
         self.tracked += [watch.key.task_id for watch in watches]

@@ -180,6 +180,28 @@ async def test_a_long_retry_after_takes_the_source_down_after_the_limit(harness:
     assert await harness.types() == ["source.unreachable"]
 
 
+async def test_while_no_task_is_watched_discovery_shows_whether_the_source_answers(
+    harness: Harness,
+) -> None:
+    failure = SourceError(SourceFailure.UNAVAILABLE, "HTTP 503")
+    async with running(harness.poller):
+        for _ in range(4):
+            await harness.poller.discovery_ended(failure)
+            await anyio.sleep(30)
+        assert harness.up() == 0
+        await harness.poller.discovery_ended(None)
+        assert harness.up() == 1
+        harness.source.shown["task_1"] = "IN_PROGRESS"
+        await harness.watch("task_1")
+        await anyio.sleep(60)
+        for _ in range(4):
+            await harness.poller.discovery_ended(failure)
+            await anyio.sleep(30)
+        assert harness.up() == 1
+
+    assert await harness.types() == ["source.unreachable", "source.recovered", "task.in_progress"]
+
+
 async def test_answers_without_a_status_teach_nothing(harness: Harness) -> None:
     harness.source.unreadable = set(names(3))
     async with running(harness.poller):

@@ -159,6 +159,7 @@ def _discovery(
         store=shared.store,
         track=poller.track,
         paused=lambda: poller.probing,
+        ended=poller.discovery_ended,
         metrics=shared.metrics.rule(name, rule_label(number, rule)),
         wall=shared.surroundings.wall,
     )

@@ -4,7 +4,9 @@ The configured limit is never exceeded; in no 60 s, and not across a restart eit
 budget adapts to upstream's responses. Limits that their headers state are kept
 (`learnt_limits.py`); the number of remaining requests takes away what another client of the same
 key has spent, and at 0 nothing is sent until the reset. A 429 shows that upstream's limit is lower
-than ours: the limit is halved, and grows back by one a minute.
+than ours: the limit is halved. It grows back by one a minute; after a series of 429s it first
+doubles each minute, up to half of what it was before the first, because a series shows that
+upstream rejects everything rather than how much it allows.
 """
 
 import logging
@@ -23,6 +25,8 @@ logger = logging.getLogger(__name__)
 _MINUTE = 60.0
 _GROWTH_EVERY = 60.0
 _HALVE_AT_MOST_EVERY = 10.0
+_SERIES = 120.0
+"""Seconds between two 429s of one series."""
 _SHORTEST_WAIT = 0.001  # a shorter one could be lost in rounding, and never end
 _LONGEST_RESET = 60.0
 """Seconds. A reset may be in another unit, or of another window; then a probe shows it."""
@@ -47,7 +51,8 @@ class RouteBudget:
         self._plans = plans
         self._bucket = None if limit is None else TokenBucket(limit, _MINUTE, now)
         self._learnt = LearntLimits(now)
-        self._halved_at = -_MINUTE
+        self._halved_at = -_SERIES
+        self._doubles_until = 0
         self._grown_at = now()
         self._warned = False
         self._lock = anyio.Lock()
@@ -99,6 +104,8 @@ class RouteBudget:
                 "%s: rate limited by upstream (429) at %d requests a minute; %s", *self._advice()
             )
             self._warned = True
+        if now - self._halved_at >= _SERIES:
+            self._doubles_until = self._limit // 2
         self._limit = max(self._limit // 2, 1)
         self._bucket.change(self._limit, _MINUTE)
         self._bucket.lower(0.0)
@@ -133,10 +140,17 @@ class RouteBudget:
 
     def _grow(self) -> None:
         """Let a limit that was halved grow back."""
-        grown = int((self._now() - self._grown_at) / _GROWTH_EVERY)
-        if not grown:
+        steps = int((self._now() - self._grown_at) / _GROWTH_EVERY)
+        if not steps:
             return
-        self._grown_at += grown * _GROWTH_EVERY
-        if self._bucket and self._limit and self._setting and self._limit < self._setting:
-            self._limit = min(self._limit + grown, self._setting)
-            self._bucket.change(self._limit, _MINUTE)
+        self._grown_at += steps * _GROWTH_EVERY
+        if not (self._bucket and self._limit and self._setting):
+            return
+        limit = self._limit
+        while steps and limit < self._setting:
+            doubled = min(limit * 2, self._doubles_until)
+            limit = max(doubled, limit + 1)
+            steps -= 1
+        if limit != self._limit:
+            self._limit = limit
+            self._bucket.change(limit, _MINUTE)

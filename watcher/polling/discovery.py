@@ -11,7 +11,7 @@ more only if that page has new tasks, or if upstream's count of the list has gro
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from functools import partial
 
@@ -54,7 +54,7 @@ def rule_label(number: int, rule: DiscoverySettings) -> str:
 
 class Discovery:
     """Runs one rule. `track` receives added watches; while `paused` returns True, nothing is
-    requested.
+    requested. `ended` receives how each run ended: the error of the source, or None.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Discovery:
         store: DiscoveryStore,
         track: Callable[[Iterable[Watch]], None],
         paused: Callable[[], bool],
+        ended: Callable[[SourceError | None], Awaitable[None]],
         metrics: RuleMetrics,
         wall: Clock,
     ) -> None:
@@ -76,6 +77,7 @@ class Discovery:
         self._store = store
         self._track = track
         self._paused = paused
+        self._ended = ended
         self._metrics = metrics
         self._wall = wall
         self._rotation = Rotation(rule.every, rule.max_pages)
@@ -111,7 +113,10 @@ class Discovery:
     async def _attempt(self) -> None:
         try:
             await self.run_once()
+            await self._ended(None)
         except (SourceError, StoreError) as error:
+            if isinstance(error, SourceError):
+                await self._ended(error)
             if self._log_throttle.ready("failed"):
                 logger.warning(
                     "discovery of %s at %r failed: %s; will retry",

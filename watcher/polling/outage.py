@@ -67,7 +67,7 @@ class SourceOutage:
             self.probes += 1
 
     def answered(self, count: int) -> None:
-        """Note an answer that taught something about `count` tasks, at least one."""
+        """Note an answer that taught something about `count` tasks, or which tasks exist."""
         self.last_answer_at = self._context.wall()
         self.learnt_at = anyio.current_time()
         self._context.metrics.observed(count, self.last_answer_at)

@@ -102,6 +102,18 @@ class Poller:
         self._tasks.forget(key.task_id)
         self._answers.forget(key.task_id)
 
+    async def discovery_ended(self, error: SourceError | None) -> None:
+        """Note how the run of a discovery rule ended. While no task is watched, nothing else shows
+        whether the source answers.
+        """
+        if len(self._tasks) > 0:
+            return
+        if error is None:
+            self._outage.answered(0)
+        else:
+            self._outage.failed(error)
+        await self._store_outage()
+
     def times(self, key: TaskKey) -> tuple[float | None, float | None]:
         """Return when the task was last answered for and when it is due, in Unix seconds or
         None.
@@ -137,14 +149,9 @@ class Poller:
         """Poll until `close`."""
         await self._restore_outage()
         keep_running, name = self._context.unexpected.keep_running, self._context.source_name
-        loops = [
-            partial(self._loop, "single", self._single, self._choice.for_single),
-            *(
-                []
-                if self._shared is None
-                else [partial(self._loop, "shared", self._shared, self._choice.for_shared)]
-            ),
-        ]
+        loops = [partial(self._loop, "single", self._single, self._choice.for_single)]
+        if self._shared is not None:
+            loops.append(partial(self._loop, "shared", self._shared, self._choice.for_shared))
         with self._scope:
             async with anyio.create_task_group() as requests:
                 run_stalled = partial(keep_running, Component.STALLED_TASKS, self._stalled.run)
