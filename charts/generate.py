@@ -32,10 +32,15 @@ def _secret(shape: Mapping[str, Any]) -> bool:
 def _without_secrets(shape: Any, kind: str | None = None) -> Any:
     """Return the schema without titles, and without keys that would put a secret into a config map.
 
-    A webhook's URL is allowed there; the URLs of Slack and of the heartbeat are secrets.
+    A webhook's URL is allowed there; the URLs of Slack and of the heartbeat are secrets. Of a value
+    that is a secret or the file of one, the file remains.
     """
     if isinstance(shape, list):
-        return [_without_secrets(one) for one in shape]
+        return [
+            _without_secrets(one)
+            for one in shape
+            if not (isinstance(one, Mapping) and one.get("writeOnly"))
+        ]
     if not isinstance(shape, dict):
         return shape
     properties = shape.get("properties", {})
