@@ -267,10 +267,6 @@ def test_two_pods_are_rejected_without_the_schema_too(tmp_path: Path) -> None:
         ({"sources": [{"name": "mixpeek", "api_key": CANARY}]}, "api_key"),
         ({"channels": [{"name": "a", "type": "webhook", "secrets": [CANARY]}]}, "secrets"),
         (
-            {"channels": [{"name": "a", "type": "webhook", "headers": {"authorization": CANARY}}]},
-            "headers",
-        ),
-        (
             {
                 "channels": [
                     {"name": "a", "type": "slack", "url": f"https://slack.example/{CANARY}"}
@@ -303,6 +299,24 @@ def test_a_secret_never_becomes_a_config_map(tmp_path: Path, config: Values, nam
     said = rejection(tmp_path, {"config": config})
     assert f"{named} is not allowed" in said
     assert CANARY not in said
+
+
+def test_a_header_in_a_config_map_comes_from_a_file(tmp_path: Path) -> None:
+    webhook: Values = {
+        "name": "a",
+        "type": "webhook",
+        "url": "https://r.example/",
+        "secrets_file": "/run/secrets/backend",
+    }
+
+    def config(value: object) -> Values:
+        return {"config": {"channels": [webhook | {"headers": {"authorization": value}}]}}
+
+    said = rejection(tmp_path, config(CANARY))
+    assert "Invalid type. Expected: object, given: string" in said
+    assert CANARY not in said
+    file = {"file": "/run/secrets/token"}
+    assert "/run/secrets/token" in rendered(tmp_path, values=config(file))
 
 
 def test_secrets_are_mounted_and_never_made(tmp_path: Path) -> None:
