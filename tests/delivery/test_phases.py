@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.delivery.harness import DOWN, GONE, Harness
+from tests.delivery.harness import DOWN, GONE, REJECTED, Harness
 from tests.support.virtual_time import wall
 from watcher.delivery.channel_health import ChannelHealth
-from watcher.delivery.circuit_breaker import BREAKER_AFTER
+from watcher.delivery.circuit_breaker import BREAKER_AFTER, REJECTED_AFTER
 from watcher.delivery.context import OFF_AFTER
 from watcher.delivery.phases import SENDS, TRANSITIONS, Phase, Transition
 
@@ -42,6 +42,14 @@ class Channel:
 
     async def fail_ten_times(self) -> None:
         await self.fail(BREAKER_AFTER)
+
+    async def be_rejected_five_times(self) -> None:
+        for number in range(REJECTED_AFTER):
+            self.health.request_rejected([number], REJECTED, self.wall())
+            self.health.request_failed(REJECTED)
+
+    async def change_settings(self) -> None:
+        await self.health.settings_changed()
 
     async def succeed(self) -> None:
         self.health.delivered(self.wall())
@@ -82,6 +90,8 @@ ENTER: dict[Phase, Action] = {
 TRIGGERS: dict[str, Action] = {
     "an attempt fails": Channel.fail,
     "ten attempts in a row fail": Channel.fail_ten_times,
+    "five deliveries in a row are rejected": Channel.be_rejected_five_times,
+    "its settings change": Channel.change_settings,
     "an attempt succeeds": Channel.succeed,
     "a probe succeeds": Channel.succeed,
     "three days without a success": Channel.fail_for_three_days,

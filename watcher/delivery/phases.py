@@ -41,6 +41,12 @@ TRANSITIONS = (
     Transition((Phase.RUNNING,), "an attempt fails", Phase.FAILING, "channel.failing"),
     Transition((Phase.FAILING,), "ten attempts in a row fail", Phase.BREAKER_OPEN),
     Transition(
+        (Phase.RUNNING,),
+        "five deliveries in a row are rejected",
+        Phase.BREAKER_OPEN,
+        "channel.failing",
+    ),
+    Transition(
         (Phase.FAILING, Phase.BREAKER_OPEN),
         "an attempt succeeds",
         Phase.RUNNING,
@@ -59,12 +65,14 @@ TRANSITIONS = (
     Transition((*_NOT_SUSPENDED, *_SUSPENDED), "an operator pauses the channel", Phase.PAUSED),
     Transition((Phase.OFF, Phase.PAUSED), "an operator resumes the channel", None),
     Transition((Phase.STOPPED,), "an operator resumes the channel", None, "channel.recovered"),
+    Transition((Phase.OFF,), "its settings change", None),
+    Transition((Phase.STOPPED,), "its settings change", None, "channel.recovered"),
 )
 
 SENDS = {
     Phase.RUNNING: "everything due: `concurrency` at once, within `rate`",
     Phase.FAILING: "everything due",
-    Phase.BREAKER_OPEN: "one probe after 1 s, doubling to 30 s",
+    Phase.BREAKER_OPEN: "one probe after 1 s, doubling to 30 s; after rejections one a minute",
     Phase.OFF: "one probe every 45 s, which uses no attempt",
     Phase.STOPPED: "nothing",
     Phase.PAUSED: "nothing",
