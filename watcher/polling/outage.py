@@ -67,10 +67,11 @@ class SourceOutage:
             self.probes += 1
 
     def answered(self, count: int) -> None:
-        """Note an answer that taught something about `count` tasks, or which tasks exist."""
+        """Note an answer that taught something about `count` tasks; 0 for a list of others."""
         self.last_answer_at = self._context.wall()
         self.learnt_at = anyio.current_time()
-        self._context.metrics.observed(count, self.last_answer_at)
+        if count:
+            self._context.metrics.observed(count, self.last_answer_at)
         if self._reachability.succeeded():
             self.report("")
 
