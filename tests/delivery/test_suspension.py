@@ -1,5 +1,8 @@
 """A suspension is stored, counted in the metrics, and limits how much may be pending."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import anyio
 import pytest
 
@@ -54,6 +57,33 @@ async def test_a_suspension_survives_a_restart_until_it_is_lifted(harness: Harne
     await again.load()
     assert again.current is None
     assert harness.suspended == NONE
+
+
+class ReadsBefore:
+    """The store; `after_read` runs between the reading of suspensions and its return."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.after_read: Callable[[], Awaitable[None]] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def suspensions(self) -> Any:
+        found = await self._store.suspensions()
+        if self.after_read is not None:
+            await self.after_read()
+        return found
+
+
+async def test_a_pause_that_is_stored_while_the_channel_starts_stays(harness: Harness) -> None:
+    store = harness.store = ReadsBefore(harness.store)
+    suspension = ChannelSuspension(harness.context())
+    store.after_read = lambda: suspension.pause("maintenance")
+    await suspension.load()
+
+    assert suspension.current is not None
+    assert harness.suspended == {**NONE, "paused": 1}
 
 
 async def test_a_suspension_of_another_channel_does_not_apply(harness: Harness) -> None:

@@ -24,6 +24,7 @@ class ChannelSuspension:
     def __init__(self, context: DeliveryContext) -> None:
         self._context = context
         self._suspension: Suspension | None = None
+        self._changes = 0
         self._trimmed_at = -TRIM_INTERVAL
 
     @property
@@ -31,8 +32,11 @@ class ChannelSuspension:
         return self._suspension
 
     async def load(self) -> None:
+        """Read the stored suspension; a pause that is stored during the read stays."""
+        changes = self._changes
         suspensions = {stored.channel: stored for stored in await self._context.store.suspensions()}
-        self._set(suspensions.get(self._context.name))
+        if changes == self._changes:
+            self._set(suspensions.get(self._context.name))
 
     async def pause(self, reason: str) -> None:
         """Send nothing until `lift`, even after a restart."""
@@ -71,4 +75,5 @@ class ChannelSuspension:
 
     def _set(self, suspension: Suspension | None) -> None:
         self._suspension = suspension
+        self._changes += 1
         self._context.metrics.held(None if suspension is None else suspension.kind)
