@@ -227,9 +227,12 @@ async def test_a_client_certificate_that_is_missing_or_rejected(
     has_expired = f"{rejected} has expired: renew client_certificate_file"
     if version is ssl.TLSVersion.TLSv1_2:
         assert (missing, unknown, expired) == (wanted, unknown_authority, has_expired)
-    # With TLS 1.3 the request is on its way by then, and a reset may overtake the alert.
+    # With TLS 1.3 the request is on its way by then, and a reset may overtake the alert. One that
+    # arrives while the request is written says nothing about certificates.
     closed = "the connection was closed without a response after the TLS handshake"
     for text, expected in ((missing, wanted), (unknown, unknown_authority), (expired, has_expired)):
+        if version is ssl.TLSVersion.TLSv1_3 and text == "connection reset by peer":
+            continue
         assert text == expected or text.startswith(closed)
         assert "client certificate" in text
         assert "client_certificate_file" in text
