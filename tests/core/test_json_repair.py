@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core.json_repair import elements, is_suspicious, members, repaired
+from watcher.core.json_repair import elements, is_deep, is_suspicious, members, repaired
 
 BAD = [b"NaN", b"-Infinity", b'"\\ud83d"', b'"\xff\xfe"', b"9" * 400, b"1e999", b"01", b'"\x01"']
 
@@ -55,6 +55,9 @@ def test_endless_nesting_is_cut(nest: tuple[bytes, bytes]) -> None:
     assert json.loads(kept)["y"] == 2
     assert len(unreadable) == 1
     assert unreadable[0].startswith("x")
+    assert is_deep(text)
+    assert not is_deep(kept)
+    assert not is_deep(b"[" + b"[1]," * 5000 + b"1]")
 
 
 @given(st.binary(max_size=200))

@@ -16,6 +16,7 @@ MAX_DEPTH = 60
 
 _MAX_NUMBER_LENGTH = 1000
 _MAX_PATHS = 100
+_TOO_DEEP = 500
 _MAX_NAME_LENGTH = 100
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
@@ -43,6 +44,24 @@ def is_suspicious(text: bytes | msgspec.Raw) -> bool:
         str(text, "utf-8")
     except UnicodeDecodeError:
         return True
+    return False
+
+
+def is_deep(text: bytes) -> bool:
+    """Return whether brackets are nested deeper than parsers take. Some decoders do, some do not,
+    depending on the version of Python.
+    """
+    if text.count(b"[") + text.count(b"{") <= _TOO_DEEP:
+        return False
+    depth = 0
+    for match in _BRACKET.finditer(text):
+        first = match[0][:1]
+        if first in _OPEN:
+            depth += 1
+            if depth > _TOO_DEEP:
+                return True
+        elif first in _CLOSE:
+            depth -= 1
     return False
 
 

@@ -6,7 +6,7 @@ ignored and does not make the task unreadable.
 
 import msgspec
 
-from watcher.core.json_repair import is_suspicious, repaired
+from watcher.core.json_repair import is_deep, is_suspicious, repaired
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Detail, Observation, TaskUnreadable
 from watcher.net.exchange import Reply
@@ -81,7 +81,7 @@ class TaskDecoder:
 def task_detail(raw: msgspec.Raw) -> Detail:
     """Return the details of a task that was decoded before, repaired where necessary."""
     unreadable: list[str] = []
-    if is_suspicious(raw) or not _is_json(raw):
+    if is_suspicious(raw) or is_deep(bytes(raw)) or not _is_json(raw):
         text, paths = repaired(bytes(raw))
         raw, unreadable = msgspec.Raw(text), list(paths)
     task = _decode_task(raw)
