@@ -11,24 +11,33 @@ class DueAgain:
         self._context = context
         self._record = record
         self._attempted_before: float | None = None
-        self.despite_retry_after = False
-        """Whether deliveries become due before the receiver's `Retry-After` is over."""
+        self._despite_retry_after = False
+        self._in_order = False
 
     def request(self, attempted_before: float, *, despite_retry_after: bool = False) -> None:
-        """Make those due that were last attempted before this Unix time."""
-        self._attempted_before = attempted_before
-        self.despite_retry_after |= despite_retry_after
+        """Make those due that were last attempted before this Unix time, with
+        `despite_retry_after` also before the receiver's `Retry-After` is over.
+        """
+        self._attempted_before = max(self._attempted_before or 0.0, attempted_before)
+        self._despite_retry_after |= despite_retry_after
 
     async def apply(self) -> None:
         """Store what was requested. Raises `StoreError`; the next call then tries again."""
         if (attempted_before := self._attempted_before) is None:
             return
-        await self._context.store.make_due(
-            self._context.name,
-            attempted_before,
-            self._context.wall(),
-            in_order=self._record.take_order_lost(),
-            despite_retry_after=self.despite_retry_after,
-        )
-        self._attempted_before = None
-        self.despite_retry_after = False
+        despite_retry_after = self._despite_retry_after
+        in_order = self._record.take_order_lost() or self._in_order
+        # Taken before it is stored, because another request may arrive meanwhile.
+        self._attempted_before, self._despite_retry_after, self._in_order = None, False, False
+        try:
+            await self._context.store.make_due(
+                self._context.name,
+                attempted_before,
+                self._context.wall(),
+                in_order=in_order,
+                despite_retry_after=despite_retry_after,
+            )
+        except BaseException:
+            self.request(attempted_before, despite_retry_after=despite_retry_after)
+            self._in_order = in_order
+            raise
