@@ -1,5 +1,7 @@
 """Whether each watched task is observed often enough, and whether the end is right."""
 
+from collections.abc import Mapping, Sequence
+
 from tests.simulation.configuration import UNREACHABLE_AFTER
 from tests.simulation.faults import Hides
 from tests.simulation.invariants import Invariants
@@ -9,6 +11,9 @@ from tests.simulation.upstream import LONGEST_WAIT, FaultWindow, Upstream
 
 PATIENCE = 60.0
 """Seconds without an observation that are allowed beside those of faults."""
+FEW_WATCHES = 5
+"""Fewer active watches may all be gone upstream without making the source suspect."""
+
 _LIST_UNUSED = 660.0
 """Seconds that a list which misbehaved is not used, so that each task costs a request."""
 
@@ -16,11 +21,13 @@ _LIST_GIVEN_UP = 100.0
 """Seconds until three list requests for the same task have failed."""
 
 
-def _hides_until(window: FaultWindow, task_id: str) -> float:
+def _hides_until(window: FaultWindow, task_id: str, hidden_until: float) -> float:
+    """Return until when a window hides a task that others hid until `hidden_until`."""
     if window.hides(task_id):
         return window.quiet_until
     if window.fault.hides is Hides.LIST:
-        return min(window.ends, window.begins + _LIST_GIVEN_UP)
+        # While nothing was answered, nothing was learnt about the list.
+        return min(window.ends, max(window.begins, hidden_until) + _LIST_GIVEN_UP)
     return 0.0
 
 
@@ -66,12 +73,10 @@ class Attention:
                 self._invariants.broken(f"{task_id} was not observed for {now - since:.0f} s")
 
     def _hidden_until(self, task_id: str, now: float) -> float:
+        begun = [window for window in self._upstream.windows if window.begins <= now]
+        quiet = [window.quiet_until for window in begun if window.hides(task_id)]
         return max(
-            (
-                min(_hides_until(window, task_id), now)
-                for window in self._upstream.windows
-                if window.begins <= now
-            ),
+            (min(_hides_until(window, task_id, max(quiet, default=0.0)), now) for window in begun),
             default=0.0,
         )
 
@@ -117,10 +122,12 @@ class Attention:
         """Return what is not as it should be once every fault is over; nothing where all is."""
         rows = self._invariants.query("SELECT task_id, status, state, lost_at FROM watches")
         stored = {str(task_id): values for task_id, *values in rows}
+        suspect = self._is_suspect(stored)
         left = [
             f"{task_id} is stored as {stored.get(task_id)}, upstream has {life.changes[-1][1]}"
             for task_id, life in self._upstream.lives.items()
             if (task_id in self.watched or life.discovered)
+            and not (suspect and _is_gone(life))
             and not _is_final(life, *stored.get(task_id, (None, None, None)))
         ]
         for channel, count in self._invariants.query(
@@ -131,14 +138,39 @@ class Attention:
         left += [
             f"the outage of {subject} is not over"
             for (subject,) in self._invariants.query("SELECT subject FROM outages")
-            # Without a task to poll nothing shows that the source has recovered.
-            if watched or subject != f"source {SOURCE}"
+            if self._can_be_over(str(subject), watched=bool(watched) and not suspect)
         ]
         return left
+
+    def _can_be_over(self, subject: str, *, watched: bool) -> bool:
+        """Return whether anything has shown the end of this outage.
+
+        A source shows it by its answer for a task, a channel by accepting a delivery: after those
+        that were too large in every form nothing may be left to deliver.
+        """
+        if subject == f"source {SOURCE}":
+            return watched
+        return self._invariants.accepts.get(subject.removeprefix("channel "), True)
+
+    def _is_suspect(self, stored: Mapping[str, Sequence[object]]) -> bool:
+        """Return whether upstream does not know most of five or more active watches: then the
+        source is taken for the wrong one, and none of them for lost.
+        """
+        active = [
+            task_id
+            for task_id, (_, state, lost_at) in stored.items()
+            if state == "active" and lost_at is None
+        ]
+        gone = [task_id for task_id in active if _is_gone(self._upstream.lives[task_id])]
+        return len(active) >= FEW_WATCHES and 2 * len(gone) > len(active)
+
+
+def _is_gone(life: Life) -> bool:
+    return life.gone_until == float("inf") and life.gone_from < float("inf")
 
 
 def _is_final(life: Life, status: object, state: object, lost_at: object) -> bool:
     """Return whether this is the right end: what upstream has, or a task that it lost."""
     if status == canonical(life.changes[-1][1]):
         return True
-    return life.gone_until == float("inf") and (lost_at is not None or state == "done")
+    return _is_gone(life) and (lost_at is not None or state == "done")

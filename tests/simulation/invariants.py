@@ -62,6 +62,8 @@ class Invariants:
         self._queues: dict[tuple[str, str], list[Stored]] = defaultdict(list)
         self._first_attempts: dict[tuple[str, str], float] = {}
         self._passed: set[tuple[str, str]] = set()
+        self.accepts: dict[str, bool] = {}
+        """Whether each receiver has accepted the last webhook that arrived."""
 
     def broken(self, text: str) -> None:
         """Note a broken rule."""
@@ -182,6 +184,7 @@ class Invariants:
             if not self._may_be_passed(channel, earlier.event_id, arrival.wall):
                 name = f"{event.order_key} {event.sequence}"
                 self.broken(f"{channel}: {name} arrived before {earlier.sequence} {earlier.type}")
+        self.accepts[channel] = arrival.accepted
         key = channel, arrival.event_id
         self._first_attempts.setdefault(key, arrival.wall)
         if arrival.accepted or arrival.rejected_body:

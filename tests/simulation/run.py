@@ -87,9 +87,8 @@ class Simulation:
             scenario.upstream,
             lagging=scenario.lagging,
             page_cap=scenario.page_cap,
-            headers=lambda used, wall: FORMS[scenario.header_form](
-                scenario.limit or 600, used, wall
-            ),
+            limit=scenario.limit or 600,
+            headers=FORMS[scenario.header_form],
             random=Random(random.getrandbits(64)),
             wall=self.wall,
             trace=trace,

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from tests.simulation.faults import Answer, Exchange, Fault, Hides
+from tests.simulation.limit_headers import MINUTE, Headers, Usage
 from tests.simulation.lives import Life, canonical
 from tests.simulation.trace import Trace
 from watcher.testing.mixpeek_api import TaskApi
@@ -52,8 +53,7 @@ class FaultWindow:
 
 class Upstream:
     """Answers the requests of all processes. `lagging` is the share of answers from a replica that
-    is behind. `headers` returns those that say what is left of the limit, from the number of
-    requests of the last minute and the wall clock.
+    is behind. `headers` returns those that say what is left of `limit`, in requests a minute.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class Upstream:
         *,
         lagging: float,
         page_cap: int,
-        headers: Callable[[int, float], dict[str, str]],
+        limit: int,
+        headers: Headers,
         random: Random,
         wall: Callable[[], float],
         trace: Trace,
@@ -77,6 +78,7 @@ class Upstream:
         self._api = TaskApi()
         self._api.page_cap = page_cap
         self.lagging = lagging
+        self._limit = limit
         self._headers = headers
         self._random = random
         self._wall = wall
@@ -150,7 +152,7 @@ class Upstream:
             route=template,
             status=status,
             content=content,
-            headers=self._headers(len(self._recent(template)), self._wall()),
+            headers=self._headers(self._usage(template)),
             taught=taught,
             spoiled=frozenset(),
             wall=self._wall(),
@@ -174,9 +176,15 @@ class Upstream:
                 shown.append(status)
         return {task["task_id"] for task in tasks}
 
-    def _recent(self, template: str) -> list[float]:
+    def _usage(self, template: str) -> Usage:
         now = _now()
-        return [at for at in self.requests[template][-1000:] if now - at < 60.0]
+        recent = [at for at in self.requests[template][-1000:] if now - at < MINUTE]
+        return Usage(
+            limit=self._limit,
+            used=len(recent),
+            reset=MINUTE if not recent else recent[0] + MINUTE - now,
+            wall=self._wall(),
+        )
 
 
 class _Body(httpx.AsyncByteStream):
