@@ -14,7 +14,7 @@ from tests.acceptance.daemon import PATIENCE, Daemon, Site, add
 pytestmark = pytest.mark.anyio
 
 
-CANARY = "canary-7f3a9c"
+CANARY = "canary-7f3a9c-2e"
 SIGNING_KEY = base64.b64encode(CANARY.encode() * 3).decode()
 TOKEN = {"authorization": f"Bearer {CANARY}"}
 PATHS = (

@@ -23,15 +23,15 @@ async def test_a_body_that_is_too_large_is_rejected_with_and_without_a_length(
 
 
 async def test_with_a_token_all_but_the_probes_need_it(tmp_path: Path) -> None:
-    async with opened(tmp_path, WATCHER_SERVER__API_TOKEN="hidden") as (_, api):
+    async with opened(tmp_path, WATCHER_SERVER__API_TOKEN="hidden-api-token") as (_, api):
         for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
             assert (await api.get(path, headers={"host": "anything.example"})).status_code == 200
-        for header in ("", "Bearer wrong", "Basic hidden", "hidden"):
+        for header in ("", "Bearer wrong", "Basic hidden-api-token", "hidden-api-token"):
             response = await api.get("/v1/watches", headers={"authorization": header})
             assert problem(response, 401)
             assert response.headers["www-authenticate"] == "Bearer"
         assert (
-            await api.get("/v1/watches", headers={"authorization": "bearer hidden"})
+            await api.get("/v1/watches", headers={"authorization": "bearer hidden-api-token"})
         ).status_code == 200
 
 
@@ -58,7 +58,7 @@ async def test_a_page_of_another_origin_is_rejected(api: httpx.AsyncClient) -> N
 
 async def test_only_configured_origins_may_use_the_api(tmp_path: Path) -> None:
     preflight = {"origin": "https://console.example", "access-control-request-method": "POST"}
-    environ = {"WATCHER_SERVER__API_TOKEN": "hidden"}
+    environ = {"WATCHER_SERVER__API_TOKEN": "hidden-api-token"}
     async with opened(tmp_path / "none", **environ) as (_, api):
         answer = await api.options("/v1/watches", headers=preflight)
         assert answer.status_code == 401
@@ -77,7 +77,7 @@ async def test_only_configured_origins_may_use_the_api(tmp_path: Path) -> None:
         assert (
             await api.get("/v1/watches", headers={"origin": preflight["origin"]})
         ).status_code == 401
-        bearer = {"origin": preflight["origin"], "authorization": "Bearer hidden"}
+        bearer = {"origin": preflight["origin"], "authorization": "Bearer hidden-api-token"}
         answer = await api.get("/v1/watches", headers=bearer)
         assert answer.headers["access-control-allow-origin"] == preflight["origin"]
 

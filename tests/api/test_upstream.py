@@ -24,7 +24,7 @@ from watcher.testing.mixpeek_server import FakeUpstream
 
 pytestmark = pytest.mark.anyio
 
-TOKEN = {"authorization": "Bearer secret"}
+TOKEN = {"authorization": "Bearer made-up-api-token"}
 SOURCE = "/v1/sources/mixpeek"
 
 
@@ -72,7 +72,7 @@ async def house_in(folder: Path, **environ: str) -> AsyncIterator[Harness]:
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
-    async with house_in(tmp_path, WATCHER_SERVER__API_TOKEN="secret") as harness:
+    async with house_in(tmp_path, WATCHER_SERVER__API_TOKEN="made-up-api-token") as harness:
         harness.api.headers.update(TOKEN)
         yield harness
 

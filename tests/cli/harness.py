@@ -20,7 +20,7 @@ from watcher.core.tasks import Watch
 from watcher.sources.mixpeek import source as mixpeek
 from watcher.testing.mixpeek_server import FakeUpstream
 
-TOKEN = "made-up-token"
+TOKEN = "made-up-api-token"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Files of certificates and keys that cannot be used: one line, with what is wrong."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,39 @@ def test_valid_files_are_accepted(folder: Path) -> None:
         file = folder / "watcher.yaml"
         file.write_text(f"sources: [{text}]")
         assert loader.load(file, {**ENVIRON, "HOME": str(folder)}).files
+
+
+@pytest.mark.parametrize("section", ["server", "telemetry"])
+@pytest.mark.parametrize(
+    ("certificate", "key", "authorities", "text"),
+    [
+        ("missing", "key", None, "certificate_file: missing cannot be read: No such file or dir"),
+        ("key", "key", None, "certificate_file: key cannot be used: no certificate in it, only a"),
+        ("certificate", "other-key", None, "key_file: other-key cannot be used: the key does not"),
+        ("certificate", "locked-key", None, "key_file: locked-key cannot be used: the key has a"),
+        ("certificate", "key", "text", "client_ca_file: text cannot be used: no valid PEM in it"),
+        ("certificate", "key", "key", "client_ca_file: key cannot be used: no certificate in it"),
+    ],
+)
+def test_the_files_of_a_listener(
+    folder: Path, section: str, certificate: str, key: str, authorities: str | None, text: str
+) -> None:
+    line = listener_problem(
+        folder, section, certificate_file=certificate, key_file=key, client_ca_file=authorities
+    )
+    assert line.startswith(f"watcher.yaml:1: {section}.tls.{text}")
+
+
+def test_unknown_keys_of_a_listener_name_the_nearest(folder: Path) -> None:
+    line = listener_problem(folder, "server", certificate_file="certificate", key_fil="key")
+    assert "server.tls.key_fil: unknown key; did you mean 'key_file'?" in line
+    assert "server.tls.key_file: field required" in line
+
+
+def listener_problem(folder: Path, section: str, **files: str | None) -> str:
+    tls = {key: f"{folder}/{name}" for key, name in files.items() if name is not None}
+    file = folder / "watcher.yaml"
+    file.write_text(json.dumps({section: {"tls": tls}}))
+    with pytest.raises(ConfigurationError) as caught:
+        loader.load(file, {**ENVIRON, "HOME": str(folder)})
+    return " ".join(caught.value.problems).replace(f"{folder}/", "")

@@ -48,7 +48,7 @@ def test_the_example_loads(tmp_path: Path) -> None:
         "mixpeek-api-key": "sk_x",
         "backend": f"{SECRET}\n{SECRET}\n",
         "slack-webhook": "https://hooks.slack.com/services/T0/B0/x",
-        "watcher-token": "token",
+        "watcher-token": "made-up-api-token",
         "heartbeat": "https://beat.example/x",
     }.items():
         (tmp_path / name).write_text(secret + "\n")
@@ -60,7 +60,7 @@ def test_the_example_loads(tmp_path: Path) -> None:
     assert loaded.channels[0].attempts[-1] == 86400
     assert loaded.routes[1].labels == {"team": "search"}
     assert loaded.server.api_token is not None
-    assert loaded.server.api_token.get_secret_value() == "token"
+    assert loaded.server.api_token.get_secret_value() == "made-up-api-token"
     assert checks.warnings(loaded) == []
 
 
@@ -179,7 +179,7 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
             "watcher.yaml:1: server: cors_origins need an api_token",
         ),
         (
-            "server: {api_token: x, cors_origins: ['*']}",
+            "server: {api_token: 0123456789abcdef, cors_origins: ['*']}",
             "server.cors_origins[0]: invalid origin; expected one such as https://",
         ),
         (
@@ -333,14 +333,14 @@ def test_no_secret_shows_in_what_is_printed(tmp_path: Path) -> None:
     text = f"""
 channels:{WEBHOOK}    headers: {{Authorization: Bearer hidden_7}}
 heartbeat: {{url: "https://beat.example/hidden_8"}}
-server: {{api_token: hidden_9}}
+server: {{api_token: hidden_9_made_up}}
 """
     loaded = load(tmp_path, text)
     shown = f"{loaded!r} {loaded} {json.dumps(secrets.masked(loaded))}"
 
     assert "hidden" not in shown
     assert SECRET not in shown
-    assert "hidden_9" in secrets.secret_values(loaded)
+    assert "hidden_9_made_up" in secrets.secret_values(loaded)
     assert SECRET.removeprefix("whsec_") in secrets.secret_values(loaded)
     assert "Bearer hidden_7" in secrets.secret_values(loaded)
 

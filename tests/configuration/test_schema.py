@@ -16,6 +16,9 @@ from watcher.core.errors import ConfigurationError
 SCHEMA = jsonschema_rs.Draft202012Validator(schema())
 WEBHOOK = {"name": "a", "type": "webhook", "url": "https://x.example/", "secrets": [SECRET]}
 ROOT = issue("Acme Root", authority=True)
+LEAF = issue("watcher", ROOT, hosts=["127.0.0.1"])
+
+TLS = {"certificate_file": "FOLDER/leaf", "key_file": "FOLDER/key"}
 
 
 def webhook(**settings: Any) -> dict[str, Any]:
@@ -36,6 +39,9 @@ ACCEPTED = [
     webhook(secrets=None, secrets_file="FOLDER/signing"),
     webhook(ca_file="FOLDER/root", strict_certificates=True),
     {"server": {"api_token_file": "FOLDER/secret"}},
+    {"server": {"socket": "/run/watcher/api.sock", "tls": None}},
+    {"server": {"socket": None, "port": 1, "tls": TLS}},
+    {"telemetry": {"tls": {**TLS, "client_ca_file": "FOLDER/root"}}},
     {"sources": [{"api_key_file": "FOLDER/secret"}]},
     {"sources": [{"name": "b", "timeout": "500ms", "requests_per_minute": None}]},
 ]
@@ -58,19 +64,27 @@ REJECTED = [
     webhook(secrets=[]),
     webhook(type=None),
     webhook(client_key_file="FOLDER/root"),
-    {"server": {"api_token": "x", "api_token_file": "FOLDER/secret"}},
+    {"server": {"api_token": "made-up-api-token", "api_token_file": "FOLDER/secret"}},
     {"server": {"api_token": ""}},
     {"server": {"prot": 1}},
+    {"server": {"api_token": "15-characters--"}},
+    {"server": {"socket": "/run/watcher/api.sock", "port": 1}},
+    {"server": {"socket": "/run/watcher/api.sock", "host": "127.0.0.1"}},
+    {"server": {"socket": "/run/watcher/api.sock", "tls": TLS}},
+    {"server": {"tls": {"certificate_file": "FOLDER/leaf"}}},
+    {"telemetry": {"tls": {**TLS, "ca_file": "FOLDER/root"}}},
     {"channels": {}},
 ]
 
 
 def in_folder(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
     files = {
-        "secret": b"x\n",
+        "secret": b"made-up-api-token\n",
         "url": b"https://x.example/\n",
         "signing": SECRET.encode(),
         "root": ROOT.pem,
+        "leaf": LEAF.pem,
+        "key": LEAF.key_pem,
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)

@@ -4,9 +4,9 @@ In this order: the file; `WATCHER_…__…` variables; the files that `x_file` k
 daemon without a file; the rules that no single section can check.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -27,7 +27,9 @@ from watcher.core.settings import (
     RouteSettings,
     Settings,
     SourceSettings,
+    TlsSettings,
 )
+from watcher.net.server_tls import server_context
 from watcher.net.tls import tls_context
 
 
@@ -88,10 +90,7 @@ class _Reading:
         variables = read_variables(self._environ, self._diagnostics, sections=SECTIONS, lists=LISTS)
         self._diagnostics.from_environment = variables
         for name, value in variables.items():
-            below = values.get(name)
-            if isinstance(below, dict) and isinstance(value, dict):
-                value = {**below, **value}
-            values[name] = value
+            values[name] = _overridden(values.get(name), value)
         return {name: value for name, value in values.items() if value is not None}
 
     def _list(self, values: Mapping[str, Any], name: str, default: Any) -> Any:
@@ -178,8 +177,7 @@ class _Reading:
                 ):
                     self._add_invalid(model, one, place, files, variables or {})
             return None
-        if isinstance(settings, ConnectionSettings):
-            self._check_certificates(settings, place)
+        self._check_certificates(settings, place)
         return settings
 
     def _add_invalid(
@@ -199,7 +197,7 @@ class _Reading:
             if kind != "missing":  # a file that cannot be read has its error
                 self._diagnostics.add((*place, f"{name}_file"), f"{files[name]}: {text}")
         elif kind == "extra_forbidden":
-            known = [*model.model_fields, *(f"{name}_file" for name in secrets)]
+            known = [*_fields_at(model, inner[:-1]), *(f"{name}_file" for name in secrets)]
             self._diagnostics.add_unknown((*place, *inner), str(key), known)
         elif kind == "missing" and key in secrets:
             variable = f" or the variable {variables[key]}" if key in variables else ""
@@ -207,10 +205,16 @@ class _Reading:
         else:
             self._diagnostics.add((*place, *inner), text)
 
-    def _check_certificates(self, settings: ConnectionSettings, place: Place) -> None:
-        self._certificate_files |= settings.certificate_files()
+    def _check_certificates(self, settings: BaseModel, place: Place) -> None:
+        """Open the files of a section's connections, or of its listener."""
         try:
-            tls_context(settings)
+            if isinstance(settings, ConnectionSettings):
+                self._certificate_files |= settings.certificate_files()
+                tls_context(settings)
+            elif isinstance(tls := getattr(settings, "tls", None), TlsSettings):
+                place = (*place, "tls")
+                self._certificate_files |= tls.files()
+                server_context(tls)
         except ConfigurationError as error:
             key, _, text = error.problems[0].partition(": ")
             self._diagnostics.add((*place, key), text)
@@ -218,3 +222,22 @@ class _Reading:
 
 def _is_within(inner: Place, outer: Place) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+
+def _overridden(below: Any, above: Any) -> Any:
+    """Return `above`; of two mappings, their keys together."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {**below, **{key: _overridden(below.get(key), value) for key, value in above.items()}}
+
+
+def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> Iterable[str]:
+    """Return the keys of the mapping at `place` within `model`."""
+    for key in place:
+        annotation = model.model_fields[str(key)].annotation if key in model.model_fields else None
+        kinds = (annotation, *get_args(annotation))
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not inner:
+            return ()
+        model = inner[0]
+    return model.model_fields

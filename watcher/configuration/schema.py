@@ -46,7 +46,7 @@ def schema() -> dict[str, Any]:
 
 
 def _section(model: type[BaseModel]) -> dict[str, Any]:
-    shape = model.model_json_schema()
+    shape = _inlined(model.model_json_schema())
     secrets = secret_fields(model)
     for name in secrets:
         shape["properties"][f"{name}_file"] = {
@@ -73,6 +73,8 @@ def _section(model: type[BaseModel]) -> dict[str, Any]:
             for name in secrets
             if name in all_required
         ]
+    if "socket" in shape["properties"]:
+        rules += [_not_both("socket", name) for name in ("host", "port", "tls")]
     if "client_key_file" in shape["properties"]:
         shape["dependentRequired"] = {"client_key_file": ["client_certificate_file"]}
     return {
@@ -80,3 +82,25 @@ def _section(model: type[BaseModel]) -> dict[str, Any]:
         **({"allOf": rules} if rules else {}),
         **({"required": required} if required else {}),
     }
+
+
+def _not_both(one: str, other: str) -> dict[str, Any]:
+    values = {name: {"not": {"type": "null"}} for name in (one, other)}
+    return {"not": {"type": "object", "required": [one, other], "properties": values}}
+
+
+def _inlined(shape: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's schema with the models that it refers to in their places."""
+    definitions = shape.pop("$defs", {})
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, list):
+            return [replaced(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return replaced(definitions[value["$ref"].rpartition("/")[2]])
+        return {key: replaced(one) for key, one in value.items()}
+
+    inlined: dict[str, Any] = replaced(shape)
+    return inlined

@@ -61,10 +61,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def local_url(host: str, port: int) -> str:
+def local_url(host: str, port: int, *, tls: bool = False) -> str:
     """Return the base URL of a listener on `host` and `port`, as seen from this machine."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{shown}:{port}"
+    return f"{'https' if tls else 'http'}://{shown}:{port}"
 
 
 def http_url(text: str) -> str:
@@ -96,6 +96,27 @@ _TOKEN_SCHEMA = {"type": "string", "format": "password", "writeOnly": True, "min
 
 Token = Annotated[SecretStr, AfterValidator(_fits_a_header), WithJsonSchema(_TOKEN_SCHEMA)]
 """A secret that is sent in a header."""
+
+
+API_TOKEN_LENGTH = 16
+"""Characters of the API's token, at least."""
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < API_TOKEN_LENGTH:
+        raise ValueError(
+            f"has fewer than {API_TOKEN_LENGTH} characters; make one with `openssl rand -hex 32`"
+        )
+    return secret
+
+
+ApiToken = Annotated[
+    SecretStr,
+    AfterValidator(_fits_a_header),
+    AfterValidator(_long_enough),
+    WithJsonSchema({**_TOKEN_SCHEMA, "minLength": API_TOKEN_LENGTH}),
+]
+"""The token of the HTTP API. Attempts are limited, but a short one could still be guessed."""
 
 
 def _secret_url(url: SecretStr) -> SecretStr:

@@ -1,5 +1,6 @@
 """The configuration as frozen records, one per section. The room `configuration` reads them."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -17,11 +18,11 @@ from pydantic import (
 )
 
 from watcher.core.setting_types import (
+    ApiToken,
     Duration,
     Name,
     PositiveDuration,
     SecretUrl,
-    Token,
     is_loopback,
 )
 from watcher.core.tasks import KNOWN_STATUSES
@@ -291,6 +292,34 @@ def _split_text(value: Any) -> Any:
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
+class TlsSettings(Model):
+    """TLS of a listener. The files are read again when they change."""
+
+    certificate_file: Path
+    """PEM file with the certificate, followed by intermediate ones."""
+    key_file: Path
+    """PEM file with the key of the certificate, without a passphrase."""
+    client_ca_file: Path | None = None
+    """PEM file with certificate authorities: clients must have a certificate of one of them."""
+
+    def files(self) -> frozenset[Path]:
+        """Return the files that the listener needs."""
+        files = (self.certificate_file, self.key_file, self.client_ca_file)
+        return frozenset(file for file in files if file is not None)
+
+
+SOCKET_PATH_LIMIT = 107
+"""Bytes of a socket's path: `sun_path` of unix(7), without its final zero."""
+
+
+def _socket_path(path: Path | None) -> Path | None:
+    if path is not None and not path.is_absolute():
+        raise ValueError("expected an absolute path, because commands run in other folders")
+    if path is not None and len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
+        raise ValueError(f"the path of a socket has at most {SOCKET_PATH_LIMIT} bytes")
+    return path
+
+
 class ServerSettings(Model):
     """The HTTP API."""
 
@@ -298,8 +327,12 @@ class ServerSettings(Model):
     """Address to listen on. Any other than loopback requires `api_token`."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port to listen on; 0 for any free one."""
-    api_token: Token | None = None
-    """Bearer token that clients must send."""
+    socket: Annotated[Path | None, AfterValidator(_socket_path)] = None
+    """Path of a Unix socket to listen on instead, for its owner and group only."""
+    tls: TlsSettings | None = None
+    """Certificate and key; without them the API is plain HTTP."""
+    api_token: ApiToken | None = None
+    """Bearer token that clients must send, of at least 16 characters."""
     cors_origins: Annotated[
         tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split_text)
     ] = ()
@@ -311,6 +344,14 @@ class ServerSettings(Model):
             raise ValueError("cors_origins need an api_token")
         return self
 
+    @model_validator(mode="after")
+    def _socket_or_port(self) -> Self:
+        if self.socket is not None and self.model_fields_set & {"host", "port"}:
+            raise ValueError("give either socket, or host and port")
+        if self.socket is not None and self.tls is not None:
+            raise ValueError("tls does not apply to a socket, which does not leave this machine")
+        return self
+
 
 class TelemetrySettings(Model):
     """The optional second listener: metrics and probes only."""
@@ -319,6 +360,8 @@ class TelemetrySettings(Model):
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
     """Port to listen on."""
+    tls: TlsSettings | None = None
+    """Certificate and key; without them the listener is plain HTTP."""
 
 
 class HeartbeatSettings(ConnectionSettings):

@@ -2,8 +2,9 @@
 
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import anyio
 import anyio.abc
@@ -13,9 +14,11 @@ from watcher import __version__
 from watcher.api import server
 from watcher.api.app import create_api, create_telemetry
 from watcher.configuration import plugins
+from watcher.core.errors import ConfigurationError
 from watcher.core.settings import Settings
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.reload import ReloadRequests
+from watcher.net.server_tls import ListenerContext
 from watcher.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -33,20 +36,17 @@ async def serve(
     """
     create_store = plugins.load("stores", settings.store.url.partition(":")[0]).create
     async with AsyncExitStack() as resources:
-        listener = resources.enter_context(
-            server.bind("server", settings.server.host, settings.server.port)
-        )
+        listener, tls = resources.enter_context(server.listening("server", settings.server))
         metrics = Metrics(CollectorRegistry(), __version__)
         opening = create_store(
             settings.store.url, max_size=settings.store.max_size, failed=metrics.store_errors.inc
         )
         daemon = Daemon(settings, await resources.enter_async_context(opening), metrics)
-        url = server.url_of(listener)
+        url = server.url_of(listener, tls=tls is not None)
         async with anyio.create_task_group() as tasks:
-            await tasks.start(
-                server.serve, create_api(daemon), listener, daemon.stopping, name="api"
-            )
-            await _serve_telemetry(daemon, resources, tasks)
+            serve_api = partial(server.serve, tls=lambda: tls)
+            await tasks.start(serve_api, create_api(daemon), listener, daemon.stopping, name="api")
+            contexts = [tls, await _serve_telemetry(daemon, resources, tasks)]
             logger.info("the API listens on %s", url)
             started = _once(lambda: task_status.started(url))
 
@@ -57,19 +57,32 @@ async def serve(
             current: Settings | None = settings
             while current is not None:
                 current = await daemon.run_generation(current, requests, ready)
+                _reload_certificates(contexts)
             daemon.stopping.set()
             daemon.outbox.set()  # ends the event streams, which wait for it
 
 
 async def _serve_telemetry(
     daemon: Daemon, resources: AsyncExitStack, tasks: anyio.abc.TaskGroup
-) -> None:
+) -> ListenerContext | None:
     if (telemetry := daemon.settings.telemetry) is None:
-        return
-    listener = resources.enter_context(server.bind("telemetry", telemetry.host, telemetry.port))
-    logger.info("metrics and probes listen on %s", server.url_of(listener))
+        return None
+    listener, tls = resources.enter_context(server.listening("telemetry", telemetry))
+    logger.info("metrics and probes listen on %s", server.url_of(listener, tls=tls is not None))
+    serve_telemetry = partial(server.serve, tls=lambda: tls)
     application = create_telemetry(daemon)
-    await tasks.start(server.serve, application, listener, daemon.stopping, name="telemetry")
+    await tasks.start(serve_telemetry, application, listener, daemon.stopping, name="telemetry")
+    return tls
+
+
+def _reload_certificates(contexts: Iterable[ListenerContext | None]) -> None:
+    """Use the current certificates of the listeners for new connections."""
+    for context in contexts:
+        if context is not None:
+            try:
+                context.reload()
+            except ConfigurationError as error:  # replaced since the configuration was read
+                logger.error("the old certificate stays in use: %s", error)
 
 
 def _freeze_garbage() -> None:

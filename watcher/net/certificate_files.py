@@ -27,9 +27,11 @@ def authorities_fault(file: Path, error: Exception | None) -> str:
     return f"{unusable}no valid PEM certificate"
 
 
-def client_fault(certificate: Path, key: Path | None, error: Exception) -> str:
-    """Return the setting, and why OpenSSL cannot use its file."""
-    setting = "client_certificate_file"
+def identity_fault(
+    certificate: Path, key: Path | None, error: Exception, *, prefix: str = ""
+) -> str:
+    """Return the setting, which begins with `prefix`, and why OpenSSL cannot use its file."""
+    setting = f"{prefix}certificate_file"
     content = _content(certificate)
     if isinstance(content, str):
         return f"{setting}: {content}"
@@ -39,12 +41,14 @@ def client_fault(certificate: Path, key: Path | None, error: Exception) -> str:
     if _CERTIFICATE not in content and _TRUSTED not in content:
         return f"{unusable}no certificate in it, only {_kind(content)}"
     if key is None and _KEY not in content:
-        return f"{unusable}no private key in it; set client_key_file to the file of its key"
-    return _key_fault(certificate, key, content, error)
+        return f"{unusable}no private key in it; set {prefix}key_file to the file of its key"
+    return _key_fault(certificate, key, content, error, prefix)
 
 
-def _key_fault(certificate: Path, key: Path | None, content: bytes, error: Exception) -> str:
-    setting = "client_certificate_file" if key is None else "client_key_file"
+def _key_fault(
+    certificate: Path, key: Path | None, content: bytes, error: Exception, prefix: str
+) -> str:
+    setting = f"{prefix}certificate_file" if key is None else f"{prefix}key_file"
     file = certificate if key is None else key
     if key is not None:
         read = _content(key)
@@ -65,7 +69,7 @@ def _key_fault(certificate: Path, key: Path | None, content: bytes, error: Excep
     if isinstance(error, ssl.SSLError) and (error.reason or "").endswith(
         ("KEY_TOO_SMALL", "MD_TOO_WEAK")
     ):
-        return f"client_certificate_file: {certificate} cannot be used: its key is too weak"
+        return f"{prefix}certificate_file: {certificate} cannot be used: its key is too weak"
     return f"{setting}: {file} cannot be used: no valid PEM certificate and key"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from watcher.core.errors import ConfigurationError
 from watcher.core.settings import ConnectionSettings
-from watcher.net.certificate_files import authorities_fault, client_fault
+from watcher.net.certificate_files import authorities_fault, identity_fault
 from watcher.net.tls_errors import handshake_failure
 
 
@@ -96,4 +96,5 @@ def _identify(context: ssl.SSLContext, certificate: Path, key: Path | None) -> N
         # Without `password` an encrypted key would prompt for a passphrase on the terminal.
         context.load_cert_chain(certificate, key, password=lambda: b"")
     except (OSError, ValueError) as error:
-        raise ConfigurationError([client_fault(certificate, key, error)]) from None
+        fault = identity_fault(certificate, key, error, prefix="client_")
+        raise ConfigurationError([fault]) from None
