@@ -44,6 +44,11 @@ class Daemon:
         self.process.send_signal(signal.SIGTERM)
         return await self.ended()
 
+    async def metrics(self) -> str:
+        """Return what Prometheus would scrape."""
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
+            return (await client.get("/metrics")).text
+
     def messages(self, level: str = "") -> list[str]:
         """Return the logged messages, of one level or all."""
         lines = [json.loads(line) for line in self.log]

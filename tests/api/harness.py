@@ -79,7 +79,8 @@ class FakeDaemon:
         self.held.clear()
 
     async def refresh_gauges(self) -> None:
-        self.metrics.channel("backend").waiting(3, 1.5)
+        self.metrics.channel("backend")
+        self.metrics.outbox({"backend": (3, 1.5)})
 
 
 @asynccontextmanager

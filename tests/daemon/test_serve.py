@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
 from tests.support.records import SECRET
 from watcher.configuration import loader
@@ -16,6 +17,7 @@ from watcher.core.errors import ConfigurationError
 from watcher.core.settings import Settings
 from watcher.daemon.reload import Reloader, ReloadRequests
 from watcher.daemon.serve import serve
+from watcher.telemetry.metrics import Metrics
 from watcher.testing.mixpeek_server import FakeUpstream
 from watcher.testing.receiver import Receiver
 
@@ -57,24 +59,18 @@ class Site:
             self.receiver.serve() as self.urls["receiver"],
             anyio.create_task_group() as tasks,
         ):
-            self.requests, requests = anyio.create_memory_object_stream[Settings](1)
+            self.requests = ReloadRequests()
             with anyio.fail_after(PATIENCE):
-                url = await tasks.start(self._serve, self.settings(*channels), requests)
+                url = await tasks.start(self._serve, self.settings(*channels))
             async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
                 yield client
-            self.requests.close()
+            self.requests.stop()
             with anyio.fail_after(PATIENCE):
                 await self.stopped.wait()
 
-    async def _serve(
-        self,
-        settings: Settings,
-        requests: ReloadRequests,
-        *,
-        task_status: anyio.abc.TaskStatus[str],
-    ) -> None:
-        with requests:
-            await serve(settings, requests, task_status=task_status)
+    async def _serve(self, settings: Settings, *, task_status: anyio.abc.TaskStatus[str]) -> None:
+        self.metrics = Metrics(CollectorRegistry(), "test")
+        await serve(settings, self.requests, self.metrics, task_status=task_status)
         self.stopped.set()
 
     async def until_received(self, enough: Callable[[], bool]) -> None:
@@ -112,7 +108,7 @@ async def test_a_reload_replaces_the_channels_and_keeps_the_watchlist(site: Site
     site.upstream.set("task_1", "IN_PROGRESS")
     async with site.running("backend") as client:
         await client.post("/v1/watches", json={"task_id": "task_1"})
-        await site.requests.send(site.settings("first", "second"))
+        site.requests.reload(site.settings("first", "second"))
         with anyio.fail_after(PATIENCE):
             while await names(client) != ["first", "second"]:
                 await anyio.lowlevel.checkpoint()
@@ -120,28 +116,84 @@ async def test_a_reload_replaces_the_channels_and_keeps_the_watchlist(site: Site
         await site.until_received(lambda: site.statuses().count("COMPLETED") == 2)
 
 
-def test_an_invalid_configuration_changes_nothing(
-    site: Site, caplog: pytest.LogCaptureFixture
-) -> None:
-    def load() -> Settings:
-        raise ConfigurationError(["server.port: unknown key", "log: unknown key"])
+class Configuration:
+    """What the file and the files of secrets hold."""
 
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.file: Settings | ConfigurationError = settings
+        self.secrets: Settings | ConfigurationError = settings
+        self.ended: list[bool] = []
+        self.reloader = Reloader(
+            settings,
+            lambda: self._valid(self.file),
+            lambda: self._valid(self.secrets),
+            self.ended.append,
+        )
+
+    def _valid(self, content: Settings | ConfigurationError) -> Settings:
+        if isinstance(content, ConfigurationError):
+            raise content
+        return content
+
+
+@pytest.fixture
+def configuration(site: Site) -> Configuration:
     site.urls = {"receiver": "https://receiver.example", "upstream": "https://upstream.example"}
-    settings = site.settings("backend")
-    assert Reloader(settings, load).reload() is None
+    return Configuration(site.settings("backend"))
+
+
+def test_an_invalid_configuration_changes_nothing_and_is_logged_once(
+    configuration: Configuration, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, missing = tmp_path / "watcher.yaml", tmp_path / "secret"
+    file.write_text("log:\n")
+    configuration.file = configuration.secrets = ConfigurationError(
+        ["server.port: unknown key", "log: unknown key"], frozenset({file, missing})
+    )
+    reloader = configuration.reloader
+    assert reloader.reload() is None
+    assert reloader.reload() is None
     assert [record.message for record in caplog.records] == [
         "invalid configuration, nothing was changed: server.port: unknown key",
         "invalid configuration, nothing was changed: log: unknown key",
     ]
+    assert configuration.ended == [False, False]
+    assert not reloader.files_changed()
+    missing.write_text("now it is there")
+    assert reloader.files_changed()
+    configuration.file = configuration.secrets = configuration.settings
+    assert reloader.reload() == configuration.settings
+    missing.unlink()  # nothing that the valid configuration needs
+    assert not reloader.files_changed()
 
 
-def test_a_reload_keeps_what_needs_a_restart(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    site.urls = {"receiver": "https://receiver.example", "upstream": "https://upstream.example"}
-    settings = site.settings("backend")
-    changed = settings.model_copy(
+def test_a_changed_secret_is_used_while_the_file_is_invalid(configuration: Configuration) -> None:
+    settings = configuration.reloader.reload()
+    assert settings is not None
+    rotated = settings.model_copy(
+        update={"channels": (settings.channels[0].model_copy(update={"timeout": 3.0}),)}
+    )
+    configuration.file = ConfigurationError(["log: unknown key"])
+    configuration.secrets = settings
+    assert configuration.reloader.reload() == settings
+    configuration.secrets = rotated
+    assert configuration.reloader.reload() == rotated
+    assert configuration.reloader.reload() == rotated
+    configuration.file = settings
+    assert configuration.reloader.reload() == settings
+    assert configuration.ended == [True, False, False, False, True]
+
+
+def test_a_reload_keeps_what_needs_a_restart(
+    configuration: Configuration, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = configuration.reloader.reload()
+    assert settings is not None
+    configuration.file = settings.model_copy(
         update={"server": settings.server.model_copy(update={"port": 9}), "channels": ()}
     )
-    reloaded = Reloader(settings, lambda: changed).reload()
+    reloaded = configuration.reloader.reload()
     assert reloaded is not None
     assert (reloaded.server, reloaded.channels) == (settings.server, ())
     assert "a change to server needs a restart; the old value is kept" in caplog.text

@@ -5,7 +5,6 @@ one moment; whatever the process still does after it reaches nothing.
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -18,6 +17,7 @@ from tests.simulation.disk import Disk, InlineConnection, as_connection
 from watcher.core.settings import Settings
 from watcher.daemon.build import Surroundings
 from watcher.daemon.daemon import Daemon
+from watcher.daemon.reload import ReloadRequests
 from watcher.stores.sqlite import store as sqlite
 from watcher.telemetry.metrics import Metrics
 
@@ -51,7 +51,7 @@ class Process:
         self._wall = wall
         self._connections: list[InlineConnection] = []
         self._scope = anyio.CancelScope()
-        self._requests, self._received = anyio.create_memory_object_stream[Settings](8)
+        self._requests = ReloadRequests()
         self._surroundings = Surroundings(
             wall=wall,
             random=lambda: Random(random.getrandbits(64)),
@@ -70,8 +70,6 @@ class Process:
                 error = _first(group)
             finally:
                 self.daemon = None
-                self._requests.close()
-                self._received.close()
         return None if self.dead else error
 
     async def _run(self, settings: Settings) -> None:
@@ -81,14 +79,11 @@ class Process:
         async with opening as store:
             daemon = Daemon(settings, store, self.metrics, self._surroundings)
             self.daemon = daemon
-            current: Settings | None = settings
-            while current is not None:
-                current = await daemon.run_generation(current, self._received, self._ready)
+            await daemon.run(settings, self._requests, self._applied)
 
     def reload(self, settings: Settings) -> None:
-        """Start a generation with these settings, unless it is stopping."""
-        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
-            self._requests.send_nowait(settings)
+        """Run with these settings, unless it is stopping."""
+        self._requests.reload(settings)
 
     @property
     def stopping_for(self) -> float:
@@ -98,7 +93,7 @@ class Process:
     def stop(self) -> None:
         """Stop in order."""
         self._stopped_at = anyio.current_time()
-        self._requests.close()
+        self._requests.stop()
 
     def kill(self) -> None:
         """End at once."""
@@ -108,8 +103,9 @@ class Process:
             connection.killed()
         self._scope.cancel()
 
-    def _ready(self) -> None:
-        self.ready_at = anyio.current_time()
+    def _applied(self, sources_started: bool) -> None:
+        if sources_started:
+            self.ready_at = anyio.current_time()
 
     async def _open(self, path: Path) -> aiosqlite.Connection:
         connection = InlineConnection(path, self._disk)

@@ -30,8 +30,7 @@ def check_process(
     if (count := len(asyncio.all_tasks())) > MOST_TASKS:
         invariants.broken(f"{count} asynchronous tasks at once")
     if asyncio.get_running_loop().time() % 100.0 < 5.0:  # it costs as much as many requests
-        generation = daemon._generation
-        kept = footprint((generation.pollers, generation.dispatchers, generation.sources))
+        kept = footprint((daemon._units.sources, daemon._units.channels))
         if kept > _ITEMS + _ITEMS_A_TASK * len(scenario.lives):
             invariants.broken(f"{kept} items are kept in memory")
     jumps = any(action.kind == "jump" for action in scenario.actions)

@@ -1,7 +1,6 @@
 """`watcher run`, `healthcheck` and `demo`."""
 
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from watcher.cli.terminal import print_verdicts
 @config_option
 def run(config: Path | None) -> None:
     """Run the daemon."""
-    # Until the daemon handles signals itself, there is nothing to finish.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from watcher.daemon import process
 
     process.run(config, os.environ)

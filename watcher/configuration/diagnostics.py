@@ -4,6 +4,7 @@ once.
 
 import difflib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from watcher.configuration.yaml_document import Document, Place
@@ -34,10 +35,10 @@ class Diagnostics:
         """Add errors that have no place in the file."""
         self._problems += lines
 
-    def raise_if_any(self) -> None:
-        """Raise `ConfigurationError` with all errors so far."""
+    def raise_if_any(self, files: Iterable[Path]) -> None:
+        """Raise `ConfigurationError` with all errors so far. `files` are those that were read."""
         if self._problems:
-            raise ConfigurationError(self._problems)
+            raise ConfigurationError(self._problems, frozenset(files))
 
     def _where(self, place: Place) -> str:
         value: Any = self.from_environment

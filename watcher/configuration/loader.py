@@ -38,7 +38,19 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
     Raises `ConfigurationError` with one line for each error; no line contains a secret.
     """
-    document = yaml_document.EMPTY if path is None else yaml_document.read(path)
+    return settings_of(read(path), environ)
+
+
+def read(path: Path | None) -> Document:
+    """Return what the file at `path` holds (None: no file). Raises `ConfigurationError`."""
+    return yaml_document.EMPTY if path is None else yaml_document.read(path)
+
+
+def settings_of(document: Document, environ: Mapping[str, str]) -> Settings:
+    """Return the settings of a file that was read before; secrets are read from their files now.
+
+    Raises `ConfigurationError`.
+    """
     return _Reading(document, environ).settings()
 
 
@@ -71,11 +83,11 @@ class _Reading:
                 settings[name] = self._validated(model, values[name], (name,))
         if sources == []:
             self._diagnostics.add(("sources",), "at least one is required")
-        self._diagnostics.raise_if_any()
-        files = frozenset(self._secret_files.read | self._certificate_files)
+        files = frozenset(self._secret_files.files | self._certificate_files)
+        self._diagnostics.raise_if_any(files)
         complete = Settings(**settings, files=files)
         self._diagnostics.add_line(*contradictions(complete))
-        self._diagnostics.raise_if_any()
+        self._diagnostics.raise_if_any(files)
         return complete
 
     # Reading

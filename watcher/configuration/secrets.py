@@ -34,12 +34,12 @@ def secret_maps(model: type[BaseModel]) -> list[str]:
 
 class SecretFiles:
     """Replaces each `x_file` by the secret `x` that the file holds, and each `{file: path}` in a
-    map of secrets; remembers the files it has read.
+    map of secrets; `files` are those that it has tried to read.
     """
 
     def __init__(self, diagnostics: Diagnostics) -> None:
         self._diagnostics = diagnostics
-        self.read: set[Path] = set()
+        self.files: set[Path] = set()
 
     def resolve(
         self, model: type[BaseModel], values: dict[str, Any], place: Place
@@ -93,6 +93,7 @@ class SecretFiles:
             self._diagnostics.add(place, "expected the path of a file")
             return None
         path = Path(file)
+        self.files.add(path)
         try:
             with path.open("rb") as opened:
                 content = opened.read(FILE_LIMIT + 1)
@@ -107,7 +108,6 @@ class SecretFiles:
             fault = f"larger than {FILE_LIMIT} bytes" if text else "empty"
             self._diagnostics.add(place, f"{file} is {fault}")
             return None
-        self.read.add(path)
         return text
 
 

@@ -14,6 +14,7 @@ Errors of other libraries are translated once, where they arise.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 
 class WatcherError(Exception):
@@ -21,11 +22,14 @@ class WatcherError(Exception):
 
 
 class ConfigurationError(WatcherError):
-    """The configuration is invalid. `problems` has one line for each error."""
+    """The configuration is invalid. `problems` has one line for each error; `files` are those that
+    a correction may change, beside the configuration itself.
+    """
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], files: frozenset[Path] = frozenset()) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+        self.files = files
 
 
 class StoreError(WatcherError):

@@ -47,7 +47,12 @@ class RoutingContext:
 class Routing:
     """The routes of a configuration; `channels` are its channel names, in order."""
 
-    def __init__(self, routes: Sequence[RouteSettings], channels: Sequence[str]) -> None:
+    def __init__(self, routes: Sequence[RouteSettings] = (), channels: Sequence[str] = ()) -> None:
+        self._routes = routes
+        self._order = channels
+
+    def replace(self, routes: Sequence[RouteSettings], channels: Sequence[str]) -> None:
+        """Route later events by these: a reload changes routes under running pollers."""
         self._routes = routes
         self._order = channels
 

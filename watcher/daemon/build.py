@@ -1,11 +1,9 @@
-"""Builds what one reading of the settings runs: sources, pollers, discovery rules and
-dispatchers.
-"""
+"""Builds sources, channels and discovery rules from their settings and from what they share."""
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from random import Random
 
 import httpx
@@ -13,15 +11,19 @@ import httpx
 from watcher.configuration import plugins
 from watcher.core.clock import Clock, wall_clock
 from watcher.core.events import system_event_factory
-from watcher.core.interfaces.channel import Channel, Closing
+from watcher.core.interfaces.channel import Channel
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
-from watcher.core.settings import ChannelSettings, DiscoverySettings, Settings, SourceSettings
+from watcher.core.settings import (
+    ChannelSettings,
+    DiscoverySettings,
+    PollingSettings,
+    SourceSettings,
+)
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.context import DeliveryContext
-from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import StoredNotes
 from watcher.net.transport import channel_transport, create_transport
 from watcher.polling.context import PollingContext
@@ -57,64 +59,21 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What outlives a generation. `outbox` is set after each stored event."""
+    """What all units share. `outbox` is set after each stored event."""
 
     store: Store
     metrics: Metrics
+    routing: Routing
     outbox: Wakeup
     unexpected: UnexpectedErrors
     bodies: BodyMemory
     surroundings: Surroundings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
-    """What one reading of the settings runs, by name."""
-
-    settings: Settings
-    sources: Mapping[str, Source] = field(default_factory=dict)
-    pollers: Mapping[str, Poller] = field(default_factory=dict)
-    dispatchers: Mapping[str, Dispatcher] = field(default_factory=dict)
-    discoveries: Mapping[str, Discovery] = field(default_factory=dict)
-
-
-async def build_generation(
-    settings: Settings, shared: Shared, resources: AsyncExitStack
-) -> Generation:
-    """Return a generation that is not running yet; its connections belong to `resources`."""
-    names = [channel.name for channel in settings.channels]
-    surroundings = shared.surroundings
-    routing = Routing(settings.effective_routes, names)
-    sources: dict[str, Source] = {}
-    pollers: dict[str, Poller] = {}
-    for source in settings.sources:
-        transport = await resources.enter_async_context(surroundings.source_transport(source))
-        sources[source.name] = _source(source, shared, transport)
-        context = _polling_context(source, settings, shared, routing)
-        pollers[source.name] = Poller(sources[source.name], context)
-    dispatchers: dict[str, Dispatcher] = {}
-    for channel in settings.channels:
-        transport = await resources.enter_async_context(surroundings.channel_transport(channel))
-        built = _channel(channel, shared, transport)
-        if isinstance(built, Closing):
-            resources.push_async_callback(built.aclose)
-        dispatchers[channel.name] = _dispatcher(built, channel, shared, routing)
-    discoveries = {
-        rule_label(number, rule): _discovery(number, rule, settings, shared, sources, pollers)
-        for number, rule in enumerate(settings.discovery)
-    }
-    return Generation(
-        settings=settings,
-        sources=sources,
-        pollers=pollers,
-        dispatchers=dispatchers,
-        discoveries=discoveries,
-    )
-
-
-def _source(
+def create_source(
     settings: SourceSettings, shared: Shared, transport: httpx.AsyncBaseTransport
 ) -> Source:
+    """Return the source of these settings."""
     create = plugins.load("sources", settings.type).create
     metrics = shared.metrics.source(settings.name)
     wall = shared.surroundings.wall
@@ -122,16 +81,17 @@ def _source(
     return source
 
 
-def _polling_context(
-    source: SourceSettings, settings: Settings, shared: Shared, routing: Routing
+def polling_context(
+    source: SourceSettings, polling: PollingSettings, shared: Shared
 ) -> PollingContext:
-    surroundings = shared.surroundings
+    """Return what the parts of the poller of `source` share."""
+    surroundings, routing = shared.surroundings, shared.routing
     return PollingContext(
         source_name=source.name,
         store=shared.store,
         routing=routing,
         system_event=system_event_factory(routing.for_system_event, surroundings.random_bytes),
-        polling=settings.polling,
+        polling=polling,
         unreachable_after=source.unreachable_after,
         metrics=shared.metrics.source(source.name),
         unexpected=shared.unexpected,
@@ -142,20 +102,19 @@ def _polling_context(
     )
 
 
-def _discovery(
+def discovery(
     number: int,
     rule: DiscoverySettings,
-    settings: Settings,
+    name: str,
+    source: Source,
+    poller: Poller,
     shared: Shared,
-    sources: Mapping[str, Source],
-    pollers: Mapping[str, Poller],
 ) -> Discovery:
-    name = rule.source or settings.sources[0].name
-    poller = pollers[name]
+    """Return the rule at position `number`, which lists tasks of the source `name`."""
     return Discovery(
         source_name=name,
         rule=rule,
-        source=sources[name],
+        source=source,
         store=shared.store,
         track=poller.track,
         paused=lambda: poller.probing,
@@ -165,9 +124,10 @@ def _discovery(
     )
 
 
-def _channel(
+def create_channel(
     settings: ChannelSettings, shared: Shared, transport: httpx.AsyncBaseTransport
 ) -> Channel:
+    """Return the channel of these settings."""
     create = plugins.load("channels", settings.type).create
     wall = shared.surroundings.wall
     notes = StoredNotes(shared.store, settings.name, wall)
@@ -175,11 +135,10 @@ def _channel(
     return channel
 
 
-def _dispatcher(
-    channel: Channel, settings: ChannelSettings, shared: Shared, routing: Routing
-) -> Dispatcher:
-    surroundings = shared.surroundings
-    context = DeliveryContext(
+def delivery_context(settings: ChannelSettings, shared: Shared) -> DeliveryContext:
+    """Return what the parts of the dispatcher of a channel share."""
+    surroundings, routing = shared.surroundings, shared.routing
+    return DeliveryContext(
         settings=settings,
         store=shared.store,
         system_event=system_event_factory(routing.for_system_event, surroundings.random_bytes),
@@ -190,4 +149,3 @@ def _dispatcher(
         wall=surroundings.wall,
         random=surroundings.random(),
     )
-    return Dispatcher(channel, context)

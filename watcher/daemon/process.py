@@ -3,26 +3,29 @@
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
 import anyio.abc
-from anyio.streams.memory import MemoryObjectSendStream
+from prometheus_client import CollectorRegistry
 
-from watcher.configuration import checks, defaults, loader, secrets
-from watcher.core.errors import WatcherError
+from watcher import __version__
+from watcher.configuration import checks, defaults, loader, secrets, yaml_document
+from watcher.configuration.yaml_document import Document
+from watcher.core.clock import wall_clock
+from watcher.core.errors import ConfigurationError, WatcherError
 from watcher.core.settings import Settings
-from watcher.daemon.daemon import DELIVERY_GRACE
-from watcher.daemon.reload import Reloader
+from watcher.daemon.reload import Reloader, ReloadRequests
 from watcher.daemon.serve import serve
+from watcher.daemon.units import DELIVERY_GRACE
 from watcher.telemetry import logs
+from watcher.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 FILE_CHECK_INTERVAL = 2.0
-"""Seconds between two checks whether a file of a secret or a certificate has changed."""
+"""Seconds between two checks whether a file that the configuration depends on has changed."""
 
 
 def run(config: Path | None, environ: Mapping[str, str]) -> None:
@@ -30,14 +33,10 @@ def run(config: Path | None, environ: Mapping[str, str]) -> None:
 
     Raises `ConfigurationError` and `StoreUnusableError` if it cannot start.
     """
-    settings = _load(config, environ)
+    configuration = _Configuration(config, environ)
+    settings = configuration.load()
     try:
-        anyio.run(
-            _run,
-            settings,
-            lambda: _load(config, environ),
-            backend_options={"use_uvloop": os.name != "nt"},
-        )
+        anyio.run(_run, settings, configuration, backend_options={"use_uvloop": os.name != "nt"})
     except BaseExceptionGroup as group:
         # Raised within task groups; the user sees the one line that matters.
         expected, others = group.split(WatcherError)
@@ -51,27 +50,62 @@ def _first(group: BaseExceptionGroup[WatcherError]) -> WatcherError:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _load(config: Path | None, environ: Mapping[str, str]) -> Settings:
-    settings = loader.load(defaults.find_file(config, environ), environ)
-    logs.configure(settings.log, secrets=secrets.secret_values(settings))
-    for warning in checks.warnings(settings):
-        logger.warning("%s", warning)
-    return settings
+class _Configuration:
+    """Reads the configuration, and remembers the last file that was valid."""
+
+    def __init__(self, config: Path | None, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._environ = environ
+        self._valid = yaml_document.EMPTY
+
+    def load(self) -> Settings:
+        """Return the current settings. Raises `ConfigurationError`, whose `files` include the
+        configuration itself.
+        """
+        path = defaults.find_file(self._config, self._environ)
+        try:
+            document = loader.read(path)
+            settings = self._applied(document)
+        except ConfigurationError as error:
+            files = error.files if path is None else error.files | {path}
+            raise ConfigurationError(error.problems, files) from None
+        self._valid = document
+        for warning in checks.warnings(settings):
+            logger.warning("%s", warning)
+        return settings
+
+    def load_secrets(self) -> Settings:
+        """Return the settings of the last valid file, with the secrets as they are now. Raises
+        `ConfigurationError`.
+        """
+        return self._applied(self._valid)
+
+    def _applied(self, document: Document) -> Settings:
+        settings = loader.settings_of(document, self._environ)
+        logs.configure(settings.log, secrets=secrets.secret_values(settings))
+        return settings
 
 
-async def _run(settings: Settings, load: Callable[[], Settings]) -> None:
-    sender, requests = anyio.create_memory_object_stream[Settings](1)
-    reloader = Reloader(settings, load)
+async def _run(settings: Settings, configuration: _Configuration) -> None:
+    metrics = Metrics(CollectorRegistry(), __version__)
+    metrics.reloaded(True, wall_clock())
+    requests = ReloadRequests()
+    reloader = Reloader(
+        settings,
+        configuration.load,
+        configuration.load_secrets,
+        lambda succeeded: metrics.reloaded(succeeded, wall_clock()),
+    )
     async with anyio.create_task_group() as tasks:
-        await tasks.start(_handle_signals, reloader, sender, name="signals")
-        tasks.start_soon(_follow_files, reloader, sender, name="files")
-        await serve(settings, requests)
+        await tasks.start(_handle_signals, reloader, requests, name="signals")
+        tasks.start_soon(_follow_files, reloader, requests, name="files")
+        await serve(settings, requests, metrics)
         tasks.cancel_scope.cancel()
 
 
 async def _handle_signals(
     reloader: Reloader,
-    requests: MemoryObjectSendStream[Settings],
+    requests: ReloadRequests,
     *,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -81,37 +115,21 @@ async def _handle_signals(
         async for number in signals:
             if number == signal.SIGHUP:
                 if not stopping and (reloaded := reloader.reload()) is not None:
-                    await requests.send(reloaded)
+                    requests.reload(reloaded)
             elif stopping:
                 # The second signal ends the process at once; the store survives that.
                 os._exit(128 + number)
             else:
                 stopping = True
                 logger.info("stopping: deliveries in flight get %g s", DELIVERY_GRACE)
-                requests.close()
+                requests.stop()
 
 
-async def _follow_files(reloader: Reloader, requests: MemoryObjectSendStream[Settings]) -> None:
-    """Reload the configuration when a file of a secret or a certificate has changed."""
-    known = await _stamps(reloader.files)
-    with suppress(anyio.ClosedResourceError):  # stopping
-        while True:
-            await anyio.sleep(FILE_CHECK_INTERVAL)
-            files = reloader.files
-            if (stamps := await _stamps(files)) != known:
-                logger.info("a file of a secret or a certificate has changed")
-                if (reloaded := reloader.reload()) is not None:
-                    await requests.send(reloaded)
-            known = stamps if files == reloader.files else await _stamps(reloader.files)
-
-
-async def _stamps(files: Iterable[Path]) -> Mapping[Path, tuple[int, int] | None]:
-    """Return inode and modification time of each file; Kubernetes replaces a link."""
-    stamps: dict[Path, tuple[int, int] | None] = {}
-    for file in files:
-        try:
-            status = await anyio.Path(file).stat()
-            stamps[file] = (status.st_ino, status.st_mtime_ns)
-        except OSError:
-            stamps[file] = None
-    return stamps
+async def _follow_files(reloader: Reloader, requests: ReloadRequests) -> None:
+    """Reload the configuration when a file has changed that is a reason for it."""
+    while True:
+        await anyio.sleep(FILE_CHECK_INTERVAL)
+        if await anyio.to_thread.run_sync(reloader.files_changed, abandon_on_cancel=True):
+            logger.info("a file of the configuration, a secret or a certificate has changed")
+            if (reloaded := reloader.reload()) is not None:
+                requests.reload(reloaded)

@@ -1,51 +1,121 @@
 """Requests for a reload, and what a reload keeps."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from watcher.core.errors import ConfigurationError
 from watcher.core.settings import Settings
+from watcher.core.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
-
-ReloadRequests = MemoryObjectReceiveStream[Settings]
-"""Each item is new settings to run with; the end of the stream means: stop in order."""
 
 _NEEDS_RESTART = ("store", "server", "telemetry")
 
 
-async def next_request(requests: ReloadRequests) -> Settings | None:
-    """Return the next settings; None at the end of the stream."""
-    try:
-        return await requests.receive()
-    except anyio.EndOfStream:
-        return None
+class ReloadRequests:
+    """The newest settings to run with, and whether to stop. A request never waits: one that was
+    not applied yet is replaced.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = anyio.Event()
+        self._settings: Settings | None = None
+        self._wakeup = Wakeup()
+
+    def reload(self, settings: Settings) -> None:
+        """Run with these settings from now on."""
+        self._settings = settings
+        self._wakeup.set()
+
+    def stop(self) -> None:
+        """Stop in order."""
+        self.stopping.set()
+
+    async def next(self) -> Settings:
+        """Wait for settings that were not returned before."""
+        while True:
+            generation = self._wakeup.generation
+            if (settings := self._settings) is not None:
+                self._settings = None
+                return settings
+            await self._wakeup.wait(generation)
 
 
 class Reloader:
-    """Reloads the configuration; sections that need a restart keep their first values."""
+    """Reloads the configuration; sections that need a restart keep their first values.
 
-    def __init__(self, settings: Settings, load: Callable[[], Settings]) -> None:
-        self._first = settings
+    `load` reads the configuration. `load_secrets` reads the secrets of the last valid file again,
+    and serves while the file is invalid. `ended` receives whether the reload succeeded.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[], Settings],
+        load_secrets: Callable[[], Settings],
+        ended: Callable[[bool], None],
+    ) -> None:
+        self._first = self._current = settings
         self._load = load
-        self.files = settings.files
-        """Files of secrets and certificates that the last valid configuration was read from."""
+        self._load_secrets = load_secrets
+        self._ended = ended
+        self._problems: list[str] = []
+        self._stamps = stamps_of(settings.files)
+
+    def files_changed(self) -> bool:
+        """Return whether a file has changed whose change is a reason to reload: of a secret or a
+        certificate, or any of a configuration that was rejected.
+        """
+        return stamps_of(self._stamps) != self._stamps
 
     def reload(self) -> Settings | None:
-        """Return the current settings; None if they are invalid, with each error logged."""
+        """Return the settings to run with; None if there are no valid ones. Each error is logged."""
         try:
             reloaded = self._load()
         except ConfigurationError as error:
-            for problem in error.problems:
-                logger.error("invalid configuration, nothing was changed: %s", problem)
-            return None
-        kept = {name: getattr(self._first, name) for name in _NEEDS_RESTART}
-        for name, value in kept.items():
-            if getattr(reloaded, name) != value:
+            self._stamps = stamps_of(self._current.files | error.files)
+            return self._rejected(error)
+        self._problems, self._stamps = [], stamps_of(reloaded.files)
+        for name in _NEEDS_RESTART:
+            if getattr(reloaded, name) != getattr(self._first, name):
                 logger.warning("a change to %s needs a restart; the old value is kept", name)
         logger.info("configuration reloaded")
-        self.files = reloaded.files
-        return reloaded.model_copy(update=kept)
+        self._ended(True)
+        return self._use(reloaded)
+
+    def _rejected(self, error: ConfigurationError) -> Settings | None:
+        self._ended(False)
+        if error.problems != self._problems:
+            self._problems = error.problems
+            for problem in error.problems:
+                logger.error("invalid configuration, nothing was changed: %s", problem)
+        try:
+            kept = self._load_secrets()
+        except ConfigurationError:
+            return None  # what is wrong with the secrets is among the problems
+        if self._with_first(kept) != self._current:
+            logger.info("changed secrets are used; the invalid configuration is not")
+        return self._use(kept)
+
+    def _use(self, settings: Settings) -> Settings:
+        self._current = self._with_first(settings)
+        return self._current
+
+    def _with_first(self, settings: Settings) -> Settings:
+        kept = {name: getattr(self._first, name) for name in _NEEDS_RESTART}
+        return settings.model_copy(update=kept)
+
+
+def stamps_of(files: Iterable[Path]) -> Mapping[Path, tuple[int, int] | None]:
+    """Return inode and modification time of each file; Kubernetes replaces a link."""
+    stamps: dict[Path, tuple[int, int] | None] = {}
+    for file in files:
+        try:
+            status = file.stat()
+            stamps[file] = (status.st_ino, status.st_mtime_ns)
+        except OSError:
+            stamps[file] = None
+    return stamps

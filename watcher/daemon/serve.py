@@ -1,4 +1,4 @@
-"""Opens the listeners and the store, serves the API, and runs generations until the end."""
+"""Opens the listeners and the store, serves the API, and runs the daemon until the end."""
 
 import gc
 import logging
@@ -8,9 +8,7 @@ from functools import partial
 
 import anyio
 import anyio.abc
-from prometheus_client import CollectorRegistry
 
-from watcher import __version__
 from watcher.api import server
 from watcher.api.app import create_api, create_telemetry
 from watcher.configuration import plugins
@@ -27,17 +25,17 @@ logger = logging.getLogger(__name__)
 async def serve(
     settings: Settings,
     requests: ReloadRequests,
+    metrics: Metrics,
     *,
     task_status: anyio.abc.TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run the daemon until `requests` ends; report the API's base URL once everything runs.
+    """Run the daemon until `requests` stop it; report the API's base URL once everything runs.
 
     Raises `ConfigurationError` if an address cannot be used, and `StoreError` if the store cannot.
     """
     create_store = plugins.load("stores", settings.store.url.partition(":")[0]).create
     async with AsyncExitStack() as resources:
         listener, tls = resources.enter_context(server.listening("server", settings.server))
-        metrics = Metrics(CollectorRegistry(), __version__)
         opening = create_store(
             settings.store.url, max_size=settings.store.max_size, failed=metrics.store_errors.inc
         )
@@ -50,14 +48,13 @@ async def serve(
             logger.info("the API listens on %s", url)
             started = _once(lambda: task_status.started(url))
 
-            def ready() -> None:
-                _freeze_garbage()
+            def applied(sources_started: bool) -> None:
+                if sources_started:
+                    _freeze_garbage()
+                _reload_certificates(contexts)
                 started()
 
-            current: Settings | None = settings
-            while current is not None:
-                current = await daemon.run_generation(current, requests, ready)
-                _reload_certificates(contexts)
+            await daemon.run(settings, requests, applied)
             daemon.stopping.set()
             daemon.outbox.set()  # ends the event streams, which wait for it
 

@@ -3,9 +3,13 @@
 Names and labels are public. Help texts follow the Prometheus naming guide.
 """
 
+from typing import TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from watcher.telemetry.histogram import BulkHistogram
+
+AnyFamily = TypeVar("AnyFamily", Counter, Gauge, Histogram, BulkHistogram)
 
 _REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LAG_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -13,88 +17,100 @@ _SECONDS_BELOW_A_MINUTE = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30
 _LATENCY_SECONDS = (*_SECONDS_BELOW_A_MINUTE, 60.0, 300.0, 3600.0, 86400.0)
 
 
-class _Factory:
-    """Creates metric families on one registry."""
+class Families:
+    """Creates metric families on one registry, and removes series from them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.registry = registry
+        self._registry = registry
+        self._labelled: list[tuple[Counter | Gauge | Histogram | BulkHistogram, str]] = []
 
     def counter(self, name: str, help_text: str, *labels: str) -> Counter:
-        return Counter(name, help_text, labels, registry=self.registry)
+        return self._kept(Counter(name, help_text, labels, registry=self._registry), labels)
 
     def gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
-        return Gauge(name, help_text, labels, registry=self.registry)
+        return self._kept(Gauge(name, help_text, labels, registry=self._registry), labels)
 
     def histogram(
         self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
-        return Histogram(name, help_text, labels, buckets=buckets, registry=self.registry)
+        histogram = Histogram(name, help_text, labels, buckets=buckets, registry=self._registry)
+        return self._kept(histogram, labels)
 
     def bulk_histogram(
         self, name: str, help_text: str, buckets: tuple[float, ...], label: str
     ) -> BulkHistogram:
         histogram = BulkHistogram(name, help_text, buckets, label)
-        self.registry.register(histogram)
-        return histogram
+        self._registry.register(histogram)
+        return self._kept(histogram, (label,))
+
+    def forget(self, label: str, value: str) -> None:
+        """Remove all series with this label value."""
+        for family, name in self._labelled:
+            if name == label:
+                family.remove_by_labels({label: value})
+
+    def _kept(self, family: AnyFamily, labels: tuple[str, ...]) -> AnyFamily:
+        self._labelled += [(family, label) for label in labels]
+        return family
 
 
-class RequestFamilies:
+class RequestFamilies(Families):
     """Requests to upstream, and the budget for them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        create = _Factory(registry)
-        self.requests = create.counter(
+        super().__init__(registry)
+        self.requests = self.counter(
             "watcher_upstream_requests_total",
             "Total number of requests to upstream.",
             *("source", "route", "code"),
         )
-        self.duration = create.histogram(
+        self.duration = self.histogram(
             "watcher_upstream_request_duration_seconds",
             "Duration of requests to upstream in seconds.",
             _REQUEST_SECONDS,
             *("source", "route"),
         )
-        self.budget_remaining = create.gauge(
+        self.budget_remaining = self.gauge(
             "watcher_request_budget_remaining",
             "Number of requests that the budget allows now.",
             *("source", "route"),
         )
 
 
-class PollingFamilies:
+class PollingFamilies(Families):
     """Watches, observations and transitions, by source."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        create = _Factory(registry)
-        self.watches = create.gauge(
+        super().__init__(registry)
+        self.watches = self.gauge(
             "watcher_watches", "Number of active watches.", "source", "status"
         )
-        self.observations = create.counter(
+        self.observations = self.counter(
             "watcher_observations_total", "Total number of task observations.", "source"
         )
-        self.poll_lag = create.bulk_histogram(
+        self.poll_lag = self.bulk_histogram(
             "watcher_poll_lag_seconds",
             "Delay between a poll's due time and its request in seconds.",
             _LAG_SECONDS,
             "source",
         )
-        self.poll_behind = create.gauge(
+        self.poll_behind = self.gauge(
             "watcher_poll_behind_seconds", "Delay of the most overdue poll in seconds.", "source"
         )
-        self.transitions = create.counter(
+        self.transitions = self.counter(
             "watcher_transitions_total",
             "Total number of task status transitions.",
             *("source", "task_type", "status"),
         )
-        self.unmapped_statuses = create.counter(
+        self.unmapped_statuses = self.counter(
             "watcher_unmapped_statuses_total",
             "Total number of transitions to a status that is not known.",
             "source",
         )
-        self.source_up = create.gauge(
+        self.source_up = self.gauge(
             "watcher_source_up", "1 if the source is reachable, 0 if it is down.", "source"
         )
-        self.last_success = create.gauge(
+        self.last_success = self.gauge(
             "watcher_last_success_timestamp_seconds",
             "Unix time of the last successful poll.",
             "source",
@@ -103,82 +119,82 @@ class PollingFamilies:
 
 def unexpected_errors(registry: CollectorRegistry) -> Counter:
     """Return the family that counts unexpected errors, by component."""
-    return _Factory(registry).counter(
+    return Families(registry).counter(
         "watcher_unexpected_errors_total",
         "Total number of errors that a component did not expect.",
         "component",
     )
 
 
-class DiscoveryFamilies:
+class DiscoveryFamilies(Families):
     """Discovery rules."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        create = _Factory(registry)
+        super().__init__(registry)
         labels = ("source", "rule")
-        self.tasks = create.counter(
+        self.tasks = self.counter(
             "watcher_discovery_tasks_total",
             "Total number of tasks added by a discovery rule.",
             *labels,
         )
-        self.requests = create.counter(
+        self.requests = self.counter(
             "watcher_discovery_requests_total",
             "Total number of list pages read for a discovery rule.",
             *labels,
         )
-        self.truncated = create.gauge(
+        self.truncated = self.gauge(
             "watcher_discovery_truncated",
             "1 if the last run stopped at max_pages before the end of the list.",
             *labels,
         )
 
 
-class DeliveryFamilies:
+class DeliveryFamilies(Families):
     """Attempts to deliver events, and the outbox, by channel."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        create = _Factory(registry)
-        self.deliveries = create.counter(
+        super().__init__(registry)
+        self.deliveries = self.counter(
             "watcher_deliveries_total",
             "Total number of delivery attempts.",
             *("channel", "outcome"),
         )
-        self.duration = create.histogram(
+        self.duration = self.histogram(
             "watcher_delivery_duration_seconds",
             "Duration of delivery attempts in seconds.",
             _REQUEST_SECONDS,
             "channel",
         )
-        self.event_latency = create.histogram(
+        self.event_latency = self.histogram(
             "watcher_event_latency_seconds",
             "Time from observation to delivery of an event in seconds.",
             _LATENCY_SECONDS,
             "channel",
         )
-        self.pending = create.gauge(
+        self.pending = self.gauge(
             "watcher_outbox_pending", "Number of pending deliveries.", "channel"
         )
-        self.oldest = create.gauge(
+        self.oldest = self.gauge(
             "watcher_outbox_oldest_seconds",
             "Age of the oldest pending delivery in seconds.",
             "channel",
         )
-        self.last_delivery = create.gauge(
+        self.last_delivery = self.gauge(
             "watcher_last_delivery_timestamp_seconds",
             "Unix time of the last successful delivery.",
             "channel",
         )
 
 
-class ChannelFamilies:
+class ChannelFamilies(Families):
     """The state of each channel."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        create = _Factory(registry)
-        self.breaker_open = create.gauge(
+        super().__init__(registry)
+        self.breaker_open = self.gauge(
             "watcher_channel_breaker_open", "1 if the circuit breaker is open.", "channel"
         )
-        self.held = create.gauge(
+        self.held = self.gauge(
             "watcher_channel_held",
             "1 if the channel is suspended: paused by an operator, stopped by the receiver, or "
             "off after days of failures.",
@@ -186,15 +202,28 @@ class ChannelFamilies:
         )
 
 
-class StoreFamilies:
+class StoreFamilies(Families):
     """The store's size and failures."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        create = _Factory(registry)
-        self.errors = create.counter(
+        super().__init__(registry)
+        self.errors = self.counter(
             "watcher_store_errors_total", "Total number of failed store operations."
         )
-        self.size = create.gauge("watcher_store_bytes", "Size of the store in bytes.")
-        self.limit = create.gauge(
-            "watcher_store_limit_bytes", "Maximum size of the store in bytes."
+        self.size = self.gauge("watcher_store_bytes", "Size of the store in bytes.")
+        self.limit = self.gauge("watcher_store_limit_bytes", "Maximum size of the store in bytes.")
+
+
+class ReloadFamilies(Families):
+    """Reloads of the configuration."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self.successful = self.gauge(
+            "watcher_config_last_reload_successful",
+            "1 if the last reload of the configuration succeeded.",
+        )
+        self.succeeded_at = self.gauge(
+            "watcher_config_last_reload_success_timestamp_seconds",
+            "Unix time of the last successful reload of the configuration.",
         )

@@ -1,7 +1,7 @@
 """A Prometheus histogram that records one value many times at the cost of one observation."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client.metrics_core import HistogramMetricFamily
@@ -38,6 +38,10 @@ class BulkHistogram(Collector):
     def series(self, label_value: str) -> Series:
         """Return the series with this label value, created on first use."""
         return self._series.setdefault(label_value, Series(self._bounds))
+
+    def remove_by_labels(self, labels: Mapping[str, str]) -> None:
+        """Remove the series with this label value, as the client's own metrics do."""
+        self._series.pop(labels[self._label], None)
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         family = HistogramMetricFamily(self._name, self._help_text, labels=[self._label])

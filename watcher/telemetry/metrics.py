@@ -23,6 +23,7 @@ from watcher.telemetry.families import (
     DeliveryFamilies,
     DiscoveryFamilies,
     PollingFamilies,
+    ReloadFamilies,
     RequestFamilies,
     StoreFamilies,
     unexpected_errors,
@@ -179,8 +180,6 @@ class ChannelMetrics:
         }
         self._duration = delivery.duration.labels(channel)
         self._latency = delivery.event_latency.labels(channel)
-        self._pending = delivery.pending.labels(channel)
-        self._oldest = delivery.oldest.labels(channel)
         self._last_delivery = delivery.last_delivery.labels(channel)
         self._breaker = state.breaker_open.labels(channel)
         self._held: dict[SuspensionKind, Gauge] = {
@@ -220,11 +219,6 @@ class ChannelMetrics:
     def breaker(self, is_open: bool) -> None:
         self._breaker.set(1 if is_open else 0)
 
-    def waiting(self, pending: int, oldest_seconds: float) -> None:
-        """Set the number of pending deliveries and the age of the oldest one."""
-        self._pending.set(pending)
-        self._oldest.set(max(oldest_seconds, 0.0))
-
 
 class Metrics:
     """All metrics of one daemon, on the caller's registry."""
@@ -249,6 +243,8 @@ class Metrics:
         unexpected = unexpected_errors(registry)
         self._unexpected_errors = {part: unexpected.labels(part) for part in Component}
         self._task_types = _TaskTypeLabels()
+        self._reload = ReloadFamilies(registry)
+        self._waiting: set[str] = set()
         self._sources: dict[str, SourceMetrics] = {}
         self._channels: dict[str, ChannelMetrics] = {}
 
@@ -259,6 +255,46 @@ class Metrics:
     def stored(self, size: StoreSize) -> None:
         self._store.size.set(size.used)
         self._store.limit.set(size.limit)
+
+    def outbox(self, waiting: Mapping[str, tuple[int, float]]) -> None:
+        """Set, by channel, the number of pending deliveries and the age in seconds of the oldest.
+
+        Channels that `waiting` leaves out are not shown any more.
+        """
+        for name in self._waiting - waiting.keys():
+            if name not in self._channels:
+                self._delivery.forget("channel", name)
+        self._waiting = set(waiting)
+        for name, (pending, oldest_seconds) in waiting.items():
+            self._delivery.pending.labels(name).set(pending)
+            self._delivery.oldest.labels(name).set(max(oldest_seconds, 0.0))
+
+    def reloaded(self, succeeded: bool, at: float) -> None:
+        """Record how a reload of the configuration, or its first reading, ended at this Unix
+        time.
+        """
+        self._reload.successful.set(1 if succeeded else 0)
+        if succeeded:
+            self._reload.succeeded_at.set(at)
+
+    def forget_source(self, name: str) -> None:
+        """Stop showing a source that is not configured any more."""
+        self._sources.pop(name, None)
+        self._forget("source", name)
+
+    def forget_channel(self, name: str) -> None:
+        """Stop showing a channel that is not configured any more, but for what waits for it."""
+        self._channels.pop(name, None)
+        self._forget("channel", name)
+
+    def forget_rule(self, label: str) -> None:
+        """Stop showing a discovery rule that is not configured any more."""
+        self._forget("rule", label)
+
+    def _forget(self, label: str, value: str) -> None:
+        for families in (self._requests, self._polling, self._discovery, self._delivery):
+            families.forget(label, value)
+        self._channel_state.forget(label, value)
 
     def source(self, name: str) -> SourceMetrics:
         """Return the metrics of a source, created on first use."""

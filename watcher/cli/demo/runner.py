@@ -14,8 +14,10 @@ from pathlib import Path
 import anyio
 import anyio.abc
 import httpx
+from prometheus_client import CollectorRegistry
 from rich.console import Console
 
+from watcher import __version__
 from watcher.cli.demo.configuration import API_KEY, demo_settings
 from watcher.cli.demo.outcome import Outcome
 from watcher.cli.demo.script import TASK_IDS, scenes
@@ -26,6 +28,7 @@ from watcher.core.settings import Settings
 from watcher.core.wakeup import Wakeup
 from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.serve import serve
+from watcher.telemetry.metrics import Metrics
 from watcher.testing.mixpeek_server import FakeUpstream
 from watcher.testing.receiver import Received, Receiver
 
@@ -59,9 +62,9 @@ class _Demo:
             upstream = await servers.enter_async_context(self._upstream.serve())
             receiver = await servers.enter_async_context(self._receiver.serve())
             settings = demo_settings(upstream, receiver, self._secret, self._database)
-            stop, reloads = anyio.create_memory_object_stream[Settings](1)
+            requests = ReloadRequests()
             async with anyio.create_task_group() as tasks:
-                url = await tasks.start(self._run_daemon, settings, reloads)
+                url = await tasks.start(self._run_daemon, settings, requests)
                 self._view.opening(len(TASK_IDS), url)
                 await tasks.start(self._follow, url)
                 self._started_at = anyio.current_time()
@@ -69,7 +72,7 @@ class _Demo:
                 await self._add(url)
                 with anyio.move_on_after(_TIMEOUT):
                     await self._until_complete()
-                stop.close()  # without a source of reloads, the daemon stops
+                requests.stop()
                 await self._stopped.wait()
                 tasks.cancel_scope.cancel()
         self._show_summary()
@@ -78,11 +81,12 @@ class _Demo:
     async def _run_daemon(
         self,
         settings: Settings,
-        reloads: ReloadRequests,
+        requests: ReloadRequests,
         *,
         task_status: anyio.abc.TaskStatus[str],
     ) -> None:
-        await serve(settings, reloads, task_status=task_status)
+        metrics = Metrics(CollectorRegistry(), __version__)
+        await serve(settings, requests, metrics, task_status=task_status)
         self._stopped.set()
 
     async def _play(self) -> None:

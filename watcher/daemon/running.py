@@ -1,0 +1,220 @@
+"""The units that run now. New settings replace those that they concern and leave the others
+alone.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from hashlib import sha256
+from typing import TypeVar
+
+import anyio
+import anyio.abc
+
+from watcher.core.errors import StoreError
+from watcher.core.settings import (
+    ChannelSettings,
+    ConnectionSettings,
+    DiscoverySettings,
+    HeartbeatSettings,
+    Model,
+    Settings,
+)
+from watcher.daemon.build import Shared
+from watcher.daemon.units import ChannelUnit, LoopUnit, SourceUnit, Unit, discovery_unit
+from watcher.polling.discovery import rule_label
+from watcher.telemetry.metrics import Component
+
+logger = logging.getLogger(__name__)
+
+AnyUnit = TypeVar("AnyUnit", bound=Unit)
+
+_RESTORE_AGAIN_AFTER = 1.0
+
+
+class RunningUnits:
+    """Runs units within `running`. `beat` is the loop of the heartbeat."""
+
+    _tasks: anyio.abc.TaskGroup
+
+    def __init__(
+        self, shared: Shared, beat: Callable[[HeartbeatSettings], Awaitable[None]]
+    ) -> None:
+        self._shared = shared
+        self._beat = beat
+        self.sources: Mapping[str, SourceUnit] = {}
+        self.channels: Mapping[str, ChannelUnit] = {}
+        self._rules: Mapping[str, LoopUnit] = {}
+        self._heartbeat: Mapping[str, LoopUnit] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Units run within; those that still run at the end are cancelled."""
+        async with anyio.create_task_group() as self._tasks:
+            yield
+            self._tasks.cancel_scope.cancel()
+
+    async def apply(self, settings: Settings) -> bool:
+        """Run what `settings` name, and return whether a source was started.
+
+        What runs with the same settings already runs on without a pause.
+        """
+        names = [channel.name for channel in settings.channels]
+        self._shared.routing.replace(settings.effective_routes, names)
+        before = self.sources
+        async with anyio.create_task_group() as changes:
+            changes.start_soon(self._apply_sources, settings)
+            changes.start_soon(self._apply_channels, settings.channels)
+            changes.start_soon(self._apply_heartbeat, settings.heartbeat)
+        return any(unit is not before.get(name) for name, unit in self.sources.items())
+
+    async def close(self) -> None:
+        """Stop polling, attempt new deliveries once, and give those in flight their grace."""
+        await _close(
+            [
+                *self._rules.values(),
+                *self._heartbeat.values(),
+                *self.sources.values(),
+                *self.channels.values(),
+            ]
+        )
+
+    async def _start(self, unit: Unit, name: str) -> None:
+        await self._tasks.start(unit.run, name=name)
+
+    # Sources and their rules
+
+    async def _apply_sources(self, settings: Settings) -> None:
+        polling = settings.polling
+        keys = {
+            source.name: (source, polling, _certificates(source)) for source in settings.sources
+        }
+        rules = {
+            rule_label(number, rule): (number, rule, rule.source or settings.sources[0].name)
+            for number, rule in enumerate(settings.discovery)
+        }
+        rule_keys = {label: (*rule, keys[rule[2]]) for label, rule in rules.items()}
+        await _close([*_stale(self._rules, rule_keys), *_stale(self.sources, keys)])
+        for label in self._rules.keys() - rules.keys():
+            self._shared.metrics.forget_rule(label)
+        for name in self.sources.keys() - keys.keys():
+            self._shared.metrics.forget_source(name)
+        sources, started = {}, set()
+        for source in settings.sources:
+            unit = _same(self.sources, source.name, keys)
+            if unit is None:
+                unit = SourceUnit(keys[source.name], source, polling, self._shared)
+                await self._start(unit, f"source {source.name}")
+                started.add(source.name)
+            sources[source.name] = unit
+        self.sources = sources
+        await self._restore(started)
+        await self._apply_rules(rules, rule_keys)
+
+    async def _apply_rules(
+        self,
+        rules: Mapping[str, tuple[int, DiscoverySettings, str]],
+        keys: Mapping[str, object],
+    ) -> None:
+        units = {}
+        for label, (number, rule, source) in rules.items():
+            unit = _same(self._rules, label, keys)
+            if unit is None:
+                polled = self.sources[source]
+                unit = discovery_unit(keys[label], number, rule, source, polled, self._shared)
+                await self._start(unit, f"discovery {label}")
+            units[label] = unit
+        self._rules = units
+
+    async def _restore(self, started: set[str]) -> None:
+        """Poll the active watches of the sources that have started; those of unknown sources stay
+        stored.
+        """
+        while started:
+            try:
+                await self._restore_once(started)
+            except StoreError as error:
+                logger.error("%s; will retry", error)
+                await anyio.sleep(_RESTORE_AGAIN_AFTER)
+            else:
+                return
+
+    async def _restore_once(self, started: set[str]) -> None:
+        orphans = 0
+        async for watches in self._shared.store.active_watches():
+            for name in started:
+                poller = self.sources[name].poller
+                poller.restore(watch for watch in watches if watch.source == name)
+            orphans += sum(watch.source not in self.sources for watch in watches)
+        if orphans:
+            logger.warning(
+                "%d watches belong to sources that are not configured; kept until they are", orphans
+            )
+
+    # Channels and the heartbeat
+
+    async def _apply_channels(self, wanted: Iterable[ChannelSettings]) -> None:
+        settings = {channel.name: channel for channel in wanted}
+        keys = {name: (channel, _certificates(channel)) for name, channel in settings.items()}
+        units: dict[str, ChannelUnit] = {}
+        async with anyio.create_task_group() as changes:
+            for name in self.channels.keys() | keys.keys():
+                changes.start_soon(self._apply_channel, name, settings.get(name), keys, units)
+        self.channels = {name: units[name] for name in settings}
+
+    async def _apply_channel(
+        self,
+        name: str,
+        settings: ChannelSettings | None,
+        keys: Mapping[str, object],
+        units: dict[str, ChannelUnit],
+    ) -> None:
+        unit = _same(self.channels, name, keys)
+        if unit is None:
+            if name in self.channels:
+                await self.channels[name].close()
+            if settings is None:
+                self._shared.metrics.forget_channel(name)
+                return
+            unit = ChannelUnit(keys[name], settings, self._shared)
+            await self._start(unit, f"channel {name}")
+        units[name] = unit
+
+    async def _apply_heartbeat(self, settings: HeartbeatSettings | None) -> None:
+        keys = {} if settings is None else {"heartbeat": (settings, _certificates(settings))}
+        await _close(_stale(self._heartbeat, keys))
+        unit = _same(self._heartbeat, "heartbeat", keys)
+        if settings is not None and unit is None:
+            beat = partial(self._beat, settings)
+            unit = LoopUnit(keys["heartbeat"], Component.HEARTBEAT, beat, self._shared)
+            await self._start(unit, "heartbeat")
+        self._heartbeat = {} if unit is None else {"heartbeat": unit}
+
+
+def _same(running: Mapping[str, AnyUnit], name: str, keys: Mapping[str, object]) -> AnyUnit | None:
+    """Return the running unit of this name if it runs with the key that it has to have."""
+    unit = running.get(name)
+    return unit if unit is not None and name in keys and unit.key == keys[name] else None
+
+
+def _stale(running: Mapping[str, AnyUnit], keys: Mapping[str, object]) -> list[AnyUnit]:
+    return [unit for name, unit in running.items() if _same(running, name, keys) is None]
+
+
+async def _close(units: Iterable[Unit]) -> None:
+    async with anyio.create_task_group() as closing:
+        for unit in units:
+            closing.start_soon(unit.close)
+
+
+def _certificates(settings: Model) -> str:
+    """Return a digest of what the files of certificates and keys hold now."""
+    digest = sha256()
+    files = settings.certificate_files() if isinstance(settings, ConnectionSettings) else ()
+    for file in sorted(files):
+        try:
+            digest.update(sha256(file.read_bytes()).digest())
+        except OSError:
+            digest.update(b"unreadable")
+    return digest.hexdigest()

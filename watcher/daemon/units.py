@@ -1,0 +1,149 @@
+"""What runs with its own connections until it is closed: a source with its poller, a channel with
+its dispatcher, a discovery rule, the heartbeat.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+import anyio
+import anyio.abc
+
+from watcher.core.interfaces.channel import Closing
+from watcher.core.interfaces.source import Source
+from watcher.core.settings import (
+    ChannelSettings,
+    DiscoverySettings,
+    PollingSettings,
+    SourceSettings,
+)
+from watcher.daemon import build
+from watcher.daemon.build import Shared
+from watcher.delivery.dispatcher import Dispatcher
+from watcher.polling.poller import Poller
+from watcher.telemetry.metrics import Component
+
+DELIVERY_GRACE = 10.0
+"""Seconds that deliveries in flight get when their channel is closed."""
+
+
+class Unit(ABC):
+    """Runs once, from `run` until `close`. Units with equal keys run the same."""
+
+    def __init__(self, key: object) -> None:
+        self.key = key
+        self._scope = anyio.CancelScope()
+        self._ended = anyio.Event()
+
+    async def run(
+        self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Open what the unit needs, report that it is open, and run until `close`."""
+        try:
+            async with AsyncExitStack() as resources:
+                await self._open(resources)
+                task_status.started()
+                with self._scope:
+                    await self._run()
+        finally:
+            self._ended.set()
+
+    async def close(self) -> None:
+        """Stop in order; return once `run` has ended."""
+        await self._stop()
+        self._scope.cancel()
+        await self._ended.wait()
+
+    @abstractmethod
+    async def _open(self, resources: AsyncExitStack) -> None:
+        """Create what runs; its connections belong to `resources`."""
+
+    @abstractmethod
+    async def _run(self) -> None: ...
+
+    @abstractmethod
+    async def _stop(self) -> None:
+        """Do what has to be done before the cancellation."""
+
+
+class SourceUnit(Unit):
+    """A source and its poller; both exist from the start of `run` on."""
+
+    source: Source
+    poller: Poller
+
+    def __init__(
+        self, key: object, settings: SourceSettings, polling: PollingSettings, shared: Shared
+    ) -> None:
+        super().__init__(key)
+        self._settings = settings
+        self._polling = polling
+        self._shared = shared
+
+    async def _open(self, resources: AsyncExitStack) -> None:
+        opening = self._shared.surroundings.source_transport(self._settings)
+        transport = await resources.enter_async_context(opening)
+        self.source = build.create_source(self._settings, self._shared, transport)
+        context = build.polling_context(self._settings, self._polling, self._shared)
+        self.poller = Poller(self.source, context)
+
+    async def _run(self) -> None:
+        await self.poller.run()
+
+    async def _stop(self) -> None:
+        self.poller.close()
+
+
+class ChannelUnit(Unit):
+    """A channel's dispatcher, which exists from the start of `run` on."""
+
+    dispatcher: Dispatcher
+
+    def __init__(self, key: object, settings: ChannelSettings, shared: Shared) -> None:
+        super().__init__(key)
+        self._settings = settings
+        self._shared = shared
+
+    async def _open(self, resources: AsyncExitStack) -> None:
+        opening = self._shared.surroundings.channel_transport(self._settings)
+        transport = await resources.enter_async_context(opening)
+        channel = build.create_channel(self._settings, self._shared, transport)
+        if isinstance(channel, Closing):
+            resources.push_async_callback(channel.aclose)
+        self.dispatcher = Dispatcher(channel, build.delivery_context(self._settings, self._shared))
+
+    async def _run(self) -> None:
+        await self.dispatcher.run()
+
+    async def _stop(self) -> None:
+        """Attempt once what was never attempted, and finish what is in flight."""
+        with anyio.move_on_after(DELIVERY_GRACE):
+            await self.dispatcher.close()
+
+
+class LoopUnit(Unit):
+    """A loop that is run again after an unexpected error, and needs no end in order."""
+
+    def __init__(
+        self, key: object, component: Component, loop: Callable[[], Awaitable[None]], shared: Shared
+    ) -> None:
+        super().__init__(key)
+        self._loop = partial(shared.unexpected.keep_running, component, loop)
+
+    async def _open(self, resources: AsyncExitStack) -> None:
+        """Nothing: its connections are opened by the loop or belong to another unit."""
+
+    async def _run(self) -> None:
+        await self._loop()
+
+    async def _stop(self) -> None:
+        """Nothing: it can be cancelled anywhere."""
+
+
+def discovery_unit(
+    key: object, number: int, rule: DiscoverySettings, source: str, unit: SourceUnit, shared: Shared
+) -> LoopUnit:
+    """Return the unit of the rule at position `number`, which lists tasks of a running source."""
+    discovery = build.discovery(number, rule, source, unit.source, unit.poller, shared)
+    return LoopUnit(key, Component.DISCOVERY, discovery.run, shared)
