@@ -72,7 +72,7 @@ class Reloader:
         return stamps_of(self._stamps) != self._stamps
 
     def reload(self) -> Settings | None:
-        """Return the settings to run with; None if there are no valid ones. Each error is logged."""
+        """Return the settings to run with; None without valid ones. Each error is logged."""
         try:
             reloaded = self._load()
         except ConfigurationError as error:
