@@ -216,18 +216,19 @@ async def test_what_upstream_says_is_in_the_problem_without_the_key(harness: Har
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "logged"),
     [
-        ("POST", "tasks/list"),
-        ("POST", "buckets/bkt/batches/list"),
-        ("POST", "buckets/bkt/batches/b1/cancel"),
-        ("DELETE", "tasks/task_1"),
-        ("POST", "buckets/bkt/uploads/confirm"),
+        ("POST", "tasks/list", []),
+        ("POST", "buckets/bkt/batches/list", []),
+        ("POST", "buckets/bkt/batches/b1/cancel", ["cancels batch 'b1' of bucket 'bkt', source"]),
+        ("DELETE", "tasks/task_1", ["kills task 'task_1' of source 'mixpeek'"]),
+        ("POST", "buckets/bkt/uploads/confirm", ["confirms 1 uploads of bucket 'bkt', source"]),
     ],
 )
-async def test_upstreams_status_is_in_the_problem_of_every_call(
-    harness: Harness, method: str, path: str
+async def test_upstreams_status_is_in_the_problem_of_every_call_and_what_ends_work_in_the_log(
+    harness: Harness, method: str, path: str, logged: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "watcher.api.peers")
     harness.break_route("/", 400, b'{"detail": "no"}', **{"x-amzn-requestid": "r1"})
     body = {"confirmations": uploads(1)} if path.endswith("confirm") else {}
     answer = await harness.api.request(
@@ -242,6 +243,10 @@ async def test_upstreams_status_is_in_the_problem_of_every_call(
         "request_id": "r1",
         "details": None,
     }
+    texts = [one.message for one in caplog.records if one.name == "watcher.api.peers"]
+    assert [text.removesuffix(" 'mixpeek'") for text in texts] == [
+        f"127.0.0.1 {text}".removesuffix(" 'mixpeek'") for text in logged
+    ]
 
 
 async def test_upstreams_status_is_shown_even_if_its_answer_is_not_the_apis(

@@ -1,5 +1,6 @@
 """Assembles the HTTP API from its parts."""
 
+import time
 from typing import Any
 
 from fastapi import FastAPI
@@ -7,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from watcher import __version__
 from watcher.api import problems
+from watcher.api.attempts import TokenAttempts
 from watcher.api.auth import Guard
 from watcher.api.channels import channels
 from watcher.api.deliveries import deliveries
@@ -23,7 +25,11 @@ def create_api(daemon: Daemon) -> FastAPI:
     api = _application("The watcher", daemon)
     for router in (watches, events, deliveries, channels, probes, upstream):
         api.include_router(router)
-    api.add_middleware(Guard, token=lambda: daemon.settings.server.api_token)
+    api.add_middleware(
+        Guard,
+        token=lambda: daemon.settings.server.api_token,
+        attempts=TokenAttempts(time.monotonic),
+    )
     if origins := daemon.settings.server.cors_origins:
         # Outside the guard, because a browser's preflight request carries no token.
         api.add_middleware(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from watcher.api.attempts import TokenAttempts
+from watcher.api.peers import group_of, peer_of
 from watcher.api.problems import Problem, response
 from watcher.core.setting_types import is_loopback
 
@@ -30,31 +32,31 @@ class Guard:
     rebound to this address (DNS rebinding).
     """
 
-    def __init__(self, app: ASGIApp, token: Callable[[], SecretStr | None]) -> None:
+    def __init__(
+        self, app: ASGIApp, token: Callable[[], SecretStr | None], attempts: TokenAttempts
+    ) -> None:
         self._app = app
         self._token = token
+        self._attempts = attempts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        problem = _oversized(scope["headers"]) or self._rejection(scope["path"], headers)
+        problem = _oversized(scope["headers"]) or self._rejection(scope, headers)
         if problem is not None:
             await response(problem)(scope, receive, _hardened(send))
         else:
             await self._app(scope, _limited(receive), _hardened(send))
 
-    def _rejection(self, path: str, headers: dict[bytes, str]) -> Problem | None:
+    def _rejection(self, scope: Scope, headers: dict[bytes, str]) -> Problem | None:
         token = self._token()
         if token is not None:
-            if path in _OPEN or _bears(headers.get(b"authorization", ""), token.get_secret_value()):
+            if scope["path"] in _OPEN:
                 return None
-            return Problem(
-                401,
-                "send the API token as `Authorization: Bearer …`",
-                headers={"www-authenticate": "Bearer"},
-            )
+            sent = headers.get(b"authorization", "")
+            return None if _bears(sent, token.get_secret_value()) else self._wrong(scope, sent)
         if not _is_here(headers.get(b"host", "")):
             return Problem(
                 403, "without a token the API is limited to localhost; set server.api_token"
@@ -63,6 +65,17 @@ class Guard:
         if origin is not None and not _is_here(origin.partition("://")[2]):
             return Problem(403, "without a token the API rejects pages of other origins")
         return None
+
+    def _wrong(self, scope: Scope, sent: str) -> Problem:
+        wait = self._attempts.wrong(group_of(peer_of(scope))) if sent else None
+        if wait is not None:
+            headers = {"retry-after": str(wait)}
+            return Problem(429, "too many wrong API tokens", headers=headers)
+        return Problem(
+            401,
+            "send the API token as `Authorization: Bearer …`",
+            headers={"www-authenticate": "Bearer"},
+        )
 
 
 def _hardened(send: Send) -> Send:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from watcher.api.dependencies import Daemon, Running, bad_query, json_response
 from watcher.api.fields import Moment, Time, optional_time
 from watcher.api.openapi import shows
+from watcher.api.peers import Logged
 from watcher.api.problems import Problem, documented
 from watcher.core.channels import ChannelState
 from watcher.core.clock import parse_rfc3339, wall_clock
@@ -105,10 +106,12 @@ async def list_channels(daemon: Running) -> Response:
     responses={**shows(ChannelView), **documented(400, 401, 403, 404, 413, 422, 503)},
 )
 async def pause_channel(
-    name: str, daemon: Running, options: PauseRequestView | None = None
+    name: str, daemon: Running, log: Logged, options: PauseRequestView | None = None
 ) -> Response:
     """Pause a channel until it is resumed, across restarts. Attempts in flight end."""
-    await daemon.pause(_configured(daemon, name), (options or PauseRequestView()).reason)
+    reason = (options or PauseRequestView()).reason
+    await daemon.pause(_configured(daemon, name), reason)
+    log("paused channel %.150r: %.250r", name, reason)
     return await _view(daemon, name)
 
 
@@ -116,9 +119,10 @@ async def pause_channel(
     "/{name}/resume",
     responses={**shows(ChannelView), **documented(401, 403, 404, 422, 503)},
 )
-async def resume_channel(name: str, daemon: Running) -> Response:
+async def resume_channel(name: str, daemon: Running, log: Logged) -> Response:
     """Resume a paused or stopped channel. Its pending deliveries are sent at once."""
     await daemon.resume(_configured(daemon, name))
+    log("resumed channel %.150r", name)
     return await _view(daemon, name)
 
 
@@ -127,7 +131,9 @@ async def resume_channel(name: str, daemon: Running) -> Response:
     status_code=202,
     responses={**shows(ReplayView, 202), **documented(400, 401, 403, 404, 413, 422, 503)},
 )
-async def replay_channel(name: str, options: ReplayRequestView, daemon: Running) -> Response:
+async def replay_channel(
+    name: str, options: ReplayRequestView, daemon: Running, log: Logged
+) -> Response:
     """Send the events of a time range again, in order, each with its original `webhook-id`."""
     _configured(daemon, name)
     criteria = EventFilter(
@@ -137,6 +143,7 @@ async def replay_channel(name: str, options: ReplayRequestView, daemon: Running)
         task_ids=tuple(options.task_ids),
     )
     queued = await daemon.store.replay(name, criteria, wall_clock())
+    log("replayed %d events to channel %.150r", queued, name)
     daemon.outbox.set()
     return json_response(ReplayView(queued=queued), 202)
 
@@ -145,10 +152,13 @@ async def replay_channel(name: str, options: ReplayRequestView, daemon: Running)
     "/{name}/purge",
     responses={**shows(PurgedView), **documented(400, 401, 403, 413, 422, 503)},
 )
-async def purge_channel(name: str, options: PurgeRequestView, daemon: Running) -> Response:
+async def purge_channel(
+    name: str, options: PurgeRequestView, daemon: Running, log: Logged
+) -> Response:
     """Permanently delete deliveries of a channel, configured or not."""
     before = wall_clock() if options.before is None else _seconds("before", options.before)
     purged = await daemon.store.purge(name, options.state, before)
+    log("purged %d %s deliveries of channel %.150r", purged, options.state.value, name)
     daemon.outbox.set()
     return json_response(PurgedView(purged=purged))
 

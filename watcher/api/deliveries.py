@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from watcher.api.dependencies import Cursor, Limit, Running, bad_query, json_response
 from watcher.api.fields import Time, optional_time
 from watcher.api.openapi import shows
+from watcher.api.peers import Logged
 from watcher.api.problems import Problem, documented
 from watcher.core.clock import rfc3339, wall_clock
 from watcher.core.deliveries import Attempt, Delivery, DeliveryState
@@ -124,11 +125,12 @@ async def show_delivery(delivery_id: int, daemon: Running) -> Response:
     status_code=202,
     responses={**shows(DeliveryView, 202), **documented(401, 403, 404, 422, 503)},
 )
-async def retry_delivery(delivery_id: int, daemon: Running) -> Response:
+async def retry_delivery(delivery_id: int, daemon: Running, log: Logged) -> Response:
     """Retry a delivery now, with its whole schedule."""
     known = 0 < delivery_id <= MAX_ID
     delivery = await daemon.store.retry(delivery_id, wall_clock()) if known else None
     if delivery is None:
         raise Problem(404, f"unknown delivery {delivery_id}")
     daemon.attempt_all(delivery.channel)
+    log("retried delivery %d to channel %.150r", delivery_id, delivery.channel)
     return json_response(DeliveryView.of(delivery), 202)

@@ -92,11 +92,12 @@ def response(problem: Problem) -> JSONResponse:
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI entries of these statuses."""
+    """Return the OpenAPI entries of these statuses; where a token may be wrong, of 429 too."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    limited = {HTTPStatus.TOO_MANY_REQUESTS.value} if HTTPStatus.UNAUTHORIZED in statuses else ()
     return {
         status: {"description": HTTPStatus(status).phrase, "content": content}
-        for status in statuses
+        for status in sorted({*statuses, *limited})
     }
 
 

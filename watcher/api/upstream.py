@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from watcher.api.dependencies import Daemon, Limit, Running, bad_query, json_response
 from watcher.api.fields import PRINTABLE, TaskIdInPath
 from watcher.api.openapi import Item, shows
+from watcher.api.peers import Logged
 from watcher.api.problems import Problem, documented
 from watcher.api.upload_views import ConfirmedView, ConfirmRequestView
 from watcher.api.uploads import ConfirmationError, Confirmed, UploadState, confirm
@@ -157,6 +158,7 @@ async def cancel_batch(
     bucket: str,
     batch: str,
     daemon: Running,
+    log: Logged,
     reason: Annotated[str | None, Query(max_length=500, pattern=PRINTABLE)] = None,
     namespace: Namespace = None,
 ) -> Response:
@@ -167,6 +169,7 @@ async def cancel_batch(
     if not isinstance(upstream_source, CancelsBatches):
         raise _unsupported(source, "cancelling batches")
     _require_token(daemon)
+    log("cancels batch %.150r of bucket %.150r, source %.150r", batch, bucket, source)
     answer, task_id = await _answered(
         upstream_source.cancel_batch(bucket, batch, reason, namespace)
     )
@@ -181,7 +184,7 @@ async def cancel_batch(
     response_model=dict[str, Any],
     responses=documented(401, 403, 404, 409, 422, 501, 502, 503, 504),
 )
-async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running) -> Response:
+async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running, log: Logged) -> Response:
     """Kill a task, and watch it if upstream knows it. Returns upstream's response.
 
     The API reports success for an unknown task too.
@@ -190,6 +193,7 @@ async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running) -> Resp
     if not isinstance(upstream_source, KillsTasks):
         raise _unsupported(source, "killing tasks")
     _require_token(daemon)
+    log("kills task %.150r of source %.150r", task_id, source)
     answer = await _answered(upstream_source.kill_task(task_id))
     key = TaskKey(source, task_id)
     if await _is_watched(daemon, key) or await _is_known(upstream_source, task_id):
@@ -209,12 +213,15 @@ async def confirm_uploads(
     bucket: str,
     options: ConfirmRequestView,
     daemon: Running,
+    log: Logged,
     namespace: Namespace = None,
 ) -> Response:
     """Confirm uploads, each once, and watch the tasks that this starts."""
     upstream_source = _source(daemon, source)
     if not isinstance(upstream_source, ConfirmsUploads):
         raise _unsupported(source, "confirming uploads")
+    count = len(options.confirmations)
+    log("confirms %d uploads of bucket %.150r, source %.150r", count, bucket, source)
     confirmations = {one.upload_id: _without_none(one) for one in options.confirmations}
     try:
         done = await confirm(

@@ -17,6 +17,7 @@ from pydantic import (
 from watcher.api.dependencies import Cursor, Daemon, Limit, Running, bad_query, json_response
 from watcher.api.fields import Labels, Printable, TaskId, TaskIdInPath, Time, optional_time
 from watcher.api.openapi import shows
+from watcher.api.peers import Logged
 from watcher.api.problems import FieldError, Problem, documented, field_error
 from watcher.core.clock import rfc3339, wall_clock
 from watcher.core.events import StoredEvent
@@ -272,12 +273,13 @@ async def show_watch(task_id: TaskIdInPath, daemon: Running, source: SourceName 
 
 @watches.delete("/{task_id}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
 async def remove_watch(
-    task_id: TaskIdInPath, daemon: Running, source: SourceName = None
+    task_id: TaskIdInPath, daemon: Running, log: Logged, source: SourceName = None
 ) -> Response:
     """Remove a task from the watchlist. Pending deliveries are still sent."""
     watch = await _find(daemon, task_id, source)
     await daemon.store.remove(watch.key)
     daemon.forget(watch.key)
+    log("removed task %.150r of source %.150r", watch.key.task_id, watch.key.source)
     return Response(status_code=204)
 
 

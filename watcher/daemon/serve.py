@@ -13,7 +13,7 @@ from watcher.api import server
 from watcher.api.app import create_api, create_telemetry
 from watcher.configuration import plugins
 from watcher.core.errors import ConfigurationError
-from watcher.core.settings import Settings
+from watcher.core.settings import ServerSettings, Settings
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.reload import ReloadRequests
 from watcher.net.server_tls import ListenerContext
@@ -46,6 +46,7 @@ async def serve(
             await tasks.start(serve_api, create_api(daemon), listener, daemon.stopping, name="api")
             contexts = [tls, await _serve_telemetry(daemon, resources, tasks)]
             logger.info("the API listens on %s", url)
+            _warn_without_token(settings.server)
             started = _once(lambda: task_status.started(url))
 
             def applied(sources_started: bool) -> None:
@@ -57,6 +58,17 @@ async def serve(
             await daemon.run(settings, requests, applied)
             daemon.stopping.set()
             daemon.outbox.set()  # ends the event streams, which wait for it
+
+
+def _warn_without_token(api: ServerSettings) -> None:
+    if api.api_token is None:
+        who = "every user" if api.socket is None else "every user of the socket's group"
+        logger.warning(
+            "the API has no token: %s of this host can read tasks with their inputs, pause and "
+            "purge channels, and remove watches; set server.api_token%s",
+            who,
+            " or server.socket" if api.socket is None else "",
+        )
 
 
 async def _serve_telemetry(
