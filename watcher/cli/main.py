@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from watcher import __version__
-from watcher.cli import deliveries, run, signing, upstream, watches
+from watcher.cli import backup, deliveries, run, signing, upstream, watches
 from watcher.cli.channels import channels
 from watcher.cli.config import config_group
 from watcher.cli.routes import routes_group
@@ -18,8 +18,9 @@ USAGE, NO_DAEMON, INTERRUPTED = 2, 4, 130
 
 def main() -> None:
     """Run the command line; the console script."""
-    # The first process of a container ignores signals without a handler.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # The first process of a container ignores signals without a handler.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(execute(sys.argv[1:]))
 
 
@@ -75,6 +76,7 @@ for command in (
     *deliveries.COMMANDS,
     *upstream.COMMANDS,
     *signing.COMMANDS,
+    *backup.COMMANDS,
     channels,
     config_group,
     routes_group,

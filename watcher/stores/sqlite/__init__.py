@@ -1,5 +1,6 @@
 """The store in one SQLite file: watchlist, events and outbox."""
 
+from watcher.stores.sqlite.backup import backup
 from watcher.stores.sqlite.store import create
 
-__all__ = ["create"]
+__all__ = ["backup", "create"]

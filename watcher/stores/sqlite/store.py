@@ -57,7 +57,7 @@ async def create(
     called for each operation that fails; `opener` opens both connections. Raises
     `StoreUnusableError` where this process cannot use the store at all.
     """
-    path = _path(url)
+    path = path_of(url)
     create_folder(path)
     with exclusive_lock(path):
         warn_if_on_network(path)
@@ -94,7 +94,8 @@ async def _reader(path: Path, max_size: int, opener: Opener) -> AsyncIterator[ai
             await connection.close()
 
 
-def _path(url: str) -> Path:
+def path_of(url: str) -> Path:
+    """Return the file that a URL names. Raises `StoreUnusableError` if it names none."""
     name = url.removeprefix("sqlite:///")
     if name == url or name in ("", ":memory:") or name.endswith("/"):
         raise StoreUnusableError(
