@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 from watcher.core.tasks import TERMINAL_STATUSES
-from watcher.testing.mixpeek_filters import FilterError, matcher, value_at
+from watcher.testing.mixpeek_filters import FilterError, Test, matcher, value_at
 from watcher.testing.mixpeek_paging import Position, batch_position, page_of, task_position
 from watcher.testing.mixpeek_request import (
     ApiError,
@@ -35,7 +35,6 @@ _TIER_DEFAULTS = {"task_id": None, "status": "PENDING", "collection_ids": ["col_
 _SEARCHED = ("task_id", "task_type", "status")
 
 Handler = Callable[..., dict[str, Any]]
-Test = Callable[[Mapping[str, Any]], bool]
 
 
 class Route(NamedTuple):
@@ -131,7 +130,9 @@ class TaskApi:
         return {"results": page, "pagination": pagination}
 
     def _matching_tasks(self, criteria: Mapping[str, Any]) -> list[dict[str, Any]]:
-        tests: list[Test] = [lambda task: task["task_id"] not in self.hidden_from_list]
+        tests: list[Test] = []
+        if hidden := self.hidden_from_list:
+            tests.append(lambda task: task["task_id"] not in hidden)
         if (status := criteria.get("status")) is not None:
             check_status(status)
             tests.append(lambda task: task["status"].upper() == status)
@@ -143,7 +144,10 @@ class TaskApi:
             )
         if (filters := criteria.get("filters")) is not None:
             tests.append(self._filter(filters))
-        return [task for task in self.tasks.values() if all(test(task) for test in tests)]
+        tasks = [*self.tasks.values()]
+        for test in tests:
+            tasks = [task for task in tasks if test(task)]
+        return tasks
 
     def _filter(self, filters: Any) -> Test:
         try:

@@ -6,6 +6,9 @@ from typing import Any
 
 _GROUPS = ("AND", "OR", "NOT")
 
+Test = Callable[[Mapping[str, Any]], bool]
+"""Returns whether an item matches."""
+
 
 class FilterError(ValueError):
     """A filter that the API rejects."""
@@ -50,7 +53,7 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def matcher(filters: Any) -> Callable[[Mapping[str, Any]], bool]:
+def matcher(filters: Any) -> Test:
     """Return a predicate over items. Raises `FilterError` for a filter that the API rejects."""
     if not isinstance(filters, Mapping):
         raise FilterError("filters: Input should be a valid dictionary")
@@ -61,10 +64,15 @@ def matcher(filters: Any) -> Callable[[Mapping[str, Any]], bool]:
         _condition({"field": name, "operator": "eq", "value": filters[name]}, ignore_case)
         for name in shorthand
     ]
-    return lambda item: all(test(item) for test in tests)
+    return _every(tests)
 
 
-def _group(name: str, members: Any, ignore_case: bool) -> Callable[[Mapping[str, Any]], bool]:
+def _every(tests: Sequence[Test]) -> Test:
+    """Return a predicate that all of `tests` hold; one alone, the usual case, is called directly."""
+    return tests[0] if len(tests) == 1 else lambda item: all(test(item) for test in tests)
+
+
+def _group(name: str, members: Any, ignore_case: bool) -> Test:
     if not isinstance(members, Sequence) or isinstance(members, str):
         raise FilterError(f"filters.{name}: Input should be a valid list")
     tests = [
@@ -74,15 +82,13 @@ def _group(name: str, members: Any, ignore_case: bool) -> Callable[[Mapping[str,
         for member in members
     ]
     if name == "AND":
-        return lambda item: all(test(item) for test in tests)
+        return _every(tests)
     if name == "OR":
         return lambda item: any(test(item) for test in tests)
     return lambda item: not any(test(item) for test in tests)
 
 
-def _condition(
-    condition: Mapping[str, Any], ignore_case: bool
-) -> Callable[[Mapping[str, Any]], bool]:
+def _condition(condition: Mapping[str, Any], ignore_case: bool) -> Test:
     operator = condition.get("operator", "eq")
     if operator not in _OPERATORS or condition.keys() - {
         "field",
@@ -98,7 +104,10 @@ def _condition(
         expected = frozenset(_text(value, ignore_case) for value in expected)
     else:
         expected = _text(expected, ignore_case)
-    test, path = _OPERATORS[operator], str(condition["field"]).split(".")
+    test, field = _OPERATORS[operator], str(condition["field"])
+    if "." not in field:
+        return lambda item: test(_text(item.get(field), ignore_case), expected)
+    path = field.split(".")
     return lambda item: test(_text(value_at(item, path), ignore_case), expected)
 
 
