@@ -68,7 +68,7 @@ def matcher(filters: Any) -> Test:
 
 
 def _every(tests: Sequence[Test]) -> Test:
-    """Return a predicate that all of `tests` hold; one alone, the usual case, is called directly."""
+    """Return whether all of `tests` hold; one alone, the usual case, is called directly."""
     return tests[0] if len(tests) == 1 else lambda item: all(test(item) for test in tests)
 
 
