@@ -6,8 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
+from watcher.cli.address import Address
 from watcher.cli.client import Client
 from watcher.core.errors import DaemonError
+
+ADDRESS = Address(url="http://daemon", token="hidden")
 
 
 def client_of(*responses: httpx.Response) -> tuple[Client, list[httpx.Request]]:
@@ -17,7 +20,7 @@ def client_of(*responses: httpx.Response) -> tuple[Client, list[httpx.Request]]:
         requests.append(request)
         return remaining.pop(0)
 
-    return Client("http://daemon", "hidden", httpx.MockTransport(handler)), requests
+    return Client(ADDRESS, httpx.MockTransport(handler)), requests
 
 
 def test_the_client_follows_pages_and_sends_the_token() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.virtual_time import VirtualLoop
+from watcher.cli.address import Address
 from watcher.cli.wait import Tally, Waiting, frames
 from watcher.core.errors import DaemonError
 from watcher.core.tasks import TERMINAL_STATUSES
@@ -73,8 +74,7 @@ class FakeApi(httpx.AsyncBaseTransport):
 def waiting(api: FakeApi, *task_ids: str) -> Waiting:
     entries = [{"task_id": task_id} for task_id in task_ids]
     return Waiting(
-        url="http://daemon",
-        token=None,
+        address=Address(url="http://daemon"),
         entries=entries,
         on_change=lambda task_id, status, ended: None,
         transport=api,

@@ -329,6 +329,16 @@ def test_any_bytes_are_settings_or_a_configuration_error(tmp_path: Path, content
         assert error.problems
 
 
+def test_a_variable_replaces_the_file_of_a_secret(tmp_path: Path) -> None:
+    text = "server: {api_token_file: /does/not/exist}"
+    for name in ("WATCHER_API_TOKEN", "WATCHER_SERVER__API_TOKEN"):
+        loaded = load(tmp_path, text, {**ENVIRON, name: "made-up-api-token"})
+        assert loaded.server.api_token is not None
+        assert loaded.server.api_token.get_secret_value() == "made-up-api-token"
+    with pytest.raises(ConfigurationError, match="api_token: has fewer"):
+        load(tmp_path, text, {**ENVIRON, "WATCHER_API_TOKEN": "15-characters--"})
+
+
 def test_no_secret_shows_in_what_is_printed(tmp_path: Path) -> None:
     text = f"""
 channels:{WEBHOOK}    headers: {{Authorization: Bearer hidden_7}}

@@ -1,11 +1,13 @@
 """The file of the store: its permissions, its lock and its file system."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.stores.harness import opening_error
+from watcher.core.file_rights import exposed_folder
 from watcher.stores.sqlite import store as sqlite
 from watcher.stores.sqlite.file import network_file_system
 
@@ -19,6 +21,68 @@ def permissions(path: Path) -> int:
 async def test_only_the_owner_may_access_the_file_and_its_folder(url: str, file: Path) -> None:
     async with sqlite.create(url):
         assert (permissions(file), permissions(file.parent)) == (0o600, 0o700)
+
+
+@pytest.mark.parametrize(("folder", "mode"), [(0o700, 0o600), (0o2770, 0o660)])
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+async def test_all_files_of_a_store_have_one_mode_whatever_the_umask(
+    tmp_path: Path, folder: int, mode: int, umask: int
+) -> None:
+    url = prepared(tmp_path, folder)
+    previous = os.umask(umask)
+    try:
+        async with sqlite.create(url):
+            assert modes(tmp_path) == dict.fromkeys(sqlite.files(url), mode)
+    finally:
+        os.umask(previous)
+
+
+def modes(folder: Path) -> dict[Path, int]:
+    return {path: permissions(path) for path in folder.iterdir()}
+
+
+def prepared(folder: Path, mode: int) -> str:
+    folder.chmod(mode)
+    return f"sqlite:///{folder}/watcher.db"
+
+
+@pytest.mark.parametrize("name", ["watcher.db", "watcher.db.lock", "watcher.db-wal"])
+async def test_no_file_of_a_store_may_be_a_link(tmp_path: Path, name: str) -> None:
+    target = tmp_path / "precious"
+    target.write_bytes(b"")
+    (tmp_path / name).symlink_to(target)
+    error = await opening_error(f"sqlite:///{tmp_path}/watcher.db")
+    if name != "watcher.db-wal":
+        assert error == f"{tmp_path}/{name} cannot be opened for writing: it is a symbolic link"
+    assert target.read_bytes() == b""
+
+
+async def test_a_device_is_no_store(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "watcher.db")
+    error = await opening_error(f"sqlite:///{tmp_path}/watcher.db")
+    assert error.endswith("cannot be opened for writing: it is not a regular file")
+
+
+async def test_a_folder_in_which_every_user_can_replace_files_is_not_used(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    for url in (f"sqlite:///{shared}/watcher.db", f"sqlite:///{shared}/below/watcher.db"):
+        error = await opening_error(url)
+        assert f"every user of this host can replace the files in {shared}" in error
+    shared.chmod(0o1777)
+    async with sqlite.create(f"sqlite:///{shared}/watcher.db"):
+        pass
+
+
+def test_the_root_of_a_mount_cannot_be_replaced(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    (volume / "data").mkdir(parents=True)
+    volume.chmod(0o777)
+    assert exposed_folder(volume / "data") == volume
+    assert exposed_folder(volume / "data", is_mount=volume.samefile) is None
+    (volume / "data").chmod(0o777)
+    assert exposed_folder(volume / "data", is_mount=volume.samefile) == volume / "data"
 
 
 async def test_a_second_opening_fails_while_the_first_is_open(url: str) -> None:

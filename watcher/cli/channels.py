@@ -19,7 +19,7 @@ def channels() -> None:
 @channels.command("ls")
 @url_option
 @json_option
-def list_channels(url: str, as_json: bool) -> None:
+def list_channels(url: str | None, as_json: bool) -> None:
     """List channels with their status and deliveries."""
     from watcher.cli.terminal import ago, print_json, print_table
 
@@ -34,7 +34,7 @@ def list_channels(url: str, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--reason", help="Note shown in `channels ls`.")
 @url_option
-def pause(name: str, reason: str | None, url: str) -> None:
+def pause(name: str, reason: str | None, url: str | None) -> None:
     """Pause a channel; its deliveries stay pending."""
     click.echo(f"paused; {client_at(url).pause(name, reason)['pending']} deliveries pending")
 
@@ -42,7 +42,7 @@ def pause(name: str, reason: str | None, url: str) -> None:
 @channels.command()
 @click.argument("name")
 @url_option
-def resume(name: str, url: str) -> None:
+def resume(name: str, url: str | None) -> None:
     """Resume a paused or stopped channel."""
     click.echo(f"resumed; {client_at(url).resume(name)['pending']} deliveries are sent now")
 

@@ -2,23 +2,25 @@
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import httpx
 from prometheus_client import CollectorRegistry
 
 from watcher import __version__
+from watcher.cli import address
+from watcher.cli.options import load_settings
 from watcher.configuration import plugins
 from watcher.core.clock import wall_clock
 from watcher.core.deliveries import Message
-from watcher.core.errors import ConfigurationError, DeliveryError, SourceError, SourceFailure
+from watcher.core.errors import DeliveryError, SourceError, SourceFailure
 from watcher.core.events import new_event_id, system_event
 from watcher.core.interfaces.channel import Closing
-from watcher.core.setting_types import local_url
-from watcher.core.settings import ChannelSettings, Settings, SourceSettings
+from watcher.core.settings import ChannelSettings, SourceSettings
 from watcher.core.tasks import TaskNotFound
 from watcher.delivery.notes import InMemoryNotes
 from watcher.net.transport import channel_transport, create_transport
@@ -47,27 +49,33 @@ def test_channels(channels: Sequence[ChannelSettings]) -> list[Verdict]:
     return [anyio.run(_test_channel, channel, backend_options=_BACKEND) for channel in channels]
 
 
-def health_url(settings: Settings) -> str:
-    """Return the URL of the daemon's probes. Raises `ConfigurationError` if its port is unknown."""
-    listener = settings.telemetry or settings.server
-    if listener.port == 0:
-        raise ConfigurationError(
-            ["the configured port is 0, so the actual one is unknown: set --url"]
-        )
-    return local_url(listener.host, listener.port)
+def health_address(
+    url: str | None, config: Path | None, environ: Mapping[str, str]
+) -> address.Address:
+    """Return the address of the daemon's probes: `url`, else that of the configuration.
+
+    Raises `ConfigurationError` if it is unknown.
+    """
+    if url is not None:
+        return address.given(url, None, environ)
+    return address.of_probes(load_settings(config), environ)
 
 
-def check_health(url: str) -> Verdict:
-    """Check that the daemon at `url` is alive."""
+def check_health(daemon: address.Address) -> Verdict:
+    """Check that the daemon is alive."""
+    name = daemon.shown
     try:
         # Not through a proxy of the environment: the daemon is local.
-        response = httpx.get(f"{url}/healthz", timeout=_HEALTH_TIMEOUT, trust_env=False)
+        with httpx.Client(
+            transport=daemon.transport(), timeout=_HEALTH_TIMEOUT, trust_env=False
+        ) as client:
+            response = client.get(f"{daemon.base_url}/healthz")
         text = str(response.json()["status"])
     except httpx.HTTPError:
-        return Verdict(name=url, good=False, text="cannot connect to the watcher")
+        return Verdict(name=name, good=False, text="cannot connect to the watcher")
     except (httpx.InvalidURL, ValueError, KeyError, TypeError):
-        return Verdict(name=url, good=False, text="not a watcher API")
-    return Verdict(name=url, good=response.is_success, text=text)
+        return Verdict(name=name, good=False, text="not a watcher API")
+    return Verdict(name=name, good=response.is_success, text=text)
 
 
 async def _check_source(settings: SourceSettings) -> Verdict:

@@ -1,10 +1,12 @@
 """A client of the daemon's HTTP API."""
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import httpx
 
+from watcher.cli.address import Address
 from watcher.core.errors import DaemonError
 from watcher.core.interfaces.source import UPLOADS_PER_REQUEST
 from watcher.net.url import quote_segment
@@ -20,10 +22,20 @@ def headers(token: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"} if token else {}
 
 
-def unreachable(url: str) -> DaemonError:
-    """Return the error of a daemon that cannot be reached."""
+def unreachable(address: Address, error: Exception) -> DaemonError:
+    """Return the error of a daemon that cannot be reached, or does not prove who it is."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            reason = getattr(cause, "verify_message", None) or cause.reason or "no reason given"
+            return DaemonError(
+                f"no TLS connection to the watcher at {address.shown}: {reason}; "
+                "WATCHER_CA_FILE may name a PEM file with its certificate authority"
+            )
+        cause = cause.__cause__ or cause.__context__
     return DaemonError(
-        f"cannot connect to the watcher at {url}; start it with `watcher run`, or set --url"
+        f"cannot connect to the watcher at {address.shown}; start it with `watcher run`, "
+        "or set --url"
     )
 
 
@@ -47,17 +59,15 @@ def not_a_watcher(response: httpx.Response) -> DaemonError:
 class Client:
     """One connection to a daemon. Every method raises `DaemonError`."""
 
-    def __init__(
-        self, url: str, token: str | None, transport: httpx.BaseTransport | None = None
-    ) -> None:
-        self._url = url
+    def __init__(self, address: Address, transport: httpx.BaseTransport | None = None) -> None:
+        self._address = address
         # Not through a proxy of the environment: the daemon is local.
         self._http = httpx.Client(
-            base_url=url,
-            headers=headers(token),
+            base_url=address.base_url,
+            headers=headers(address.token),
             timeout=_TIMEOUT,
             trust_env=False,
-            transport=transport,
+            transport=transport or address.transport(),
         )
 
     def __enter__(self) -> Self:
@@ -217,8 +227,8 @@ class Client:
     def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
             response = self._http.request(method, path, **options)
-        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise unreachable(self._url) from None
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise unreachable(self._address, error) from None
         if not response.is_success:
             raise error_of(response)
         if response.status_code == 204:

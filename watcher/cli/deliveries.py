@@ -24,7 +24,7 @@ _STATES = click.Choice(["pending", "delivered", "failed"])
 @click.option("--channel", help="Only deliveries to this channel.")
 @url_option
 @json_option
-def deliveries(state: str | None, channel: str | None, url: str, as_json: bool) -> None:
+def deliveries(state: str | None, channel: str | None, url: str | None, as_json: bool) -> None:
     """List deliveries, newest first."""
     from watcher.cli.terminal import ago, print_json, print_table
 
@@ -39,7 +39,7 @@ def deliveries(state: str | None, channel: str | None, url: str, as_json: bool) 
 @click.argument("delivery_id", type=int, metavar="ID")
 @url_option
 @json_option
-def attempts(delivery_id: int, url: str, as_json: bool) -> None:
+def attempts(delivery_id: int, url: str | None, as_json: bool) -> None:
     """Show the attempts of a delivery.
 
     For each: time, duration, status, error and the beginning of the response.
@@ -56,7 +56,7 @@ def attempts(delivery_id: int, url: str, as_json: bool) -> None:
 @click.command()
 @click.argument("delivery_ids", nargs=-1, required=True, type=int, metavar="ID…")
 @url_option
-def retry(delivery_ids: Sequence[int], url: str) -> None:
+def retry(delivery_ids: Sequence[int], url: str | None) -> None:
     """Retry deliveries now."""
     client = client_at(url)
     for delivery_id in delivery_ids:
@@ -87,7 +87,7 @@ def replay(
     until: str | None,
     statuses: Sequence[str],
     task_ids: Sequence[str],
-    url: str,
+    url: str | None,
 ) -> None:
     """Resend the events of a time range.
 
@@ -108,7 +108,7 @@ def replay(
 @click.option("--before", metavar="T", help="Only events before: RFC 3339, or how long ago.")
 @yes_option
 @url_option
-def purge(channel: str, state: str, before: str | None, yes: bool, url: str) -> None:
+def purge(channel: str, state: str, before: str | None, yes: bool, url: str | None) -> None:
     """Permanently delete deliveries.
 
     Pending deliveries among them are never sent.

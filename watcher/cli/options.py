@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from watcher.cli.address import Address
     from watcher.cli.client import Client
     from watcher.core.settings import Settings
 
-DEFAULT_URL = "http://127.0.0.1:8080"
+_CONFIG = "watcher.config"
 
-url_option = click.option(
-    "--url",
-    envvar="WATCHER_URL",
-    default=DEFAULT_URL,
-    show_default=True,
-    show_envvar=True,
-    help="URL of the daemon's API.",
-)
 config_option = click.option(
     "-c",
     "--config",
@@ -41,16 +34,38 @@ yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation pro
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def client_at(url: str) -> "Client":
-    """Return a client of the daemon at `url`, which is closed when the command ends."""
+def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--url` and `--config`, by which `address_at` finds the daemon."""
+    command = click.option(
+        "--url",
+        envvar="WATCHER_URL",
+        metavar="URL",
+        help="URL of the daemon's API; unix:///PATH for a socket.  [default: WATCHER_URL, else "
+        "from the configuration, else http://127.0.0.1:8080]",
+    )(command)
+    return click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        callback=lambda context, _, value: context.meta.setdefault(_CONFIG, value),
+        help="Configuration file to find the daemon by.  [default: WATCHER_CONFIG, else "
+        "/etc/watcher/watcher.yaml]",
+    )(command)
+
+
+def address_at(url: str | None) -> "Address":
+    """Return the address of the daemon that the options name."""
+    from watcher.cli import address
+
+    return address.of_environment(url, click.get_current_context().meta.get(_CONFIG))
+
+
+def client_at(url: str | None) -> "Client":
+    """Return a client of the daemon, which is closed when the command ends."""
     from watcher.cli.client import Client
 
-    return click.get_current_context().with_resource(Client(url, token()))
-
-
-def token() -> str | None:
-    """Return the API token of the environment, if it is set."""
-    return os.environ.get("WATCHER_API_TOKEN")
+    return click.get_current_context().with_resource(Client(address_at(url)))
 
 
 def labels_of(texts: Sequence[str]) -> dict[str, str]:

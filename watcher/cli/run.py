@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from watcher.cli.options import config_option, load_settings
+from watcher.cli.options import config_option
 from watcher.cli.terminal import print_verdicts
 
 
@@ -24,7 +24,8 @@ def run(config: Path | None) -> None:
 @click.option(
     "--url",
     envvar="WATCHER_URL",
-    help="URL of the daemon.  [default: WATCHER_URL, else from the configuration]",
+    help="URL of the daemon; unix:///PATH for a socket.  [default: WATCHER_URL, else from the "
+    "configuration]",
 )
 def healthcheck(config: Path | None, url: str | None) -> None:
     """Check that the local daemon is alive.
@@ -33,7 +34,7 @@ def healthcheck(config: Path | None, url: str | None) -> None:
     """
     from watcher.cli import checks
 
-    print_verdicts([checks.check_health(url or checks.health_url(load_settings(config)))])
+    print_verdicts([checks.check_health(checks.health_address(url, config, os.environ))])
 
 
 @click.command()

@@ -52,7 +52,7 @@ def tasks(
     sort: str | None,
     limit: int | None,
     source: str,
-    url: str,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """List tasks of the API, watched or not."""
@@ -90,7 +90,7 @@ def batches(
     namespace: str | None,
     limit: int | None,
     source: str,
-    url: str,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """List batches of a bucket."""
@@ -127,7 +127,7 @@ def cancel_batch(
     namespace: str | None,
     yes: bool,
     source: str,
-    url: str,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """Cancel a batch.
@@ -151,7 +151,7 @@ def cancel_batch(
 @upstream_option
 @url_option
 @json_option
-def kill(task_id: str, yes: bool, source: str, url: str, as_json: bool) -> None:
+def kill(task_id: str, yes: bool, source: str, url: str | None, as_json: bool) -> None:
     """Kill a task.
 
     Its final status is reported as usual.
@@ -187,7 +187,7 @@ def confirm_uploads(
     resend_doubtful: bool,
     namespace: str | None,
     source: str,
-    url: str,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """Confirm uploads of a JSON or CSV file.

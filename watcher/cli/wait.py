@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import httpx
 
+from watcher.cli.address import Address
 from watcher.cli.client import ADD_LIMIT, error_of, headers, unreachable
 from watcher.core.errors import DaemonError
 
@@ -64,24 +65,23 @@ class Waiting:
     def __init__(
         self,
         *,
-        url: str,
-        token: str | None,
+        address: Address,
         entries: Sequence[Mapping[str, Any]],
         on_change: Callable[[str, str | None, bool], None],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.tally = Tally([entry["task_id"] for entry in entries])
-        self._url = url
+        self._address = address
         self._entries = entries
         self._on_change = on_change
         self._last_event_id: str | None = None
         self._connected = False
         self._http = httpx.AsyncClient(
-            base_url=url,
-            headers=headers(token),
+            base_url=address.base_url,
+            headers=headers(address.token),
             timeout=httpx.Timeout(10, read=_READ_TIMEOUT),
             trust_env=False,
-            transport=transport,
+            transport=transport or address.async_transport(),
         )
 
     async def run(self, limit: float | None) -> None:
@@ -94,9 +94,9 @@ class Waiting:
                 while self.tally.waiting:
                     try:
                         await self._follow()
-                    except httpx.TransportError:
+                    except (httpx.TransportError, httpx.InvalidURL) as error:
                         if not self._connected:
-                            raise unreachable(self._url) from None
+                            raise unreachable(self._address, error) from None
                     except DaemonError as error:
                         if not self._connected or error.status != 503:
                             raise

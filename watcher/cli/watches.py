@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from watcher.cli.options import (
+    address_at,
     client_at,
     duration,
     json_option,
     label_option,
     labels_of,
     source_option,
-    token,
     url_option,
     watch_source_option,
 )
@@ -37,7 +37,7 @@ def add(
     labels: Sequence[str],
     stdin: bool,
     again: bool,
-    url: str,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """Add tasks to the watchlist."""
@@ -75,7 +75,11 @@ def add(
 @url_option
 @json_option
 def list_watches(
-    statuses: Sequence[str], state: str | None, labels: Sequence[str], url: str, as_json: bool
+    statuses: Sequence[str],
+    state: str | None,
+    labels: Sequence[str],
+    url: str | None,
+    as_json: bool,
 ) -> None:
     """List watched tasks."""
     from watcher.cli.terminal import ago, print_json, print_table
@@ -93,7 +97,7 @@ def list_watches(
 @watch_source_option
 @url_option
 @json_option
-def show(task_id: str, source: str | None, url: str, as_json: bool) -> None:
+def show(task_id: str, source: str | None, url: str | None, as_json: bool) -> None:
     """Show a watched task with its transitions."""
     from watcher.cli.terminal import plain, print_json, print_table
 
@@ -113,7 +117,7 @@ def show(task_id: str, source: str | None, url: str, as_json: bool) -> None:
 @click.argument("task_ids", nargs=-1, required=True, metavar="ID…")
 @watch_source_option
 @url_option
-def remove(task_ids: Sequence[str], source: str | None, url: str) -> None:
+def remove(task_ids: Sequence[str], source: str | None, url: str | None) -> None:
     """Remove tasks from the watchlist.
 
     Pending deliveries are still sent.
@@ -138,7 +142,7 @@ def wait(
     source: str | None,
     namespace: str | None,
     labels: Sequence[str],
-    url: str,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """Wait until all tasks have ended.
@@ -154,10 +158,11 @@ def wait(
 
     entries = _entries(task_ids, source, namespace, labels)
     limit = duration(timeout)
+    address = address_at(url)
 
     async def until_ended() -> Waiting:
         with Progress(len(entries)) as progress:
-            waiting = Waiting(url=url, token=token(), entries=entries, on_change=progress.changed)
+            waiting = Waiting(address=address, entries=entries, on_change=progress.changed)
             await waiting.run(limit)
         return waiting
 

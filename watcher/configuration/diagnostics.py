@@ -23,6 +23,8 @@ class Diagnostics:
         self._problems: list[str] = []
         self.from_environment: Mapping[str, Any] = {}
         """Values of environment variables, nested like the file."""
+        self.variables: dict[Place, str] = {}
+        """Variables of values whose names are not those of their places."""
 
     def add(self, place: Place, text: str) -> None:
         """Add an error of the value at `place`."""
@@ -35,6 +37,10 @@ class Diagnostics:
         """Add errors that have no place in the file."""
         self._problems += lines
 
+    def clear(self) -> None:
+        """Forget all errors so far."""
+        self._problems.clear()
+
     def raise_if_any(self, files: Iterable[Path]) -> None:
         """Raise `ConfigurationError` with all errors so far. `files` are those that were read."""
         if self._problems:
@@ -46,6 +52,8 @@ class Diagnostics:
             if not isinstance(value, dict) or key not in value:
                 return self._document.where(place)
             value = value[key]
+        if place in self.variables:
+            return f"{self.variables[place]}: "
         return f"{PREFIX}{'__'.join(str(key).upper() for key in place)}: "
 
 

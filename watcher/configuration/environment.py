@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
 from watcher.configuration.diagnostics import PREFIX, Diagnostics, nearest
 from watcher.core.signing import split_secrets
 
+API_TOKEN = "WATCHER_API_TOKEN"  # noqa: S105  # the name of a variable
+"""The API's token, for the daemon and for the commands that call it."""
+
 
 class _Shape(BaseSettings):
     """The sections as variables give them; their values are validated together with the file's."""
@@ -58,12 +61,18 @@ def read_variables(
             suggestion = nearest(section.lower(), known)
             diagnostics.add_line(f"{name}: unknown section {section.lower()!r}{suggestion}")
     try:
-        return _Variables(environ, lists)()
+        values = _Variables(environ, lists)()
     except SettingsError as error:
         field = re.search(r'field "(\w+)"', str(error))
         variable = f"{PREFIX}{field[1].upper()}" if field else "the environment"
         diagnostics.add_line(f"{variable}: invalid JSON; a whole section is given as JSON")
         return {}
+    if token := environ.get(API_TOKEN):
+        server = values.setdefault("server", {})
+        if not {"api_token", "api_token_file"} & server.keys():
+            server["api_token"] = token
+            diagnostics.variables["server", "api_token"] = API_TOKEN
+    return values
 
 
 def shortcut_channels(environ: Mapping[str, str], diagnostics: Diagnostics) -> list[Any]:

@@ -25,6 +25,7 @@ from watcher.core.settings import (
     ConnectionSettings,
     DiscoverySettings,
     RouteSettings,
+    ServerSettings,
     Settings,
     SourceSettings,
     TlsSettings,
@@ -52,6 +53,16 @@ def settings_of(document: Document, environ: Mapping[str, str]) -> Settings:
     Raises `ConfigurationError`.
     """
     return _Reading(document, environ).settings()
+
+
+def load_server(path: Path | None, environ: Mapping[str, str]) -> ServerSettings:
+    """Return the section `server` alone, for a client: whatever is wrong with the others, and
+    without opening the listener's certificates.
+
+    Raises `ConfigurationError` like `load`.
+    """
+    document = yaml_document.EMPTY if path is None else yaml_document.read(path)
+    return _Reading(document, environ).server()
 
 
 class _Reading:
@@ -89,6 +100,14 @@ class _Reading:
         self._diagnostics.add_line(*contradictions(complete))
         self._diagnostics.raise_if_any(files)
         return complete
+
+    def server(self) -> ServerSettings:
+        values = self._merged().get("server", {})
+        self._diagnostics.clear()
+        validated = self._validated(ServerSettings, values, ("server",), opens_files=False)
+        self._diagnostics.raise_if_any(self._secret_files.files)
+        settings: ServerSettings = validated
+        return settings
 
     # Reading
 
@@ -166,6 +185,8 @@ class _Reading:
         item: Any,
         place: Place,
         variables: Mapping[str, str] | None = None,
+        *,
+        opens_files: bool = True,
     ) -> Any:
         """Return the validated settings; None, with the errors collected, if they are invalid."""
         if not isinstance(item, dict):
@@ -189,7 +210,8 @@ class _Reading:
                 ):
                     self._add_invalid(model, one, place, files, variables or {})
             return None
-        self._check_certificates(settings, place)
+        if opens_files:
+            self._check_certificates(settings, place)
         return settings
 
     def _add_invalid(
@@ -237,10 +259,14 @@ def _is_within(inner: Place, outer: Place) -> bool:
 
 
 def _overridden(below: Any, above: Any) -> Any:
-    """Return `above`; of two mappings, their keys together."""
+    """Return `above`; of two mappings, their keys together. A secret above replaces the file of it
+    below, and the other way round.
+    """
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
-    return {**below, **{key: _overridden(below.get(key), value) for key, value in above.items()}}
+    replaced = {f"{key}_file" for key in above} | {key.removesuffix("_file") for key in above}
+    kept = {key: value for key, value in below.items() if key not in replaced - above.keys()}
+    return {**kept, **{key: _overridden(below.get(key), value) for key, value in above.items()}}
 
 
 def _fields_at(model: type[BaseModel], place: Sequence[int | str]) -> Iterable[str]:

@@ -1,6 +1,5 @@
 """Opens the connections to a SQLite file so that writes are durable; explains SQLite's errors."""
 
-import os
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import aiosqlite
 
 from watcher.core.errors import StoreCorruptError, StoreError, StoreUnusableError
+from watcher.stores.sqlite.file import create_file
 from watcher.stores.sqlite.numbered import NumberedConnection
 from watcher.stores.sqlite.schema import migrate, pragma
 
@@ -51,7 +51,7 @@ async def connect(path: Path, max_size: int, opener: Opener) -> aiosqlite.Connec
 
     Raises `StoreUnusableError` if the file is not a watcher's, is damaged, or has a newer schema.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    create_file(path)
     connection = await opener(path)
     try:
         for setting in _SETTINGS:

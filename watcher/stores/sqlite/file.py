@@ -1,13 +1,16 @@
-"""The file of the store: its folder, the lock against other processes, and its file system."""
+"""The file of the store: its folder, rights and file system, and the lock against others."""
 
+import errno
 import fcntl
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from watcher.core.errors import StoreUnusableError
+from watcher.core.file_rights import exposed_folder
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +28,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 
     Raises `StoreUnusableError` if another process, or this one, holds it.
     """
-    try:
-        descriptor = os.open(
-            path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
-    except OSError as error:
-        raise StoreUnusableError(f"{path} cannot be opened for writing: {error.strerror}") from None
+    descriptor = _opened(path.with_name(path.name + ".lock"))
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -44,17 +42,54 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def create_file(path: Path) -> None:
+    """Create the file of the store unless it exists. SQLite gives its side files the same mode.
+
+    Raises `StoreUnusableError` if it cannot be opened, or is a link.
+    """
+    os.close(_opened(path))
+
+
+def _opened(path: Path) -> int:
+    """Open a file of the store; a new one is its owner's, and in a setgid folder the group's, too.
+
+    SQLite itself would follow a link to any file that this user can write.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        try:
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            descriptor = os.open(path, flags)
+        else:
+            if path.parent.stat().st_mode & stat.S_ISGID:
+                os.fchmod(descriptor, 0o660)
+    except OSError as error:
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise StoreUnusableError(f"{path} cannot be opened for writing: {reason}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StoreUnusableError(f"{path} cannot be opened for writing: it is not a regular file")
+    return descriptor
+
+
 def create_folder(path: Path) -> None:
     """Create the folder of `path`, accessible to its owner only.
 
-    Raises `StoreUnusableError` if that fails.
+    Raises `StoreUnusableError` if that fails, or if every user may replace what is in the folder.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        exposed = exposed_folder(path.parent)
     except OSError as error:
         raise StoreUnusableError(
             f"the folder {path.parent} cannot be created: {error.strerror}"
         ) from None
+    if exposed is not None:
+        raise StoreUnusableError(
+            f"{path} is not safe: every user of this host can replace the files in {exposed}; "
+            f"change that with `chmod o-w {exposed}`"
+        )
 
 
 def network_file_system(path: Path, mountinfo: str) -> str | None:

@@ -94,6 +94,12 @@ async def _reader(path: Path, max_size: int, opener: Opener) -> AsyncIterator[ai
             await connection.close()
 
 
+def files(url: str) -> tuple[Path, ...]:
+    """Return the files that the store at `url` consists of while it is open."""
+    path = path_of(url)
+    return tuple(path.with_name(path.name + end) for end in ("", "-wal", "-shm", ".lock"))
+
+
 def path_of(url: str) -> Path:
     """Return the file that a URL names. Raises `StoreUnusableError` if it names none."""
     name = url.removeprefix("sqlite:///")
