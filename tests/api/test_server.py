@@ -117,4 +117,4 @@ async def test_several_requests_on_one_connection_are_answered() -> None:
 async def test_headers_have_a_limit() -> None:
     async with client() as stream:
         await stream.send(b"GET / HTTP/1.1\r\nhost: x\r\nx-long: " + b"x" * 20_000)
-        assert b" 400 " in await rest(stream)
+        assert b" 431 " in await rest(stream)

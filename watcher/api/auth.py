@@ -7,21 +7,12 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watcher.api.attempts import TokenAttempts
+from watcher.api.hardening import hardened
+from watcher.api.limits import BODY_LIMIT, HEADER_LIMIT
 from watcher.api.peers import group_of, peer_of
 from watcher.api.problems import Problem, response
 from watcher.core.setting_types import is_loopback
 
-BODY_LIMIT = 1024 * 1024
-"""Bytes of a request's body."""
-HEADER_LIMIT = 16 * 1024
-"""Bytes of a request's headers."""
-
-_SECURITY_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-]
 _OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 
 
@@ -46,9 +37,9 @@ class Guard:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         problem = _oversized(scope["headers"]) or self._rejection(scope, headers)
         if problem is not None:
-            await response(problem)(scope, receive, _hardened(send))
+            await response(problem)(scope, receive, hardened(send))
         else:
-            await self._app(scope, _limited(receive), _hardened(send))
+            await self._app(scope, _limited(receive), hardened(send))
 
     def _rejection(self, scope: Scope, headers: dict[bytes, str]) -> Problem | None:
         token = self._token()
@@ -76,19 +67,6 @@ class Guard:
             "send the API token as `Authorization: Bearer …`",
             headers={"www-authenticate": "Bearer"},
         )
-
-
-def _hardened(send: Send) -> Send:
-    """Add headers that keep a browser from interpreting a response."""
-
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            named = {name for name, _ in message["headers"]}
-            added = [(name, value) for name, value in _SECURITY_HEADERS if name not in named]
-            message = {**message, "headers": [*message["headers"], *added]}
-        await send(message)
-
-    return send_with_headers
 
 
 def _is_here(authority: str) -> bool:

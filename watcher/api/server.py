@@ -1,12 +1,10 @@
 """The listeners of the API and of telemetry."""
 
 import asyncio
-import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ssl import SSLContext
-from typing import Any
 
 import anyio
 import anyio.abc
@@ -14,17 +12,19 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from watcher.api import unix_socket
-from watcher.api.timeouts import READ_WITHIN, REQUEST_WITHIN, protocol
+from watcher.api.acceptor import Acceptor
+from watcher.api.connection import READ_SIZE, READ_WITHIN, REQUEST_WITHIN, Listener
+from watcher.api.connections import MOST_CONNECTIONS, Connections
+from watcher.api.http_protocol import HttpProtocol
+from watcher.api.rejections import Rejections
+from watcher.api.turns import Turns
 from watcher.core.errors import ConfigurationError
 from watcher.core.setting_types import local_url
 from watcher.core.settings import ServerSettings, TelemetrySettings
 from watcher.net.server_tls import ListenerContext
 
-logger = logging.getLogger(__name__)
-
 _CLOSE_STREAMS_WITHIN = 1
-_BACKLOG = 1024
-_HEADER_LIMIT = 16384  # bytes of a request's line and headers
+_BACKLOG = 4096  # the kernel has a limit of its own
 
 
 def bind(section: str, host: str, port: int) -> socket.socket:
@@ -79,34 +79,9 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
 class _Server(uvicorn.Server):
     """uvicorn without signal handling, which the daemon does."""
 
-    def __init__(self, config: uvicorn.Config, handshake_within: float) -> None:
-        super().__init__(config)
-        self.servers = []
-        self._handshake_within = handshake_within
-
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen with a deadline for TLS handshakes, and on sockets of both families."""
-        loop = asyncio.get_running_loop()
-        encryption: dict[str, Any] = {}
-        if self.config.ssl is not None:
-            encryption = {"ssl": self.config.ssl, "ssl_handshake_timeout": self._handshake_within}
-
-        def create_protocol() -> asyncio.Protocol:
-            return self.config.http_protocol_class(  # type: ignore[call-arg]
-                config=self.config, server_state=self.server_state, app_state={}
-            )
-
-        for one in sockets or ():
-            unix = one.family == socket.AF_UNIX
-            create = loop.create_unix_server if unix else loop.create_server
-            self.servers.append(
-                await create(create_protocol, sock=one, backlog=_BACKLOG, **encryption)
-            )
-        self.started = True
 
 
 async def serve(
@@ -114,37 +89,59 @@ async def serve(
     listener: socket.socket,
     stopping: anyio.Event,
     *,
+    name: str = "server",
+    turns: Turns | None = None,
     tls: Callable[[], SSLContext | None] = lambda: None,
     request_within: float = REQUEST_WITHIN,
     read_within: float = READ_WITHIN,
+    most_connections: int = MOST_CONNECTIONS,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` until `stopping`; report once it accepts requests.
 
-    A client that takes longer to send a request, or to read on, is disconnected. `tls` returns the
-    context of the listener, if it has one.
+    Listeners of the same process share `turns`. `name` is the listener's in the log. A client that
+    takes longer to send a request, or to read on, is disconnected.
     """
     config = uvicorn.Config(
         app,
-        http=protocol(request_within, read_within),
+        http=HttpProtocol,
         ws="none",
         log_config=None,
         access_log=False,
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=_CLOSE_STREAMS_WITHIN,
-        h11_max_incomplete_event_size=_HEADER_LIMIT,
     )
     config.load()
-    config.ssl = tls()
-    server = _Server(config, request_within)
+    server = _Server(config)
+    turns = turns or Turns(asyncio.get_running_loop())
+    shared = Listener(
+        config=config,
+        state=server.server_state,
+        turns=turns,
+        connections=Connections(turns.clock, most_connections),
+        rejections=Rejections(name, anyio.current_time),
+        request_within=request_within,
+        read_within=read_within,
+        tls=tls,
+        buffer=memoryview(bytearray(READ_SIZE)),
+    )
+    acceptor = Acceptor(shared, listener)
 
     async def stop_in_time() -> None:
         await stopping.wait()
+        acceptor.close()
+        shared.connections.close_waiting()
         server.should_exit = True
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stop_in_time)
+        acceptor.start()
         task_status.started()
-        await server.serve(sockets=[listener])
+        try:
+            await server.serve(sockets=[])
+        finally:
+            acceptor.close()
+            listener.close()
+            shared.connections.close_waiting()
         tasks.cancel_scope.cancel()

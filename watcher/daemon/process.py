@@ -16,6 +16,7 @@ from watcher.configuration.yaml_document import Document
 from watcher.core.clock import wall_clock
 from watcher.core.errors import ConfigurationError, WatcherError
 from watcher.core.settings import Settings
+from watcher.daemon import open_files
 from watcher.daemon.reload import Reloader, ReloadRequests
 from watcher.daemon.serve import serve
 from watcher.daemon.units import DELIVERY_GRACE
@@ -35,6 +36,7 @@ def run(config: Path | None, environ: Mapping[str, str]) -> None:
     """
     configuration = _Configuration(config, environ)
     settings = configuration.load()
+    open_files.raise_limit()
     try:
         anyio.run(_run, settings, configuration, backend_options={"use_uvloop": os.name != "nt"})
     except BaseExceptionGroup as group:

@@ -1,5 +1,6 @@
 """Opens the listeners and the store, serves the API, and runs the daemon until the end."""
 
+import asyncio
 import gc
 import logging
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ import anyio.abc
 
 from watcher.api import server
 from watcher.api.app import create_api, create_telemetry
+from watcher.api.turns import Turns
 from watcher.configuration import plugins
 from watcher.core.errors import ConfigurationError
 from watcher.core.settings import ServerSettings, Settings
@@ -42,9 +44,10 @@ async def serve(
         daemon = Daemon(settings, await resources.enter_async_context(opening), metrics)
         url = server.url_of(listener, tls=tls is not None)
         async with anyio.create_task_group() as tasks:
-            serve_api = partial(server.serve, tls=lambda: tls)
+            turns = Turns(asyncio.get_running_loop())
+            serve_api = partial(server.serve, name="server", turns=turns, tls=lambda: tls)
             await tasks.start(serve_api, create_api(daemon), listener, daemon.stopping, name="api")
-            contexts = [tls, await _serve_telemetry(daemon, resources, tasks)]
+            contexts = [tls, await _serve_telemetry(daemon, resources, tasks, turns)]
             logger.info("the API listens on %s", url)
             _warn_without_token(settings.server)
             started = _once(lambda: task_status.started(url))
@@ -72,13 +75,13 @@ def _warn_without_token(api: ServerSettings) -> None:
 
 
 async def _serve_telemetry(
-    daemon: Daemon, resources: AsyncExitStack, tasks: anyio.abc.TaskGroup
+    daemon: Daemon, resources: AsyncExitStack, tasks: anyio.abc.TaskGroup, turns: Turns
 ) -> ListenerContext | None:
     if (telemetry := daemon.settings.telemetry) is None:
         return None
     listener, tls = resources.enter_context(server.listening("telemetry", telemetry))
     logger.info("metrics and probes listen on %s", server.url_of(listener, tls=tls is not None))
-    serve_telemetry = partial(server.serve, tls=lambda: tls)
+    serve_telemetry = partial(server.serve, name="telemetry", turns=turns, tls=lambda: tls)
     application = create_telemetry(daemon)
     await tasks.start(serve_telemetry, application, listener, daemon.stopping, name="telemetry")
     return tls
