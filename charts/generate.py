@@ -22,6 +22,12 @@ _NOISE = frozenset({"title", "default", "description"})
 
 Json = dict[str, Any]
 
+_PLAIN_URL: Json = {
+    "type": "string",
+    "pattern": "^[^@?#]*$",
+    "description": "Without a password or a query, which may be secrets: those belong to url_file.",
+}
+
 
 def _secret(shape: Mapping[str, Any]) -> bool:
     """Return whether a value of this schema is or contains a secret."""
@@ -32,8 +38,8 @@ def _secret(shape: Mapping[str, Any]) -> bool:
 def _without_secrets(shape: Any, kind: str | None = None) -> Any:
     """Return the schema without titles, and without keys that would put a secret into a config map.
 
-    A webhook's URL is allowed there; the URLs of Slack and of the heartbeat are secrets. Of a value
-    that is a secret or the file of one, the file remains.
+    A webhook's URL is allowed there, without a password or a query; the URLs of Slack and of the
+    heartbeat are secrets. Of a value that is a secret or the file of one, the file remains.
     """
     if isinstance(shape, list):
         return [
@@ -52,9 +58,7 @@ def _without_secrets(shape: Any, kind: str | None = None) -> Any:
     }
     if properties:
         lean["properties"] = {
-            name: {"type": "string"}
-            if name == "url" and kind == "webhook"
-            else _without_secrets(one)
+            name: _PLAIN_URL if name == "url" and kind == "webhook" else _without_secrets(one)
             for name, one in properties.items()
             if not _secret(one) or (name == "url" and kind == "webhook")
         }

@@ -243,6 +243,9 @@ def test_every_value_is_documented_and_changes_something(tmp_path: Path) -> None
             {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
             "podMonitor.enabled",
         ),
+        ({"networkPolicy": {"from": []}}, "from"),
+        ({"networkPolicy": {"apiFrom": [{}]}}, "networkPolicy.apiFrom.0"),
+        ({"networkPolicy": {"telemetryFrom": [{"namespace": "x"}]}}, "telemetryFrom.0"),
     ],
 )
 def test_a_bad_value_is_named(tmp_path: Path, values: Values, named: str) -> None:
@@ -319,6 +322,48 @@ def test_a_header_in_a_config_map_comes_from_a_file(tmp_path: Path) -> None:
     assert "/run/secrets/token" in rendered(tmp_path, values=config(file))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MIXPEEK_API_KEY", CANARY),
+        ("WATCHER_API_TOKEN", CANARY),
+        ("WATCHER_SERVER__API_TOKEN", CANARY),
+        ("WATCHER_WEBHOOK_SECRETS", CANARY),
+        ("WATCHER_SLACK_URL", f"https://slack.example/{CANARY}"),
+        ("WATCHER_HEARTBEAT__URL", f"https://beat.example/{CANARY}"),
+        ("WATCHER_CHANNELS", f'[{{"name": "a", "type": "slack", "url": "{CANARY}"}}]'),
+        ("PGPASSWORD", CANARY),
+        ("HTTPS_PROXY", f"http://me:{CANARY}@proxy.example:3128"),
+    ],
+)
+def test_a_secret_is_no_plain_variable(tmp_path: Path, name: str, value: str) -> None:
+    said = rejection(tmp_path, {"env": [{"name": name, "value": value}]})
+    assert "env.0" in said
+    assert CANARY not in said
+    given = {"name": name, "valueFrom": {"secretKeyRef": {"name": "watcher", "key": "x"}}}
+    found = objects(rendered(tmp_path, values={"env": [given]}))
+    pod = kind(found, "StatefulSet")["spec"]["template"]["spec"]
+    assert pod["containers"][0]["env"] == [given]
+
+
+@pytest.mark.parametrize(
+    "url", [f"https://me:{CANARY}@r.example/", f"https://r.example/?token={CANARY}"]
+)
+def test_the_url_of_a_webhook_in_a_config_map_has_neither_password_nor_query(
+    tmp_path: Path, url: str
+) -> None:
+    webhook = {"name": "a", "type": "webhook", "url": url, "secrets_file": "/run/secrets/a"}
+    assert "config.channels.0.url" in rejection(tmp_path, {"config": {"channels": [webhook]}})
+
+
+@pytest.mark.parametrize("text", [False, True], ids=["map", "text"])
+def test_an_additional_object_is_no_secret(tmp_path: Path, text: bool) -> None:
+    one = {"apiVersion": "v1", "kind": "Secret", "stringData": {"key": CANARY}}
+    said = rejection(tmp_path, {"extraObjects": [yaml.safe_dump(one) if text else one]})
+    assert "extraObjects.0" in said
+    assert CANARY not in said
+
+
 def test_secrets_are_mounted_and_never_made(tmp_path: Path) -> None:
     for variant in VARIANTS:
         for one in objects(rendered(tmp_path, "--values", variant)):
@@ -386,6 +431,49 @@ def test_the_api_is_reached_from_outside_only_where_it_is_opened(tmp_path: Path)
     assert ports({}) == ["telemetry"]
     assert ports({"config": {"server": {"host": "127.0.0.1", "port": 9000}}}) == ["telemetry"]
     assert ports({"config": {"server": {"host": "0.0.0.0"}}}) == ["telemetry", "api"]
+
+
+OURS = {
+    "podSelector": {
+        "matchLabels": {
+            "app.kubernetes.io/name": "watcher",
+            "app.kubernetes.io/instance": "release",
+        }
+    }
+}
+"""The pod of `helm test` has the labels of the watcher's."""
+SEARCH = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "search"}}}
+
+
+def test_the_network_policy_lets_in_only_what_is_named(tmp_path: Path) -> None:
+    def policy(**values: Any) -> dict[str, Any]:
+        spec: dict[str, Any] = kind(objects(rendered(tmp_path, values=values)), "NetworkPolicy")[
+            "spec"
+        ]
+        assert spec["podSelector"] == OURS["podSelector"]
+        return spec
+
+    monitoring = defaults()["networkPolicy"]["telemetryFrom"]
+    exposed = {"server": {"host": "0.0.0.0", "api_token_file": "/run/secrets/watcher/token"}}
+    telemetry = {"ports": [{"port": "telemetry", "protocol": "TCP"}]}
+    api = {"ports": [{"port": "api", "protocol": "TCP"}]}
+
+    spec = policy()
+    assert spec["policyTypes"] == ["Ingress"]
+    assert spec["ingress"] == [telemetry | {"from": [OURS, *monitoring]}]
+    assert policy(networkPolicy={"telemetryFrom": []})["ingress"] == [telemetry | {"from": [OURS]}]
+    # An API that is exposed is let in for named peers only, and a peer is named in vain without.
+    assert policy(config=exposed)["ingress"] == spec["ingress"]
+    assert policy(networkPolicy={"apiFrom": [SEARCH]})["ingress"] == spec["ingress"]
+    opened = policy(config=exposed, networkPolicy={"apiFrom": [SEARCH]})["ingress"]
+    assert opened == [*spec["ingress"], api | {"from": [SEARCH]}]
+
+    named = {"to": [SEARCH], "ports": [{"port": 8443, "protocol": "TCP"}]}
+    limited = policy(networkPolicy={"restrictEgress": True, "extraEgress": [named]})
+    assert limited["policyTypes"] == ["Ingress", "Egress"]
+    anywhere, own, extra = limited["egress"]
+    assert [one["port"] for one in anywhere["ports"]] == [53, 53, 443]
+    assert (own["to"], extra) == ([OURS], named)
 
 
 def test_liveness_depends_on_neither_upstream_nor_a_channel(tmp_path: Path) -> None:
