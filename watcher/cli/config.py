@@ -1,5 +1,6 @@
 """`watcher config`: check and show the configuration, and print its schema."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,10 +29,11 @@ def check_config(file: Path | None, live: bool, config: Path | None) -> None:
     Prints every error with its line.
     """
     from watcher.cli.checks import check_sources
-    from watcher.configuration import checks
+    from watcher.configuration import checks, defaults, file_rights
 
-    settings = load_settings(file or config)
-    for warning in checks.warnings(settings):
+    path = defaults.find_file(file or config, os.environ)
+    settings = load_settings(path)
+    for warning in (*checks.warnings(settings), *file_rights.warnings(settings, path)):
         click.echo(f"watcher: warning: {warning}", err=True)
     counts = (f"{len(items)} {name}" for name, items in _parts(settings).items())
     click.echo(f"ok: {', '.join(counts)}")

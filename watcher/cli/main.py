@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from watcher import __version__
-from watcher.cli import backup, deliveries, run, signing, upstream, watches
+from watcher.cli import backup, deliveries, init, run, signing, upstream, watches
 from watcher.cli.channels import channels
 from watcher.cli.config import config_group
 from watcher.cli.routes import routes_group
@@ -71,6 +71,7 @@ def cli() -> None:
 
 
 for command in (
+    *init.COMMANDS,
     *run.COMMANDS,
     *watches.COMMANDS,
     *deliveries.COMMANDS,
