@@ -1,14 +1,18 @@
 """Memory of the daemon while large events wait: the peak of its resident set.
 
 400 events of 1 MB are pending at the start, for one channel of each kind in turn; the receiver
-accepts everything. The goal is 120 MiB.
+accepts everything. The goal is 120 MiB. The process in which Apprise runs is shown separately.
+Arguments select channels by the names that are printed.
 """
 
 import asyncio
 import json
 import re
+import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,38 +32,57 @@ SIZE = 1_000_000
 _PATIENCE = 120.0
 
 
-async def fill(url: str) -> None:
-    """Store the pending events."""
+async def fill(url: str, batch: str | None) -> None:
+    """Store the pending events, all of one batch if it is given."""
     async with sqlite.create(url) as store:
         for number in range(EVENTS):
             task_id = f"task_{number}"
             watch = (await store.add([request(task_id)], wall_clock())).watches[0]
-            await store.record([_large(step(watch, "FAILED", at=wall_clock()), task_id)])
+            await store.record([_large(step(watch, "FAILED", at=wall_clock()), task_id, batch)])
 
 
-def _large(change: Change, task_id: str) -> Change:
+def _large(change: Change, task_id: str, batch: str | None) -> Change:
     assert change.event is not None
-    data = {"task_id": task_id, "status": "FAILED", "sequence": 1, "outputs": ["x" * SIZE]}
+    data = {
+        **{"task_id": task_id, "status": "FAILED", "sequence": 1, "outputs": ["x" * SIZE]},
+        "additional_data": {"batch_id": batch},
+    }
     content = {"type": "task.failed", "timestamp": "2026-01-01T00:00:00Z", "data": data}
     return replace(change, event=replace(change.event, body=json.dumps(content).encode()))
 
 
-async def peak(channel: dict[str, Any]) -> float:
-    """Return the peak of the resident set, in MiB, until everything is delivered."""
+async def peaks(channel: Mapping[str, Any], batch: str | None) -> tuple[float, float]:
+    """Return the peaks of the resident sets of the daemon and of its child, if any, in MiB, until
+    everything is delivered.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        await fill(f"sqlite:///{folder}/watcher.db")
-        channels = json.dumps([channel | {"name": "backend"}])
+        port, child = free_port(), 0.0
+        await fill(f"sqlite:///{folder}/watcher.db", batch)
+        channels = json.dumps([{**channel, "name": "backend"}])
         with daemon(Path(folder), "http://127.0.0.1:9", port, WATCHER_CHANNELS=channels) as process:
-            status = Path(f"/proc/{process.pid}/status")
             deadline = time.monotonic() + _PATIENCE
             while await _pending(folder) and time.monotonic() < deadline:
+                child = max([child, *map(peak_of, _children(process.pid))])
                 await asyncio.sleep(0.2)
-            highest = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+            highest = peak_of(process.pid)
         if left := await _pending(folder):
             raise SystemExit(f"{channel['type']}: {left} deliveries are still pending")
-    assert highest is not None
-    return int(highest[1]) / 1024
+    return highest, child
+
+
+def peak_of(pid: int) -> float:
+    """Return the peak of a process's resident set, in MiB; 0 if it has ended."""
+    with suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        return 0.0 if found is None else int(found[1]) / 1024
+    return 0.0
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(OSError):
+        files = Path(f"/proc/{pid}/task").glob("*/children")
+        return [int(child) for file in files for child in file.read_text().split()]
+    return []
 
 
 async def _pending(folder: str) -> int:
@@ -84,12 +107,24 @@ async def main() -> None:
     app.router.add_post("/hook", accept)
     app.router.add_post("/api/{method}", accept_api)
     async with served(app) as url:
-        channels: list[dict[str, Any]] = [
-            {"type": "webhook", "url": f"{url}/hook", "secrets": [SECRET], "max_body": "2MiB"},
-            {"type": "slack", "url": f"{url}/hook"},
-        ]
-        for channel in channels:
-            print(f"{channel['type']:<10} {await peak(channel):6.0f} MiB")
+        bot = {
+            **{"type": "slack", "bot_token": "xoxb-bench", "slack_channel": "C1"},
+            "api_url": f"{url}/api/",
+        }
+        webhook = {"type": "webhook", "url": f"{url}/hook", "secrets": [SECRET]}
+        cases: dict[str, tuple[Mapping[str, Any], str | None]] = {
+            "webhook": ({**webhook, "max_body": "2MiB"}, None),
+            "Slack webhook": ({"type": "slack", "url": f"{url}/hook"}, None),
+            "Slack bot": (bot, None),
+            "Slack bot, one batch": (bot, "btch_1"),
+            "Apprise": ({"type": "apprise", "url": f"{url}/hook".replace("http", "json")}, None),
+        }
+        for name, (channel, batch) in cases.items():
+            if not sys.argv[1:] or name in sys.argv[1:]:
+                peak, child = await peaks(channel, batch)
+                beside = f", its process of Apprise {child:.0f} MiB" if child else ""
+                print(f"{name:<20} {peak:6.0f} MiB{beside}")
 
 
-anyio.run(main)
+if __name__ == "__main__":
+    anyio.run(main)

@@ -314,6 +314,21 @@ _UNDELIVERED = [
         (f"time() - ({_metric('watcher_last_delivery_timestamp_seconds')} > 0)", "{{channel}}"),
     ),
     _graph(
+        "Backlog size by channel",
+        "Size of the pending deliveries in the store. All channels together may take half of it.",
+        "bytes",
+        (f"sum by (channel) ({_metric('watcher_outbox_bytes')})", "{{channel}}"),
+    ),
+    _graph(
+        "Failed for want of space in the time range",
+        "Deliveries that failed because the backlog exceeded the channel's share of the store.",
+        "short",
+        (
+            f"sum by (channel) (increase({_metric('watcher_outbox_overflowed_total')}[$__range]))",
+            "{{channel}}",
+        ),
+    ),
+    _graph(
         "Attempt duration",
         "Median and 99th percentile.",
         "s",

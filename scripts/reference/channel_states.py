@@ -13,8 +13,8 @@ EVENTS = """
 `channel.stopped` was sent before.
 """
 PENDING = """
-Above 100,000 pending deliveries of a paused, stopped or off channel the oldest end as `failed`;
-they can be replayed.
+In every state, the oldest pending deliveries end as `failed` where the backlog exceeds the
+channel's share of `store.max_size`; other channels receive `channel.failing` about it once.
 """
 
 

@@ -30,7 +30,8 @@ TYPES = {
     "source.unreachable": "a source has failed for `unreachable_after`, rejects the key, or knows"
     " none of the tasks",
     "source.recovered": "a source that was unreachable answers again",
-    "channel.failing": "a channel has failed for `alert_after`, or a delivery ended as `failed`",
+    "channel.failing": "a channel has failed for `alert_after`, a delivery ended as `failed`, or"
+    " its backlog exceeds its share of the store",
     "channel.recovered": "a channel that failed accepts deliveries again",
     "channel.stopped": "a channel was stopped by its receiver (410), or is off after three days of"
     " failures",
@@ -64,7 +65,8 @@ OCCASIONAL_FIELDS = ("unreadable", "truncated", "observed_from")
 SYSTEM_FIELDS = {
     "source": "name of the source, in `source.*`",
     "channel": "name of the channel, in `channel.*`",
-    "reason": "what failed",
+    "reason": "what failed; for a backlog above its share of the store, in words with the number"
+    " and the times of the deliveries that failed",
     "status": "HTTP status of the last failure or null, in `channel.*`",
     "error": "text of the last failure, with the first line of the response, or null; in"
     " `channel.*`",

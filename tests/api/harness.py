@@ -80,7 +80,7 @@ class FakeDaemon:
 
     async def refresh_gauges(self) -> None:
         self.metrics.channel("backend")
-        self.metrics.outbox({"backend": (3, 1.5)})
+        self.metrics.outbox({"backend": (3, 1.5, 4096)})
 
 
 @asynccontextmanager

@@ -1,5 +1,7 @@
 """Health, readiness and metrics."""
 
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -8,7 +10,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 from tests.api.harness import FakeDaemon, opened, problem
+from tests.support.records import event
 from watcher.api.app import create_telemetry
+from watcher.core.errors import StoreFullError
+from watcher.stores.sqlite import store as sqlite
+from watcher.telemetry.health import Health
 
 pytestmark = pytest.mark.anyio
 
@@ -22,6 +28,31 @@ async def test_health_follows_the_loops(api: httpx.AsyncClient, daemon: FakeDaem
 
 async def test_readiness_means_that_the_store_accepts_writes(api: httpx.AsyncClient) -> None:
     assert (await api.get("/readyz")).json() == {"status": "ok"}
+
+
+async def test_readiness_ends_while_the_store_is_full_and_returns_by_itself(tmp_path: Path) -> None:
+    url, limit = f"sqlite:///{tmp_path}/watcher.db", 16 * 1024**2
+    async with AsyncExitStack() as resources:
+        opening = sqlite.create(url, max_size=limit)
+        daemon = FakeDaemon(await resources.enter_async_context(opening), {})
+        transport = httpx.ASGITransport(create_telemetry(daemon))
+        client = httpx.AsyncClient(transport=transport, base_url="http://pod.example")
+        api = await resources.enter_async_context(client)
+
+        async def store(size: int, number: int) -> None:
+            large = replace(event(number, key=None, channels=()), body=b"x" * size)
+            await daemon.store.record_outage(large, None)
+
+        with pytest.raises(StoreFullError):
+            for number in range(20):
+                await store(2_000_000, number)
+        # There is room for less than what was to be stored, so that waits.
+        ready = await api.get("/readyz")
+        assert (ready.status_code, "store.max_size" in ready.json()["status"]) == (503, True)
+
+        assert await daemon.store.remove_ended(2_500_000) > 0
+        daemon.health = Health(daemon.store.ping, dict)  # a result is kept for one second
+        assert (await api.get("/readyz")).status_code == 200
 
 
 async def test_metrics_come_in_both_formats(api: httpx.AsyncClient) -> None:

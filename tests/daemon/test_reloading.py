@@ -207,6 +207,7 @@ async def test_what_left_the_configuration_leaves_the_metrics(world: World) -> N
         about_gone = [line for line in shown.splitlines() if '"gone"' in line]
         assert {line.partition("{")[0] for line in about_gone} == {
             "watcher_outbox_pending",
+            "watcher_outbox_bytes",
             "watcher_outbox_oldest_seconds",
         }
         world.receiver_hangs = False

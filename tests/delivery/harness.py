@@ -22,7 +22,7 @@ from watcher.core.settings import ChannelSettings, RouteSettings
 from watcher.core.tasks import Watch
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.body_memory import BodyMemory
-from watcher.delivery.context import MAX_SUSPENDED, OFF_AFTER, DeliveryContext
+from watcher.delivery.context import OFF_AFTER, DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.telemetry.metrics import Metrics
 from watcher.telemetry.unexpected import UnexpectedErrors
@@ -87,7 +87,6 @@ class Harness:
         name: str = "backend",
         *,
         wall: Clock = wall,
-        max_suspended: int = MAX_SUSPENDED,
         off_after: float = OFF_AFTER,
         **settings: Any,
     ) -> DeliveryContext:
@@ -102,7 +101,6 @@ class Harness:
             outbox=self.outbox,
             wall=wall,
             random=Random(7),
-            max_suspended=max_suspended,
             off_after=off_after,
         )
 

@@ -1,6 +1,6 @@
 """Outages, the circuit breaker and suspensions of a channel, with their events."""
 
-from itertools import pairwise
+from itertools import count, pairwise
 
 import anyio
 import pytest
@@ -15,7 +15,7 @@ from tests.delivery.harness import (
     running,
 )
 from tests.support.virtual_time import wall
-from watcher.core.deliveries import DeliveryState
+from watcher.core.deliveries import DeliveryState, Message, Receipt
 
 pytestmark = pytest.mark.anyio
 
@@ -119,6 +119,36 @@ async def test_a_410_stops_the_channel_and_notifies_the_others(
     assert len(channel.delivered) == 21
     assert (await harness.types())[-1] == "channel.recovered"
     assert harness.suspended == {"paused": 0, "stopped": 0, "off": 0}
+
+
+async def test_several_410s_in_flight_stop_the_channel_once(harness: Harness) -> None:
+    alerts, numbers = ScriptedChannel(), count()
+
+    class OneAfterTheOther(ScriptedChannel):
+        async def send(self, message: Message) -> Receipt:
+            await anyio.sleep(5.0 + next(numbers))
+            return await super().send(message)
+
+    channel = OneAfterTheOther(lambda message, now: GONE)
+    dispatcher = harness.dispatcher(channel)
+    async with running(dispatcher, harness.dispatcher(alerts, "alerts")):
+        for number in range(5):
+            await harness.store_event(f"task_{number}")
+        await anyio.sleep(MINUTE)
+        assert len(channel.attempts) == 5
+        assert await harness.types("channel.") == ["channel.stopped"]
+        assert len(alerts.delivered) == 1
+
+
+async def test_a_410_that_was_in_flight_does_not_end_a_pause(harness: Harness) -> None:
+    channel = ScriptedChannel(lambda message, now: GONE, duration=5.0)
+    dispatcher = harness.dispatcher(channel)
+    async with running(dispatcher):
+        await harness.store_event()
+        await anyio.sleep(1)
+        await dispatcher.pause("maintenance")
+        await anyio.sleep(MINUTE)
+        assert (dispatcher.state().state, dispatcher.state().reason) == ("paused", "maintenance")
 
 
 async def test_a_stopped_channel_stays_stopped_across_a_restart(harness: Harness) -> None:
@@ -238,25 +268,3 @@ async def test_a_rejected_delivery_does_not_keep_a_channel_off(harness: Harness)
         await anyio.sleep_until(back_at + 10 * MINUTE)
         assert dispatcher.state().state == "running"
     assert len(channel.delivered) == 4
-
-
-async def test_pending_deliveries_of_a_suspended_channel_are_bounded_and_the_oldest_fail(
-    harness: Harness,
-) -> None:
-    channel = ScriptedChannel()
-    dispatcher = harness.dispatcher(channel, max_suspended=10)
-    async with running(dispatcher):
-        await dispatcher.pause("for long")
-        ids = [await harness.store_event(f"task_{number}") for number in range(25)]
-        await anyio.sleep(2 * MINUTE)
-        states = await harness.states()
-        assert states == [DeliveryState.FAILED] * 15 + [DeliveryState.PENDING] * 10
-        assert (await harness.deliveries())[
-            0
-        ].last_error == "more than 10 were pending while the channel was paused"
-        await dispatcher.resume()
-        await anyio.sleep(1)
-        for delivery in await harness.deliveries():
-            await harness.store.retry(delivery.id, wall())
-        await anyio.sleep(MINUTE)
-    assert {event_id for _, event_id in channel.delivered} == set(ids)

@@ -79,9 +79,9 @@ async def test_a_restart_continues_the_stored_outage(harness: Harness) -> None:
 async def test_after_a_stop_no_further_alert_is_sent(harness: Harness) -> None:
     outage = channel_outage(harness)
     since = wall()
-    announced, event = await outage.stopped(since, ERROR)
-    assert (announced.since, event.type) == (since, "channel.stopped")
-    outage.announced(announced)
+    async with outage.stopping(since, ERROR) as (announced, event):
+        assert (announced.since, event.type) == (since, "channel.stopped")
+        assert outage.changing
     assert outage.alert_due_at(since) is None
 
 

@@ -1,17 +1,15 @@
-"""A suspension is stored, counted in the metrics, and limits how much may be pending."""
+"""A suspension is stored, and shown in the metrics."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import anyio
 import pytest
 
 from tests.delivery.harness import Harness
 from watcher.core.channels import SuspensionKind
-from watcher.core.deliveries import DeliveryState
 from watcher.core.errors import StoreError
 from watcher.delivery.outage import ChannelOutage
-from watcher.delivery.suspension import TRIM_INTERVAL, ChannelSuspension
+from watcher.delivery.suspension import ChannelSuspension
 
 pytestmark = pytest.mark.anyio
 
@@ -24,8 +22,8 @@ async def test_a_stop_is_stored_with_its_event_and_its_outage(
 ) -> None:
     context = harness.context()
     suspension = ChannelSuspension(context)
-    outage, event = await ChannelOutage(context).stopped(None, None)
-    await suspension.stop(kind, "reason", outage, event)
+    async with ChannelOutage(context).stopping(None, None) as (outage, event):
+        await suspension.stop(kind, "reason", outage, event)
 
     assert harness.suspended == {**NONE, kind.value: 1}
     assert await harness.types() == ["channel.stopped"]
@@ -36,8 +34,8 @@ async def test_a_stop_is_stored_with_its_event_and_its_outage(
 async def test_a_pause_replaces_a_stop_and_sends_no_event(harness: Harness) -> None:
     context = harness.context()
     suspension = ChannelSuspension(context)
-    outage, event = await ChannelOutage(context).stopped(None, None)
-    await suspension.stop(SuspensionKind.STOPPED, "HTTP 410", outage, event)
+    async with ChannelOutage(context).stopping(None, None) as (outage, event):
+        await suspension.stop(SuspensionKind.STOPPED, "HTTP 410", outage, event)
     await suspension.pause("maintenance")
 
     (stored,) = await harness.store.suspensions()
@@ -113,25 +111,3 @@ async def test_what_cannot_be_stored_changes_nothing(harness: Harness) -> None:
     with pytest.raises(StoreError):
         await suspension.pause("maintenance")
     assert suspension.current is None
-
-
-async def test_pending_deliveries_are_trimmed_once_a_minute_while_suspended(
-    harness: Harness,
-) -> None:
-    async def store_events(count: int) -> None:
-        for _ in range(count):
-            await harness.store_event()
-        await suspension.trim_pending()
-
-    suspension = ChannelSuspension(harness.context(max_suspended=2))
-    await store_events(3)
-    assert await harness.states() == [DeliveryState.PENDING] * 3
-
-    await suspension.pause("maintenance")
-    await store_events(1)
-    assert await harness.states() == [DeliveryState.FAILED] * 2 + [DeliveryState.PENDING] * 2
-    await store_events(2)
-    assert (await harness.states()).count(DeliveryState.FAILED) == 2
-    await anyio.sleep(TRIM_INTERVAL)
-    await store_events(0)
-    assert (await harness.states()).count(DeliveryState.FAILED) == 4

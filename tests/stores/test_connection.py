@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from watcher.core.errors import StoreCorruptError, StoreError
+from watcher.core.errors import StoreCorruptError, StoreError, StoreFullError
 from watcher.stores.sqlite.connection import store_error
 
 
@@ -15,7 +15,7 @@ from watcher.stores.sqlite.connection import store_error
         ("SQLITE_CORRUPT", StoreCorruptError, "watcher.db is damaged"),
         ("SQLITE_CORRUPT_VTAB", StoreCorruptError, "watcher.db is damaged"),
         ("SQLITE_NOTADB", StoreCorruptError, "watcher.db is damaged"),
-        ("SQLITE_FULL", StoreError, "free some space"),
+        ("SQLITE_FULL", StoreFullError, "free some space"),
         ("SQLITE_READONLY_DIRECTORY", StoreError, "cannot be written"),
         ("SQLITE_IOERR_FSYNC", StoreError, "I/O error on the disk"),
         ("SQLITE_BUSY", StoreError, "watcher.db: locked: nothing was stored"),

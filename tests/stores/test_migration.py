@@ -258,8 +258,22 @@ async def test_deliveries_and_their_attempts_are_kept(store: SqliteStore) -> Non
     )
     assert deliveries[-1].delivered_at == 13.0
     assert await store.outbox() == [
-        OutboxDepth(channel="alerts", pending=2, failed=0, oldest_created_at=50.0),
-        OutboxDepth(channel="backend", pending=3, failed=1, oldest_created_at=20.0),
+        OutboxDepth(
+            channel="alerts",
+            pending=2,
+            failed=0,
+            oldest_created_at=50.0,
+            pending_bytes=2 * 1029,
+            failed_bytes=0,
+        ),
+        OutboxDepth(
+            channel="backend",
+            pending=3,
+            failed=1,
+            oldest_created_at=20.0,
+            pending_bytes=3 * 1029,
+            failed_bytes=1029,
+        ),
     ]
 
 
@@ -317,7 +331,8 @@ async def test_discovered_tasks_and_operations_are_kept(store: SqliteStore) -> N
 
 
 async def test_what_is_old_is_pruned(store: SqliteStore) -> None:
-    await store.prune(NOW, failed_too=True)
+    await store.prune(NOW)
+    await store.remove_failed("backend", 1)
     assert await store.read_note("alerts", "batch_1") is None
     assert await store.claim_operations(OperationScope("mixpeek", "bkt_1"), ["upload_1"], NOW) == {}
     deliveries, _ = await store.list_deliveries(None, None, 100, None)

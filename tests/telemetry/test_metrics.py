@@ -18,7 +18,7 @@ def populated() -> Metrics:
     metrics.source("mixpeek").budget("GET /v1/tasks/{task_id}", lambda: 7.0)
     metrics.rule("mixpeek", "0-tasks")
     metrics.channel("backend")
-    metrics.outbox({"backend": (0, 0.0)})
+    metrics.outbox({"backend": (0, 0.0, 0)})
     return metrics
 
 

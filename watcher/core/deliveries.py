@@ -122,9 +122,28 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxDepth:
-    """The deliveries of one channel; `oldest_created_at` is None if none is pending."""
+    """The deliveries of one channel; `oldest_created_at` is None if none is pending.
+
+    `pending_bytes` and `failed_bytes` are what they take in the store; an event of several channels
+    counts for each of them.
+    """
 
     channel: str
     pending: int
     failed: int
     oldest_created_at: float | None
+    pending_bytes: int
+    failed_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldestPending:
+    """The oldest pending deliveries of a channel: how many, and when the first and the last of
+    their events were observed. `last_id` is the greatest of their IDs.
+    """
+
+    channel: str
+    count: int
+    last_id: int
+    first_at: float
+    last_at: float

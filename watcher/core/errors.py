@@ -3,6 +3,7 @@
     WatcherError
     ├── ConfigurationError    invalid settings: exit 2, one line each
     ├── StoreError            an operation failed (disk full, locked) and changed nothing: retry
+    │   ├── StoreFullError      it is as large as its limit, or the disk is full
     │   ├── StoreUnusableError  the store cannot be opened (newer schema, locked): exit 2
     │   └── StoreCorruptError   the file is damaged: stop, and leave it as it is
     ├── DaemonError           a command got no response, or an error, from the daemon: exit 4
@@ -34,6 +35,10 @@ class ConfigurationError(WatcherError):
 
 class StoreError(WatcherError):
     """A store operation failed and changed nothing; the same operation may succeed later."""
+
+
+class StoreFullError(StoreError):
+    """The store has reached its limit, or its disk is full: the operation may fit later."""
 
 
 class StoreUnusableError(StoreError):

@@ -24,6 +24,7 @@ from watcher.daemon.heartbeat import Heartbeat
 from watcher.daemon.maintenance import maintain
 from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.running import RunningUnits
+from watcher.daemon.store_room import StoreRoom
 from watcher.delivery.body_memory import BodyMemory
 from watcher.net.transport import create_transport
 from watcher.polling.poller import Poller
@@ -152,8 +153,9 @@ class Daemon:
         """
         keep_running = self._shared.unexpected.keep_running
         async with self._units.running(), anyio.create_task_group() as tasks:
+            room = await self._room(settings.store.retention)
             maintenance = partial(
-                maintain, self.store, settings.store.retention, self.forget, self._wall
+                maintain, self.store, room, settings.store.retention, self.forget, self._wall
             )
             tasks.start_soon(keep_running, Component.MAINTENANCE, maintenance, name="maintenance")
             async with anyio.create_task_group() as applying:
@@ -164,6 +166,21 @@ class Daemon:
             await self._units.close()
             await self._log_pending()
             tasks.cancel_scope.cancel()
+
+    async def _room(self, retention: float) -> StoreRoom:
+        """Return what makes room in the store, for maintenance and for writes that find none."""
+        units = self._units
+        room = StoreRoom(
+            self.store,
+            retention=retention,
+            overflows=lambda: {
+                name: unit.dispatcher.overflow for name, unit in units.channels.items()
+            },
+            metrics=self.metrics.channel,
+            wall=self._wall,
+        )
+        await self.store.make_room_with(room.make)
+        return room
 
     async def _apply_all(
         self, settings: Settings, requests: ReloadRequests, applied: Callable[[bool], None]
@@ -232,8 +249,8 @@ class Daemon:
         return max(ages, default=0.0)
 
 
-def _waiting(depth: OutboxDepth | None, now: float) -> tuple[int, float]:
-    """Return how many deliveries are pending, and the age of the oldest in seconds."""
+def _waiting(depth: OutboxDepth | None, now: float) -> tuple[int, float, int]:
+    """Return how many deliveries are pending, the age of the oldest in seconds, and the bytes."""
     if depth is None or depth.oldest_created_at is None:
-        return 0, 0.0
-    return depth.pending, now - depth.oldest_created_at
+        return 0, 0.0, 0
+    return depth.pending, now - depth.oldest_created_at, depth.pending_bytes

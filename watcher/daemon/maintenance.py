@@ -1,4 +1,4 @@
-"""Removes records older than the retention, and earlier if the store comes close to its limit."""
+"""Removes records older than the retention, and keeps room in the store."""
 
 import logging
 from collections.abc import Callable
@@ -8,19 +8,17 @@ import anyio
 
 from watcher.core.clock import Clock
 from watcher.core.errors import StoreError
-from watcher.core.interfaces.store import Maintenance, Watchlist
+from watcher.core.interfaces.maintenance import Maintenance
+from watcher.core.interfaces.store import Watchlist
 from watcher.core.tasks import TaskKey
+from watcher.daemon.store_room import StoreRoom
 
 logger = logging.getLogger(__name__)
 
 PRUNE_INTERVAL = 600.0
 """Seconds between two removals of records older than the retention."""
 SIZE_CHECK_INTERVAL = 30.0
-"""Seconds between two checks of the store's size."""
-FULL_SHARE = 0.8
-"""Share of the limit above which ended records are removed early."""
-
-_MIN_RETENTION = 60.0  # seconds
+"""Seconds between two checks of the store's size. A write that finds no room does not wait."""
 
 
 class PrunedStore(Maintenance, Watchlist, Protocol):
@@ -28,7 +26,11 @@ class PrunedStore(Maintenance, Watchlist, Protocol):
 
 
 async def maintain(
-    store: PrunedStore, retention: float, forget: Callable[[TaskKey], None], wall: Clock
+    store: PrunedStore,
+    room: StoreRoom,
+    retention: float,
+    forget: Callable[[TaskKey], None],
+    wall: Clock,
 ) -> None:
     """Prune until cancelled; call `forget` for each lost task whose watch was removed."""
     pruned_at = -PRUNE_INTERVAL
@@ -40,23 +42,7 @@ async def maintain(
                 await store.prune(before)
                 for key in await store.prune_lost(before):
                     forget(key)
-            await _make_room(store, retention, wall)
+            await room.keep()
         except StoreError as error:
             logger.error("%s; records older than the retention are kept for now", error)
         await anyio.sleep(SIZE_CHECK_INTERVAL)
-
-
-async def _make_room(store: Maintenance, retention: float, wall: Clock) -> None:
-    """Halve the retention until the store has room again; then do so for failed deliveries too."""
-    removed = 0
-    for failed_too in (False, True):
-        kept_for = retention
-        while (await store.size()).used_share > FULL_SHARE and kept_for > _MIN_RETENTION:
-            kept_for = max(kept_for / 2, _MIN_RETENTION)
-            removed += await store.prune(wall() - kept_for, failed_too=failed_too)
-    if removed:
-        logger.warning(
-            "the store is close to store.max_size: %d ended records were removed early; "
-            "raise store.max_size, or shorten store.retention",
-            removed,
-        )

@@ -15,6 +15,7 @@ from watcher.core.errors import DeliveryError
 from watcher.delivery.claims import PROBE_INTERVAL
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.outage import ChannelOutage
+from watcher.delivery.overflow import ChannelOverflow
 from watcher.delivery.phases import Phase
 from watcher.delivery.receiver_record import ReceiverRecord
 from watcher.delivery.suspension import ChannelSuspension
@@ -36,6 +37,7 @@ class ChannelHealth:
         self._changed = changed
         self._suspension = ChannelSuspension(context)
         self._outage = ChannelOutage(context)
+        self.overflow = ChannelOverflow(context, self._outage, lambda: self.phase is Phase.RUNNING)
         self.record = ReceiverRecord()
         self._log_throttle = LogThrottle(anyio.current_time)
         self._off_counts_from = 0.0
@@ -45,6 +47,7 @@ class ChannelHealth:
     async def load(self) -> None:
         """Restore the phase that was stored before a restart."""
         self.record.restore(await self._outage.load())
+        await self.overflow.load()
         await self._suspension.load()
 
     # What may be sent
@@ -183,12 +186,11 @@ class ChannelHealth:
             logger.info("channel %r: its settings have changed", self._context.name)
             await self.resume()
 
-    async def trim_pending(self) -> None:
-        await self._suspension.trim_pending()
-
     async def reconcile_suspension(self) -> bool:
         """Suspend or resume the channel as its attempts demand; return whether it was resumed."""
-        if self._stopped_by is not None:
+        if self.phase in (Phase.STOPPED, Phase.PAUSED):
+            self._stopped_by = None  # by an attempt that was in flight; stored and sent already
+        elif self._stopped_by is not None:
             await self._stop(SuspensionKind.STOPPED, str(self._stopped_by))
         elif not self.suspended and self.record.failing_since is not None:
             counts_from = max(self.record.failing_since, self._off_counts_from)
@@ -202,14 +204,13 @@ class ChannelHealth:
         return False
 
     async def _stop(self, kind: SuspensionKind, reason: str) -> None:
-        outage, event = await self._outage.stopped(
-            self.record.failing_since, self.record.last_error
-        )
-        await self._suspension.stop(kind, reason, outage, event)
-        self._outage.announced(outage)
+        stopping = self._outage.stopping(self.record.failing_since, self.record.last_error)
+        async with stopping as (outage, event):
+            await self._suspension.stop(kind, reason, outage, event)
         self._stopped_by = None
         self._context.outbox.set()
 
     async def reconcile_outage(self) -> None:
         """Store the beginning or the end of an outage, with its event where one is due."""
-        await self._outage.reconcile(self.record.failing_since, self.record.last_error)
+        failing_since = self.record.failing_since or self.overflow.since
+        await self._outage.reconcile(failing_since, self.record.last_error)

@@ -13,8 +13,6 @@ from watcher.delivery.body_memory import BodyMemory
 from watcher.telemetry.metrics import ChannelMetrics
 from watcher.telemetry.unexpected import UnexpectedErrors
 
-MAX_SUSPENDED = 100_000
-"""Maximum number of pending deliveries of a suspended channel; the oldest others end as failed."""
 OFF_AFTER = 3 * 86400.0
 """Seconds without a success after which a failing channel is off."""
 
@@ -38,7 +36,6 @@ class DeliveryContext:
     outbox: Wakeup
     wall: Clock
     random: Random
-    max_suspended: int = MAX_SUSPENDED
     off_after: float = OFF_AFTER
 
     @property

@@ -40,6 +40,7 @@ class Dispatcher:
         self._context = context
         self._wakeup = Wakeup()
         self._health = ChannelHealth(context, self._wakeup.set)
+        self.overflow = self._health.overflow
         self._due_again = DueAgain(context, self._health.record)
         self._cooldown = Cooldown(anyio.current_time)
         self._queue = ClaimedQueue(
@@ -159,7 +160,6 @@ class Dispatcher:
         if await self._health.reconcile_suspension():
             self._due_again.request(float("inf"))
         if self._health.suspended:
-            await self._health.trim_pending()
             return await self._send_probe() if self._health.off else MAX_IDLE
         await self._health.reconcile_outage()
         await self._due_again.apply()

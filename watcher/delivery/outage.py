@@ -1,6 +1,11 @@
 """The outage of a channel, stored with the events that other channels receive."""
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import anyio
 
 from watcher.core.clock import rfc3339
 from watcher.core.errors import DeliveryError
@@ -23,11 +28,18 @@ class ChannelOutage:
         self._subject = f"channel {context.name}"
         self._stored: Outage | None = None
         self._alert_now = False
+        self._lock = anyio.Lock()
 
     async def load(self) -> float | None:
         """Read the stored outage; return since when the channel has been failing."""
-        self._stored = await self._context.store.outage(self._subject)
-        return None if self._stored is None else self._stored.since
+        async with self._lock:
+            self._stored = await self._context.store.outage(self._subject)
+            return None if self._stored is None else self._stored.since
+
+    @property
+    def changing(self) -> bool:
+        """Whether a change is being stored."""
+        return self._lock.locked()
 
     def alert_now(self) -> None:
         """Send the alert with the next `reconcile`, without waiting for `alert_after`."""
@@ -40,6 +52,10 @@ class ChannelOutage:
 
     async def reconcile(self, failing_since: float | None, error: DeliveryError | None) -> None:
         """Store the beginning or the end of the outage, with its event where one is due."""
+        async with self._lock:
+            await self._reconcile(failing_since, error)
+
+    async def _reconcile(self, failing_since: float | None, error: DeliveryError | None) -> None:
         now = self._context.wall()
         if failing_since is None and self._alert_now:
             failing_since = now
@@ -58,17 +74,31 @@ class ChannelOutage:
         if self._announced:
             self._alert_now = False
 
-    async def stopped(
+    @asynccontextmanager
+    async def stopping(
         self, failing_since: float | None, error: DeliveryError | None
-    ) -> tuple[Outage, Event]:
-        """Return the outage of a channel that stops now, and its `channel.stopped` event."""
-        now = self._context.wall()
-        outage = Outage(subject=self._subject, since=failing_since or now, alerted_at=now)
-        return outage, await self._event("channel.stopped", outage, error)
+    ) -> AsyncIterator[tuple[Outage, Event]]:
+        """Yield the outage of a channel that stops now, with its `channel.stopped` event, for the
+        caller to store.
+        """
+        async with self._lock:
+            now = self._context.wall()
+            outage = Outage(subject=self._subject, since=failing_since or now, alerted_at=now)
+            yield outage, await self._event("channel.stopped", outage, error)
+            self._stored, self._alert_now = outage, False
 
-    def announced(self, outage: Outage) -> None:
-        """Note that `outage` was stored with a suspension."""
-        self._stored, self._alert_now = outage, False
+    @asynccontextmanager
+    async def overflowing(self, reason: str) -> AsyncIterator[tuple[Outage, Event]]:
+        """Yield the outage of a channel whose backlog overflows, with its `channel.failing` event,
+        for the caller to store. No other event announces this outage then.
+        """
+        async with self._lock:
+            now = self._context.wall()
+            stored = await self._context.store.outage(self._subject)
+            outage = stored or Outage(subject=self._subject, since=now)
+            outage = replace(outage, alerted_at=now)
+            yield outage, await self._event("channel.failing", outage, None, reason)
+            self._stored, self._alert_now = outage, False
 
     @property
     def _announced(self) -> bool:
@@ -87,12 +117,14 @@ class ChannelOutage:
             if closed:
                 logger.info("channel %r recovered", self._context.name)
 
-    async def _event(self, kind: str, outage: Outage, error: DeliveryError | None) -> Event:
+    async def _event(
+        self, kind: str, outage: Outage, error: DeliveryError | None, reason: str | None = None
+    ) -> Event:
         name = self._context.name
         depths = await self._context.store.outbox()
         data: dict[str, object] = {
             "channel": name,
-            "reason": None if error is None else error.reason,
+            "reason": reason if error is None else error.reason,
             "status": None if error is None else error.status,
             "error": None if error is None else str(error),
             "since": rfc3339(outage.since),

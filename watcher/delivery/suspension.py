@@ -5,17 +5,12 @@ A suspension is stored, so it survives a restart. A stop and its event are one t
 
 import logging
 
-import anyio
-
 from watcher.core.channels import Suspension, SuspensionKind
 from watcher.core.events import Event
 from watcher.core.outage import Outage
 from watcher.delivery.context import DeliveryContext
 
 logger = logging.getLogger(__name__)
-
-TRIM_INTERVAL = 60.0
-"""Seconds between two checks of the number of pending deliveries."""
 
 
 class ChannelSuspension:
@@ -25,7 +20,6 @@ class ChannelSuspension:
         self._context = context
         self._suspension: Suspension | None = None
         self._changes = 0
-        self._trimmed_at = -TRIM_INTERVAL
 
     @property
     def current(self) -> Suspension | None:
@@ -57,17 +51,6 @@ class ChannelSuspension:
         if self._suspension is not None:
             logger.info("channel %r resumed", self._context.name)
         self._set(None)
-
-    async def trim_pending(self) -> None:
-        """End the oldest deliveries as failed if too many are pending while suspended."""
-        if self._suspension is None or anyio.current_time() - self._trimmed_at < TRIM_INTERVAL:
-            return
-        self._trimmed_at = anyio.current_time()
-        name, limit = self._context.name, self._context.max_suspended
-        reason = f"more than {limit} were pending while the channel was {self._suspension.kind}"
-        if failed := await self._context.store.trim_pending(name, limit, reason):
-            self._context.metrics.overflowed(failed)
-            logger.error("channel %r: the %d oldest deliveries failed: %s", name, failed, reason)
 
     def _new(self, kind: SuspensionKind, reason: str) -> Suspension:
         now = self._context.wall()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import anyio
 
-from watcher.core.errors import StoreError
+from watcher.core.errors import StoreError, StoreFullError
 from watcher.core.events import Change, namespace_of, task_alert_event, task_event
 from watcher.core.tasks import (
     KNOWN_STATUSES,
@@ -75,7 +75,12 @@ class Recorder:
             }
             results = await self._store.record(list(changes.values()))
         except StoreError as error:
-            if not self._store_fails:
+            if isinstance(error, StoreFullError) and len(steps) > 1:
+                # A page of large tasks may be larger than the room there is; each has its own.
+                for part in (steps[: len(steps) // 2], steps[len(steps) // 2 :]):
+                    await self._store_steps(part)
+                return
+            if not self._store_fails and self._log_throttle.ready("record"):
                 logger.error("%s; changes will be detected again", error)
             self._store_fails = True
             self._tasks.reschedule(tasks, anyio.current_time())

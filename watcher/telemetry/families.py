@@ -179,6 +179,17 @@ class DeliveryFamilies(Families):
             "Age of the oldest pending delivery in seconds.",
             "channel",
         )
+        self.bytes = self.gauge(
+            "watcher_outbox_bytes",
+            "Size of the pending deliveries in the store in bytes.",
+            "channel",
+        )
+        self.overflowed = self.counter(
+            "watcher_outbox_overflowed_total",
+            "Total number of deliveries that failed because the channel's backlog exceeded its "
+            "share of the store.",
+            "channel",
+        )
         self.last_delivery = self.gauge(
             "watcher_last_delivery_timestamp_seconds",
             "Unix time of the last successful delivery.",

@@ -16,7 +16,7 @@ from prometheus_client import (
 )
 
 from watcher.core.channels import SuspensionKind
-from watcher.core.interfaces.store import StoreSize
+from watcher.core.interfaces.maintenance import StoreSize
 from watcher.core.tasks import KNOWN_STATUSES, TERMINAL_STATUSES
 from watcher.telemetry.families import (
     ChannelFamilies,
@@ -180,6 +180,7 @@ class ChannelMetrics:
         }
         self._duration = delivery.duration.labels(channel)
         self._latency = delivery.event_latency.labels(channel)
+        self._overflowed = delivery.overflowed.labels(channel)
         self._last_delivery = delivery.last_delivery.labels(channel)
         self._breaker = state.breaker_open.labels(channel)
         self._held: dict[SuspensionKind, Gauge] = {
@@ -208,8 +209,9 @@ class ChannelMetrics:
         self._duration.observe(max(duration, 0.0))
 
     def overflowed(self, count: int) -> None:
-        """Count deliveries that failed without an attempt because the outbox was full."""
+        """Count deliveries that failed because the backlog exceeded its share of the store."""
         self._outcomes["failed"].inc(count)
+        self._overflowed.inc(count)
 
     def held(self, kind: SuspensionKind | None) -> None:
         """Show why the channel is suspended; None if it is not."""
@@ -256,8 +258,9 @@ class Metrics:
         self._store.size.set(size.used)
         self._store.limit.set(size.limit)
 
-    def outbox(self, waiting: Mapping[str, tuple[int, float]]) -> None:
-        """Set, by channel, the number of pending deliveries and the age in seconds of the oldest.
+    def outbox(self, waiting: Mapping[str, tuple[int, float, int]]) -> None:
+        """Set, by channel, the number of pending deliveries, the age in seconds of the oldest, and
+        what they take in the store, in bytes.
 
         Channels that `waiting` leaves out are not shown any more.
         """
@@ -265,8 +268,9 @@ class Metrics:
             if name not in self._channels:
                 self._delivery.forget("channel", name)
         self._waiting = set(waiting)
-        for name, (pending, oldest_seconds) in waiting.items():
+        for name, (pending, oldest_seconds, size) in waiting.items():
             self._delivery.pending.labels(name).set(pending)
+            self._delivery.bytes.labels(name).set(size)
             self._delivery.oldest.labels(name).set(max(oldest_seconds, 0.0))
 
     def reloaded(self, succeeded: bool, at: float) -> None:

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from tests.support.records import KEY, request, step
 from watcher.configuration import plugins
@@ -13,10 +13,11 @@ NOW = 1000.0
 FOREVER = 10_000_000.0
 
 
-def opened(name: str, folder: Path) -> AbstractAsyncContextManager[Store]:
+def opened(name: str, folder: Path, **options: Any) -> AbstractAsyncContextManager[Store]:
     """The store of the implementation `name`, with its files in `folder`."""
     create = plugins.load("stores", name).create
-    return cast("AbstractAsyncContextManager[Store]", create(f"{name}:///{folder}/watcher.db"))
+    opening = create(f"{name}:///{folder}/watcher.db", **options)
+    return cast("AbstractAsyncContextManager[Store]", opening)
 
 
 async def add_watch(store: Watchlist, task_id: str = KEY.task_id, **labels: str) -> Watch:

@@ -1,26 +1,88 @@
 """What `Maintenance` promises, for every store."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from tests.contract.stores.harness import FOREVER, add_watch
+from tests.contract.stores.harness import FOREVER, add_watch, opened
 from tests.support.records import KEY, settled, step
 from watcher.core.deliveries import DeliveryState
+from watcher.core.errors import StoreFullError
 from watcher.core.interfaces.store import Store
 from watcher.core.tasks import TaskKey, WatchFilter
 
 pytestmark = pytest.mark.anyio
 
+BOTH = ("backend", "alerts")
+MEGABYTE = 1_000_000
+LIMIT = 16 * 1024**2
 
-async def test_failed_deliveries_are_pruned_on_request(store: Store) -> None:
-    await store.record([step(await add_watch(store), "COMPLETED", at=100.0)])
+
+async def test_failed_deliveries_stay_until_their_removal_is_demanded(store: Store) -> None:
+    await store.record([step(await add_watch(store), "COMPLETED", at=100.0, channels=BOTH)])
     await store.settle([settled(1, DeliveryState.FAILED)])
     await store.prune(before=FOREVER)
-    assert await store.delivery(1) is not None
-    await store.prune(before=50.0, failed_too=True)
-    assert await store.delivery(1) is not None
-    await store.prune(before=FOREVER, failed_too=True)
+    assert await store.remove_failed("alerts", 1) == 0
+    assert await store.remove_failed("backend", 1) == 1
     assert await store.delivery(1) is None
-    assert await store.find(KEY.task_id) == []
+    assert await store.body(2) is not None, "the other channel still needs the event"
+    await store.settle([settled(2, DeliveryState.FAILED)])
+    assert await store.remove_failed("alerts", 1) == 1
+    assert await store.transitions(KEY) == []
+
+
+async def test_ended_events_are_removed_the_oldest_first_until_enough_is_free(store: Store) -> None:
+    watch = await add_watch(store)
+    for _ in range(5):
+        change = step(watch, "IN_PROGRESS", at=100.0, channels=BOTH)
+        await store.record([change])
+        watch = change.watch
+    results = [settled(number, DeliveryState.DELIVERED) for number in range(1, 9)]
+    await store.settle([*results, settled(9, DeliveryState.FAILED)])
+
+    assert await store.remove_ended(1) == 1
+    assert await store.remove_ended(2000) == 2
+    assert await store.remove_ended(10**9) == 1
+    assert await store.remove_ended(10**9) == 0
+    assert len(await store.transitions(KEY)) == 1, "a pending and a failed delivery need it"
+    assert (await store.find(KEY.task_id))[0].sequence == 5
+
+
+async def test_a_write_that_finds_no_room_is_repeated_once_there_is_room(tmp_path: Path) -> None:
+    calls = 0
+    async with opened("sqlite", tmp_path, max_size=LIMIT) as store:
+        watch = await add_watch(store)
+
+        async def record(size: int) -> None:
+            nonlocal watch
+            change = step(watch, "IN_PROGRESS", at=100.0, channels=())
+            assert change.event is not None
+            event = replace(change.event, body=b"x" * size)
+            assert await store.record([replace(change, event=event)]) == [True]
+            watch = change.watch
+
+        async def make_room() -> None:
+            nonlocal calls
+            calls += 1
+            assert await store.remove_ended(LIMIT) > 0
+
+        for _ in range(16):
+            await record(MEGABYTE)
+        with pytest.raises(StoreFullError, match="free some space"):
+            await record(MEGABYTE)
+        with pytest.raises(StoreFullError):
+            await store.ping()
+        await store.make_room_with(make_room)
+        with pytest.raises(StoreFullError):
+            await store.ping()
+        assert calls == 0, "a probe removes nothing"
+        await record(MEGABYTE)
+        assert (calls, watch.sequence) == (1, 17)
+        await store.ping()
+        with pytest.raises(StoreFullError):
+            await record(20 * MEGABYTE)
+    assert (tmp_path / "watcher.db").stat().st_size <= LIMIT
 
 
 async def test_the_size_grows_and_stays_below_the_limit(store: Store) -> None:

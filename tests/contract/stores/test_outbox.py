@@ -6,8 +6,9 @@ import pytest
 
 from tests.contract.stores.harness import FOREVER, NOW, add_watch, due_ids, queue_of
 from tests.support.records import settled, step
-from watcher.core.deliveries import Attempt, DeliveryState
+from watcher.core.deliveries import Attempt, DeliveryState, OldestPending
 from watcher.core.interfaces.store import Store
+from watcher.core.outage import Outage
 
 pytestmark = pytest.mark.anyio
 
@@ -145,20 +146,29 @@ async def test_purging_removes_deliveries_and_makes_the_next_of_their_queue_due(
     ] == [3]
 
 
-async def test_trimming_fails_the_oldest_and_their_queues_go_on(store: Store) -> None:
+async def test_the_oldest_of_some_size_fail_and_their_queues_go_on(store: Store) -> None:
     first = step(await add_watch(store), "QUEUED", at=100.0)
     second = step(first.watch, "IN_PROGRESS", at=200.0)
     await store.record([first, second, step(second.watch, "FAILED", at=300.0)])
+    (depth,) = await store.outbox()
+    each = depth.pending_bytes // 3
 
-    assert await store.trim_pending("backend", 3, "too many") == 0
-    assert await store.trim_pending("backend", 1, "too many") == 2
+    assert await store.oldest_pending("unknown", 1, FOREVER) is None
+    assert await store.oldest_pending("backend", 10**9, 100.0) is None
+    oldest = await store.oldest_pending("backend", each + 100, FOREVER)
+    assert oldest == OldestPending(
+        channel="backend", count=2, last_id=2, first_at=100.0, last_at=200.0
+    )
+    outages = [Outage(subject=subject, since=1.0, alerted_at=1.0) for subject in ("x", "y")]
+    assert await store.fail_oldest(oldest, "too many", None, outages) == 2
+    assert await store.fail_oldest(oldest, "too many") == 0
+    assert [await store.outage(outage.subject) for outage in outages] == outages
     found, _ = await store.list_deliveries(DeliveryState.FAILED, "backend", 10, None)
     assert [(delivery.id, delivery.last_error) for delivery in found] == [
         (2, "too many"),
         (1, "too many"),
     ]
     assert await due_ids(store) == [3]
-    assert await store.trim_pending("unknown", 0, "too many") == 0
     await store.retry(1, NOW)
     assert sorted(await due_ids(store)) == [1, 3]
 

@@ -7,7 +7,6 @@ invalid cursor raises `ValueError`.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from watcher.core.channels import Suspension
@@ -17,9 +16,11 @@ from watcher.core.deliveries import (
     Delivery,
     DeliveryState,
     DueDelivery,
+    OldestPending,
     OutboxDepth,
 )
 from watcher.core.events import Change, Event, EventFilter, StoredEvent
+from watcher.core.interfaces.maintenance import Maintenance
 from watcher.core.outage import Outage
 from watcher.core.tasks import (
     ActiveWatch,
@@ -31,19 +32,6 @@ from watcher.core.tasks import (
     WatchFilter,
     WatchRequest,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSize:
-    """The size of the store and its limit, in bytes."""
-
-    used: int
-    limit: int
-
-    @property
-    def used_share(self) -> float:
-        """The used share of the limit, from 0 to 1."""
-        return self.used / self.limit
 
 
 class Watchlist(Protocol):
@@ -223,9 +211,24 @@ class Outbox(Protocol):
         """
         ...
 
-    async def trim_pending(self, channel: str, limit: int, reason: str) -> int:
-        """End the oldest pending deliveries of a channel beyond `limit` as failed, with `reason` as
-        their error; return how many.
+    async def oldest_pending(self, channel: str, size: int, before: float) -> OldestPending | None:
+        """Return the fewest of the oldest pending deliveries of a channel that take `size` bytes in
+        the store, of events that were observed before `before`; None without one.
+        """
+        ...
+
+    async def fail_oldest(
+        self,
+        oldest: OldestPending,
+        reason: str,
+        event: Event | None = None,
+        outages: Sequence[Outage] = (),
+    ) -> int:
+        """End those of `oldest` that are still pending as failed, with `reason` as their error;
+        return how many.
+
+        The event and the outages that announce this are stored with the first of them. Works on a
+        store that has reached its limit, too.
         """
         ...
 
@@ -336,27 +339,6 @@ class OperationLog(Protocol):
         """Store that these operations happened, and put the task that they started on the
         watchlist.
         """
-        ...
-
-
-class Maintenance(Protocol):
-    """Retention, size and readiness."""
-
-    async def prune(self, before: float, *, failed_too: bool = False) -> int:
-        """Remove what ended before `before`, in bounded steps: done watches, delivered deliveries,
-        events without either, operations and notes. Returns how many rows.
-
-        Pending deliveries and their events stay, and without `failed_too` failed ones; a watch
-        stays while a delivery of it is pending, and its events stay with it.
-        """
-        ...
-
-    async def size(self) -> StoreSize:
-        """Return the size and its limit, beyond which every write raises `StoreError`."""
-        ...
-
-    async def ping(self) -> None:
-        """Write a few bytes durably. Raises `StoreError` if the store is not writable."""
         ...
 
 

@@ -9,7 +9,7 @@ from watcher.core.events import Event
 from watcher.core.outage import Outage
 from watcher.stores.sqlite import queries, rows
 from watcher.stores.sqlite.database import StorePart
-from watcher.stores.sqlite.event_log import store_outage
+from watcher.stores.sqlite.event_log import store_events, store_outage
 
 
 class SqliteChannelStates(StorePart):
@@ -25,7 +25,7 @@ class SqliteChannelStates(StorePart):
             await store_outage(connection, event, outage)
             await connection.execute(queries.STORE_SUSPENSION, rows.suspension_row(suspension))
 
-        await self._database.write(store)
+        await store_events(self._database, store, [] if event is None else [event])
 
     async def lift_suspension(self, channel: str) -> None:
         async def delete(connection: aiosqlite.Connection) -> None:

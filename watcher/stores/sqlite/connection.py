@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from watcher.core.errors import StoreCorruptError, StoreError, StoreUnusableError
+from watcher.core.errors import StoreCorruptError, StoreError, StoreFullError, StoreUnusableError
 from watcher.stores.sqlite.file import create_file
 from watcher.stores.sqlite.numbered import NumberedConnection
 from watcher.stores.sqlite.schema import migrate, pragma
@@ -35,7 +35,7 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
             f"{path} is damaged ({error}): stop, keep a copy of the file, and restore a backup"
         )
     if name.startswith("SQLITE_FULL"):
-        return StoreError(
+        return StoreFullError(
             f"{path} is as large as store.max_size allows, or its disk is full:"
             " nothing was stored; free some space"
         )
@@ -56,8 +56,8 @@ async def connect(path: Path, max_size: int, opener: Opener) -> aiosqlite.Connec
     try:
         for setting in _SETTINGS:
             await connection.execute(f"PRAGMA {setting}")
-        await _limit_size(connection, max_size)
-        await migrate(connection, path)
+        await migrate(connection, path)  # before the limit: a full store can be migrated, too
+        await limit_size(connection, max_size)
     except sqlite3.Error as error:
         await connection.close()
         raise StoreUnusableError(str(store_error(error, path))) from None
@@ -72,7 +72,7 @@ async def connect_reader(path: Path, max_size: int, opener: Opener) -> aiosqlite
     connection = await opener(path)
     await connection.execute("PRAGMA query_only = ON")
     await connection.execute("PRAGMA cache_size = -8000")
-    await _limit_size(connection, max_size)  # a limit of the connection, not of the file
+    await limit_size(connection, max_size)  # a limit of the connection, not of the file
     return connection
 
 
@@ -83,6 +83,7 @@ async def open_file(path: Path) -> aiosqlite.Connection:
     )
 
 
-async def _limit_size(connection: aiosqlite.Connection, max_size: int) -> None:
+async def limit_size(connection: aiosqlite.Connection, max_size: int) -> None:
+    """Make writes fail that would make the file larger than `max_size` bytes."""
     pages = max_size // await pragma(connection, "page_size")
     await connection.execute_fetchall(f"PRAGMA max_page_count = {pages}")

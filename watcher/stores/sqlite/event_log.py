@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import aiosqlite
 
+from watcher.core.errors import StoreFullError
 from watcher.core.events import Change, Event, StoredEvent
 from watcher.core.outage import Outage
 from watcher.core.tasks import TaskKey, WatchState
 from watcher.stores.sqlite import queries, rows
-from watcher.stores.sqlite.database import StorePart
+from watcher.stores.sqlite.database import Database, StorePart
+from watcher.stores.sqlite.group_commit import Operation, Result
 
 _Position = tuple[int, WatchState | str]
 """The sequence and the state of a stored watch."""
@@ -29,7 +31,8 @@ class SqliteEventLog(StorePart):
             )
             return applies
 
-        return await self._database.write(store)
+        events = [change.event for change in changes if change.event is not None]
+        return await store_events(self._database, store, events)
 
     async def record_outage(
         self, event: Event | None, outage: Outage | None, recovered: str | None = None
@@ -39,7 +42,7 @@ class SqliteEventLog(StorePart):
             if recovered is not None:
                 await connection.execute(queries.DELETE_OUTAGE, (recovered,))
 
-        await self._database.write(store)
+        await store_events(self._database, store, [] if event is None else [event])
 
     async def outage(self, subject: str) -> Outage | None:
         found = await self._database.read(queries.OUTAGE, subject)
@@ -52,6 +55,22 @@ class SqliteEventLog(StorePart):
     async def last_event_id(self) -> int:
         found = await self._database.read(queries.LAST_EVENT_ID)
         return int(found[0][0]) if found else 0
+
+
+async def store_events(
+    database: Database, operation: Operation[Result], events: Sequence[Event]
+) -> Result:
+    """Run `operation`, which stores `events`, in one transaction. If they find no room, note how
+    large they are, until others are stored.
+    """
+    try:
+        result = await database.write(operation)
+    except StoreFullError:
+        database.wanted = sum(len(event.body) for event in events)
+        raise
+    if events:
+        database.wanted = 0
+    return result
 
 
 async def insert_events(connection: aiosqlite.Connection, events: Sequence[Event]) -> None:

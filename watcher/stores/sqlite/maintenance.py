@@ -1,13 +1,19 @@
 """Retention, size and readiness of the SQLite store."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
 import aiosqlite
 
-from watcher.core.interfaces.store import StoreSize
+from watcher.core.interfaces.maintenance import StoreSize
 from watcher.stores.sqlite import maintenance_queries as queries
+from watcher.stores.sqlite import rows
 from watcher.stores.sqlite.database import StorePart
 
 _BATCH = 1000
 _VACUUM_PAGES = 1000
+_VACUUM_STEPS = 16
+_MIN_PROBE = 64 * 1024
 _PRUNED = (
     queries.PRUNE_DELIVERED,
     queries.PRUNE_DONE,
@@ -19,36 +25,97 @@ _PRUNED = (
 
 
 class SqliteMaintenance(StorePart):
-    """Implements `watcher.core.interfaces.store.Maintenance`."""
+    """Implements `watcher.core.interfaces.maintenance.Maintenance`."""
 
-    async def prune(self, before: float, *, failed_too: bool = False) -> int:
+    async def prune(self, before: float) -> int:
         pruned = 0
-        for query in (queries.PRUNE_FAILED, *_PRUNED) if failed_too else _PRUNED:
-            while count := await self._delete_batch(query, before):
+        for query in _PRUNED:
+            delete = partial(_delete_batch, query=query, before=before)
+            while count := await self._database.write_reserved(delete):
                 pruned += count
         await self._vacuum()
         return pruned
+
+    async def remove_failed(self, channel: str, size: int) -> int:
+        removed = freed = 0
+        while freed < size and (
+            found := await self._database.read(queries.OLDEST_FAILED, channel, _BATCH)
+        ):
+            batch = _until(size - freed, found)
+            await self._database.write_reserved(
+                partial(_delete_failed, ids=[row[0] for row in batch])
+            )
+            removed += len(batch)
+            freed += sum(row[1] for row in batch)
+        return removed
+
+    async def remove_ended(self, size: int) -> int:
+        removed = freed = last_id = 0
+        while freed < size and (
+            found := await self._database.read(queries.OLDEST_ENDED, last_id, _BATCH)
+        ):
+            batch = _until(size - freed, found)
+            last_id = batch[-1][0]
+            removed += await self._database.write_reserved(
+                partial(_delete_ended, ids=[row[0] for row in batch])
+            )
+            freed += sum(row[1] for row in batch)
+        return removed
 
     async def size(self) -> StoreSize:
         ((used, limit),) = await self._database.read(queries.SIZE)
         return StoreSize(used=used, limit=limit)
 
+    async def make_room_with(self, make_room: Callable[[], Awaitable[None]] | None) -> None:
+        self._database.make_room = make_room
+
     async def ping(self) -> None:
-        now = self._wall()
+        now, size = self._wall(), max(_MIN_PROBE, self._database.wanted)
 
         async def write(connection: aiosqlite.Connection) -> None:
+            await connection.execute("SAVEPOINT probe")
+            await connection.execute(queries.PROBE_ROOM, (size,))
+            await connection.execute("ROLLBACK TO probe")
+            await connection.execute("RELEASE probe")
             await connection.execute(queries.PROBE, (now,))
 
-        await self._database.write(write)
-
-    async def _delete_batch(self, query: str, before: float) -> int:
-        async def delete(connection: aiosqlite.Connection) -> int:
-            return (await connection.execute(query, (before, _BATCH))).rowcount
-
-        return await self._database.write(delete)
+        await self._database.try_write(write)
 
     async def _vacuum(self) -> None:
-        async def shrink(connection: aiosqlite.Connection) -> None:
-            await connection.execute_fetchall(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        """Return free pages to the file system, in steps."""
+        for _ in range(_VACUUM_STEPS):
+            ((free,),) = await self._database.read("PRAGMA freelist_count")
+            if free == 0:
+                return
+            await self._database.write_reserved(_shrink)
 
-        await self._database.write(shrink)
+
+def _until(size: int, found: Sequence[rows.Row]) -> Sequence[rows.Row]:
+    """Return the fewest first rows (ID, size) that take `size` bytes, else all."""
+    taken = 0
+    for number, (_, row_size) in enumerate(found, 1):
+        taken += row_size
+        if taken >= size:
+            return found[:number]
+    return found
+
+
+async def _delete_batch(connection: aiosqlite.Connection, *, query: str, before: float) -> int:
+    return (await connection.execute(query, (before, _BATCH))).rowcount
+
+
+async def _delete_failed(connection: aiosqlite.Connection, *, ids: Sequence[int]) -> None:
+    deleted = await connection.execute_fetchall(queries.DELETE_FAILED, (rows.as_json(ids),))
+    events = rows.as_json([row[0] for row in deleted])
+    await connection.execute(queries.DELETE_EVENTS, (events,))
+
+
+async def _delete_ended(connection: aiosqlite.Connection, *, ids: Sequence[int]) -> int:
+    """Delete these events, unless one was queued again meanwhile."""
+    events = rows.as_json(ids)
+    await connection.execute(queries.DELETE_DELIVERED, (events,))
+    return (await connection.execute(queries.DELETE_EVENTS, (events,))).rowcount
+
+
+async def _shrink(connection: aiosqlite.Connection) -> None:
+    await connection.execute_fetchall(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")

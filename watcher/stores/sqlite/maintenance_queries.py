@@ -1,16 +1,13 @@
-"""The statements of retention, size and readiness. ?1 is a time, ?2 how many rows at most."""
+"""The statements of retention, size and readiness.
+
+In those of retention, ?1 is a time and ?2 how many rows at most.
+"""
 
 from watcher.stores.sqlite.queries import NOTHING_PENDING
 
 PRUNE_DELIVERED = """
 DELETE FROM deliveries WHERE id IN (
     SELECT id FROM deliveries WHERE state = 'delivered' AND delivered_at < ?1 LIMIT ?2)
-"""
-
-PRUNE_FAILED = """
-DELETE FROM deliveries WHERE id IN (
-    SELECT id FROM deliveries
-    WHERE state = 'failed' AND coalesce(last_attempt_at, created_at) < ?1 LIMIT ?2)
 """
 
 PRUNE_DONE = f"""
@@ -37,11 +34,41 @@ DELETE FROM channel_notes WHERE (channel, name) IN (
     SELECT channel, name FROM channel_notes WHERE at < ?1 LIMIT ?2)
 """
 
+# The history of a watch that is kept loses these events, too.
+OLDEST_ENDED = """
+SELECT id, length(body) + 1024 FROM events
+WHERE id > ?1 AND NOT EXISTS (
+    SELECT 1 FROM deliveries WHERE event = events.id AND state <> 'delivered')
+ORDER BY id LIMIT ?2
+"""
+
+OLDEST_FAILED = """
+SELECT id, size FROM deliveries WHERE channel = ?1 AND state = 'failed' ORDER BY id LIMIT ?2
+"""
+
+DELETE_FAILED = """
+DELETE FROM deliveries
+WHERE state = 'failed' AND id IN (SELECT value FROM json_each(?)) RETURNING event
+"""
+
+DELETE_DELIVERED = """
+DELETE FROM deliveries
+WHERE state = 'delivered' AND event IN (SELECT value FROM json_each(?))
+"""
+
+DELETE_EVENTS = """
+DELETE FROM events WHERE id IN (SELECT value FROM json_each(?))
+    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id)
+"""
+
 SIZE = """
 SELECT (pages.page_count - free.freelist_count) * page.page_size,
     most.max_page_count * page.page_size
 FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size AS page,
     pragma_max_page_count AS most
 """
+
+# Takes as many bytes as an event of this size, and is rolled back.
+PROBE_ROOM = "UPDATE readiness_probe SET at = zeroblob(?)"
 
 PROBE = "UPDATE readiness_probe SET at = ?"

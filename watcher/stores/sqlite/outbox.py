@@ -11,15 +11,18 @@ from watcher.core.deliveries import (
     Delivery,
     DeliveryState,
     DueDelivery,
+    OldestPending,
     OutboxDepth,
 )
-from watcher.core.events import EventFilter
+from watcher.core.events import Event, EventFilter
+from watcher.core.outage import Outage
 from watcher.stores.sqlite import queries, rows
 from watcher.stores.sqlite.database import StorePart
+from watcher.stores.sqlite.event_log import store_outage
 from watcher.stores.sqlite.pages import next_cursor, page_start
 
 _PURGE_BATCH = 1000
-_TRIM_BATCH = 5000
+_FAIL_BATCH = 5000
 
 
 class SqliteOutbox(StorePart):
@@ -120,16 +123,35 @@ class SqliteOutbox(StorePart):
             purged += count
         return purged
 
-    async def trim_pending(self, channel: str, limit: int, reason: str) -> int:
-        ((pending,),) = await self._database.read(queries.COUNT_PENDING, channel)
-        excess = left = max(int(pending) - limit, 0)
-        while left > 0 and (
-            failed := await self._database.write(
-                partial(_fail_oldest, channel=channel, count=min(left, _TRIM_BATCH), reason=reason)
-            )
-        ):
-            left -= failed
-        return excess - left
+    async def oldest_pending(self, channel: str, size: int, before: float) -> OldestPending | None:
+        found = await self._database.read(queries.OLDEST_PENDING, channel, size, before)
+        return rows.oldest_pending(found[0]) if found else None
+
+    async def fail_oldest(
+        self,
+        oldest: OldestPending,
+        reason: str,
+        event: Event | None = None,
+        outages: Sequence[Outage] = (),
+    ) -> int:
+        parameters = (oldest.channel, oldest.last_id, _FAIL_BATCH, reason, oldest.last_at)
+
+        async def announce(connection: aiosqlite.Connection) -> None:
+            await store_outage(connection, event, None)
+            for outage in outages:
+                await store_outage(connection, None, outage)
+
+        async def fail(connection: aiosqlite.Connection, *, first: bool) -> int:
+            if first:
+                await announce(connection)
+            failed = await connection.execute_fetchall(queries.FAIL_OLDEST, parameters)
+            return await _unblock_next(connection, failed)
+
+        total = count = await self._database.write_reserved(partial(fail, first=True))
+        while count == _FAIL_BATCH:
+            count = await self._database.write_reserved(partial(fail, first=False))
+            total += count
+        return total
 
     async def replay(self, channel: str, selected: EventFilter, now: float) -> int:
         until = now if selected.until is None else selected.until
@@ -163,13 +185,6 @@ async def _settle(
         queries.STORE_ATTEMPT, [rows.attempt_row(result) for result, _ in results]
     )
     await _unblock_next(connection, [(result.delivery_id,) for result, _ in results])
-
-
-async def _fail_oldest(
-    connection: aiosqlite.Connection, *, channel: str, count: int, reason: str
-) -> int:
-    failed = await connection.execute_fetchall(queries.FAIL_OLDEST, (channel, count, reason))
-    return await _unblock_next(connection, failed)
 
 
 async def _unblock_next(connection: aiosqlite.Connection, ended: Iterable[rows.Row]) -> int:

@@ -106,9 +106,12 @@ WHERE source = ? AND task_id = ?
 
 INSERT_EVENT = _insert("events", rows.EVENT_COLUMNS)
 
-INSERT_DELIVERY = """
-INSERT INTO deliveries (event, channel, order_key, created_at, next_attempt_at, is_head)
-SELECT id, ?2, order_key, at, at, NOT EXISTS (
+_SIZE = "length(body) + 1024"
+"""What a delivery of an event takes: a kilobyte is the rows of both, with their indices."""
+
+INSERT_DELIVERY = f"""
+INSERT INTO deliveries (event, channel, order_key, created_at, next_attempt_at, size, is_head)
+SELECT id, ?2, order_key, at, at, {_SIZE}, NOT EXISTS (
     SELECT 1 FROM deliveries AS before
     WHERE before.channel = ?2 AND before.order_key = events.order_key
         AND before.state = 'pending' AND before.bypassed = 0)
@@ -265,8 +268,8 @@ RETURNING id
 """
 
 REPLAY_PRUNED = f"""
-INSERT INTO deliveries (event, channel, order_key, created_at, next_attempt_at)
-SELECT id, ?1, order_key, at, ?2 FROM events
+INSERT INTO deliveries (event, channel, order_key, created_at, next_attempt_at, size)
+SELECT id, ?1, order_key, at, ?2, {_SIZE} FROM events
 WHERE {_SELECTED} AND EXISTS (SELECT 1 FROM json_each(events.channels) WHERE value = ?1)
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id AND channel = ?1)
 ORDER BY id
@@ -283,12 +286,18 @@ WHERE channel = ? AND state = 'pending' AND bypassed = 0
 """
 
 OUTBOX_DEPTHS = """
-SELECT counted.channel, counted.pending, counted.failed, oldest.created_at FROM (
-    SELECT channel, sum(pending) AS pending, sum(failed) AS failed, min(oldest) AS oldest FROM (
-        SELECT channel, count(*) AS pending, 0 AS failed, min(id) AS oldest
+SELECT counted.channel, counted.pending, counted.failed, oldest.created_at,
+    counted.pending_bytes, counted.failed_bytes
+FROM (
+    SELECT channel, sum(pending) AS pending, sum(failed) AS failed, min(oldest) AS oldest,
+        sum(pending_bytes) AS pending_bytes, sum(failed_bytes) AS failed_bytes
+    FROM (
+        SELECT channel, count(*) AS pending, 0 AS failed, min(id) AS oldest,
+            sum(size) AS pending_bytes, 0 AS failed_bytes
         FROM deliveries WHERE state = 'pending' GROUP BY channel
         UNION ALL
-        SELECT channel, 0, count(*), NULL FROM deliveries WHERE state = 'failed' GROUP BY channel)
+        SELECT channel, 0, count(*), NULL, 0, sum(size)
+        FROM deliveries WHERE state = 'failed' GROUP BY channel)
     GROUP BY channel) AS counted
 LEFT JOIN deliveries AS oldest ON oldest.id = counted.oldest
 """
@@ -299,11 +308,19 @@ DELETE FROM deliveries WHERE id IN (
     ORDER BY id LIMIT ?)
 """
 
-COUNT_PENDING = "SELECT count(*) FROM deliveries WHERE channel = ? AND state = 'pending'"
+# The fewest of the oldest, from before ?3, that take ?2 bytes together.
+OLDEST_PENDING = """
+SELECT channel, count(*), max(id), min(created_at), max(created_at) FROM (
+    SELECT channel, id, created_at, sum(size) OVER (ORDER BY id) - size AS older
+    FROM deliveries WHERE channel = ?1 AND state = 'pending' AND created_at < ?3)
+WHERE older < ?2 HAVING count(*) > 0
+"""
 
 FAIL_OLDEST = """
-UPDATE deliveries SET state = 'failed', last_error = ?3 WHERE id IN (
-    SELECT id FROM deliveries WHERE channel = ?1 AND state = 'pending' ORDER BY id LIMIT ?2)
+UPDATE deliveries SET state = 'failed', last_error = ?4 WHERE id IN (
+    SELECT id FROM deliveries
+    WHERE channel = ?1 AND state = 'pending' AND id <= ?2 AND created_at <= ?5
+    ORDER BY id LIMIT ?3)
 RETURNING id
 """
 

@@ -18,6 +18,7 @@ from watcher.core.deliveries import (
     Delivery,
     DeliveryState,
     DueDelivery,
+    OldestPending,
     OutboxDepth,
 )
 from watcher.core.events import Event, StoredEvent
@@ -90,6 +91,7 @@ stored_event = _reader(StoredEvent, STORED_EVENT_COLUMNS)
 due_delivery = _reader(DueDelivery, DUE_COLUMNS)
 attempt = _reader(Attempt, ATTEMPT_COLUMNS)
 outbox_depth = _reader(OutboxDepth, DEPTH_COLUMNS)
+oldest_pending = _reader(OldestPending, _names(OldestPending))
 outage = _reader(Outage, OUTAGE_COLUMNS)
 attempt_row: Callable[[AttemptResult], Row] = attrgetter(*ATTEMPT_PARAMETERS)
 outage_row: Callable[[Outage], Row] = attrgetter(*OUTAGE_COLUMNS)

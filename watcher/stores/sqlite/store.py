@@ -19,7 +19,7 @@ from watcher.stores.sqlite.connection import (
     open_file,
     store_error,
 )
-from watcher.stores.sqlite.database import Database
+from watcher.stores.sqlite.database import Database, writable_size
 from watcher.stores.sqlite.discovery_log import SqliteDiscoveryLog
 from watcher.stores.sqlite.event_log import SqliteEventLog
 from watcher.stores.sqlite.file import create_folder, exclusive_lock, warn_if_on_network
@@ -53,8 +53,8 @@ async def create(
     """Open the store at `sqlite:////absolute/path` or `sqlite:///relative/path`; create the file
     if it does not exist.
 
-    Writes that would make it larger than `max_size` bytes fail, as on a full disk. `failed` is
-    called for each operation that fails; `opener` opens both connections. Raises
+    The file never becomes larger than `max_size` bytes: writes fail before, as on a full disk.
+    `failed` is called for each operation that fails; `opener` opens both connections. Raises
     `StoreUnusableError` where this process cannot use the store at all.
     """
     path = path_of(url)
@@ -62,10 +62,10 @@ async def create(
     with exclusive_lock(path):
         warn_if_on_network(path)
         async with (
-            _writer(path, max_size, opener) as writer,
-            _reader(path, max_size, opener) as reader,
+            _writer(path, writable_size(max_size), opener) as writer,
+            _reader(path, writable_size(max_size), opener) as reader,
         ):
-            yield SqliteStore(Database(writer, reader, path, failed), wall)
+            yield SqliteStore(Database(writer, reader, path, max_size, failed), wall)
 
 
 @asynccontextmanager

@@ -1,0 +1,63 @@
+"""What a store must promise about its size: retention, making room, and readiness."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSize:
+    """The bytes that a store uses, and its limit. Space that is free for writes is not used."""
+
+    used: int
+    limit: int
+
+    @property
+    def used_share(self) -> float:
+        """The used share of the limit, from 0 to 1."""
+        return self.used / self.limit
+
+
+class Maintenance(Protocol):
+    """Retention, size and readiness.
+
+    What removes records works on a store that has reached its limit, too.
+    """
+
+    async def prune(self, before: float) -> int:
+        """Remove what ended before `before`, in bounded steps: done watches, delivered deliveries,
+        events without either, operations and notes. Returns how many rows.
+
+        Pending and failed deliveries stay with their events; a watch stays while a delivery of it
+        is pending, and its events stay with it.
+        """
+        ...
+
+    async def remove_failed(self, channel: str, size: int) -> int:
+        """Remove the oldest failed deliveries of a channel, which take about `size` bytes, and the
+        events that no other delivery needs; return how many deliveries.
+        """
+        ...
+
+    async def remove_ended(self, size: int) -> int:
+        """Remove the oldest events that no pending or failed delivery needs, of active watches too,
+        until about `size` bytes are free; return how many events.
+        """
+        ...
+
+    async def size(self) -> StoreSize:
+        """Return the size and its limit, beyond which every write raises `StoreFullError`."""
+        ...
+
+    async def make_room_with(self, make_room: Callable[[], Awaitable[None]] | None) -> None:
+        """Await `make_room` when a write finds no room, then try the write again, once.
+
+        `make_room` may use what removes records and `Outbox.fail_oldest`; nothing else fits.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Write durably. Raises `StoreError` if the store is not writable, or has no room for an
+        event as large as the last one that found none.
+        """
+        ...
