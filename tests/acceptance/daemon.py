@@ -165,7 +165,7 @@ async def _read_log(daemon: Daemon, *, task_status: anyio.abc.TaskStatus[str]) -
         *lines, incomplete = (incomplete + chunk).split(b"\n")
         daemon.log += [line.decode() for line in lines]
         for line in lines:
-            url = re.search(rb"the API listens on (http://[0-9.:]+)", line)
+            url = re.search(rb"the API listens on ((?:https?|unix)://[^\"\s]+)", line)
             if url and not started:
                 started = True
                 task_status.started(url[1].decode())

@@ -19,7 +19,7 @@ from tests.support.certificates import Certificate, issue
 from watcher.api import server
 from watcher.core.errors import ConfigurationError
 from watcher.core.settings import ServerSettings, TlsSettings
-from watcher.net.server_tls import ListenerContext
+from watcher.net.server_tls import ListenerTls
 
 pytestmark = pytest.mark.anyio
 
@@ -36,11 +36,11 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 @asynccontextmanager
 async def serving(
     settings: ServerSettings, request_within: float = 5
-) -> AsyncIterator[tuple[str, ListenerContext | None]]:
+) -> AsyncIterator[tuple[str, ListenerTls | None]]:
     stopping = anyio.Event()
     with server.listening("server", settings) as (listener, tls):
         async with anyio.create_task_group() as tasks:
-            serve = partial(server.serve, tls=lambda: tls, request_within=request_within)
+            serve = partial(server.serve, tls=tls, request_within=request_within)
             await tasks.start(serve, app, listener, stopping)
             with anyio.fail_after(10):
                 yield server.url_of(listener, tls=tls is not None), tls

@@ -28,7 +28,7 @@ async def _served(folder: Path, settings: ServerSettings) -> AsyncIterator[str]:
     async with opened(folder, WATCHER_SERVER__API_TOKEN=TOKEN) as (daemon, _):
         with server.listening("server", settings) as (listener, tls):
             async with anyio.create_task_group() as tasks:
-                serve = partial(server.serve, tls=lambda: tls)
+                serve = partial(server.serve, tls=tls)
                 await tasks.start(serve, create_api(daemon), listener, daemon.stopping)
                 yield server.url_of(listener, tls=tls is not None)
                 daemon.stopping.set()

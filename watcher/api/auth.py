@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from watcher.api.attempts import TokenAttempts
 from watcher.api.hardening import hardened
 from watcher.api.limits import BODY_LIMIT, HEADER_LIMIT
-from watcher.api.peers import group_of, peer_of
+from watcher.api.peers import at_socket, group_of, peer_of
 from watcher.api.problems import Problem, response
 from watcher.core.setting_types import is_loopback
 
@@ -48,7 +48,7 @@ class Guard:
                 return None
             sent = headers.get(b"authorization", "")
             return None if _bears(sent, token.get_secret_value()) else self._wrong(scope, sent)
-        if not _is_here(headers.get(b"host", "")):
+        if not (at_socket(scope) or _is_here(headers.get(b"host", ""))):
             return Problem(
                 403, "without a token the API is limited to localhost; set server.api_token"
             )

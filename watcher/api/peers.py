@@ -17,6 +17,12 @@ def peer_of(scope: Scope) -> str:
     return str(client[0]) if client else "an unknown peer"
 
 
+def at_socket(scope: Scope) -> bool:
+    """Return whether a request came through a Unix socket, which no web page can reach."""
+    server = scope.get("server")
+    return server is not None and server[1] is None
+
+
 def group_of(peer: str) -> str:
     """Return what one client can be expected to hold of addresses: of IPv6 a network of 64 bits,
     at a Unix socket all processes of a user.

@@ -2,9 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from ssl import SSLContext
 
 import anyio
 import anyio.abc
@@ -21,7 +20,7 @@ from watcher.api.turns import Turns
 from watcher.core.errors import ConfigurationError
 from watcher.core.setting_types import local_url
 from watcher.core.settings import ServerSettings, TelemetrySettings
-from watcher.net.server_tls import ListenerContext
+from watcher.net.server_tls import ListenerTls
 
 _CLOSE_STREAMS_WITHIN = 1
 _BACKLOG = 4096  # the kernel has a limit of its own
@@ -55,12 +54,12 @@ def bind(section: str, host: str, port: int) -> socket.socket:
 @contextmanager
 def listening(
     section: str, settings: ServerSettings | TelemetrySettings
-) -> Iterator[tuple[socket.socket, ListenerContext | None]]:
-    """Open the listener of a section; also return its TLS context, if it has one.
+) -> Iterator[tuple[socket.socket, ListenerTls | None]]:
+    """Open the listener of a section; also return its TLS, if it has any.
 
     Raises `ConfigurationError` if that is not possible.
     """
-    tls = None if settings.tls is None else ListenerContext(settings.tls)
+    tls = None if settings.tls is None else ListenerTls(settings.tls)
     if isinstance(settings, ServerSettings) and settings.socket is not None:
         with unix_socket.bound(section, settings.socket, _BACKLOG) as listener:
             yield listener, tls
@@ -91,7 +90,7 @@ async def serve(
     *,
     name: str = "server",
     turns: Turns | None = None,
-    tls: Callable[[], SSLContext | None] = lambda: None,
+    tls: ListenerTls | None = None,
     request_within: float = REQUEST_WITHIN,
     read_within: float = READ_WITHIN,
     most_connections: int = MOST_CONNECTIONS,
@@ -123,7 +122,7 @@ async def serve(
         rejections=Rejections(name, anyio.current_time),
         request_within=request_within,
         read_within=read_within,
-        tls=tls,
+        tls=lambda: None if tls is None else tls.context,
         buffer=memoryview(bytearray(READ_SIZE)),
     )
     acceptor = Acceptor(shared, listener)

@@ -30,8 +30,6 @@ from watcher.core.settings import (
     SourceSettings,
     TlsSettings,
 )
-from watcher.net.server_tls import server_context
-from watcher.net.tls import tls_context
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -241,6 +239,10 @@ class _Reading:
 
     def _check_certificates(self, settings: BaseModel, place: Place) -> None:
         """Open the files of a section's connections, or of its listener."""
+        # Imports aiohttp, which the commands that only call the daemon do without.
+        from watcher.net.server_tls import server_context
+        from watcher.net.tls import tls_context
+
         try:
             if isinstance(settings, ConnectionSettings):
                 self._certificate_files |= settings.certificate_files()

@@ -18,7 +18,7 @@ from watcher.core.errors import ConfigurationError
 from watcher.core.settings import ServerSettings, Settings
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.reload import ReloadRequests
-from watcher.net.server_tls import ListenerContext
+from watcher.net.server_tls import ListenerTls
 from watcher.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -45,9 +45,9 @@ async def serve(
         url = server.url_of(listener, tls=tls is not None)
         async with anyio.create_task_group() as tasks:
             turns = Turns(asyncio.get_running_loop())
-            serve_api = partial(server.serve, name="server", turns=turns, tls=lambda: tls)
+            serve_api = partial(server.serve, name="server", turns=turns, tls=tls)
             await tasks.start(serve_api, create_api(daemon), listener, daemon.stopping, name="api")
-            contexts = [tls, await _serve_telemetry(daemon, resources, tasks, turns)]
+            encrypted = [tls, await _serve_telemetry(daemon, resources, tasks, turns)]
             logger.info("the API listens on %s", url)
             _warn_without_token(settings.server)
             started = _once(lambda: task_status.started(url))
@@ -55,7 +55,7 @@ async def serve(
             def applied(sources_started: bool) -> None:
                 if sources_started:
                     _freeze_garbage()
-                _reload_certificates(contexts)
+                _reload_certificates(encrypted)
                 started()
 
             await daemon.run(settings, requests, applied)
@@ -76,23 +76,23 @@ def _warn_without_token(api: ServerSettings) -> None:
 
 async def _serve_telemetry(
     daemon: Daemon, resources: AsyncExitStack, tasks: anyio.abc.TaskGroup, turns: Turns
-) -> ListenerContext | None:
+) -> ListenerTls | None:
     if (telemetry := daemon.settings.telemetry) is None:
         return None
     listener, tls = resources.enter_context(server.listening("telemetry", telemetry))
     logger.info("metrics and probes listen on %s", server.url_of(listener, tls=tls is not None))
-    serve_telemetry = partial(server.serve, name="telemetry", turns=turns, tls=lambda: tls)
+    serve_telemetry = partial(server.serve, name="telemetry", turns=turns, tls=tls)
     application = create_telemetry(daemon)
     await tasks.start(serve_telemetry, application, listener, daemon.stopping, name="telemetry")
     return tls
 
 
-def _reload_certificates(contexts: Iterable[ListenerContext | None]) -> None:
+def _reload_certificates(listeners: Iterable[ListenerTls | None]) -> None:
     """Use the current certificates of the listeners for new connections."""
-    for context in contexts:
-        if context is not None:
+    for tls in listeners:
+        if tls is not None:
             try:
-                context.reload()
+                tls.reload()
             except ConfigurationError as error:  # replaced since the configuration was read
                 logger.error("the old certificate stays in use: %s", error)
 

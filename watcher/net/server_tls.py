@@ -1,7 +1,6 @@
 """TLS of the watcher's own listeners, whose files may be replaced while they are in use."""
 
 import ssl
-from typing import Self
 
 from watcher.core.errors import ConfigurationError
 from watcher.core.settings import TlsSettings
@@ -41,30 +40,17 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     return context
 
 
-class ListenerContext(ssl.SSLContext):
-    """The context of a listener that stays open while its files are replaced.
+class ListenerTls:
+    """TLS of a listener that stays open while its files are replaced.
 
-    Every connection uses the files as they were last read; raises like `server_context`.
+    Raises like `server_context`.
     """
-
-    def __new__(cls, settings: TlsSettings) -> Self:
-        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
     def __init__(self, settings: TlsSettings) -> None:
         self._settings = settings
-        self._current = server_context(settings)
+        self.context = server_context(settings)
+        """For new connections: of the files as they were last read."""
 
     def reload(self) -> None:
         """Read the files again; if they cannot be used, nothing changes."""
-        self._current = server_context(self._settings)
-
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
-        """Return a new connection; asyncio and uvloop call this for each."""
-        return self._current.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        self.context = server_context(self._settings)
