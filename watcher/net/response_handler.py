@@ -4,6 +4,7 @@
   so that a change in DNS is followed within a minute.
 - The status line, as soon as it has arrived: what follows it may be malformed, or never end.
 - Data without a request: the rest of a response must not become part of the next one.
+- Limits: on the bytes that are no content, and on the time that processing takes in one turn.
 """
 
 import asyncio
@@ -14,6 +15,9 @@ from typing import Any
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
+
+from watcher.net.loop_share import PIECE, share_of
+from watcher.net.response_limits import ResponseLimitError, ResponseLimits
 
 LONGEST_LIFE = 45.0
 """Seconds after which a connection is not used for another request."""
@@ -30,8 +34,13 @@ class WatchedResponseHandler(ResponseHandler):
         super().__init__(loop)
         self.requests = 0
         """Requests that this connection was used for."""
-        self.received = False
-        """Whether any byte of the current response has arrived."""
+        self.received_bytes = 0
+        """Bytes of the current response that were processed."""
+        self._share = share_of(loop)
+        self._limits = ResponseLimits()
+        self._waiting = b""
+        self._waiting_from = 0
+        self._queued = False
         self._on_status: Callable[[int], None] | None = None
         self._head: bytes | None = None
         self._answered = False
@@ -39,8 +48,14 @@ class WatchedResponseHandler(ResponseHandler):
         self._retirement = loop.call_at(self._retire_at, self._retire)
 
     @property
+    def received(self) -> bool:
+        """Whether any byte of the current response has arrived."""
+        return bool(self.received_bytes or self._waiting)
+
+    @property
     def should_close(self) -> bool:
-        return super().should_close or self._loop.time() >= self._retire_at
+        retired = self._loop.time() >= self._retire_at
+        return super().should_close or retired or bool(self._waiting)
 
     def is_connected(self) -> bool:
         """Called by aiohttp before it uses the connection again."""
@@ -53,30 +68,64 @@ class WatchedResponseHandler(ResponseHandler):
     def set_response_params(self, **parameters: Any) -> None:
         """Called by aiohttp before each request."""
         self.requests += 1
-        self.received = self._answered = False
+        self.received_bytes = 0
+        self._limits = ResponseLimits()
+        self._answered = False
         self._head = None if self._on_status is None else b""
         super().set_response_params(**parameters)
 
     def data_received(self, data: bytes) -> None:
-        if data:
-            if self._answered and self._idle:
-                self._discard()
-                return
-            self.received = True
-            if self._head is not None:
-                self._note_status(self._head + data)
-        super().data_received(data)
+        if not data:
+            super().data_received(data)  # aiohttp continues with what its parser holds
+        elif not self._waiting and len(data) <= PIECE and self._share.free:
+            self._share.run(self._process, data)
+        else:
+            self._waiting = self._waiting[self._waiting_from :] + data
+            self._waiting_from = 0
+            self._pause_reading_for_buffer()
+            self._enqueue()
+
+    def process_piece(self) -> bool:
+        """Called by the loop's share: process some of what waits."""
+        self._queued = False
+        if self._reading_paused:
+            return False
+        until = self._waiting_from + PIECE
+        piece = self._waiting[self._waiting_from : until]
+        self._waiting_from = until
+        if until >= len(self._waiting):
+            self._waiting, self._waiting_from = b"", 0
+        self._process(piece)
+        if self.transport is None or self.transport.is_closing():
+            self._waiting = b""
+        if not self._waiting:
+            self._resume_reading_for_buffer()
+            return False
+        self._queued = not self._reading_paused
+        return self._queued
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Called by aiohttp when the body has been read."""
+        super().resume_reading(resume_parser)
+        if self._waiting and not self._reading_paused:
+            self._enqueue()
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Called by aiohttp for each parsed response."""
         if self._answered:
             self._discard()
-            return
-        self._answered = data[0].code >= 200 or data[0].code == 101
-        super().feed_data(data, size)
+        elif data[0].code >= 200 or data[0].code == 101:
+            self._answered = True
+            super().feed_data(data, size)
+        else:
+            self._limits.interim()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._retirement.cancel()
+        if self._waiting and exc is None:
+            rest, self._waiting = self._waiting[self._waiting_from :], b""
+            self._process(rest)
+        self._waiting = b""
         super().connection_lost(exc)
 
     @property
@@ -86,9 +135,37 @@ class WatchedResponseHandler(ResponseHandler):
             return True
         return self._answered and (self._payload is None or self._payload.is_eof())
 
-    def _note_status(self, head: bytes) -> None:
-        """Look for the status line of the final response at the beginning of `head`."""
-        while (match := _STATUS_LINE.match(head)) is not None:
+    def _enqueue(self) -> None:
+        if not self._queued:
+            self._queued = True
+            self._share.enqueue(self)
+
+    def _process(self, data: bytes) -> None:
+        if self._answered and self._idle:
+            self._discard()
+            return
+        self.received_bytes += len(data)
+        if self._head is not None:
+            self._note_status(self._head, data)
+        super().data_received(data)
+        if self._exception is not None:
+            return
+        content = 0 if self._payload is None else self._payload.total_bytes
+        problem = self._limits.exceeded(len(data), content, answered=self._answered)
+        if problem is not None and not self._idle:
+            self._fail(ResponseLimitError(problem))
+
+    def _fail(self, error: ResponseLimitError) -> None:
+        if self._payload is not None:
+            self._payload.set_exception(error)
+        self._parser = None  # it would report another error of the body when the connection closes
+        self.set_exception(error)
+        self._discard()
+
+    def _note_status(self, before: bytes, data: bytes) -> None:
+        """Look for the status line of the final response at the beginning of `before` + `data`."""
+        head = before + data if before else data.lstrip(b"\r\n")
+        while b"\n" in data and (match := _STATUS_LINE.match(head)) is not None:
             status = int(match[1])
             if status >= 200:
                 self._head = None

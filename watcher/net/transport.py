@@ -20,6 +20,7 @@ from yarl import URL
 
 from watcher.core.settings import ChannelSettings, ConnectionSettings
 from watcher.net.response_handler import WatchedResponseHandler
+from watcher.net.response_limits import ResponseLimitError
 from watcher.net.tls import tls_context
 from watcher.net.tls_errors import explained
 
@@ -33,7 +34,8 @@ _KEEP_ALIVE = 15.0
 _DNS_CACHE = 10
 _ENCODED_CHUNK = 16384  # small, because a response may be compressed a thousandfold
 _CACHED_LENGTH = 2048
-_BUFFER = 1024 * 1024  # fits a page of a thousand tasks without pausing the socket
+_LARGE_BUFFER = 1024 * 1024  # fits a page of a thousand tasks without pausing the socket
+_SMALL_BUFFER = 32 * 1024  # of a receiver's response, the first 8 KiB are read
 _LONGEST_HEADER = 64 * 1024
 _MOST_HEADERS = 1000
 _SET_BY_AIOHTTP = frozenset({b"host", b"content-length", b"connection"})
@@ -51,16 +53,19 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     request is then resent once, immediately, on a new connection.
     """
 
-    def __init__(self, connections: int, tls: ssl.SSLContext, proxy: str | None) -> None:
+    def __init__(
+        self, connections: int, tls: ssl.SSLContext, proxy: str | None, buffer: int
+    ) -> None:
         self._connections = connections
         self._tls = tls
         self._proxy = proxy
+        self._buffer = buffer
         self._pooled: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._pooled = _session(self._connector(keepalive_timeout=_KEEP_ALIVE))
-        self._fresh = _session(self._connector(force_close=True))
+        self._pooled = _session(self._connector(keepalive_timeout=_KEEP_ALIVE), self._buffer)
+        self._fresh = _session(self._connector(force_close=True), self._buffer)
         return self
 
     def _connector(self, **options: Any) -> aiohttp.TCPConnector:
@@ -118,24 +123,28 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 
 def create_transport(
-    *, connections: int = 100, reached: ConnectionSettings | None = None
+    *,
+    connections: int = 100,
+    reached: ConnectionSettings | None = None,
+    large_responses: bool = True,
 ) -> AiohttpTransport:
     """Return a transport with at most `connections` connections; enter it before use.
 
     `reached` are the settings of the peer. Raises `ConfigurationError` if one of its certificates
     cannot be used.
     """
-    if reached is None:
-        return AiohttpTransport(connections, tls_context(None), None)
-    proxy = None if reached.proxy is None else reached.proxy.get_secret_value()
-    return AiohttpTransport(connections, tls_context(reached), proxy)
+    proxy = None if reached is None or reached.proxy is None else reached.proxy.get_secret_value()
+    buffer = _LARGE_BUFFER if large_responses else _SMALL_BUFFER
+    return AiohttpTransport(connections, tls_context(reached), proxy, buffer)
 
 
 def channel_transport(channel: ChannelSettings) -> AiohttpTransport:
     """Return the transport of a channel; a channel without HTTP does not use it."""
     settings: object = channel  # mypy considers a subclass of both settings classes impossible
     reached = settings if isinstance(settings, ConnectionSettings) else None
-    return create_transport(connections=channel.concurrency, reached=reached)
+    return create_transport(
+        connections=channel.concurrency, reached=reached, large_responses=False
+    )
 
 
 @lru_cache(maxsize=256)
@@ -143,12 +152,12 @@ def _encoded(url: str) -> URL:
     return URL(url, encoded=True)
 
 
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+def _session(connector: aiohttp.TCPConnector, buffer: int) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=_NO_TIMEOUT,
-        read_bufsize=_BUFFER,
+        read_bufsize=buffer,
         max_line_size=_LONGEST_HEADER,
         max_field_size=_LONGEST_HEADER,
         max_headers=_MOST_HEADERS,
@@ -257,6 +266,8 @@ _TRANSLATIONS: tuple[tuple[type[Exception], type[httpx.TransportError], str], ..
 
 
 def _translated(error: Exception) -> httpx.TransportError:
+    if isinstance(error, ResponseLimitError):
+        return httpx.RemoteProtocolError(str(error))
     for aiohttp_error, httpx_error, text in _TRANSLATIONS:
         if isinstance(error, aiohttp_error):
             return httpx_error(text)
