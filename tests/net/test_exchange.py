@@ -60,7 +60,6 @@ async def reply_to(
 COMPRESSED = {
     "gzip": (b"gzip", gzip.compress(JSON)),
     "brotli": (b"br", brotli.compress(JSON)),
-    "deflate in gzip": (b"deflate, gzip", gzip.compress(zlib.compress(JSON))),
     "no encoding": (b"utf-8", JSON),
     "empty": (b"gzip", b""),
 }
@@ -71,7 +70,7 @@ DAMAGED = {
     "no zstd": (b"zstd", JSON),
     "gzip cut off": (b"gzip", gzip.compress(JSON)[:-9]),
     "deflate cut off": (b"deflate", zlib.compress(JSON)[:-5]),
-    "brotli without gzip": (b"gzip, br", brotli.compress(JSON)),
+    "gzip twice": (b"gzip, gzip", gzip.compress(gzip.compress(JSON))),
     "nine times": (b", ".join([b"gzip"] * 9), gzip.compress(JSON)),
 }
 
@@ -98,9 +97,9 @@ async def test_a_body_that_grows_a_millionfold_is_read_up_to_the_limit(encoding:
     body = b"\0" * 50_000_000
     body = brotli.compress(body, quality=3) if encoding == "br" else gzip.compress(body)
     reply = await reply_to(
-        response(body, b"Content-Encoding: " + encoding.encode()), limit=1_000_000
+        response(body, b"Content-Encoding: " + encoding.encode()), limit=40_000_000
     )
-    assert len(reply.body) == 1_000_000
+    assert len(reply.body) == 64 * 1024  # enough for an error's text
     assert reply.truncated
 
 

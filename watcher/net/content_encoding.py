@@ -1,12 +1,13 @@
 """Decompression of response bodies, in pieces of bounded size.
 
-No request accepts compression, but some gateways compress all the same. A few hundred bytes can
-become gigabytes, so each decoder yields pieces, and makes the next one only when it is needed.
+No request accepts compression, but some gateways compress all the same, once. A few hundred bytes
+can become gigabytes, so there is a limit, and each decoder makes the next piece only when it is
+needed. More than one encoding is an error: no gateway applies two.
 """
 
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import brotli  # type: ignore[import-untyped]
@@ -17,10 +18,12 @@ else:
     from backports import zstd
 
 _PIECE = 64 * 1024
-_MAX_ENCODINGS = 5
 _ZSTD_OPTIONS: Mapping[int, int] = {
     zstd.DecompressionParameter.window_log_max: 23  # 8 MB, the maximum of RFC 9659
 }
+_ALWAYS = 1024 * 1024
+_RATIO = 100
+_MOST = 16 * 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -128,11 +131,20 @@ _DECODERS: dict[str, type[_Gzip | _Deflate | _Brotli | _Zstd]] = {
     "br": _Brotli,
     "zstd": _Zstd,
 }
+_WINDOWS = {_Brotli: 16 * 1024 * 1024, _Zstd: 8 * 1024 * 1024}
 _ERRORS = (zlib.error, brotli.error, zstd.ZstdError)
 
 
+def decoded_limit(encoded: int) -> int:
+    """Return how many bytes `encoded` bytes may become.
+
+    JSON rarely shrinks to less than a hundredth; a page that does is read in smaller ones.
+    """
+    return min(max(_ALWAYS, encoded * _RATIO), _MOST)
+
+
 class BodyDecoder:
-    """Decodes a body by its `Content-Encoding`; unknown encodings are left as they are.
+    """Decodes a body by its `Content-Encoding`; a name that is no encoding is ignored.
 
     All methods raise `ContentEncodingError`.
     """
@@ -140,9 +152,11 @@ class BodyDecoder:
     def __init__(self, content_encoding: str) -> None:
         names = [name.strip().lower() for name in content_encoding.split(",")]
         applied = [_DECODERS[name] for name in names if name in _DECODERS]
-        if len(applied) > _MAX_ENCODINGS:
+        if len(applied) > 1:
             raise ContentEncodingError(f"the body has {len(applied)} content encodings")
-        self._decoders: Sequence[_Decoder] = [decoder() for decoder in reversed(applied)]
+        self._decoder: _Decoder | None = applied[0]() if applied else None
+        self.window = _WINDOWS.get(applied[0], 0) if applied else 0
+        """Bytes that decoding may take beside what it makes."""
         self._empty = True
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -150,24 +164,18 @@ class BodyDecoder:
         if not data:
             return
         self._empty = False
-        pieces = iter((data,))
-        for decoder in self._decoders:
-            pieces = _each(decoder, pieces)
+        if self._decoder is None:
+            yield data
+            return
         try:
-            yield from pieces
+            yield from self._decoder.feed(data)
         except _ERRORS:
             raise ContentEncodingError("the body is not what its content encoding says") from None
 
     def finish(self) -> None:
         """Note the end of the body."""
-        if not self._empty and not all(decoder.complete for decoder in self._decoders):
+        if not (self._empty or self._decoder is None or self._decoder.complete):
             raise ContentEncodingError("the compressed body is incomplete")
-
-
-def _each(decoder: _Decoder, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    for piece in pieces:
-        if piece:
-            yield from decoder.feed(piece)
 
 
 def _is_zlib(data: bytes) -> bool:

@@ -5,17 +5,22 @@ exchange, from connecting to reading the body. Redirects are not followed. The t
 without an `httpx.AsyncClient`: that halves the cost of a request.
 """
 
+import asyncio
 from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Literal, cast
 
 import anyio
-import anyio.lowlevel
 import httpx
 
 from watcher.core.errors import WatcherError
-from watcher.net.content_encoding import BodyDecoder, ContentEncodingError
+from watcher.net.body_memory import BODIES, BodyMemory, BodyShare
+from watcher.net.content_encoding import BodyDecoder, ContentEncodingError, decoded_limit
+from watcher.net.loop_share import share_of
 from watcher.net.transport import ON_STATUS, NotSentError
+
+_KEPT_OF_TRUNCATED = 64 * 1024
 
 
 class ExchangeError(WatcherError):
@@ -35,7 +40,10 @@ class ExchangeError(WatcherError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A response; `truncated` if its body was longer than the limit and reading stopped there."""
+    """A response; `truncated` if its body was longer than the limit and reading stopped there.
+
+    At most 64 KiB of a truncated body are kept.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -51,26 +59,28 @@ async def exchange(
     body_limit: int,
     decoded: bool = True,
     rest_within: float | None = None,
+    memory: BodyMemory = BODIES,
 ) -> Reply:
     """Send `request` and return the response within `deadline` seconds.
 
-    At most `body_limit` bytes of the body are read. `decoded` decompresses the body; a few KB may
-    become many MB. An HTTP error status is a response. Raises `ExchangeError` if no response
-    arrived, or only a part of it.
+    At most `body_limit` bytes of the body are read. `decoded` decompresses the body, as far as
+    `decoded_limit` allows. An HTTP error status is a response. Raises `ExchangeError` if no
+    response arrived, or only a part of it.
 
     With `rest_within` a status line is a response: what follows it within so many seconds is read,
-    as far as it is valid.
+    as far as it is valid. What does not fit in `memory` is not read, as if it exceeded the limit.
     """
-    arrived = _Arrived(body_limit)
-    try:
-        with anyio.fail_after(deadline) as scope:
-            if rest_within is not None:
-                arrived.hurry(request, scope, rest_within)
-            return await _send_and_read(transport, request, arrived, decoded)
-    except Exception as error:
-        if rest_within is not None and arrived.status is not None:
-            return arrived.reply(truncated=True)
-        raise _translated(error, deadline) from _cause(error)
+    with BodyShare(memory) as share:
+        arrived = _Arrived(body_limit, share)
+        try:
+            with anyio.fail_after(deadline) as scope:
+                if rest_within is not None:
+                    arrived.hurry(request, scope, rest_within)
+                return await _send_and_read(transport, request, arrived, decoded)
+        except Exception as error:
+            if rest_within is not None and arrived.status is not None:
+                return arrived.reply(truncated=True)
+            raise _translated(error, deadline) from _cause(error)
 
 
 def _translated(error: Exception, deadline: float) -> ExchangeError:
@@ -120,15 +130,17 @@ async def _send_and_read(
 
 
 class _Arrived:
-    """What has arrived of a response; of its body at most `limit` bytes are kept."""
+    """What has arrived of a response; of its body at most `limit` bytes are read."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, memory: BodyShare) -> None:
         self.status: int | None = None
         self.on_status: Callable[[int], None] | None = None
         self.headers: Mapping[str, str] = {}
         self.full = False
-        self._chunks: list[bytes] = []
-        self._remaining = limit
+        self._body = BytesIO()  # which grows, and becomes bytes, without a copy
+        self._length = 0
+        self._limit = limit
+        self._memory = memory
 
     def hurry(self, request: httpx.Request, scope: anyio.CancelScope, seconds: float) -> None:
         """Leave `seconds` for what follows the status line."""
@@ -144,33 +156,43 @@ class _Arrived:
         return Reply(
             status=self.status or 0,
             headers=self.headers,
-            body=b"".join(self._chunks),
+            body=self._body.getvalue(),
             truncated=truncated,
         )
 
     async def read(self, stream: AsyncIterable[bytes]) -> None:
         async for chunk in stream:
-            if self._is_full(chunk):
+            if self._is_full(chunk, self._limit):
                 return
 
     async def decode(self, stream: AsyncIterable[bytes], content_encoding: str) -> None:
-        """Read the body and decompress it, as far as the limit allows, in pieces."""
+        """Read the body and decompress it, as far as the limits allow, in pieces."""
         decoder = BodyDecoder(content_encoding)
-        encoded = self._remaining
+        loop = share_of(asyncio.get_running_loop())
+        encoded = 0
         async for chunk in stream:
-            encoded -= len(chunk)
-            for piece in decoder.feed(chunk):
-                if self._is_full(piece):
+            encoded += len(chunk)
+            limit = min(self._limit, decoded_limit(encoded))
+            pieces = decoder.feed(chunk)
+            while (piece := await loop.next_piece(pieces)) is not None:
+                if self._is_full(piece, limit, decoder.window):
                     return
-                await anyio.lowlevel.checkpoint()
-            if encoded < 0:  # compressed data without content
+            if encoded > self._limit:  # compressed data without content
                 self.full = True
                 return
         decoder.finish()
 
-    def _is_full(self, chunk: bytes) -> bool:
-        """Keep what fits of `chunk`; return whether something did not."""
-        self._chunks.append(chunk[: self._remaining])
-        self.full = len(chunk) > self._remaining
-        self._remaining -= len(self._chunks[-1])
-        return self.full
+    def _is_full(self, chunk: bytes, limit: int, more: int = 0) -> bool:
+        """Keep what fits of `chunk`; return whether something did not.
+
+        `more` bytes are used beside the body.
+        """
+        length = self._length + len(chunk)
+        if length <= limit and self._memory.fits(length + more):
+            self._body.write(chunk)
+            self._length = length
+            return False
+        self._body.write(chunk[: max(limit - self._length, 0)])
+        self._body.truncate(_KEPT_OF_TRUNCATED)
+        self.full = True
+        return True

@@ -8,9 +8,11 @@ turn of the loop. The rest waits for the next turns, while nothing more is read 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 from weakref import WeakKeyDictionary
+
+import anyio.lowlevel
 
 PIECE = 16 * 1024
 """Bytes processed at once."""
@@ -54,6 +56,17 @@ class LoopShare:
         work(data)
         self._spent += self._now() - began
         self._begin()
+
+    async def next_piece(self, pieces: Iterator[bytes]) -> bytes | None:
+        """Return the next of `pieces`, made in a turn that has time left; None at their end."""
+        await anyio.lowlevel.checkpoint()
+        while not self.free:
+            await anyio.lowlevel.checkpoint()
+        began = self._now()
+        piece = next(pieces, None)
+        self._spent += self._now() - began
+        self._begin()
+        return piece
 
     def enqueue(self, receiver: Receiver) -> None:
         """Process the data of `receiver` when it is its turn."""

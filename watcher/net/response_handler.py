@@ -112,13 +112,15 @@ class WatchedResponseHandler(ResponseHandler):
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Called by aiohttp for each parsed response."""
+        if self._exception is not None:
+            return
         if self._answered:
             self._discard()
         elif data[0].code >= 200 or data[0].code == 101:
             self._answered = True
             super().feed_data(data, size)
-        else:
-            self._limits.interim()
+        elif (problem := self._limits.interim()) is not None:
+            self._fail(ResponseLimitError(problem))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._retirement.cancel()

@@ -27,9 +27,12 @@ class ResponseLimits:
         self._content = 0
         self._since_content = 0
 
-    def interim(self) -> None:
-        """Note an interim response."""
+    def interim(self) -> str | None:
+        """Note an interim response; return what is wrong, or None."""
         self._interim += 1
+        if self._interim > MOST_INTERIM:
+            return f"the response has more than {MOST_INTERIM} interim responses"
+        return None
 
     def exceeded(self, received: int, content: int, *, answered: bool) -> str | None:
         """Note `received` more bytes, by which the body has grown to `content` bytes.
@@ -39,8 +42,6 @@ class ResponseLimits:
         self._received += received
         self._since_content = 0 if content > self._content else self._since_content + received
         self._content = content
-        if self._interim > MOST_INTERIM:
-            return f"the response has more than {MOST_INTERIM} interim responses"
         overhead = self._received - content
         allowed = MOST_OVERHEAD + _OVERHEAD_PER_BYTE * content
         if self._since_content <= MOST_OVERHEAD and overhead <= allowed:

@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from typing import Any, Self, cast
 
 import aiohttp
+import anyio
 import httpx
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
@@ -34,7 +35,7 @@ _KEEP_ALIVE = 15.0
 _DNS_CACHE = 10
 _ENCODED_CHUNK = 16384  # small, because a response may be compressed a thousandfold
 _CACHED_LENGTH = 2048
-_LARGE_BUFFER = 1024 * 1024  # fits a page of a thousand tasks without pausing the socket
+_LARGE_BUFFER = 128 * 1024  # aiohttp keeps up to twice as much
 _SMALL_BUFFER = 32 * 1024  # of a receiver's response, the first 8 KiB are read
 _LONGEST_HEADER = 64 * 1024
 _MOST_HEADERS = 1000
@@ -74,9 +75,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
-        for session in (self._pooled, self._fresh):
-            if session is not None:
-                await session.close()
+        with anyio.CancelScope(shield=True):
+            for session in (self._pooled, self._fresh):
+                if session is not None:
+                    await session.close()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._pooled is None or self._fresh is None:
@@ -142,9 +144,7 @@ def channel_transport(channel: ChannelSettings) -> AiohttpTransport:
     """Return the transport of a channel; a channel without HTTP does not use it."""
     settings: object = channel  # mypy considers a subclass of both settings classes impossible
     reached = settings if isinstance(settings, ConnectionSettings) else None
-    return create_transport(
-        connections=channel.concurrency, reached=reached, large_responses=False
-    )
+    return create_transport(connections=channel.concurrency, reached=reached, large_responses=False)
 
 
 @lru_cache(maxsize=256)

@@ -22,7 +22,7 @@ PAGE_SIZE = 1000
 _WITH_PAGE = frozenset({200, 202, 203})
 OFFSET_LIMIT = 10_000
 """The greatest offset that the API allows."""
-PAGE_BYTES = 64 * 1024 * 1024
+PAGE_BYTES = 40 * 1024 * 1024
 """Bytes read of a page; a thousand tasks can well have 40 MB."""
 _USELESS_PAGES = 2
 """So many pages without a new item end a read."""

@@ -51,7 +51,7 @@ class TaskDecoder:
     def reply(self, task_id: str, reply: Reply) -> Observation | TaskUnreadable:
         """Return the requested task. Raises `SourceError` (protocol) for anything else."""
         if reply.truncated:
-            raise protocol_error(f"the answer is longer than {len(reply.body) >> 20} MiB")
+            raise protocol_error("the answer is too large")
         task = self.task(msgspec.Raw(reply.body))
         if task is None:
             raise protocol_error("the answer is not the JSON of a task")
