@@ -35,6 +35,7 @@ from watcher.sources.mixpeek.connection import REPLY_LIMIT
 from watcher.sources.mixpeek.pagination import PAGE_BYTES
 
 SECONDS, SECONDS_TOGETHER = 2.0, 15.0
+_APART = 0.1  # seconds between the first requests of two senders
 _AFTER_SUCCESS, _AFTER_FAILURE = 0.4, 2.0
 _POLLERS = 8  # the concurrency with which a source begins
 
@@ -74,7 +75,8 @@ async def deliver(url: str, latencies: list[float] | None = None) -> None:
             settings, transport=transport, notes=InMemoryNotes(), wall=wall_clock
         )
 
-        async def send() -> None:
+        async def send(number: int) -> None:
+            await anyio.sleep(number * _APART)
             while True:
                 began = time.perf_counter()
                 try:
@@ -86,15 +88,16 @@ async def deliver(url: str, latencies: list[float] | None = None) -> None:
                     await anyio.sleep(_AFTER_FAILURE)
 
         async with anyio.create_task_group() as tasks:
-            for _ in range(settings.concurrency):
-                tasks.start_soon(send)
+            for number in range(settings.concurrency):
+                tasks.start_soon(send, number)
 
 
 async def poll(url: str) -> None:
     """Poll `url` as a source does: eight requests for a task, and one for a page, at a time."""
     async with create_transport() as transport:
 
-        async def request(limit: int) -> None:
+        async def request(number: int, limit: int) -> None:
+            await anyio.sleep(number * _APART)
             while True:
                 sent = httpx.Request("GET", url)
                 try:
@@ -104,8 +107,8 @@ async def poll(url: str) -> None:
                     await anyio.sleep(_AFTER_FAILURE)
 
         async with anyio.create_task_group() as tasks:
-            for limit in (*[REPLY_LIMIT] * _POLLERS, PAGE_BYTES):
-                tasks.start_soon(request, limit)
+            for number, limit in enumerate((*[REPLY_LIMIT] * _POLLERS, PAGE_BYTES)):
+                tasks.start_soon(request, number, limit)
 
 
 async def attack(url: str, names: Sequence[str], seconds: float) -> Measured:

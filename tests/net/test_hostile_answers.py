@@ -24,7 +24,7 @@ TURN = 0.2
 LIMIT = 100_000
 
 
-async def ask(url: str, *, limit: int = LIMIT, **options: Any) -> Reply | ExchangeError:
+async def request(url: str, *, limit: int = LIMIT, **options: Any) -> Reply | ExchangeError:
     async with create_transport(large_responses=False) as transport:
         try:
             return await exchange(
@@ -63,7 +63,7 @@ async def attacked(name: str, **options: Any) -> tuple[Reply | ExchangeError, in
 
     async with server(serve) as url, anyio.create_task_group() as tasks:
         tasks.start_soon(watch_loop)
-        outcome = await ask(url, **options)
+        outcome = await request(url, **options)
         tasks.cancel_scope.cancel()
     return outcome, sent, longest
 
@@ -126,7 +126,7 @@ async def raw(content: bytes, **options: Any) -> Reply | ExchangeError:
             await stream.send(content[start : start + 10_000])
 
     async with server(serve) as url:
-        return await ask(url, **options)
+        return await request(url, **options)
 
 
 @pytest.mark.parametrize(("interim", "accepted"), [(MOST_INTERIM, True), (MOST_INTERIM + 1, False)])
@@ -170,11 +170,11 @@ async def test_bodies_share_the_memory_of_the_process() -> None:
         await stream.send(body)
 
     async with server(serve) as url, anyio.create_task_group() as tasks:
-        tasks.start_soon(lambda: ask(url, limit=10**6, memory=memory))
+        tasks.start_soon(lambda: request(url, limit=10**6, memory=memory))
         await held.wait()
         while memory.remaining > 200_000:
             await anyio.lowlevel.checkpoint()
-        second = await ask(url, limit=10**6, memory=memory)
+        second = await request(url, limit=10**6, memory=memory)
         tasks.cancel_scope.cancel()
     assert isinstance(second, Reply)
     assert second.truncated

@@ -144,7 +144,7 @@ def decoded_limit(encoded: int) -> int:
 
 
 class BodyDecoder:
-    """Decodes a body by its `Content-Encoding`; a name that is no encoding is ignored.
+    """Decodes a body by its `Content-Encoding`; unknown names are ignored.
 
     All methods raise `ContentEncodingError`.
     """
