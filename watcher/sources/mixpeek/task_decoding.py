@@ -10,6 +10,7 @@ from watcher.core.json_repair import is_deep, is_suspicious, repaired
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Detail, Observation, TaskUnreadable
 from watcher.net.exchange import Reply
+from watcher.sources.mixpeek.connection import REPLY_LIMIT
 from watcher.sources.mixpeek.error_decoding import UNREADABLE, error_text, protocol_error
 
 _ERROR_TEXT_LIMIT = 8192
@@ -51,7 +52,8 @@ class TaskDecoder:
     def reply(self, task_id: str, reply: Reply) -> Observation | TaskUnreadable:
         """Return the requested task. Raises `SourceError` (protocol) for anything else."""
         if reply.truncated:
-            raise protocol_error("the answer is too large")
+            limit = f"{REPLY_LIMIT >> 20} MiB"
+            raise protocol_error(f"the answer is longer than {limit}, or became that long")
         task = self.task(msgspec.Raw(reply.body))
         if task is None:
             raise protocol_error("the answer is not the JSON of a task")
