@@ -17,12 +17,17 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from packaging.utils import canonicalize_name
 
+from scripts.release import bills, provenance
+from scripts.release.__main__ import image_subject
+from scripts.release.artefacts import ReleaseError, Source, build_image, sha256
 from tests.shipped.tools import ROOT, TOOLS, free_port, lacking, run, tool
 from watcher import __version__
 
@@ -35,14 +40,16 @@ PIP_SETTINGS = (
 )
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PATIENCE = 30.0
+EPOCH = 1_700_000_000
 
 
 class Image:
-    """What was built: its configuration, and its files in a folder."""
+    """What was built: its configuration, its files in a folder, and the image as released."""
 
-    def __init__(self, config: Mapping[str, Any], root: Path) -> None:
+    def __init__(self, config: Mapping[str, Any], root: Path, released: Path) -> None:
         self.config = config
         self.root = root
+        self.released = released
 
     def command(self, state: Path, *arguments: str, **environ: str) -> list[str]:
         """Return what runs `arguments` (none: what the image says) the way a strict container
@@ -111,15 +118,12 @@ def image() -> Iterator[Image]:
         folder = Path(name)
         folder.chmod(0o755)
 
+        storage = (
+            *("--storage-driver", "vfs"),
+            *("--root", folder / "storage", "--runroot", folder / "run"),
+        )
+
         def build(*arguments: str | Path) -> str:
-            storage = (
-                "--storage-driver",
-                "vfs",
-                "--root",
-                folder / "storage",
-                "--runroot",
-                folder / "run",
-            )
             return run(buildah, *storage, *arguments, env=BUILD, cwd=ROOT).stdout.strip()
 
         _stand_in_base(folder / "base")
@@ -128,14 +132,14 @@ def image() -> Iterator[Image]:
         build("add", "--quiet", scratch, folder / "base", "/")
         build("commit", "--quiet", scratch, "localhost/stand-in")
         stand_in = f"{base}=container-image://localhost/stand-in"
-        build(
-            *("build", "--pull=false", "--build-context", stand_in),
-            *("--format", "docker", "--tag", "watcher", "."),
-        )
-        config = json.loads(build("inspect", "--type", "image", "watcher"))["Docker"]["config"]
-        mounted = build("mount", build("from", "--pull=false", "watcher"))
+        options = ("--pull=false", "--isolation", "chroot", "--build-context", stand_in)
+        source = Source(folder=ROOT, commit="made-up", epoch=EPOCH)
+        built = build_image(source, folder, storage=storage, options=options)
+        tag = f"mixpeek-watcher:{__version__}"
+        config = json.loads(build("inspect", "--type", "image", tag))["Docker"]["config"]
+        mounted = build("mount", build("from", "--pull=false", tag))
         run("cp", "--archive", mounted, folder / "root")
-        yield Image(config, folder / "root")
+        yield Image(config, folder / "root", built)
 
 
 @pytest.fixture
@@ -287,6 +291,56 @@ def test_nothing_inside_belongs_to_the_user_but_its_folder(image: Image) -> None
         one for one in (image.root / "opt/watcher").rglob("*") if one.lstat().st_mode & stat.S_IWOTH
     ]
     assert [one for one in loose if not one.is_symlink()] == []
+
+
+def test_its_bill_names_what_is_inside(image: Image) -> None:
+    """The wheel's bill is another test's; here it is one made of the lock."""
+    lock = (ROOT / "requirements/runtime.lock").read_text()
+    pins = [
+        {"name": name, "version": version}
+        for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE)
+    ]
+    about = {"type": "application", "name": "mixpeek-watcher", "version": __version__}
+    wheel = {"metadata": {"component": about}, "components": pins}
+    (base,) = bases()
+    bill = bills.of_image(wheel, image.released, base)
+
+    digest = sha256(image.released / "manifest.json")
+    manifest = json.loads((image.released / "manifest.json").read_text())
+    for blob in (manifest["config"], *manifest["layers"]):
+        hexadecimal = blob["digest"].removeprefix("sha256:")
+        assert sha256(image.released / hexadecimal) == hexadecimal
+    assert bill["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": digest}]
+    assert image_subject(image.released) == {f"mixpeek-watcher:{__version__}": digest}
+
+    named = {(canonicalize_name(one["name"]), one["version"]) for one in bill["components"]}
+    site = image.root / "opt/watcher/lib"
+    installed = {
+        (canonicalize_name(one.name), one.version)
+        for one in distributions(path=[str(next(site.glob("python*/site-packages")))])
+    }
+    assert len(installed) > 20
+    assert installed <= named
+    command = ("dpkg-query", "--admindir", image.root / "var/lib/dpkg", "--show")
+    shown = run(*command, "--showformat", "${Package} ${Version}\n").stdout
+    packages = {tuple(line.split()) for line in shown.splitlines()}
+    assert len(packages) > 50
+    debian = [one for one in bill["components"] if one.get("purl", "").startswith("pkg:deb/")]
+    assert {(one["name"], one["version"]) for one in debian} == packages
+    said = provenance.statement(
+        Source(folder=ROOT, commit="made-up", epoch=EPOCH), {}, base=base, builder="urn:x"
+    )
+    made_of = said["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert made_of[-1] == {
+        "name": base.partition("@")[0],
+        "digest": {"sha256": base.partition("sha256:")[2]},
+    }
+
+
+def test_what_the_lock_does_not_name_is_no_part_of_an_image(image: Image) -> None:
+    about = {"type": "application", "name": "mixpeek-watcher", "version": __version__}
+    with pytest.raises(ReleaseError, match="which requirements"):
+        bills.of_image({"metadata": {"component": about}, "components": []}, image.released, "x")
 
 
 def test_the_compose_file_is_one() -> None:
