@@ -3,12 +3,21 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
-from tests.api.harness import opened, problem
+from tests.api.harness import BASE, FakeDaemon, opened, problem, served
+from watcher.api.admission import MOST_REQUESTS, Admission
+from watcher.api.app import create_telemetry
 
 pytestmark = pytest.mark.anyio
+
+JSON = {"content-type": "application/json"}
+ORIGIN = "http://127.0.0.1:8080"
 
 
 async def test_a_body_that_is_too_large_is_rejected_with_and_without_a_length(
@@ -19,7 +28,7 @@ async def test_a_body_that_is_too_large_is_rejected_with_and_without_a_length(
             yield b" " * 65536
 
     problem(await api.post("/v1/watches", content=b" " * (1024 * 1024 + 1)), 413)
-    problem(await api.post("/v1/watches", content=chunks()), 413)
+    problem(await api.post("/v1/watches", content=chunks(), headers=JSON), 413)
 
 
 async def test_with_a_token_all_but_the_probes_need_it(tmp_path: Path) -> None:
@@ -51,9 +60,109 @@ async def test_loopback_in_every_spelling_is_accepted(api: httpx.AsyncClient, ho
     assert (await api.get("/v1/watches", headers={"host": host})).status_code == 200
 
 
-async def test_a_page_of_another_origin_is_rejected(api: httpx.AsyncClient) -> None:
-    origin = {"origin": "https://evil.example"}
-    problem(await api.post("/v1/watches", json={"task_id": "t"}, headers=origin), 403)
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([("origin", "https://evil.example")], 403),
+        ([("origin", "http://127.0.0.1:3000")], 403),
+        ([("origin", "http://localhost:8080")], 403),
+        ([("origin", "null")], 403),
+        ([("origin", ORIGIN), ("origin", "https://evil.example")], 403),
+        ([("origin", ORIGIN), ("sec-fetch-site", "same-site")], 403),
+        ([("sec-fetch-site", "same-site")], 403),
+        ([("sec-fetch-site", "cross-site")], 403),
+        ([("sec-fetch-site", "none"), ("sec-fetch-site", "none")], 403),
+        ([("origin", ORIGIN), ("sec-fetch-site", "same-origin")], 200),
+        ([("sec-fetch-site", "none")], 200),
+    ],
+)
+async def test_only_pages_of_its_own_origin_may_use_the_api(
+    tmp_path: Path, headers: list[tuple[str, str]], status: int
+) -> None:
+    async with opened(tmp_path) as (daemon, api):
+        for path in ("/v1/watches", "/healthz", "/metrics", "/openapi.json"):
+            assert (await api.get(path, headers=headers)).status_code == status
+        added = await api.post("/v1/watches", json={"task_id": "t"}, headers=headers)
+        assert added.status_code == (201 if status == 200 else status)
+        transport = httpx.ASGITransport(create_telemetry(daemon))
+        async with httpx.AsyncClient(transport=transport, base_url=BASE) as telemetry:
+            assert (await telemetry.get("/metrics", headers=headers)).status_code == status
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"],
+)
+async def test_a_body_is_json_and_says_so(api: httpx.AsyncClient, content_type: str | None) -> None:
+    body = b'{"task_id":"task_1"}'
+    headers = {"content-type": content_type} if content_type else {}
+    problem(await api.post("/v1/watches", content=body, headers=headers), 415)
+    if content_type:
+        problem(await api.post("/v1/channels/backend/resume", headers=headers), 415)
+    for spelling in ("application/json", "Application/JSON; charset=utf-8"):
+        headers = {"content-type": spelling}
+        answer = await api.post("/v1/watches", content=body, headers=headers)
+        assert answer.status_code in (200, 201)
+    assert (await api.post("/v1/channels/backend/resume")).status_code == 200
+
+
+async def test_a_request_that_takes_no_body_accepts_none(api: httpx.AsyncClient) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    for method, path in (
+        ("GET", "/healthz"),
+        ("GET", "/metrics"),
+        ("GET", "/v1/watches"),
+        ("DELETE", "/v1/watches/task_1"),
+        ("POST", "/v1/channels/backend/resume"),
+        ("POST", "/v1/deliveries/1/retry"),
+        ("POST", "/v1/sources/mixpeek/buckets/b/batches/b/cancel"),
+    ):
+        problem(await api.request(method, path, content=b"{}", headers=JSON), 413)
+        problem(await api.request(method, path, content=chunks(), headers=JSON), 413)
+
+
+async def test_a_request_has_one_valid_host(tmp_path: Path) -> None:
+    async with opened(tmp_path, WATCHER_SERVER__API_TOKEN="hidden-api-token") as (_, api):
+        for hosts in ([], ["a", "b"], ["user@a"], ["a."], ["a%2e"], ["[::1"], ["a:0x50"]):
+            request = api.build_request("GET", "/healthz")
+            request.headers = httpx.Headers([("host", host) for host in hosts])
+            problem(await api.send(request), 400)
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:8080/healthz", "*", "127.0.0.1:8080"])
+async def test_a_target_is_a_path(daemon: FakeDaemon, target: str) -> None:
+    async with served(daemon) as client:
+        url = client.base_url
+        async with await anyio.connect_tcp(url.host, url.port or 0) as stream:
+            await stream.send(f"GET {target} HTTP/1.1\r\nhost: {url.host}\r\n\r\n".encode())
+            assert (await stream.receive()).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_no_more_requests_than_that_are_worked_on_at_once(tmp_path: Path) -> None:
+    began, release = anyio.Event(), anyio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            began.set()
+            await release.wait()
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    app = Admission(slow, is_ours=lambda host: True, detail="")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(MOST_REQUESTS):
+                tasks.start_soon(client.get, "/slow")
+            await began.wait()
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            rejected = await client.get("/metrics")
+            assert problem(rejected, 503)
+            assert rejected.headers["retry-after"] == "1"
+            assert (await client.get("/healthz")).status_code == 200
+            release.set()
+        assert (await client.get("/metrics")).status_code == 200
 
 
 async def test_only_configured_origins_may_use_the_api(tmp_path: Path) -> None:
@@ -61,7 +170,7 @@ async def test_only_configured_origins_may_use_the_api(tmp_path: Path) -> None:
     environ = {"WATCHER_SERVER__API_TOKEN": "hidden-api-token"}
     async with opened(tmp_path / "none", **environ) as (_, api):
         answer = await api.options("/v1/watches", headers=preflight)
-        assert answer.status_code == 401
+        assert answer.status_code == 403
         assert not any(name.startswith("access-control") for name in answer.headers)
     environ["WATCHER_SERVER__CORS_ORIGINS"] = "https://console.example, https://other.example"
     async with opened(tmp_path / "one", **environ) as (_, api):

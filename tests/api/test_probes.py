@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from tests.api.harness import FakeDaemon, opened, problem
+from tests.api.harness import BASE, FakeDaemon, opened, problem
 from tests.support.records import event
 from watcher.api.app import create_telemetry
 from watcher.core.errors import StoreFullError
@@ -36,7 +36,7 @@ async def test_readiness_ends_while_the_store_is_full_and_returns_by_itself(tmp_
         opening = sqlite.create(url, max_size=limit)
         daemon = FakeDaemon(await resources.enter_async_context(opening), {})
         transport = httpx.ASGITransport(create_telemetry(daemon))
-        client = httpx.AsyncClient(transport=transport, base_url="http://pod.example")
+        client = httpx.AsyncClient(transport=transport, base_url=BASE)
         api = await resources.enter_async_context(client)
 
         async def store(size: int, number: int) -> None:
@@ -68,7 +68,44 @@ async def test_metrics_come_in_both_formats(api: httpx.AsyncClient) -> None:
 async def test_the_telemetry_listener_has_only_probes_and_metrics(tmp_path: Path) -> None:
     async with opened(tmp_path) as (daemon, _):
         transport = httpx.ASGITransport(create_telemetry(daemon))
-        async with httpx.AsyncClient(transport=transport, base_url="http://pod.example") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://10.0.0.7:9464"
+        ) as client:
             for path in ("/healthz", "/readyz", "/metrics"):
                 assert (await client.get(path)).status_code == 200
             problem(await client.get("/v1/watches"), 404)
+
+
+@pytest.mark.parametrize(
+    ("listens_on", "host", "status"),
+    [
+        ("0.0.0.0", "10.0.0.7:9464", 200),  # Prometheus, the kubelet
+        ("0.0.0.0", "[fd00::7]:9464", 200),
+        ("0.0.0.0", "watcher:9464", 200),
+        ("0.0.0.0", "watcher.monitoring.svc:9464", 200),
+        ("0.0.0.0", "watcher.monitoring.svc.cluster.local", 200),
+        ("0.0.0.0", "localhost:9464", 200),
+        ("0.0.0.0", "Watcher.Acme.example:9464", 200),  # configured
+        ("0.0.0.0", "evil.example", 403),
+        ("0.0.0.0", "acme.example", 403),
+        ("0.0.0.0", "10.0.0.7.evil.example", 403),
+        ("0.0.0.0", "svc.evil.example", 403),
+        ("127.0.0.1", "localhost:9464", 200),
+        ("127.0.0.1", "watcher.acme.example", 200),
+        ("127.0.0.1", "watcher", 403),
+        ("127.0.0.1", "10.0.0.7", 403),
+    ],
+)
+async def test_the_telemetry_listener_answers_no_page_whose_name_was_rebound(
+    tmp_path: Path, listens_on: str, host: str, status: int
+) -> None:
+    environ = {
+        "WATCHER_TELEMETRY__HOST": listens_on,
+        "WATCHER_TELEMETRY__HOSTS": "watcher.acme.example",
+    }
+    async with opened(tmp_path, **environ) as (daemon, _):
+        transport = httpx.ASGITransport(create_telemetry(daemon))
+        async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+            answer = await client.get("/metrics", headers={"host": host})
+    assert answer.status_code == status
+    assert answer.headers["x-content-type-options"] == "nosniff"

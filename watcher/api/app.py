@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from watcher import __version__
 from watcher.api import problems
+from watcher.api.admission import Admission
 from watcher.api.attempts import TokenAttempts
 from watcher.api.auth import Guard
 from watcher.api.channels import channels
@@ -15,9 +16,12 @@ from watcher.api.deliveries import deliveries
 from watcher.api.dependencies import Daemon
 from watcher.api.events import events
 from watcher.api.openapi import document_of
+from watcher.api.origins import is_reached_privately
 from watcher.api.probes import probes
 from watcher.api.upstream import upstream
 from watcher.api.watches import MAX_ENTRIES, one_entry, watches
+from watcher.core.setting_types import is_loopback
+from watcher.core.settings import TelemetrySettings
 
 
 def create_api(daemon: Daemon) -> FastAPI:
@@ -30,8 +34,14 @@ def create_api(daemon: Daemon) -> FastAPI:
         token=lambda: daemon.settings.server.api_token,
         attempts=TokenAttempts(time.monotonic),
     )
+    api.add_middleware(
+        Admission,
+        is_ours=lambda host: daemon.settings.server.api_token is not None or is_loopback(host),
+        detail="without a token the API is limited to localhost; set server.api_token",
+        origins=lambda: daemon.settings.server.cors_origins,
+    )
     if origins := daemon.settings.server.cors_origins:
-        # Outside the guard, because a browser's preflight request carries no token.
+        # Outside the others, because a browser's preflight request carries no token.
         api.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
@@ -56,6 +66,16 @@ def create_telemetry(daemon: Daemon) -> FastAPI:
     """Return only metrics and probes, for a listener that other machines can reach."""
     api = _application("The watcher's telemetry", daemon)
     api.include_router(probes)
+
+    def is_ours(host: str) -> bool:
+        settings = daemon.settings.telemetry or TelemetrySettings()
+        if host in settings.hosts:
+            return True
+        return is_loopback(host) if is_loopback(settings.host) else is_reached_privately(host)
+
+    api.add_middleware(
+        Admission, is_ours=is_ours, detail="not a name of this listener; see telemetry.hosts"
+    )
     return api
 
 

@@ -6,6 +6,7 @@ import msgspec
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from watcher.api.admission import NO_BODY
 from watcher.api.dependencies import Daemon, Running, bad_query, json_response
 from watcher.api.fields import Moment, Time, optional_time
 from watcher.api.openapi import shows
@@ -103,7 +104,7 @@ async def list_channels(daemon: Running) -> Response:
 
 @channels.post(
     "/{name}/pause",
-    responses={**shows(ChannelView), **documented(400, 401, 403, 404, 413, 422, 503)},
+    responses={**shows(ChannelView), **documented(400, 401, 403, 404, 413, 415, 422, 503)},
 )
 async def pause_channel(
     name: str, daemon: Running, log: Logged, options: PauseRequestView | None = None
@@ -117,7 +118,8 @@ async def pause_channel(
 
 @channels.post(
     "/{name}/resume",
-    responses={**shows(ChannelView), **documented(401, 403, 404, 422, 503)},
+    dependencies=[NO_BODY],
+    responses={**shows(ChannelView), **documented(401, 403, 404, 413, 415, 422, 503)},
 )
 async def resume_channel(name: str, daemon: Running, log: Logged) -> Response:
     """Resume a paused or stopped channel. Its pending deliveries are sent at once."""
@@ -129,7 +131,7 @@ async def resume_channel(name: str, daemon: Running, log: Logged) -> Response:
 @channels.post(
     "/{name}/replay",
     status_code=202,
-    responses={**shows(ReplayView, 202), **documented(400, 401, 403, 404, 413, 422, 503)},
+    responses={**shows(ReplayView, 202), **documented(400, 401, 403, 404, 413, 415, 422, 503)},
 )
 async def replay_channel(
     name: str, options: ReplayRequestView, daemon: Running, log: Logged
@@ -150,7 +152,7 @@ async def replay_channel(
 
 @channels.post(
     "/{name}/purge",
-    responses={**shows(PurgedView), **documented(400, 401, 403, 413, 422, 503)},
+    responses={**shows(PurgedView), **documented(400, 401, 403, 413, 415, 422, 503)},
 )
 async def purge_channel(
     name: str, options: PurgeRequestView, daemon: Running, log: Logged

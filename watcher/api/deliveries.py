@@ -5,6 +5,7 @@ from typing import Annotated, Self
 import msgspec
 from fastapi import APIRouter, Query, Response
 
+from watcher.api.admission import NO_BODY
 from watcher.api.dependencies import Cursor, Limit, Running, bad_query, json_response
 from watcher.api.fields import Time, optional_time
 from watcher.api.openapi import shows
@@ -123,7 +124,8 @@ async def show_delivery(delivery_id: int, daemon: Running) -> Response:
 @deliveries.post(
     "/{delivery_id}/retry",
     status_code=202,
-    responses={**shows(DeliveryView, 202), **documented(401, 403, 404, 422, 503)},
+    dependencies=[NO_BODY],
+    responses={**shows(DeliveryView, 202), **documented(401, 403, 404, 413, 415, 422, 503)},
 )
 async def retry_delivery(delivery_id: int, daemon: Running, log: Logged) -> Response:
     """Retry a delivery now, with its whole schedule."""

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.datastructures import State
+from starlette.types import Receive, Scope, Send
 
 from watcher.api.deliveries import MAX_ID
 from watcher.api.dependencies import Running, bad_query
@@ -41,22 +43,33 @@ async def stream_events(
     if state.streams >= MAX_STREAMS:
         detail = f"{MAX_STREAMS} streams are open already"
         raise Problem(503, detail, headers={"retry-after": "30"})
-    # Read before the response begins, so that its client misses nothing that is stored from then
-    # on.
-    if last_event_id is None:
-        after = await daemon.store.last_event_id()
-    else:
-        after = min(int(last_event_id), MAX_ID)
+    # Before anything is awaited, so that no number of requests at once gets past the limit.
+    state.streams += 1
+    try:
+        # Read before the response begins, so that its client misses nothing that is stored from
+        # then on.
+        if last_event_id is None:
+            after = await daemon.store.last_event_id()
+        else:
+            after = min(int(last_event_id), MAX_ID)
+    except BaseException:
+        state.streams -= 1
+        raise
+    stream = server_sent_events(daemon.store, daemon.outbox, after, daemon.stopping)
+    return _Counted(stream, state)
 
-    async def counted() -> AsyncIterator[bytes]:
-        state.streams += 1
+
+class _Counted(StreamingResponse):
+    """A stream that counts until it ends, even if its client has gone before it began."""
+
+    def __init__(self, stream: AsyncIterator[bytes], state: State) -> None:
+        super().__init__(
+            stream, media_type="text/event-stream", headers={"cache-control": "no-store"}
+        )
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async for part in server_sent_events(
-                daemon.store, daemon.outbox, after, daemon.stopping
-            ):
-                yield part
+            await super().__call__(scope, receive, send)
         finally:
-            state.streams -= 1
-
-    headers = {"cache-control": "no-store"}
-    return StreamingResponse(counted(), media_type="text/event-stream", headers=headers)
+            self._state.streams -= 1

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from watcher.api.hardening import SECURITY_HEADERS
 from watcher.core.errors import ErrorReply, StoreError
 
 MEDIA_TYPE = "application/problem+json"
@@ -128,7 +129,10 @@ def install(api: FastAPI) -> None:
 
     @api.exception_handler(Exception)
     async def unexpected(_: Request, __: Exception) -> JSONResponse:
-        return response(Problem(500, "unexpected error; see the daemon's log"))
+        # Beyond every middleware of the API, so without their headers.
+        answer = response(Problem(500, "unexpected error; see the daemon's log"))
+        answer.raw_headers.extend(SECURITY_HEADERS)
+        return answer
 
 
 def _allowed(api: FastAPI, path: str) -> list[str]:

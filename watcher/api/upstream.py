@@ -12,6 +12,7 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from watcher.api.admission import NO_BODY
 from watcher.api.dependencies import Daemon, Limit, Running, bad_query, json_response
 from watcher.api.fields import PRINTABLE, TaskIdInPath
 from watcher.api.openapi import Item, shows
@@ -106,7 +107,7 @@ class ItemPageView(msgspec.Struct, frozen=True):
     "/tasks/list",
     responses={
         **shows(ItemPageView),
-        **documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
+        **documented(400, 401, 403, 404, 409, 413, 415, 422, 501, 502, 503, 504),
     },
 )
 async def list_tasks(
@@ -128,7 +129,7 @@ async def list_tasks(
     "/buckets/{bucket}/batches/list",
     responses={
         **shows(ItemPageView),
-        **documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
+        **documented(400, 401, 403, 404, 409, 413, 415, 422, 501, 502, 503, 504),
     },
 )
 async def list_batches(
@@ -150,8 +151,9 @@ async def list_batches(
 
 @upstream.post(
     "/buckets/{bucket}/batches/{batch}/cancel",
+    dependencies=[NO_BODY],
     response_model=dict[str, Any],
-    responses=documented(401, 403, 404, 409, 422, 501, 502, 503, 504),
+    responses=documented(401, 403, 404, 409, 413, 415, 422, 501, 502, 503, 504),
 )
 async def cancel_batch(
     source: str,
@@ -205,7 +207,7 @@ async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running, log: Lo
     "/buckets/{bucket}/uploads/confirm",
     responses={
         **shows(ConfirmedView),
-        **documented(400, 401, 403, 404, 409, 413, 422, 501, 502, 503, 504),
+        **documented(400, 401, 403, 404, 409, 413, 415, 422, 501, 502, 503, 504),
     },
 )
 async def confirm_uploads(

@@ -151,7 +151,7 @@ class WatchPageView(msgspec.Struct, frozen=True):
     responses={
         **shows(AddedView, 201),
         **shows(AddedView, 200, "All tasks were already watched."),
-        **documented(400, 401, 403, 413, 422, 503),
+        **documented(400, 401, 403, 413, 415, 422, 503),
     },
 )
 async def add_watches(request: Request, daemon: Running) -> Response:

@@ -1,6 +1,7 @@
 """The configuration as frozen records, one per section. The room `configuration` reads them."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -292,6 +293,13 @@ def _split_text(value: Any) -> Any:
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
+def _host_name(text: str) -> str:
+    name = text.lower()
+    if re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name) is None:
+        raise ValueError("expected a name such as watcher.example.com, without a port")
+    return name
+
+
 class TlsSettings(Model):
     """TLS of a listener. The files are read again when they change."""
 
@@ -360,6 +368,10 @@ class TelemetrySettings(Model):
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
     """Port to listen on."""
+    hosts: Annotated[
+        tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_split_text)
+    ] = ()
+    """Public names that clients use; addresses and names inside a network always work."""
     tls: TlsSettings | None = None
     """Certificate and key; without them the listener is plain HTTP."""
 

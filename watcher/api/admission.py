@@ -1,0 +1,137 @@
+"""What every request must be, on both listeners and before its token is looked at."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from fastapi import Depends, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from watcher.api.hardening import hardened
+from watcher.api.limits import BODY_LIMIT, HEADER_LIMIT
+from watcher.api.origins import authority_of, is_foreign
+from watcher.api.peers import at_socket
+from watcher.api.problems import Problem, response
+
+MOST_REQUESTS = 64
+"""Requests that are worked on at once, without event streams, which have a limit of their own."""
+_UNLIMITED = frozenset({"/healthz", "/v1/events"})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_JSON = "application/json"
+
+Headers = Mapping[bytes, Sequence[str]]
+
+
+class Admission:
+    """Rejects requests that are too large, that no program of ours sends, or of foreign pages."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        is_ours: Callable[[str], bool],
+        detail: str,
+        origins: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        """Accept a `Host` if `is_ours`, else answer 403 with `detail`; and pages of `origins`."""
+        self._app = app
+        self._is_ours = is_ours
+        self._detail = detail
+        self._origins = origins
+        self._working = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        send = hardened(send)
+        problem = _oversized(scope["headers"]) or self._rejection(scope)
+        if problem is not None:
+            await response(problem)(scope, receive, send)
+        elif scope["path"] in _UNLIMITED:
+            await self._app(scope, _limited(receive), send)
+        else:
+            self._working += 1
+            try:
+                await self._app(scope, _limited(receive), send)
+            finally:
+                self._working -= 1
+
+    def _rejection(self, scope: Scope) -> Problem | None:
+        headers = _by_name(scope["headers"])
+        target = scope.get("raw_path") or scope["path"].encode()
+        if not target.startswith(b"/") and (scope["method"], target) != ("OPTIONS", b"*"):
+            return Problem(400, "the target of a request must be a path")
+        hosts = headers[b"host"]
+        host = authority_of(hosts[0]) if len(hosts) == 1 else None
+        if not at_socket(scope):  # where a page comes through a proxy at most
+            if not self._is_ours(host.host if host else ""):
+                return Problem(403, self._detail)
+            if host is None:
+                return Problem(400, "a request must have one valid Host")
+        if is_foreign(host, headers[b"origin"], headers[b"sec-fetch-site"], self._origins()):
+            return Problem(403, "pages of other origins are not allowed; see server.cors_origins")
+        if self._working >= MOST_REQUESTS and scope["path"] not in _UNLIMITED:
+            detail = f"{MOST_REQUESTS} requests are being worked on"
+            return Problem(503, detail, headers={"retry-after": "1"})
+        return _body_problem(scope["method"], headers)
+
+
+async def _no_body(request: Request) -> None:
+    if _has_body(_by_name(request.headers.raw)):
+        raise Problem(413, "this request takes no body")
+
+
+NO_BODY = Depends(_no_body)
+"""For a route whose method may have a body, and which takes none."""
+
+
+def _by_name(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
+    # The same name may occur several times.
+    named: defaultdict[bytes, list[str]] = defaultdict(list)
+    for name, value in headers:
+        named[name.lower()].append(value.decode("latin-1"))
+    return named
+
+
+def _has_body(headers: Headers) -> bool:
+    return bool(headers[b"transfer-encoding"]) or any(
+        length.strip("0") for length in headers[b"content-length"]
+    )
+
+
+def _body_problem(method: str, headers: Headers) -> Problem | None:
+    has_body, types = _has_body(headers), headers[b"content-type"]
+    if method not in _WITH_BODY:
+        return Problem(413, f"{method} takes no body") if has_body else None
+    # A form of another page can send any other type without asking first.
+    if (has_body or types) and [_essence(one) for one in types] != [_JSON]:
+        return Problem(415, f"a body must be {_JSON}")
+    return None
+
+
+def _essence(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()
+
+
+def _oversized(headers: Sequence[tuple[bytes, bytes]]) -> Problem | None:
+    if sum(len(name) + len(value) for name, value in headers) > HEADER_LIMIT:
+        return Problem(431, f"headers are limited to {HEADER_LIMIT} bytes")
+    length = dict(headers).get(b"content-length", b"0")
+    if length.isdigit() and int(length) > BODY_LIMIT:
+        return Problem(413, f"a body is limited to {BODY_LIMIT} bytes")
+    return None
+
+
+def _limited(receive: Receive) -> Receive:
+    """Also limit bodies without a length."""
+    received = 0
+
+    async def receive_some() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > BODY_LIMIT:
+            raise Problem(413, f"a body is limited to {BODY_LIMIT} bytes")
+        return message
+
+    return receive_some
