@@ -103,7 +103,7 @@ def _body_problem(method: str, headers: Headers) -> Problem | None:
     has_body, types = _has_body(headers), headers[b"content-type"]
     if method not in _WITH_BODY:
         return Problem(413, f"{method} takes no body") if has_body else None
-    # A form of another page can send any other type without asking first.
+    # A form of another page can send any other type without a preflight request.
     if (has_body or types) and [_essence(one) for one in types] != [_JSON]:
         return Problem(415, f"a body must be {_JSON}")
     return None

@@ -59,7 +59,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def is_reached_privately(host: str) -> bool:
     """Return whether no page on the internet can be served under `host`: an address, a name without
-    a domain, or one of a domain that nobody can buy.
+    a domain, or one in a domain that cannot be bought.
     """
     return _address(host) is not None or "." not in host or host.endswith(_PRIVATE_DOMAINS)
 
