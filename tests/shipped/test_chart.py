@@ -392,6 +392,17 @@ def test_the_daemon_takes_the_configuration_as_it_is_rendered(tmp_path: Path) ->
     assert settings.sources[0].requests_per_minute == 30
 
 
+def test_with_tls_the_probes_and_prometheus_use_it(tmp_path: Path) -> None:
+    found = objects(rendered(tmp_path, "--values", CHART / "ci/tls-values.yaml"))
+    pod = kind(found, "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+    probes = [pod[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")]
+    assert {probe["scheme"] for probe in probes} == {"HTTPS"}
+    (endpoint,) = kind(found, "ServiceMonitor")["spec"]["endpoints"]
+    assert (endpoint["scheme"], endpoint["tlsConfig"]["serverName"]) == ("https", "release-watcher")
+    tls = {"certificate_file": "/a", "key_file": "/b", "client_ca_file": "/c"}
+    assert "no client certificate" in rejection(tmp_path, {"config": {"telemetry": {"tls": tls}}})
+
+
 def test_the_pod_may_do_nothing_that_it_need_not(tmp_path: Path) -> None:
     for pod in _pods(objects(rendered(tmp_path))):
         assert pod["automountServiceAccountToken"] is False

@@ -71,6 +71,16 @@ annotations:
 {{- default 9464 .Values.config.telemetry.port | int -}}
 {{- end -}}
 
+{{/* A probe: over TLS if the telemetry listener has it. Takes the root and `probe`. */}}
+{{- define "watcher.probe" -}}
+{{- $probe := .probe -}}
+{{- $get := dig "httpGet" (dict) (default (dict) $probe) -}}
+{{- if and .root.Values.config.telemetry.tls (eq (toString $get.port) "telemetry") (not $get.scheme) -}}
+{{- $probe = mergeOverwrite (deepCopy $probe) (dict "httpGet" (dict "scheme" "HTTPS")) -}}
+{{- end -}}
+{{- toYaml $probe -}}
+{{- end -}}
+
 {{/* Checks that the schema cannot express, or that Helm skips on request. */}}
 {{- define "watcher.checked" -}}
 {{- if gt (int .Values.replicaCount) 1 -}}
@@ -78,6 +88,9 @@ annotations:
 {{- end -}}
 {{- if not .Values.config.telemetry -}}
 {{- fail "config.telemetry: the probes and Prometheus need this listener" -}}
+{{- end -}}
+{{- if dig "tls" "client_ca_file" "" .Values.config.telemetry -}}
+{{- fail "config.telemetry.tls.client_ca_file: the kubelet has no client certificate for the probes" -}}
 {{- end -}}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
 {{- fail "podMonitor.enabled: the service monitor scrapes the same pod already; enable one of the two" -}}
