@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.daemon.rooms import room_of
 from tests.delivery.harness import DOWN, Harness, ScriptedChannel, running
-from tests.support.records import request, settled
+from tests.support.records import request, settled, step
 from tests.support.stores import opened
 from tests.support.virtual_time import VirtualLoop, wall
 from watcher.core.deliveries import DeliveryState, Message, OutboxDepth, Receipt
@@ -232,6 +233,18 @@ async def test_the_watchlist_comes_before_backlogs_and_a_full_store_rejects_more
     for watch in watches:
         await small.store.remove(watch.key)
     await small.store.ping()
+
+
+async def test_a_page_of_half_the_store_is_stored_in_one_piece(small: Small) -> None:
+    await small.use()
+    changes = []
+    for number in range(21):
+        (watch,) = (await small.store.add([request(f"task_{number}")], wall())).watches
+        change = step(watch, "FAILED", at=wall(), channels=())
+        assert change.event is not None
+        changes.append(replace(change, event=replace(change.event, body=b"x" * MEGABYTE)))
+    for start in (0, 7, 14):
+        assert await small.store.record(changes[start : start + 7]) == [True] * 7
 
 
 async def test_failed_deliveries_stay_while_there_is_room_and_can_be_retried(small: Small) -> None:

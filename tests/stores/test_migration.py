@@ -15,6 +15,7 @@ from tests.stores.harness import opening_error
 from tests.support.records import settled
 from watcher.core.channels import Suspension, SuspensionKind
 from watcher.core.deliveries import Attempt, Delivery, DeliveryState, DueDelivery, OutboxDepth
+from watcher.core.errors import StoreFullError
 from watcher.core.events import EventFilter, StoredEvent
 from watcher.core.outage import Outage
 from watcher.core.tasks import (
@@ -337,6 +338,13 @@ async def test_what_is_old_is_pruned(store: SqliteStore) -> None:
     assert await store.claim_operations(OperationScope("mixpeek", "bkt_1"), ["upload_1"], NOW) == {}
     deliveries, _ = await store.list_deliveries(None, None, 100, None)
     assert {delivery.id for delivery in deliveries} == {2, 3, 4, 6, 7}
+
+
+async def test_a_store_at_its_limit_is_migrated(url: str, old: sqlite3.Connection) -> None:
+    async with sqlite.create(url, max_size=65536) as store:
+        assert len(await store.outbox()) == 2
+        with pytest.raises(StoreFullError):
+            await store.write_note("alerts", "large", b"x" * 1_000_000, NOW)
 
 
 async def test_a_migration_that_fails_changes_nothing(

@@ -199,8 +199,8 @@ class StoreSettings(Model):
     max_size: Annotated[ByteSize, Field(ge=16 * 1024**2), WithJsonSchema(SIZE_SCHEMA)] = ByteSize(
         MAX_SIZE
     )
-    """Limit in bytes, or text such as 512MiB, 4GiB. Near it, ended watches and events are removed
-    early; at it, writes fail."""
+    """Limit in bytes, or text such as 512MiB, 4GiB. Half of it may be pending deliveries. Near it,
+    ended watches and events are removed early; at it, writes fail."""
 
 
 DEFAULT_ATTEMPTS = (

@@ -31,8 +31,10 @@ MIN_BACKLOG_SHARE = 0.1
 """Share of the limit that they keep, even if the watchlist needs the rest."""
 
 _MIN_RETENTION = 60.0  # seconds
-_PAUSE = 1.0
-"""Seconds after an attempt to make room that found nothing to remove."""
+_OVERHEAD = 1.1
+"""What a large event takes in the store for each of its bytes, at most."""
+_PAUSE = 0.2
+"""Seconds between attempts to make room that find nothing to remove; more if they take long."""
 
 
 class RoomyStore(Maintenance, Outbox, Protocol):
@@ -59,14 +61,17 @@ class StoreRoom:
         self._log_throttle = LogThrottle(anyio.current_time)
         self._lock = anyio.Lock()
         self._next_try_at = -math.inf
+        self._needed = 0
 
-    async def make(self) -> None:
-        """Make room after a write has found none. Logs if the store fails."""
+    async def make(self, needed: int = 0) -> None:
+        """Make room for `needed` bytes after a write has found none. Logs if the store fails."""
         if anyio.current_time() < self._next_try_at:
             return
+        began = anyio.current_time()
         try:
-            if not await self._make():
-                self._next_try_at = anyio.current_time() + _PAUSE
+            if not await self._make(needed):
+                took = anyio.current_time() - began
+                self._next_try_at = began + max(_PAUSE, 10 * took)
         except StoreError as error:
             if self._log_throttle.ready("make"):
                 logger.error("%s; no room could be made", error)
@@ -78,10 +83,12 @@ class StoreRoom:
             # An ordinary write, which may itself wait for `make`.
             await self._end_overflows()
 
-    async def _make(self) -> int:
+    async def _make(self, needed: int = 0) -> int:
         """Return how many deliveries failed and how many records were removed."""
         async with self._lock:
             size = await self._store.size()
+            # Up to half of the store: a larger write is divided by its caller.
+            self._needed = min(int(needed * _OVERHEAD), size.limit // 2)
             failed = await self._apply_shares(int(size.limit * BACKLOG_SHARE))
             return failed + (await self._remove() if await self._excess() > 0 else 0)
 
@@ -162,6 +169,7 @@ class StoreRoom:
     async def _shrink_backlogs(self) -> int:
         """Reduce the shares: what is left over are active watches and pending deliveries."""
         removed, least = 0, await self._part(MIN_BACKLOG_SHARE)
+        self._needed = 0  # no delivery fails for the size of one write
         while (excess := await self._excess()) > 0:
             pending = sum(depth.pending_bytes for depth in await self._store.outbox())
             if not await self._apply_shares(max(pending - excess, least)):
@@ -184,6 +192,6 @@ class StoreRoom:
         return int((await self._store.size()).limit * share)
 
     async def _excess(self) -> int:
-        """Return the bytes above `FULL_SHARE`."""
+        """Return the bytes above `FULL_SHARE`, or above what leaves room for what is needed."""
         size = await self._store.size()
-        return size.used - int(size.limit * FULL_SHARE)
+        return size.used - min(int(size.limit * FULL_SHARE), size.limit - self._needed)

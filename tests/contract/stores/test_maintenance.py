@@ -62,9 +62,10 @@ async def test_a_write_that_finds_no_room_is_repeated_once_there_is_room(tmp_pat
             assert await store.record([replace(change, event=event)]) == [True]
             watch = change.watch
 
-        async def make_room() -> None:
+        async def make_room(needed: int) -> None:
             nonlocal calls
             calls += 1
+            assert needed >= MEGABYTE
             assert await store.remove_ended(LIMIT) > 0
 
         for _ in range(16):

@@ -49,10 +49,11 @@ class Maintenance(Protocol):
         """Return the size and its limit, beyond which every write raises `StoreFullError`."""
         ...
 
-    async def make_room_with(self, make_room: Callable[[], Awaitable[None]] | None) -> None:
+    async def make_room_with(self, make_room: Callable[[int], Awaitable[None]] | None) -> None:
         """Await `make_room` when a write finds no room, then try the write again, once.
 
-        `make_room` may use what removes records and `Outbox.fail_oldest`; nothing else fits.
+        Its argument is the size of the events that are written, 0 without any. It may use what
+        removes records and `Outbox.fail_oldest`; nothing else fits.
         """
         ...
 

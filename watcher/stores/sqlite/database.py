@@ -44,8 +44,8 @@ class Database:
         on_error: Callable[[], None],
     ) -> None:
         self.writer = writer
-        self.make_room: Callable[[], Awaitable[None]] | None = None
-        """Awaited when a write finds no room; the write is then tried again."""
+        self.make_room: Callable[[int], Awaitable[None]] | None = None
+        """Awaited with what a write needs, if it finds no room; the write is then tried again."""
         self.wanted = 0
         """The bytes of the events that could not be stored last; 0 once others were stored."""
         self._commits = GroupCommit(writer, lambda error: store_error(error, path))
@@ -64,13 +64,15 @@ class Database:
             self._on_error()
             raise store_error(error, self._path) from None
 
-    async def write(self, operation: Operation[Result]) -> Result:
-        """Run `operation` in one transaction; see `GroupCommit.write`."""
-        return await self._with_room(lambda: self._commits.write(operation))
+    async def write(self, operation: Operation[Result], needed: int = 0) -> Result:
+        """Run `operation`, which stores events of `needed` bytes, in one transaction; see
+        `GroupCommit.write`.
+        """
+        return await self._with_room(lambda: self._commits.write(operation), needed)
 
     async def write_batch(self, operation: BatchOperation, items: Sequence[Any]) -> None:
         """Run `operation` on `items` and those of other callers; see `GroupCommit.write_batch`."""
-        await self._with_room(lambda: self._commits.write_batch(operation, items))
+        await self._with_room(lambda: self._commits.write_batch(operation, items), 0)
 
     async def write_reserved(self, operation: Operation[Result]) -> Result:
         """Run `operation`, which makes room, in a transaction that may use the reserve."""
@@ -88,7 +90,7 @@ class Database:
         """Run `operation` in one transaction; make no room for it."""
         return await self._counted(lambda: self._commits.write(operation))
 
-    async def _with_room(self, write: Callable[[], Awaitable[Result]]) -> Result:
+    async def _with_room(self, write: Callable[[], Awaitable[Result]], needed: int) -> Result:
         times_made = self._times_made
         try:
             return await write()
@@ -102,7 +104,7 @@ class Database:
         async with self._room_lock:
             if self._times_made == times_made:
                 self._times_made += 1
-                await self.make_room()
+                await self.make_room(needed)
         return await self._counted(write)
 
     async def _counted(self, write: Callable[[], Awaitable[Result]]) -> Result:

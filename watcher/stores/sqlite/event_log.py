@@ -63,10 +63,11 @@ async def store_events(
     """Run `operation`, which stores `events`, in one transaction. If they find no room, note how
     large they are, until others are stored.
     """
+    needed = sum(len(event.body) for event in events)
     try:
-        result = await database.write(operation)
+        result = await database.write(operation, needed)
     except StoreFullError:
-        database.wanted = sum(len(event.body) for event in events)
+        database.wanted = needed
         raise
     if events:
         database.wanted = 0

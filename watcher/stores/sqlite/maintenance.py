@@ -66,7 +66,7 @@ class SqliteMaintenance(StorePart):
         ((used, limit),) = await self._database.read(queries.SIZE)
         return StoreSize(used=used, limit=limit)
 
-    async def make_room_with(self, make_room: Callable[[], Awaitable[None]] | None) -> None:
+    async def make_room_with(self, make_room: Callable[[int], Awaitable[None]] | None) -> None:
         self._database.make_room = make_room
 
     async def ping(self) -> None:
