@@ -111,7 +111,7 @@ async def test_what_upstream_says_of_an_error_is_one_line_without_the_key(site: 
             answer = await client.post("/v1/sources/mixpeek/tasks/list", json={}, headers=headers)
     assert failed.returncode == 4
     assert failed.stderr.decode() == (
-        "watcher: HTTP 409: upstream: HTTP 422 Invalid: body.search: not *** (string_type) "
+        "watcher: HTTP 409: upstream: HTTP 422 Invalid: body.search: not ******** (string_type) "
         "[code bad, request req_1]\n"
     )
     assert answer.json()["upstream"] == {
@@ -119,7 +119,7 @@ async def test_what_upstream_says_of_an_error_is_one_line_without_the_key(site: 
         "code": "bad",
         "type": "ValidationError",
         "request_id": "req_1",
-        "details": {"validation_errors": [{**entries[0], "msg": "not ***"}]},
+        "details": {"validation_errors": [{**entries[0], "msg": "not ********"}]},
     }
 
 

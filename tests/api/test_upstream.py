@@ -17,6 +17,7 @@ from tests.support.fake_upstream import transport
 from tests.support.minimal_source import minimal_source
 from tests.support.records import step
 from watcher.core.clock import wall_clock
+from watcher.core.masking import SECRETS
 from watcher.core.tasks import WatchFilter, WatchState
 from watcher.sources.mixpeek import source as mixpeek
 from watcher.testing.mixpeek_request import Request
@@ -200,9 +201,10 @@ async def test_an_operation_that_the_source_lacks_is_a_problem(
 
 
 async def test_what_upstream_says_is_in_the_problem_without_the_key(harness: Harness) -> None:
+    SECRETS.add(["sk_in_api_test"])
     entry = {"loc": ["body", "filters"], "msg": "Input should be valid", "type": "dict_type"}
     error = {
-        "message": "Validation failed for sk_made_up",
+        "message": "Validation failed for sk_in_api_test",
         "type": "ValidationError",
         "code": "validation_failed",
         "details": {"validation_errors": [entry]},
@@ -211,7 +213,7 @@ async def test_what_upstream_says_is_in_the_problem_without_the_key(harness: Har
     harness.break_route("/tasks/list", 422, body, **{"x-request-id": "req_7"})
     answer = problem(await harness.api.post(f"{SOURCE}/tasks/list", json={}), 409)
     assert answer["detail"] == (
-        "upstream: HTTP 422 Validation failed for ***: body.filters: Input should be valid "
+        "upstream: HTTP 422 Validation failed for ********: body.filters: Input should be valid "
         "(dict_type) [code validation_failed, request req_7]"
     )
     assert answer["upstream"] == {

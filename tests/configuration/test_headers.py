@@ -45,7 +45,7 @@ def test_a_header_from_a_file(tmp_path: Path, ending: str) -> None:
     assert values == {"Authorization": "Bearer hidden_1", "x-plain": "hidden_2"}
     assert loaded.files == {file}
     assert "hidden" not in json.dumps(secrets.masked(loaded)) + repr(loaded)
-    assert {"Bearer hidden_1", "hidden_2"} <= secrets.secret_values(loaded)
+    assert {"Bearer hidden_1", "hidden_2"} <= {*secrets.secret_values(loaded)}
 
 
 INVALID = "file contains characters that are invalid in a header"

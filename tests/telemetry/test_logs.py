@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from watcher.core.masking import SECRETS
 from watcher.core.settings import LogSettings
 from watcher.telemetry import logs
 
@@ -25,11 +26,10 @@ def logged(
     form: str,
     text: str,
     *arguments: object,
-    secrets: tuple[str, ...] = (),
     error: Exception | None = None,
 ) -> str:
     stream = io.StringIO()
-    logs.configure(LogSettings.model_validate({"format": form}), secrets=secrets, stream=stream)
+    logs.configure(LogSettings.model_validate({"format": form}), stream=stream)
     logging.getLogger("watcher.test").error(text, *arguments, exc_info=error)
     return stream.getvalue()
 
@@ -43,11 +43,11 @@ def test_a_json_line_contains_level_logger_message_and_time() -> None:
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_secrets_are_masked_in_messages_arguments_and_exceptions(form: str) -> None:
     secret = "whsec_abc/def+ghi="
+    SECRETS.add([secret])
     shown = logged(
         form,
         "%s and whsec_abc%%2Fdef%%2Bghi%%3D",
         secret,
-        secrets=(secret,),
         error=ValueError(f"bad {secret}"),
     )
     assert "abc" not in shown

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from watcher.api.hardening import SECURITY_HEADERS
 from watcher.core.errors import ErrorReply, StoreError
+from watcher.core.masking import SECRETS
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -88,7 +89,10 @@ def response(problem: Problem) -> JSONResponse:
     if problem.upstream is not None:
         content["upstream"] = UpstreamError.of(problem.upstream).model_dump()
     return JSONResponse(
-        content, status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE
+        SECRETS.json(content),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type=MEDIA_TYPE,
     )
 
 

@@ -5,6 +5,7 @@ import httpx
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
+from watcher.core.masking import SECRETS
 from watcher.net.delays import retry_after
 from watcher.net.exchange import ExchangeError, Reply, exchange
 
@@ -17,8 +18,9 @@ _OVERLOADED = frozenset({429, 502, 503, 504})
 _PERSISTENT = frozenset({401, 403, 404})
 _TRANSIENT = frozenset({408, 425})
 _TOO_LARGE = frozenset({413, 431})
-_BYTES_IN_ERROR_TEXT = 200
-_BYTES_KEPT = 1024
+_READ = 8192
+_IN_ERROR_TEXT = 200
+_KEPT = 1024
 
 
 async def post(
@@ -69,13 +71,13 @@ def require_success(reply: Reply, wall: Clock) -> Receipt:
 
 
 def body_excerpt(reply: Reply) -> str:
-    """Return the first KiB of the response body as text, for the delivery log."""
-    return _readable(reply)[:_BYTES_KEPT].decode("utf-8", "replace")
+    """Return the first 1,024 characters of the response body, for the delivery log."""
+    return SECRETS.text(_readable(reply), _KEPT)
 
 
-def _readable(reply: Reply) -> bytes:
+def _readable(reply: Reply) -> str:
     compressed = reply.headers.get("content-encoding", "identity").lower() != "identity"
-    return b"(compressed)" if compressed else reply.body
+    return "(compressed)" if compressed else reply.body[:_READ].decode("utf-8", "replace")
 
 
 def _reason(status: int) -> DeliveryFailure:
@@ -107,8 +109,6 @@ def _disposition(status: int, wait: float | None) -> Disposition:
 def _text(reply: Reply) -> str:
     if 300 <= reply.status < 400:
         return f"HTTP {reply.status}: redirects are not followed; configure the final URL"
-    excerpt = "".join(
-        char if char.isprintable() else " "
-        for char in _readable(reply)[:_BYTES_IN_ERROR_TEXT].decode("utf-8", "replace")
-    )
+    text = SECRETS.text(_readable(reply), _IN_ERROR_TEXT)
+    excerpt = "".join(char if char.isprintable() else " " for char in text)
     return f"HTTP {reply.status}: {' '.join(excerpt.split())}".removesuffix(": ")

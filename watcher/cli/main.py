@@ -2,7 +2,10 @@
 
 import signal
 import sys
+import threading
+import traceback
 from collections.abc import Sequence
+from types import TracebackType
 
 import click
 
@@ -12,12 +15,20 @@ from watcher.cli.channels import channels
 from watcher.cli.config import config_group
 from watcher.cli.routes import routes_group
 from watcher.core.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
+from watcher.core.masking import SECRETS
 
 USAGE, NO_DAEMON, INTERRUPTED = 2, 4, 130
 
 
 def main() -> None:
     """Run the command line; the console script."""
+    sys.excepthook = _print_uncaught
+    threading.excepthook = lambda seen: _print_uncaught(
+        seen.exc_type, seen.exc_value, seen.exc_traceback
+    )
+    sys.unraisablehook = lambda seen: _print_uncaught(
+        seen.exc_type, seen.exc_value, seen.exc_traceback
+    )
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # The first process of a container ignores signals without a handler.
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -48,6 +59,14 @@ def execute(arguments: Sequence[str]) -> int:
 def _print_errors(*lines: str) -> None:
     for line in lines:
         click.echo(f"watcher: {line}", err=True)
+
+
+def _print_uncaught(
+    kind: type[BaseException], error: BaseException | None, place: TracebackType | None
+) -> None:
+    """Print an exception that nothing caught, whatever its text contains."""
+    lines = traceback.format_exception(kind, error, place)
+    click.echo(SECRETS.text("".join(lines)), err=True, nl=False)
 
 
 def _exit_code(error: WatcherError) -> int:

@@ -16,7 +16,7 @@ from watcher.configuration.checks import contradictions
 from watcher.configuration.defaults import DEFAULT_SOURCE_TYPE, default_store
 from watcher.configuration.diagnostics import Diagnostics
 from watcher.configuration.environment import read_variables, shortcut_channels
-from watcher.configuration.secrets import SecretFiles, secret_fields
+from watcher.configuration.secrets import SecretFiles, mask_secrets, secret_fields
 from watcher.configuration.sections import LISTS, SECTIONS
 from watcher.configuration.yaml_document import Document, Place
 from watcher.core.errors import ConfigurationError
@@ -95,6 +95,7 @@ class _Reading:
         files = frozenset(self._secret_files.files | self._certificate_files)
         self._diagnostics.raise_if_any(files)
         complete = Settings(**settings, files=files)
+        mask_secrets(complete)
         self._diagnostics.add_line(*contradictions(complete))
         self._diagnostics.raise_if_any(files)
         return complete

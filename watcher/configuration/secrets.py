@@ -1,14 +1,17 @@
 """Secrets of the settings: which fields hold one, reading them from files, and masking them."""
 
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 from watcher.configuration.diagnostics import Diagnostics
 from watcher.configuration.yaml_document import Place
+from watcher.core.masking import SECRETS
+from watcher.core.secret_parts import passwords_in
 from watcher.core.settings import Settings
-from watcher.core.signing import bare, split_secrets
+from watcher.core.signing import split_secrets
 
 FILE_LIMIT = 65536
 """Bytes of a secret file."""
@@ -111,21 +114,27 @@ class SecretFiles:
         return text
 
 
-def secret_values(settings: Settings) -> set[str]:
-    """Return every secret of the settings, for the log to mask."""
-    secrets: set[str] = set()
-    sections = (*settings.sources, *settings.channels, settings.server, settings.heartbeat)
-    for section in sections:
-        for value in dict(section or {}).values():
-            secrets |= {part.get_secret_value() for part in _parts(value)}
-    return secrets | {bare(secret) for secret in secrets}
+def secret_values(value: Any) -> Iterator[str]:
+    """Yield every secret of the settings, wherever it is: by its type, so none can be forgotten.
+
+    Of a URL that is no secret, a user with a password is one.
+    """
+    if isinstance(value, SecretStr | SecretBytes):
+        secret = value.get_secret_value()
+        yield secret if isinstance(secret, str) else secret.decode("utf-8", "replace")
+    elif isinstance(value, str):
+        yield from passwords_in(value)
+    elif isinstance(value, BaseModel | Mapping | Collection):
+        members = dict(value).values() if isinstance(value, BaseModel | Mapping) else value
+        for member in members:
+            yield from secret_values(member)
 
 
-def _parts(value: Any) -> list[SecretStr]:
-    if isinstance(value, dict):
-        value = tuple(value.values())
-    parts = value if isinstance(value, tuple) else (value,)
-    return [part for part in parts if isinstance(part, SecretStr)]
+def mask_secrets(settings: Settings) -> None:
+    """Mask every secret of the settings in whatever leaves this process, from now on."""
+    sources, channels = settings.sources, settings.channels
+    names = [source.name for source in sources] + [channel.name for channel in channels]
+    SECRETS.add(secret_values(settings), public=names)
 
 
 def masked(settings: Settings) -> dict[str, Any]:

@@ -17,9 +17,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from watcher.core.masking import SECRETS
+
 
 class WatcherError(Exception):
-    """The root. Its text is one readable line and contains no secret."""
+    """The root. Its text is one readable line, in which secrets are masked."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(SECRETS.text(text))
 
 
 class ConfigurationError(WatcherError):
@@ -29,7 +34,7 @@ class ConfigurationError(WatcherError):
 
     def __init__(self, problems: list[str], files: frozenset[Path] = frozenset()) -> None:
         super().__init__("; ".join(problems))
-        self.problems = problems
+        self.problems = [SECRETS.text(problem) for problem in problems]
         self.files = files
 
 
@@ -74,7 +79,7 @@ class SourceFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorReply:
-    """What upstream's reply says of an error: printable, bounded in size, without the API key.
+    """What upstream's reply says of an error: printable, bounded in size, with secrets masked.
 
     `status` is the HTTP status, `kind` the `type` that upstream gives the error; `details` is JSON.
     """
@@ -163,4 +168,4 @@ class DeliveryError(WatcherError):
         self.disposition = disposition
         self.status = status
         self.retry_after = retry_after
-        self.response = response
+        self.response = None if response is None else SECRETS.text(response)

@@ -5,11 +5,13 @@ statuses that are not listed here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+
+from watcher.core.masking import SECRETS
 
 TERMINAL_STATUSES = frozenset(
     {"COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELED", "SKIPPED"}
@@ -139,6 +141,10 @@ class Details(Protocol):
         ...
 
 
+def _masked(text: str | None) -> str | None:
+    return None if text is None else SECRETS.text(text)
+
+
 class Observation(msgspec.Struct, gc=False):
     """Upstream's answer about a task that exists: the fields to compare, and access to the rest.
 
@@ -153,9 +159,15 @@ class Observation(msgspec.Struct, gc=False):
     details: Any = msgspec.field(name="(details)", default=None)
 
     def detail(self) -> Detail:
-        """Return the details, decoding them where necessary."""
+        """Return the details, decoding them where necessary, with secrets masked."""
         detail: Detail = self.details.of(self.task_id)
-        return detail
+        return replace(
+            detail,
+            error_message=_masked(detail.error_message),
+            raw=msgspec.Raw(SECRETS.raw_json(detail.raw)),
+            upstream_status=_masked(detail.upstream_status),
+            unreadable=[SECRETS.text(path) for path in detail.unreadable],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import anyio.abc
 from prometheus_client import CollectorRegistry
 
 from watcher import __version__
-from watcher.configuration import checks, defaults, file_rights, loader, secrets, yaml_document
+from watcher.configuration import checks, defaults, file_rights, loader, yaml_document
 from watcher.configuration.yaml_document import Document
 from watcher.core.clock import wall_clock
 from watcher.core.errors import ConfigurationError, WatcherError
@@ -84,7 +84,7 @@ class _Configuration:
 
     def _applied(self, document: Document) -> Settings:
         settings = loader.settings_of(document, self._environ)
-        logs.configure(settings.log, secrets=secrets.secret_values(settings))
+        logs.configure(settings.log)
         return settings
 
 

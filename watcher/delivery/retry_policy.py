@@ -22,6 +22,7 @@ from random import Random
 from watcher.core.backoff import lengthened
 from watcher.core.deliveries import AttemptResult, DeliveryState, DueDelivery, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
+from watcher.core.masking import SECRETS
 
 FREE_RETRY = 5.0
 """Seconds until the next attempt if the last one used no step of the schedule."""
@@ -122,7 +123,7 @@ def delivered_result(
         scheduled=delivery.scheduled + 1,
         last_status=receipt.status,
         duration=duration,
-        response=receipt.response,
+        response=SECRETS.text(receipt.response),
     )
 
 

@@ -4,88 +4,74 @@ import json
 import logging
 import os
 import sys
+import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from contextlib import suppress
 from typing import TextIO
-from urllib.parse import quote
 
 from watcher.core.clock import rfc3339
+from watcher.core.masking import SECRETS
 from watcher.core.settings import LogSettings
 
-_MASK = "********"
 _VERBOSE_LIBRARIES = ("httpx", "httpcore", "asyncio", "aiosqlite", "aiohttp", "uvicorn")
 _COLORS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31;1"}
-_SHORTEST_SECRET = 6
-"""Characters; shorter values occur by chance, and masking them would hide ordinary text."""
 
 
 class _MaskingFormatter(logging.Formatter, ABC):
-    """Masks every known secret in the formatted record, including its exception."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        super().__init__()
-        spellings = {text for secret in secrets for text in (secret, quote(secret, safe=""))}
-        # Longest first, because one secret may contain another.
-        self._secrets = sorted(
-            (text for text in spellings if len(text) >= _SHORTEST_SECRET), key=len, reverse=True
-        )
+    """Masks secrets in the message and in the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = self._unmasked(record)
-        for secret in self._secrets:
-            text = text.replace(secret, _MASK)
-        return text
+        failed = record.exc_info is not None and record.exc_info[0] is not None
+        error = self.formatException(record.exc_info) if failed and record.exc_info else ""
+        return self._line(record, SECRETS.text(record.getMessage()), SECRETS.text(error))
 
     @abstractmethod
-    def _unmasked(self, record: logging.LogRecord) -> str:
-        """Format the record with its secrets."""
-
-    def _exception_text(self, record: logging.LogRecord) -> str:
-        return (
-            self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
-        )
+    def _line(self, record: logging.LogRecord, message: str, error: str) -> str:
+        """Format the record, whose message and traceback are masked."""
 
 
 class _JsonFormatter(_MaskingFormatter):
-    def _unmasked(self, record: logging.LogRecord) -> str:
+    def _line(self, record: logging.LogRecord, message: str, error: str) -> str:
         line = {
             "time": rfc3339(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": message,
         }
-        if error := self._exception_text(record):
+        if error:
             line["exception"] = error
         return json.dumps(line, ensure_ascii=False)
 
 
 class _TextFormatter(_MaskingFormatter):
-    def __init__(self, secrets: Iterable[str], *, colored: bool) -> None:
-        super().__init__(secrets)
+    def __init__(self, *, colored: bool) -> None:
+        super().__init__()
         self._colored = colored
 
-    def _unmasked(self, record: logging.LogRecord) -> str:
+    def _line(self, record: logging.LogRecord, message: str, error: str) -> str:
         level = f"{record.levelname.lower():<8}"
         if self._colored and record.levelno in _COLORS:
             level = f"\x1b[{_COLORS[record.levelno]}m{level}\x1b[0m"
         # Text from upstream must not be able to forge a log line.
-        message = "".join(char if char.isprintable() else " " for char in record.getMessage())
+        message = "".join(char if char.isprintable() else " " for char in message)
         line = f"{self.formatTime(record, '%H:%M:%S')} {level} {message}"
-        return f"{line}\n{error}" if (error := self._exception_text(record)) else line
+        return f"{line}\n{error}" if error else line
 
 
-def configure(
-    settings: LogSettings, *, secrets: Iterable[str], stream: TextIO = sys.stderr
-) -> None:
-    """Log to `stream` in the configured format, with `secrets` masked."""
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Write why a record cannot be written; logging's own way shows its arguments."""
+        with suppress(OSError, ValueError):
+            self.stream.write(SECRETS.text(traceback.format_exc()))
+
+
+def configure(settings: LogSettings, *, stream: TextIO = sys.stderr) -> None:
+    """Log to `stream` in the configured format, with the secrets of this process masked."""
     terminal = stream.isatty()
     as_text = settings.format == "text" or (settings.format == "auto" and terminal)
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        _TextFormatter(secrets, colored=terminal and "NO_COLOR" not in os.environ)
-        if as_text
-        else _JsonFormatter(secrets)
-    )
+    handler = _Handler(stream)
+    colored = terminal and "NO_COLOR" not in os.environ
+    handler.setFormatter(_TextFormatter(colored=colored) if as_text else _JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())

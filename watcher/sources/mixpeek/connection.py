@@ -86,7 +86,6 @@ class Connection:
         wall: Clock,
     ) -> None:
         self._base_url = base_url
-        self._api_key = api_key
         self._headers = {
             "authorization": f"Bearer {api_key}",
             "accept": "application/json",
@@ -176,7 +175,7 @@ class Connection:
 
     def error(self, reply: Reply) -> SourceError:
         """Return the error of a reply that is not the expected answer."""
-        return reply_error(reply, retry_after(reply.headers, self._wall()), self._api_key)
+        return reply_error(reply, retry_after(reply.headers, self._wall()))
 
     async def _exchange(self, call: Call) -> Reply:
         try:

@@ -28,9 +28,9 @@ class _Failure(msgspec.Struct):
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 
 
-def reply_error(reply: Reply, retry_after: float | None, api_key: str) -> SourceError:
+def reply_error(reply: Reply, retry_after: float | None) -> SourceError:
     """Return the error of a reply; its text is the API's own where the body has one."""
-    text, said = read_error(reply, api_key)
+    text, said = read_error(reply)
     return SourceError(_reason(reply.status), text, retry_after=retry_after, reply=said)
 
 

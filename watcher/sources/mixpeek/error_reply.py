@@ -3,7 +3,7 @@
 The API, the frameworks below it and the gateways in front of it each have a format of their own:
 `{"error": {"message", "type", "code", "details"}}`, FastAPI's `{"detail": [{"loc", "msg"}]}`,
 RFC 9457, OAuth's `error_description`, plain text, or a page. Whatever is taken from them is
-printable, bounded in size, and free of the API key, which some echo.
+printable, bounded in size, and without secrets, which some echo.
 """
 
 import html
@@ -16,6 +16,7 @@ import msgspec
 
 from watcher.core.errors import ErrorReply
 from watcher.core.json_repair import repaired
+from watcher.core.masking import SECRETS
 from watcher.net.exchange import Reply
 
 _READ_BYTES = 1024 * 1024
@@ -30,8 +31,6 @@ _SCANNED = 10_000
 _DETAILS_BYTES = 4096
 _DETAILS_DEPTH = 6
 _DETAILS_ITEMS = (20, 5, 2, 1)
-_MASK = "***"
-_SHORT_KEY = 8
 
 _REQUEST_ID_HEADERS = (
     "x-request-id",
@@ -73,9 +72,9 @@ class _FieldError(NamedTuple):
         return self.text in message and self.place.rpartition(".")[2] in message
 
 
-def read_error(reply: Reply, api_key: str) -> tuple[str, ErrorReply]:
+def read_error(reply: Reply) -> tuple[str, ErrorReply]:
     """Return the one line that describes an error reply, and what the reply says."""
-    shown = _Shown(api_key)
+    shown = _Shown()
     body = _decoded(reply.body)
     parts = (body.get("error"), body.get("detail"), body)
     layers: list[dict[str, Any]] = [part for part in parts if isinstance(part, dict)]
@@ -101,14 +100,9 @@ def read_error(reply: Reply, api_key: str) -> tuple[str, ErrorReply]:
 class _Shown:
     """Makes what upstream says fit to show."""
 
-    def __init__(self, api_key: str) -> None:
-        key = re.escape(api_key)
-        # A key this short may be a part of any word.
-        self._key = re.compile(rf"\b{key}\b" if len(api_key) < _SHORT_KEY else key)
-
     def text(self, text: str, limit: int) -> str:
-        printable = "".join(char if char.isprintable() else " " for char in text[:_SCANNED])
-        return self._key.sub(_MASK, printable)[:limit].strip()
+        masked = SECRETS.text(text[:_SCANNED].lstrip(), limit)
+        return "".join(char if char.isprintable() else " " for char in masked).strip()
 
     def name(self, value: object, limit: int) -> str | None:
         return None if value is None else self.text(str(value), limit) or None

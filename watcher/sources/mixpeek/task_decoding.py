@@ -7,6 +7,7 @@ ignored and does not make the task unreadable.
 import msgspec
 
 from watcher.core.json_repair import is_deep, is_suspicious, repaired
+from watcher.core.masking import SECRETS
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Detail, Observation, TaskUnreadable
 from watcher.net.exchange import Reply
@@ -117,9 +118,9 @@ def _error_message(task: _Task) -> str | None:
     """Return the error text from any of the three places where versions of the API put it."""
     for value in (task.error_message, task.error):
         if value is not None and (text := error_text(value)):
-            return text[:_ERROR_TEXT_LIMIT]
+            return SECRETS.text(text, _ERROR_TEXT_LIMIT)
     try:
         text = error_text(_decode_additional_data(task.additional_data).error)
     except UNREADABLE:
         return None
-    return None if text is None else text[:_ERROR_TEXT_LIMIT]
+    return None if text is None else SECRETS.text(text, _ERROR_TEXT_LIMIT)
