@@ -117,7 +117,7 @@ class SecretFiles:
 def secret_values(value: Any) -> Iterator[str]:
     """Yield every secret of the settings, wherever it is: by its type, so none can be forgotten.
 
-    Of a URL that is no secret, a user with a password is one.
+    URLs in plain settings count as well, as far as they contain a user and a password.
     """
     if isinstance(value, SecretStr | SecretBytes):
         secret = value.get_secret_value()

@@ -1,6 +1,6 @@
 """Hides secrets in every text that leaves the process.
 
-One registry for the whole process: whoever reads settings adds their secrets, and every exit masks
+One registry for the whole process: reading settings adds their secrets, and every exit masks
 with it: errors where they arise, what others send where it enters, the log, and problems of the
 API. A secret that has been replaced stays hidden, because a peer may quote it later.
 """
