@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core.masking import MASK, MOST_VALUES, Mask
+from watcher.core.masking import MASK, MOST_VALUES, SECRETS, Mask
 from watcher.core.secret_parts import parts, passwords_in
+from watcher.core.tasks import Detail, Observation
 
 KEY = 'sk_/canary+"7f3a9c&é\\n'
 BASIC = base64.b64encode(b"me:canary-word").decode()
@@ -137,3 +138,16 @@ def test_any_text_can_be_a_secret(secret: str) -> None:
     assert secret in parts(secret)
     assert isinstance(passwords_in(secret), list)
     Mask([secret])
+
+
+class Details:
+    def of(self, task_id: str) -> Detail:
+        raw = msgspec.Raw(b'{"outputs": ["canary-in-task"]}')
+        return Detail(error_message=f"{task_id}: canary-in-task", raw=raw)
+
+
+def test_what_upstream_shows_of_a_task_is_masked() -> None:
+    SECRETS.add(["canary-in-task"])
+    detail = Observation(task_id="t", status="FAILED", details=Details()).detail()
+    assert detail.error_message == f"t: {MASK}"
+    assert bytes(detail.raw) == b'{"outputs":["********"]}'

@@ -5,11 +5,10 @@ with it: errors where they arise, what others send where it enters, the log, and
 API. A secret that has been replaced stays hidden, because a peer may quote it later.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-import msgspec
 
 from watcher.core.secret_parts import SHORTEST, all_parts, in_json, spellings
 
@@ -63,7 +62,8 @@ class Mask:
         """
         if not any(whole in raw for whole in self._whole):
             return raw
-        return msgspec.json.encode(self.json(msgspec.json.decode(raw)))
+        masked = self.json(json.loads(raw))
+        return json.dumps(masked, ensure_ascii=False, separators=(",", ":")).encode()
 
     def json(self, value: Any) -> Any:
         """Return a JSON value with each of its texts masked."""

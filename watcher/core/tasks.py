@@ -164,7 +164,7 @@ class Observation(msgspec.Struct, gc=False):
         return replace(
             detail,
             error_message=_masked(detail.error_message),
-            raw=msgspec.Raw(SECRETS.raw_json(detail.raw)),
+            raw=msgspec.Raw(SECRETS.raw_json(bytes(detail.raw))),
             upstream_status=_masked(detail.upstream_status),
             unreadable=[SECRETS.text(path) for path in detail.unreadable],
         )
