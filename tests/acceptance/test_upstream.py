@@ -14,7 +14,7 @@ from watcher.testing.faults import answers
 
 pytestmark = pytest.mark.anyio
 
-TOKEN = {"WATCHER_API_TOKEN": "made-up-token"}
+TOKEN = {"WATCHER_API_TOKEN": "made-up-token-1234"}
 LIST = "POST /v1/tasks/list"
 CONFIRM = "POST /v1/buckets/{bucket}/uploads/confirm/batch"
 
