@@ -119,7 +119,7 @@ def _holds_secret(file: Path, settings: Settings) -> bool:
         for channel in settings.channels
         if channel.type == "webhook" and (url := getattr(channel, "url", None)) is not None
     }
-    found = secrets.secret_values(settings) - webhooks
+    found = {*secrets.secret_values(settings)} - webhooks
     return any(len(secret) >= _SHORTEST_SECRET and secret in text for secret in found)
 
 
