@@ -166,7 +166,7 @@ class Observation(msgspec.Struct, gc=False):
             error_message=_masked(detail.error_message),
             raw=msgspec.Raw(SECRETS.raw_json(bytes(detail.raw))),
             upstream_status=_masked(detail.upstream_status),
-            unreadable=[SECRETS.text(path) for path in detail.unreadable],
+            unreadable=tuple(map(SECRETS.text, detail.unreadable)),
         )
 
 
