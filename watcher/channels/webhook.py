@@ -14,8 +14,9 @@ from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.event_forms import EventForms
 from watcher.core.interfaces.channel import Notes
+from watcher.core.receiver_settings import ReceiverSettings
 from watcher.core.setting_types import SecretUrl
-from watcher.core.settings import SIZE_SCHEMA, ChannelSettings, ConnectionSettings
+from watcher.core.settings import SIZE_SCHEMA, ChannelSettings
 from watcher.core.signing import Signer, parse_secret
 from watcher.net.headers import USER_AGENT
 
@@ -65,7 +66,7 @@ def _custom_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
     return headers
 
 
-class Settings(ConnectionSettings, ChannelSettings):
+class Settings(ReceiverSettings, ChannelSettings):
     """A webhook's settings.
 
     Each of `secrets` adds a signature; the newest comes first. `headers` are added to each request.

@@ -19,7 +19,9 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
+from watcher.core.receiver_settings import ReceiverSettings
 from watcher.core.settings import ChannelSettings, ConnectionSettings
+from watcher.net.public_socket import NotPublicError, SocketFactory, public_socket
 from watcher.net.response_handler import WatchedResponseHandler
 from watcher.net.response_limits import ResponseLimitError
 from watcher.net.tls import tls_context
@@ -55,12 +57,19 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(
-        self, connections: int, tls: ssl.SSLContext, proxy: str | None, buffer: int
+        self,
+        connections: int,
+        *,
+        tls: ssl.SSLContext,
+        proxy: str | None,
+        buffer: int,
+        socket_factory: SocketFactory | None,
     ) -> None:
         self._connections = connections
         self._tls = tls
         self._proxy = proxy
         self._buffer = buffer
+        self._socket_factory = socket_factory
         self._pooled: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
@@ -71,7 +80,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def _connector(self, **options: Any) -> aiohttp.TCPConnector:
         return _Connector(
-            limit=self._connections, ssl=self._tls, ttl_dns_cache=_DNS_CACHE, **options
+            limit=self._connections,
+            ssl=self._tls,
+            ttl_dns_cache=_DNS_CACHE,
+            socket_factory=self._socket_factory,
+            **options,
         )
 
     async def aclose(self) -> None:
@@ -136,8 +149,14 @@ def create_transport(
     cannot be used.
     """
     proxy = None if reached is None or reached.proxy is None else reached.proxy.get_secret_value()
-    buffer = _LARGE_BUFFER if large_responses else _SMALL_BUFFER
-    return AiohttpTransport(connections, tls_context(reached), proxy, buffer)
+    public = isinstance(reached, ReceiverSettings) and reached.deny_private
+    return AiohttpTransport(
+        connections,
+        tls=tls_context(reached),
+        proxy=proxy,
+        buffer=_LARGE_BUFFER if large_responses else _SMALL_BUFFER,
+        socket_factory=public_socket if public else None,
+    )
 
 
 def channel_transport(channel: ChannelSettings) -> AiohttpTransport:
@@ -272,6 +291,8 @@ def _translated(error: Exception) -> httpx.TransportError:
         if isinstance(error, aiohttp_error):
             return httpx_error(text)
     if isinstance(error, aiohttp.ClientConnectorError):
+        if isinstance(error.os_error, NotPublicError):
+            return httpx.ConnectError(str(error.os_error))
         kind = NotSentError if error.errno in _LOCAL_ERRORS else httpx.ConnectError
         return kind(_reason(error, "could not connect"))
     if isinstance(error, TimeoutError):

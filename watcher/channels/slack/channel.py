@@ -28,8 +28,9 @@ from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition, StoreError
 from watcher.core.interfaces.channel import Notes
+from watcher.core.receiver_settings import ReceiverSettings
 from watcher.core.setting_types import Token, http_url
-from watcher.core.settings import ChannelSettings, ConnectionSettings
+from watcher.core.settings import ChannelSettings
 
 _MENTION = re.compile(r"<(?:!here|!channel|!everyone|@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+)>")
 
@@ -62,7 +63,7 @@ def _with_slash(url: str) -> str:
     return http_url(url).rstrip("/") + "/"
 
 
-class Settings(ConnectionSettings, ChannelSettings):
+class Settings(ReceiverSettings, ChannelSettings):
     """The `url` of a webhook, or a `bot_token` and the `slack_channel` it posts to.
 
     A URL with `/triggers/` or `/workflows/` in its path starts a workflow; it gets the variables
