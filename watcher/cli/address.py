@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import click
 import httpx
 
+from watcher.cli.bounded import AsyncBoundedTransport, BoundedTransport
 from watcher.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -45,11 +46,11 @@ class Address:
 
     def transport(self) -> httpx.HTTPTransport:
         """Return a connection for the blocking client."""
-        return httpx.HTTPTransport(verify=self._verify(), uds=self._uds())
+        return BoundedTransport(verify=self._verify(), uds=self._uds())
 
     def async_transport(self) -> httpx.AsyncHTTPTransport:
         """Return a connection for the asynchronous client."""
-        return httpx.AsyncHTTPTransport(verify=self._verify(), uds=self._uds())
+        return AsyncBoundedTransport(verify=self._verify(), uds=self._uds())
 
     def _verify(self) -> ssl.SSLContext | bool:
         return False if self.encryption is None else self.encryption

@@ -41,7 +41,7 @@ def is_public(address: str) -> bool:
     """Return whether `address` (IPv4 or IPv6, with or without a zone) is public.
 
     An address that contains an IPv4 address (mapped, NAT64, 6to4, ISATAP) is public if both are.
-    False for a text that is no address.
+    False for any other text.
     """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
