@@ -11,7 +11,7 @@ from watcher.api.turns import Account
 
 _PAUSE = 0.1
 """Seconds until the next attempt when the process can open no more files."""
-_AT_ONCE = 32
+_AT_ONCE = 16
 """Connections of a turn."""
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 

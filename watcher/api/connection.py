@@ -74,6 +74,7 @@ class Connection(asyncio.BufferedProtocol):
         self._http: HttpProtocol
         self._arrived = b""
         self._held_back = False
+        self._parsed = False
         self._finishing = False
         self._discarded = 0
         self._request_timer = _Timer(self._loop, self.abort)
@@ -91,7 +92,9 @@ class Connection(asyncio.BufferedProtocol):
             return 3 if self._opening is None else 2
         if self._http.working:
             return 1 if self._http.conn.receiving or self._http.flow.write_paused else None
-        return 2 if self._http.conn.trailing_data[0] else 3
+        # One that has sent something and was not read yet is no silent one.
+        is_silent = self._parsed and not self._http.conn.trailing_data[0]
+        return 3 if is_silent else 2
 
     def wait(self) -> None:
         """Wait for the first byte; until then the connection is no more than a socket."""
@@ -198,6 +201,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _parse(self) -> None:
         http = self._http
+        self._parsed = True
         data, self._arrived = self._arrived, b""
         http.conn.begin_turn()
         if data:
