@@ -25,7 +25,7 @@ from bench.processes import OURS, SECRET, percentile, pin, server
 from watcher.channels import webhook
 from watcher.channels.slack import channel as slack
 from watcher.core.clock import wall_clock
-from watcher.core.events import Change, Event, new_event_id, task_event
+from watcher.core.events import Change, Event, SystemEventFactory, new_event_id, task_event
 from watcher.core.interfaces.store import Store
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Observation, TaskKey, Watch, WatchRequest
@@ -69,25 +69,32 @@ async def watched(store: Store, count: int) -> list[Watch]:
     return found
 
 
-def change(watch: Watch, at: float, channel: str = "channel_0") -> Change:
-    """Return the first transition of `watch`, with a body of about 1 KB."""
+def change(watch: Watch, at: float, *channels: str) -> Change:
+    """Return the next transition of `watch`, with a body of about 1 KB."""
+    sequence = watch.sequence + 1
     event = task_event(
         watch,
         _SEEN,
         namespace=None,
-        sequence=1,
+        sequence=sequence,
         at=at,
         event_id=new_event_id(),
-        channels=(channel,),
+        channels=channels or ("channel_0",),
     )
     return Change(
-        watch=replace(watch, status="IN_PROGRESS", sequence=1), expected_sequence=0, event=event
+        watch=replace(watch, status="IN_PROGRESS", sequence=sequence),
+        expected_sequence=watch.sequence,
+        event=event,
     )
 
 
 @asynccontextmanager
 async def delivering(
-    store: Store, outbox: Wakeup, *urls: str, kind: Literal["webhook", "slack"] = "webhook"
+    store: Store,
+    outbox: Wakeup,
+    *urls: str,
+    kind: Literal["webhook", "slack"] = "webhook",
+    notices: SystemEventFactory = no_notice,
 ) -> AsyncIterator[Callable[[], None]]:
     """Run the real dispatcher with the real channel for each of `urls`, once what is yielded is
     called.
@@ -110,7 +117,7 @@ async def delivering(
                     DeliveryContext(
                         settings=settings,
                         store=store,
-                        system_event=no_notice,
+                        system_event=notices,
                         metrics=metrics.channel(settings.name),
                         unexpected=UnexpectedErrors(metrics),
                         bodies=BodyMemory(),

@@ -195,3 +195,19 @@ async def test_what_is_too_large_in_every_form_fails_at_once_and_is_announced(
     (failing,) = [json.loads(one.body)["data"] for one in events if one.type == "channel.failing"]
     assert "900 bytes" in failing["error"]
     assert len(channel.attempts) == 1
+
+
+async def test_of_one_task_the_oldest_event_is_the_probe_and_the_first_to_be_accepted(
+    harness: Harness,
+) -> None:
+    """The first rejections let later events pass: they may concern one event each."""
+    channel = Repairable(REJECTED)
+    async with running(harness.dispatcher(channel)):
+        events = {"task_1": [await harness.store_event("task_1") for _ in range(7)]}
+        await anyio.sleep(5 * MINUTE)
+        probes = [event_id for at, event_id in channel.attempts if at > MINUTE]
+        assert set(probes) == {events["task_1"][0]}
+        channel.error = None
+        await anyio.sleep(2 * MINUTE)
+
+    assert_in_order(channel, events)

@@ -141,7 +141,7 @@ class Invariants:
         self._of_task[task_id] = event
 
     def _ended_before(self, before: Stored | None, event: Stored) -> bool:
-        """Return whether a rule recorded the end of this task in its first run, without an event."""
+        """Return whether the first run of a rule recorded the end of the task, without an event."""
         shown = self._upstream.shown[str(event.task_id)]
         ended = event.previous_status in TERMINAL_STATUSES and event.previous_status in shown
         return self._discovers and before is None and ended

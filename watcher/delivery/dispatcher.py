@@ -188,6 +188,7 @@ class Dispatcher:
             alert_due_at = self._health.alert_due_at() or math.inf
             return min(wait, max(alert_due_at - self._context.wall(), 0.0))
         if not len(self._queue) and not (off and self._closing):
+            await self._due_again.give_places_back()
             if off:
                 await self._claims.probe()
             else:

@@ -21,6 +21,20 @@ class DueAgain:
         self._attempted_before = max(self._attempted_before or 0.0, attempted_before)
         self._despite_retry_after |= despite_retry_after
 
+    async def give_places_back(self) -> None:
+        """Let the oldest of each queue be the next again, if rejections that turned out to concern
+        everything have let later ones pass. Raises `StoreError`; the next call then tries again.
+        """
+        if not self._record.take_places_lost():
+            return
+        try:
+            await self._context.store.make_due(
+                self._context.name, 0.0, self._context.wall(), in_order=True
+            )
+        except BaseException:
+            self._record.places_not_stored()
+            raise
+
     async def apply(self) -> None:
         """Store what was requested. Raises `StoreError`; the next call then tries again."""
         if (attempted_before := self._attempted_before) is None:

@@ -24,6 +24,7 @@ class ReceiverRecord:
         self._rejected_since: float | None = None
         self._has_accepted = False
         self._order_lost = False
+        self._places_lost = False
 
     def restore(self, failing_since: float | None) -> None:
         """Continue an outage that began before a restart."""
@@ -39,6 +40,7 @@ class ReceiverRecord:
     def request_rejected(self, ids: Iterable[int], error: DeliveryError, now: float) -> bool:
         """Note a rejected request (4xx) with these deliveries; return whether an outage begins."""
         self.last_error = error
+        self._places_lost |= not self.breaker.rejects_everything
         self.breaker.request_rejected(ids)
         if self._rejected_since is None:
             self._rejected_since = now
@@ -67,7 +69,7 @@ class ReceiverRecord:
         outage = (breaker.several_failed and lasted) or breaker.rejects_everything
         restarted = breaker.none_failed
         self.failing_since = self._rejected_since = None
-        self._has_accepted = True
+        self._has_accepted, self._places_lost = True, False
         breaker.reset()
         if since is None:
             return None
@@ -82,6 +84,18 @@ class ReceiverRecord:
         """Return whether deliveries may have been bypassed in an outage; then forget it."""
         lost, self._order_lost = self._order_lost, False
         return lost
+
+    def take_places_lost(self) -> bool:
+        """Return whether rejected deliveries have let others pass, and the receiver has turned out
+        to reject everything; then forget it.
+        """
+        lost = self._places_lost and self.breaker.rejects_everything
+        self._places_lost = self._places_lost and not lost
+        return lost
+
+    def places_not_stored(self) -> None:
+        """Note that the places could not be given back."""
+        self._places_lost = True
 
     def clock_jumped(self, seconds: float) -> None:
         """Note a jump of the wall clock: the receiver has failed for as long as before."""
