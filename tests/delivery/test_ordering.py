@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from tests.delivery.ordering.operations import Operation, operations
 from tests.delivery.ordering.world import run
 
-_EXAMPLES = int(os.environ.get("ORDERING_EXAMPLES", "150"))
+_EXAMPLES = int(os.environ.get("ORDERING_EXAMPLES", "40"))
 
 
 @settings(
     max_examples=_EXAMPLES,
-    derandomize=_EXAMPLES == 150,
+    derandomize=_EXAMPLES == 40,
     database=None,
     deadline=None,
     suppress_health_check=[*HealthCheck],

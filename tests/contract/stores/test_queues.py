@@ -60,8 +60,24 @@ async def test_a_head_may_be_bypassed_at_once(store: Store) -> None:
     assert await due_ids(store) == [2, 1]
 
 
-async def test_retrying_the_head_does_not_block_its_queue(store: Store) -> None:
+@pytest.mark.parametrize("retried", [1, 2, 3])
+async def test_a_pending_delivery_that_is_retried_keeps_its_place(
+    store: Store, retried: int
+) -> None:
+    await queue_of(store, 3)
+    await store.settle(
+        [settled(1, DeliveryState.PENDING, next_attempt_at=900.0, unblocks_at=700.0)]
+    )
+
+    await store.retry(retried, NOW)
+
+    assert await due_ids(store) == [1]
+    assert await store.unblock_expired("backend", 700.0) == 1
+
+
+async def test_one_that_had_ended_is_sent_beside_the_others(store: Store) -> None:
     await queue_of(store, 2)
+    await store.settle([settled(1, DeliveryState.FAILED)])
 
     await store.retry(1, NOW)
 

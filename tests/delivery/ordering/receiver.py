@@ -85,14 +85,14 @@ class Arrival:
 
 @dataclass(kw_only=True)
 class Receiver(httpx.AsyncBaseTransport):
-    """Answers with each of `cycle` in turn, after `latency` seconds; the tasks in `refused` get
+    """Answers with each of `cycle` in turn, after `latency` seconds; the tasks in `rejecting` get
     their own answer. `begins` is called as a request arrives, `ends` once it is answered.
     """
 
     wall: Clock
     cycle: Sequence[Answer] = (ACCEPTS,)
     latency: float = 0.0
-    refused: dict[str, Answer] = field(default_factory=dict)
+    rejecting: dict[str, Answer] = field(default_factory=dict)
     arrivals: list[Arrival] = field(default_factory=list)
     in_flight: int = 0
 
@@ -123,8 +123,8 @@ class Receiver(httpx.AsyncBaseTransport):
             self.ends(arrival)
 
     def _answer(self, task_id: str | None) -> Answer:
-        if task_id in self.refused:
-            return self.refused[task_id]
+        if task_id in self.rejecting:
+            return self.rejecting[task_id]
         return self.cycle[len(self.arrivals) % len(self.cycle)]
 
     async def _respond(self, arrival: Arrival) -> httpx.Response:

@@ -48,6 +48,9 @@ class Database:
         rows = self.query("SELECT kind FROM suspensions WHERE channel = ?", CHANNEL)
         return str(rows[0][0]) if rows else None
 
+    def announced(self) -> bool:
+        return bool(self.query("SELECT 1 FROM outages WHERE alerted_at IS NOT NULL"))
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -91,6 +94,7 @@ class Rules:
         self._last: Arrival | None = None
         self._demanded_at = 0.0
         self._attempted_at = 0.0
+        self._rejected_at = 0.0
         self._active_at = 0.0
         self._waits_until = 0.0
         self._rejections: list[str] = []
@@ -167,7 +171,7 @@ class Rules:
         event_id = arrival.event_id
         if event_id not in self._task:
             return
-        sent, again = self.sent[event_id], self._is_smaller_form(arrival)
+        sent, again = self.sent[event_id], _is_smaller_form(self._last, arrival)
         if sent.forms.setdefault(len(arrival.body), arrival.body) != arrival.body:
             self.broken(f"the body of {event_id} has changed")
         if not again:
@@ -190,6 +194,7 @@ class Rules:
             return
         if arrival.rejected:
             self.sent[arrival.event_id].rejected |= not self.rejects_everything
+            self._rejected_at = self._rejected_at if self.rejects_everything else now
             self._rejections.append(arrival.event_id)
         if self._failing_since is None and not arrival.rejected:
             self._failing_since = now
@@ -204,12 +209,6 @@ class Rules:
     def rejects_everything(self) -> bool:
         """Whether five requests in a row were rejected, of several deliveries, none accepted."""
         return len(self._rejections) >= REJECTED_AFTER and len(set(self._rejections)) > 1
-
-    def _is_smaller_form(self, arrival: Arrival) -> bool:
-        last = self._last
-        if last is None or last.event_id != arrival.event_id:
-            return False
-        return len(arrival.body) < len(last.body) and not last.accepted
 
     def _check_silence(self, arrival: Arrival) -> None:
         if self._silent_from is not None and arrival.at > self._silent_from + _MARGIN:
@@ -240,7 +239,8 @@ class Rules:
             self.broken(f"{arrival.event_id} was sent {len(minute)} times in a minute")
         gap = arrival.at - self._attempted_at
         self._attempted_at = arrival.at
-        if self.rejects_everything and not self.closing and gap < PROBES - 0.01:
+        known = self.rejects_everything and arrival.at > self._rejected_at + _MARGIN
+        if known and not self.closing and gap < PROBES - _MARGIN:
             self.broken(f"a receiver that rejects everything got a request after {gap:.2f} s")
 
     # Time without a request
@@ -259,11 +259,8 @@ class Rules:
         now, since = anyio.current_time(), self._failing_since
         if since is None or not self._alert_possible or self.disk_full:
             return
-        if now - since > ALERT_AFTER + ATTENTION and not self._announced():
+        if now - since > ALERT_AFTER + ATTENTION and not self._database.announced():
             self.broken(f"the channel has failed for {now - since:.0f} s, unannounced")
-
-    def _announced(self) -> bool:
-        return bool(self._database.query("SELECT 1 FROM outages WHERE alerted_at IS NOT NULL"))
 
     # At the end
 
@@ -273,6 +270,13 @@ class Rules:
         events = {event_id: self.sent[event_id] for event_id in self._task}
         for text in [*_lost(self._database, events), *_outages(self._database, accepts=accepts)]:
             self.broken(text)
+
+
+def _is_smaller_form(last: Arrival | None, arrival: Arrival) -> bool:
+    """Return whether it follows in the same attempt."""
+    if last is None or last.event_id != arrival.event_id:
+        return False
+    return len(arrival.body) < len(last.body) and not last.accepted
 
 
 def _lost(database: Database, events: dict[str, Sent]) -> Iterator[str]:

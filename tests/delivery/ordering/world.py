@@ -92,10 +92,10 @@ class World:
                 self.rules.check_alert()
             case op.Respond(latency=latency):
                 self._receiver.cycle, self._receiver.latency = operation.cycle, latency
-            case op.Refuse(task=task, answer=answer):
-                self._receiver.refused.pop(f"task_{task}", None)
+            case op.Reject(task=task, answer=answer):
+                self._receiver.rejecting.pop(f"task_{task}", None)
                 if answer is not None:
-                    self._receiver.refused[f"task_{task}"] = ANSWERS[answer]
+                    self._receiver.rejecting[f"task_{task}"] = ANSWERS[answer]
             case op.Restart() | op.Jump() | op.Disk():
                 await self._change_surroundings(operation)
             case _:
@@ -181,7 +181,7 @@ class World:
     async def _heal(self) -> None:
         """Let the receiver accept everything, and wait for as long as that may take."""
         self._receiver.cycle, self._receiver.latency = (ACCEPTS,), 0.0
-        self._receiver.refused.clear()
+        self._receiver.rejecting.clear()
         self._disk.full = self.rules.disk_full = False
         self.rules.acted()
         if self._process.dispatcher.state().state in ("paused", "stopped"):

@@ -199,7 +199,8 @@ class Outbox(Protocol):
 
     async def retry(self, delivery_id: int, now: float) -> Delivery | None:
         """Make a delivery pending and due now, in whatever state it is, with its whole schedule
-        ahead. Returns None if there is none.
+        ahead. A pending one keeps its place; one that had ended is sent beside the others of its
+        queue. Returns None if there is none.
         """
         ...
 

@@ -252,8 +252,17 @@ state = 'pending', scheduled = 0, first_attempt_at = NULL, next_attempt_at = ?2,
     not_before = NULL, unblocks_at = NULL, delivered_at = NULL
 """
 
-# It has lost its place in the queue, so it is sent beside the others.
-RETRY = f"UPDATE deliveries SET {_RESTART}, is_head = 1, bypassed = 1 WHERE id = ?1"
+# A pending one keeps its place in the queue, and what it has waited. One that had ended has lost
+# its place, so it is sent beside the others.
+RETRY = """
+UPDATE deliveries SET state = 'pending', scheduled = 0, next_attempt_at = ?2, scheduled_at = ?2,
+    not_before = NULL, delivered_at = NULL,
+    first_attempt_at = CASE state WHEN 'pending' THEN first_attempt_at END,
+    unblocks_at = CASE state WHEN 'pending' THEN unblocks_at END,
+    is_head = CASE state WHEN 'pending' THEN is_head ELSE 1 END,
+    bypassed = CASE state WHEN 'pending' THEN bypassed ELSE 1 END
+WHERE id = ?1
+"""
 
 # Statuses and task IDs as JSON; NULL selects all.
 _SELECTED = """
