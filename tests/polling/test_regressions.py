@@ -1,7 +1,7 @@
 """Replicas of upstream that disagree: statuses that go back and forth."""
 
-from collections.abc import AsyncGenerator, Sequence
-from itertools import cycle
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from itertools import chain, cycle, repeat
 
 import anyio
 import pytest
@@ -18,7 +18,7 @@ class Replicas(ScriptedSource):
 
     def __init__(self, *statuses: str) -> None:
         super().__init__()
-        self.statuses = cycle(statuses)
+        self.statuses: Iterator[str] = cycle(statuses)
 
     async def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
         self.shown = dict.fromkeys(task_ids, next(self.statuses))
@@ -36,6 +36,18 @@ async def test_replicas_that_alternate_are_one_change(harness: Harness) -> None:
         await anyio.sleep(60)
 
     assert await harness.types() == ["task.pending", "task.in_progress", "task.completed"]
+
+
+async def test_a_new_status_ends_the_doubt_about_an_earlier_one(harness: Harness) -> None:
+    answers = ["PENDING", "IN_PROGRESS", "PENDING", "QUEUED", "PENDING"]
+    harness.source = Replicas()
+    harness.source.statuses = chain(answers, repeat("QUEUED"))
+    harness.poller = harness.new_poller()
+    async with running(harness.poller):
+        await harness.watch("task_1")
+        await anyio.sleep(60)
+
+    assert await harness.types() == ["task.pending", "task.in_progress", "task.queued"]
 
 
 async def test_a_status_that_stays_back_is_believed_within_seconds(harness: Harness) -> None:

@@ -152,11 +152,16 @@ class AnswerProcessor:
         found = step(task, answer, now=self._context.wall(), lost_after=lost_after)
         if found is Step.LOST and not self._is_lost(now):
             return Step.STILL_MISSING
-        if found is Step.TRANSITION and isinstance(answer, Observation) and not task.lost:
-            if answer.status in task.shown and not self._believes(task, answer.status, now):
-                return None
-        else:
-            self._regressions.forget(task.task_id)
+        if (
+            found is Step.TRANSITION
+            and isinstance(answer, Observation)
+            and not task.lost
+            and answer.status in task.shown
+            and not self._believes(task, answer.status, now)
+        ):
+            return None
+        # A status that is known or new ends the doubt: an earlier one begins another.
+        self._regressions.forget(task.task_id)
         if found is Step.UNCHANGED and _has_not_run_again(task, now - lost_after):
             return Step.ENDED
         return found

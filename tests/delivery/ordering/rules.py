@@ -166,7 +166,6 @@ class Rules:
 
     def begins(self, arrival: Arrival) -> None:
         """Check a request that arrives."""
-        self._check_silence(arrival)
         self.check_attention()
         event_id = arrival.event_id
         if event_id not in self._task:
@@ -174,7 +173,8 @@ class Rules:
         sent, again = self.sent[event_id], _is_smaller_form(self._last, arrival)
         if sent.forms.setdefault(len(arrival.body), arrival.body) != arrival.body:
             self.broken(f"the body of {event_id} has changed")
-        if not again:
+        if not again:  # an attempt in flight is completed
+            self._check_silence(arrival)
             self._check_order(arrival)
             self._check_rate(arrival, sent)
         sent.first_wall = arrival.wall if sent.first_wall is None else sent.first_wall
