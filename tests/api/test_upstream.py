@@ -339,11 +339,42 @@ async def test_a_cancelled_batch_is_watched_and_its_result_is_shown(harness: Har
 
 
 async def test_a_killed_task_is_watched(harness: Harness) -> None:
-    harness.upstream.set("task 1-ä", "IN_PROGRESS")
-    answer = await harness.api.delete(f"{SOURCE}/tasks/task%201-%C3%A4")
+    harness.upstream.set("task:1-ä", "IN_PROGRESS")
+    answer = await harness.api.delete(f"{SOURCE}/tasks/task%3A1-%C3%A4")
 
     assert answer.json()["success"] is True
-    assert await harness.watched() == {"task 1-ä"}
+    assert await harness.watched() == {"task:1-ä"}
+
+
+@pytest.mark.parametrize(
+    "bad", ["%2e%2e", "..%5c..", "a%252fb", "a%0A", "a%20b", "%C2%9B", "x" * 257]
+)
+async def test_an_id_that_could_lead_to_another_route_reaches_nothing(
+    harness: Harness, bad: str
+) -> None:
+    for method, path in (
+        ("DELETE", f"tasks/{bad}"),
+        ("POST", f"buckets/{bad}/batches/b/cancel"),
+        ("POST", f"buckets/b/batches/{bad}/cancel"),
+        ("POST", f"buckets/{bad}/batches/list"),
+        ("POST", f"buckets/{bad}/uploads/confirm"),
+    ):
+        body = {"confirmations": [{"upload_id": "u"}]} if path.endswith("confirm") else {}
+        answer = await harness.api.request(method, f"{SOURCE}/{path}", json=body)
+        assert "an ID" in problem(answer, 422)["detail"], path
+    assert not harness.upstream.requests
+
+
+async def test_a_task_that_an_answer_names_is_not_watched_if_its_id_is_not_valid(
+    harness: Harness,
+) -> None:
+    for task_id in ("..", "a/b", "%2e%2e", "a\u202eb", "x" * 1_000_000):
+        harness.upstream.set(task_id, "IN_PROGRESS")
+        batch = {"batch_id": "b1", "bucket_id": "bkt", "task_id": task_id}
+        harness.upstream.api.batches["b1"] = batch
+        answer = await harness.api.post(f"{SOURCE}/buckets/bkt/batches/b1/cancel")
+        assert answer.status_code == 200
+    assert await harness.watched() == set()
 
 
 async def test_a_kill_of_an_unknown_task_is_not_watched(harness: Harness) -> None:

@@ -12,7 +12,7 @@ from tests.api.harness import (
     FakeDaemon,
     problem,
 )
-from tests.support.records import step
+from tests.support.records import request, step
 
 pytestmark = pytest.mark.anyio
 
@@ -84,6 +84,12 @@ async def test_a_watch_has_the_fields_of_the_contract(api: httpx.AsyncClient) ->
         ({"task_id": "a/b"}, "task_id"),
         ({"task_id": ".."}, "task_id"),
         ({"task_id": "a\nb"}, "task_id"),
+        ({"task_id": "a\n"}, "task_id"),
+        ({"task_id": "a b"}, "task_id"),
+        ({"task_id": "a\u200bb"}, "task_id"),
+        ({"task_id": "a\\b"}, "task_id"),
+        ({"task_id": "%2e%2E"}, "task_id"),
+        ({"task_id": "a%252fb"}, "task_id"),
         ({"task_id": 7}, "task_id"),
         ({}, "task_id"),
         ({"task_id": "a", "source": "nowhere"}, "source"),
@@ -169,24 +175,44 @@ async def test_an_invalid_query_is_rejected(api: httpx.AsyncClient, query: str) 
 async def test_one_watch_is_shown_with_its_transitions_and_removed(
     api: httpx.AsyncClient, daemon: FakeDaemon
 ) -> None:
-    await api.post("/v1/watches", json={"task_id": "tâsk 1"})
-    watch = (await daemon.store.find("tâsk 1"))[0]
+    await api.post("/v1/watches", json={"task_id": "tâsk:1"})
+    watch = (await daemon.store.find("tâsk:1"))[0]
     await daemon.store.record([step(watch, "IN_PROGRESS", at=4_000_000_000.0)])
 
-    shown = (await api.get("/v1/watches/t%C3%A2sk%201")).json()
+    shown = (await api.get("/v1/watches/t%C3%A2sk%3A1")).json()
     assert shown["transitions"] == [
         {
             "sequence": 1,
             "previous_status": None,
             "status": "IN_PROGRESS",
             "at": "2096-10-02T07:06:40.000000Z",
-            "event_id": "msg_tâsk 1_1",
+            "event_id": "msg_tâsk:1_1",
         }
     ]
-    assert (await api.delete("/v1/watches/t%C3%A2sk%201")).status_code == 204
+    assert (await api.delete("/v1/watches/t%C3%A2sk%3A1")).status_code == 204
     assert daemon.forgotten == [watch.key]
-    problem(await api.get("/v1/watches/t%C3%A2sk%201"), 404)
-    problem(await api.delete("/v1/watches/t%C3%A2sk%201"), 404)
+    problem(await api.get("/v1/watches/t%C3%A2sk%3A1"), 404)
+    problem(await api.delete("/v1/watches/t%C3%A2sk%3A1"), 404)
+
+
+@pytest.mark.parametrize(
+    ("task_id", "path"),
+    [
+        ("..", "%2E%2E"),
+        ("a/../b", "a%2F..%2Fb"),
+        ("a b\n", "a%20b%0A"),
+        ("%2e", "%252e"),
+        ("\u202ea\x1b", "%E2%80%AEa%1B"),
+    ],
+)
+async def test_an_id_that_is_stored_already_can_be_shown_and_removed(
+    api: httpx.AsyncClient, daemon: FakeDaemon, task_id: str, path: str
+) -> None:
+    problem(await api.get(f"/v1/watches/{path}"), 422)
+    await daemon.store.add([request(task_id)], 0.0)
+    assert (await api.get(f"/v1/watches/{path}")).json()["task_id"] == task_id
+    assert (await api.delete(f"/v1/watches/{path}")).status_code == 204
+    problem(await api.delete(f"/v1/watches/{path}"), 422)
 
 
 async def test_a_task_added_again_starts_a_new_history(

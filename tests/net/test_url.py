@@ -13,6 +13,9 @@ from watcher.net.url import quote_segment
         ("a?b#c%", "a%3Fb%23c%25"),
         ("ü", "%C3%BC"),
         ("", ""),
+        (".", "%2E"),
+        ("..", "%2E%2E"),
+        ("..a", "..a"),
     ],
 )
 def test_a_segment_holds_no_delimiter_of_a_url(text: str, segment: str) -> None:

@@ -566,3 +566,20 @@ async def test_a_finished_task_that_is_listed_as_running_twice_is_watched_again(
         assert await harness.ids(WatchState.ACTIVE) == {"task_0"}
         await anyio.sleep(600)
     assert harness.tracked == ["task_0"]
+
+
+async def test_tasks_with_invalid_ids_are_skipped_counted_and_logged_once(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness.show(range(2), task_type="t" * 1_000_000)
+    for bad in ("..", ".", "a/b", "a%2fb", "a\\b", "a\x1b[2J", "a\u202eb", "a b", "x" * 1_000_000):
+        harness.upstream.set(bad, "IN_PROGRESS")
+    discovery = harness.rule()
+    await discovery.run_once()
+    await discovery.run_once()
+
+    assert await harness.ids() == {"task_0", "task_1"}
+    assert harness.sample("skipped_total") == 18
+    (record,) = (record for record in caplog.records if "skipped" in record.getMessage())
+    assert "9 tasks are skipped" in record.getMessage()
+    assert {len(watch.task_type or "") for watch in await harness.watches()} <= {0, 256}

@@ -13,10 +13,10 @@ from watcher.core.interfaces.source import BatchOfTask
 pytestmark = pytest.mark.anyio
 
 BATCH = BatchOfTask(
-    bucket_id="bkt_1", batch_id="btch/1", namespace="ns_1", task_type="api_buckets_batches_process"
+    bucket_id="bkt_1", batch_id="btch?1", namespace="ns_1", task_type="api_buckets_batches_process"
 )
 SHOWN: dict[str, Any] = {
-    "batch_id": "btch/1",
+    "batch_id": "btch?1",
     "task_id": "task_1",
     "status": "failed",
     "failure_reason": "out of memory",
@@ -55,7 +55,7 @@ async def test_the_request_names_the_batch_and_its_namespace() -> None:
 
     await source_answering(answer).find_in_batch("task_1", BATCH)
     (request,) = requests
-    assert request.url.raw_path == b"/v1/buckets/bkt_1/batches/btch%2F1"
+    assert request.url.raw_path == b"/v1/buckets/bkt_1/batches/btch%3F1"
     assert request.headers["x-namespace"] == "ns_1"
 
 

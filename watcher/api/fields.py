@@ -1,40 +1,47 @@
 """Types of single values in requests and responses."""
 
-import re
 from typing import Annotated
 
 from fastapi import Path
 from pydantic import AfterValidator, Field, TypeAdapter, WithJsonSchema
+from starlette.convertors import Convertor, register_url_convertor
 
 from watcher.core.clock import rfc3339
+from watcher.core.texts import UNSEEN, UNSEEN_IN_ID, check_id
 
 Time = str
 """RFC 3339 in UTC."""
 
 _MAX_LABELS = 20
 
-PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
-"""Text that a terminal or a log can show: no control characters, none that change the direction."""
-_TASK_ID = PRINTABLE.replace("[^", "[^/").replace("*", "+")
+PRINTABLE = f"^[^{UNSEEN}]*$"
+"""Text that a terminal or a log can show: visible characters and spaces."""
+_ID = rf"^[^/\\{UNSEEN_IN_ID}]+$"
 
-
-def check_task_id(text: str) -> str:
-    """Return `text` if it is a valid task ID. Raises `ValueError` otherwise."""
-    if not 1 <= len(text) <= 256:
-        raise ValueError("a task ID has 1 to 256 characters")
-    if "/" in text or text in (".", ".."):
-        raise ValueError("a task ID contains no slash, and is not . or ..")
-    if not re.search(PRINTABLE, text):
-        raise ValueError("contains characters that cannot be printed")
-    return text
-
-
-TaskId = Annotated[
+Id = Annotated[
     str,
-    AfterValidator(check_task_id),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256, "pattern": _TASK_ID}),
+    AfterValidator(check_id),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256, "pattern": _ID}),
 ]
-TaskIdInPath = Annotated[TaskId, Path(description="ID of the task, percent-encoded.")]
+TaskIdInPath = Annotated[Id, Path(description="ID of the task, percent-encoded.")]
+IdInPath = Annotated[Id, Path(description="ID, percent-encoded.")]
+
+
+class _AnyText(Convertor[str]):
+    """The rest of a path, slashes and line breaks included."""
+
+    regex = r"[\s\S]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("text", _AnyText())
+StoredTaskId = Annotated[str, Path(description="ID of the task, percent-encoded.")]
+"""Not checked: an ID that is stored already can be shown and removed, whatever it is."""
 Printable = Annotated[str, Field(min_length=1, max_length=256, pattern=PRINTABLE)]
 LabelName = Annotated[
     str,

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from watcher.api.admission import NO_BODY
 from watcher.api.dependencies import Daemon, Limit, Running, bad_query, json_response
-from watcher.api.fields import PRINTABLE, TaskIdInPath
+from watcher.api.fields import PRINTABLE, IdInPath, TaskIdInPath
 from watcher.api.openapi import Item, shows
 from watcher.api.peers import Logged
 from watcher.api.problems import Problem, documented
@@ -134,7 +134,7 @@ async def list_tasks(
 )
 async def list_batches(
     source: str,
-    bucket: str,
+    bucket: IdInPath,
     options: BatchListRequestView,
     daemon: Running,
     limit: Limit = 100,
@@ -157,8 +157,8 @@ async def list_batches(
 )
 async def cancel_batch(
     source: str,
-    bucket: str,
-    batch: str,
+    bucket: IdInPath,
+    batch: IdInPath,
     daemon: Running,
     log: Logged,
     reason: Annotated[str | None, Query(max_length=500, pattern=PRINTABLE)] = None,
@@ -212,7 +212,7 @@ async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running, log: Lo
 )
 async def confirm_uploads(
     source: str,
-    bucket: str,
+    bucket: IdInPath,
     options: ConfirmRequestView,
     daemon: Running,
     log: Logged,

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from watcher.api.dependencies import Cursor, Daemon, Limit, Running, bad_query, json_response
-from watcher.api.fields import Labels, Printable, TaskId, TaskIdInPath, Time, optional_time
+from watcher.api.fields import Id, Labels, Printable, StoredTaskId, Time, optional_time
 from watcher.api.openapi import shows
 from watcher.api.peers import Logged
 from watcher.api.problems import FieldError, Problem, documented, field_error
@@ -29,6 +29,7 @@ from watcher.core.tasks import (
     WatchRequest,
     WatchState,
 )
+from watcher.core.texts import check_id
 
 MAX_ENTRIES = 1000
 """Tasks that one request may add."""
@@ -46,7 +47,7 @@ class WatchRequestView(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    task_id: TaskId
+    task_id: Id
     source: str | None = None
     namespace: Printable | None = None
     labels: Labels = Field(default_factory=dict)
@@ -252,13 +253,13 @@ def _labels(texts: Iterable[str]) -> Mapping[str, str]:
 
 
 @watches.get(
-    "/{task_id}",
+    "/{task_id:text}",
     responses={
         **shows(WatchWithTransitionsView),
         **documented(401, 403, 404, 409, 422, 503),
     },
 )
-async def show_watch(task_id: TaskIdInPath, daemon: Running, source: SourceName = None) -> Response:
+async def show_watch(task_id: StoredTaskId, daemon: Running, source: SourceName = None) -> Response:
     """Show one watch with its transitions."""
     watch = await _find(daemon, task_id, source)
     # Events outlive a removed watch; those of an earlier watch of the same task are not shown.
@@ -271,9 +272,11 @@ async def show_watch(task_id: TaskIdInPath, daemon: Running, source: SourceName 
     return json_response(WatchWithTransitionsView(**fields, transitions=transitions))
 
 
-@watches.delete("/{task_id}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
+@watches.delete(
+    "/{task_id:text}", status_code=204, responses=documented(401, 403, 404, 409, 422, 503)
+)
 async def remove_watch(
-    task_id: TaskIdInPath, daemon: Running, log: Logged, source: SourceName = None
+    task_id: StoredTaskId, daemon: Running, log: Logged, source: SourceName = None
 ) -> Response:
     """Remove a task from the watchlist. Pending deliveries are still sent."""
     watch = await _find(daemon, task_id, source)
@@ -283,10 +286,18 @@ async def remove_watch(
     return Response(status_code=204)
 
 
+def _require_id(task_id: str) -> None:
+    try:
+        check_id(task_id)
+    except ValueError as error:
+        raise bad_query("task_id", str(error)) from None
+
+
 async def _find(daemon: Daemon, task_id: str, source: str | None) -> Watch:
     found = await daemon.store.find(task_id)
     matching = [watch for watch in found if source in (None, watch.key.source)]
     if not matching:
+        _require_id(task_id)
         raise Problem(404, f"{task_id!r} is not watched")
     if len(matching) > 1:
         sources = ", ".join(watch.key.source for watch in matching)

@@ -27,6 +27,7 @@ from watcher.core.setting_types import (
     is_loopback,
 )
 from watcher.core.tasks import KNOWN_STATUSES
+from watcher.core.texts import check_id
 
 
 def _proxy_url(url: SecretStr | None) -> SecretStr | None:
@@ -139,6 +140,10 @@ class PollingSettings(Model):
     """get: one task per request; list: up to 1,000; auto: what suits the number of due tasks."""
 
 
+_ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 256}
+"""Without a pattern: what reads the chart's schema does not know the escapes that it would need."""
+
+
 class DiscoverySettings(Model):
     """A rule that lists tasks or batches, and watches new ones."""
 
@@ -150,7 +155,7 @@ class DiscoverySettings(Model):
     """Interval of the rule."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels of the added watches."""
-    bucket: Annotated[str, Field(min_length=1)] | None = None
+    bucket: Annotated[str, AfterValidator(check_id), WithJsonSchema(_ID_SCHEMA)] | None = None
     """Bucket whose batches are listed; default: all buckets."""
     status: Annotated[str, AfterValidator(str.upper)] | None = None
     """Only tasks or batches with this status."""

@@ -10,6 +10,7 @@ import msgspec
 from watcher.core.errors import SourceError, StoreError
 from watcher.core.interfaces.source import BatchOfTask, FindsTasksInBatches, Source
 from watcher.core.tasks import Observation
+from watcher.core.texts import is_id
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.context import PollingContext
 from watcher.polling.recorder import PendingStep
@@ -83,10 +84,11 @@ class BatchLookup:
             return None
         if place.batch_id is None or place.bucket_id is None:
             return None
+        namespace = data.namespace or place.namespace_id
         return BatchOfTask(
             bucket_id=place.bucket_id,
             batch_id=place.batch_id,
-            namespace=data.namespace or place.namespace_id,
+            namespace=namespace if is_id(namespace) else None,
             task_type=data.task_type,
         )
 

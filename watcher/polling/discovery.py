@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -21,7 +22,8 @@ from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, StoreError
 from watcher.core.interfaces.source import DiscoversBatches, DiscoversTasks, Source
 from watcher.core.settings import DiscoverySettings
-from watcher.core.tasks import DiscoveredPage, Watch
+from watcher.core.tasks import DiscoveredPage, DiscoveredTask, Watch
+from watcher.core.texts import NAME_LIMIT, OTHER, cut, is_id, label
 from watcher.polling.rotation import Rotation
 from watcher.polling.running_again import DiscoveryStore, RunningAgain
 from watcher.telemetry.metrics import RuleMetrics
@@ -49,7 +51,9 @@ def rule_key(source: str, rule: DiscoverySettings) -> str:
 
 def rule_label(number: int, rule: DiscoverySettings) -> str:
     """Return the metrics label of the rule at this position of the configuration."""
-    return f"{number} {rule.list}" if rule.bucket is None else f"{number} {rule.list} {rule.bucket}"
+    short = f"{number} {rule.list}"
+    full = short if rule.bucket is None else f"{short} {rule.bucket}"
+    return short if label(full) == OTHER else full
 
 
 class Discovery:
@@ -73,7 +77,7 @@ class Discovery:
         self._source_name = source_name
         self._rule = rule
         self._key = rule_key(source_name, rule)
-        self._pages = _pages(source, rule)
+        self._pages = _pages(source, rule, self._skipped)
         self._store = store
         self._track = track
         self._paused = paused
@@ -236,6 +240,17 @@ class Discovery:
             value is None for value in (rule.status, rule.filters, rule.search, rule.sort)
         )
 
+    def _skipped(self, count: int) -> None:
+        self._metrics.skipped(count)
+        if self._log_throttle.ready("skipped"):
+            logger.warning(
+                "discovery of %s at %r: %d tasks are skipped, because their IDs are not valid: IDs "
+                "are 1 to 256 visible characters, without a slash, and neither . nor ..",
+                self._rule.list,
+                self._source_name,
+                count,
+            )
+
     async def _store_new(self, page: DiscoveredPage, *, silent: bool) -> int:
         """Store the new tasks of a page, and return their number."""
         rule = self._rule
@@ -248,10 +263,33 @@ class Discovery:
         return new
 
 
-def _pages(source: Source, rule: DiscoverySettings) -> _Read | None:
+def _pages(source: Source, rule: DiscoverySettings, skipped: Callable[[int], None]) -> _Read | None:
     """Return a function that reads the rule's list from a cursor on; None if the source does not
-    support it.
+    support it. `skipped` receives how many tasks of a page have an invalid ID.
     """
+    read = _read_of(source, rule)
+
+    async def pages(cursor: str | None) -> AsyncGenerator[DiscoveredPage, None]:
+        if read is None:
+            return
+        async with aclosing(read(cursor)) as received:
+            async for page in received:
+                tasks = [_fitted(task) for task in page.tasks if is_id(task.task_id)]
+                if count := len(page.tasks) - len(tasks):
+                    skipped(count)
+                yield replace(page, tasks=tasks)
+
+    return None if read is None else pages
+
+
+def _fitted(task: DiscoveredTask) -> DiscoveredTask:
+    kind = task.task_type
+    if kind is None or len(kind) <= NAME_LIMIT:
+        return task
+    return task._replace(task_type=cut(kind, NAME_LIMIT))
+
+
+def _read_of(source: Source, rule: DiscoverySettings) -> _Read | None:
     criteria = rule.model_dump(
         include={"status", "task_type", "filters", "search", "sort"}, exclude_none=True
     )

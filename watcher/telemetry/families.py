@@ -142,6 +142,11 @@ class DiscoveryFamilies(Families):
             "Total number of list pages read for a discovery rule.",
             *labels,
         )
+        self.skipped = self.counter(
+            "watcher_discovery_skipped_total",
+            "Total number of listed tasks that were skipped because of an invalid ID.",
+            *labels,
+        )
         self.truncated = self.gauge(
             "watcher_discovery_truncated",
             "1 if the last run stopped at max_pages before the end of the list.",

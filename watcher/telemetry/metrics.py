@@ -159,12 +159,17 @@ class RuleMetrics:
     def __init__(self, source: str, rule: str, families: DiscoveryFamilies) -> None:
         self._tasks = families.tasks.labels(source, rule)
         self._requests = families.requests.labels(source, rule)
+        self._skipped = families.skipped.labels(source, rule)
         self._truncated = families.truncated.labels(source, rule)
 
     def read(self, new_tasks: int) -> None:
         """Count one page of the list, and the new tasks on it."""
         self._requests.inc()
         self._tasks.inc(new_tasks)
+
+    def skipped(self, count: int) -> None:
+        """Count listed tasks that were not added because their IDs are not valid."""
+        self._skipped.inc(count)
 
     def ended(self, *, truncated: bool) -> None:
         """Record whether a run stopped before the end of the list."""

@@ -8,9 +8,9 @@ import msgspec
 from watcher.core.interfaces.source import BatchOfTask
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Detail, Observation
-from watcher.net.url import quote_segment
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.error_decoding import UNREADABLE, error_text, protocol_error
+from watcher.sources.mixpeek.paths import path_of
 
 GET_BATCH = "GET /v1/buckets/{bucket}/batches/{batch}"
 _WITH_ERROR = frozenset({"FAILED", "COMPLETED_WITH_ERRORS", "CANCELED"})
@@ -56,8 +56,7 @@ class BatchTasks:
     async def find_in_batch(self, task_id: str, batch: BatchOfTask) -> Observation | None:
         call = Call(
             route=GET_BATCH,
-            path=f"/v1/buckets/{quote_segment(batch.bucket_id)}"
-            f"/batches/{quote_segment(batch.batch_id)}",
+            path=path_of(GET_BATCH, bucket=batch.bucket_id, batch=batch.batch_id),
             namespace=batch.namespace or self._namespace,
         )
         reply = await self._connection.request(call, max_wait=_MAX_WAIT)

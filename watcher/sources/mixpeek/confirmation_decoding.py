@@ -4,6 +4,7 @@ import msgspec
 
 from watcher.core.interfaces.source import Confirmation
 from watcher.core.json_repair import is_suspicious, repaired
+from watcher.core.texts import NAME_LIMIT, REASON_LIMIT, cut, is_id
 from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.error_decoding import UNREADABLE, protocol_error
 
@@ -25,11 +26,13 @@ def confirmation_of(reply: Reply) -> Confirmation:
         answer = _decode(repaired(reply.body)[0] if is_suspicious(reply.body) else reply.body)
     except UNREADABLE:
         raise protocol_error("the answer contains no task ID", reply) from None
+    if not is_id(answer.task_id):
+        raise protocol_error("the answer contains no valid task ID", reply)
     count = answer.confirmations_count
     return Confirmation(
         task_id=answer.task_id,
-        status=answer.status if isinstance(answer.status, str) else None,
+        status=cut(answer.status, NAME_LIMIT) if isinstance(answer.status, str) else None,
         count=count if isinstance(count, int) and not isinstance(count, bool) else None,
-        message=answer.message if isinstance(answer.message, str) else None,
+        message=cut(answer.message, REASON_LIMIT) if isinstance(answer.message, str) else None,
         task=answer.task,
     )

@@ -225,6 +225,8 @@ class Connection:
             headers["content-type"] = "application/json"
             content = msgspec.json.encode(call.body)
         url = _url(self._base_url + call.path, tuple(call.query.items()))
+        if not url.raw_path.partition(b"?")[0].endswith(call.path.encode()):
+            raise ValueError("the client resolves the path to another one")
         extensions = {SENT_ONCE: True} if call.once else {}
         return httpx.Request(
             call.method, url, headers=headers, content=content, extensions=extensions

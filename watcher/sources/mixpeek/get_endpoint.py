@@ -1,14 +1,15 @@
 """Polling one task per request: `GET /v1/tasks/{task_id}`."""
 
 from collections.abc import AsyncGenerator, Sequence
-from urllib.parse import quote
 
 from watcher.core.errors import SourceError
-from watcher.core.tasks import Answer, Observation, TaskNotFound
+from watcher.core.tasks import Answer, Observation, TaskNotFound, TaskUnreadable
+from watcher.core.texts import is_id
 from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.error_decoding import is_api_error
 from watcher.sources.mixpeek.list_health import ListHealth
+from watcher.sources.mixpeek.paths import path_of
 from watcher.sources.mixpeek.task_decoding import TaskDecoder
 
 GET_TASK = "GET /v1/tasks/{task_id}"
@@ -40,6 +41,10 @@ class GetEndpoint:
 
     async def fetch(self, task_ids: Sequence[str]) -> AsyncGenerator[Sequence[Answer], None]:
         for task_id in task_ids:
+            if not is_id(task_id):
+                self.connection.withdraw(GET_TASK)
+                yield [_never_requested(task_id)]
+                continue
             try:
                 answer = self._answer(task_id, await self.connection.send(_call(task_id)))
             except SourceError:
@@ -57,6 +62,8 @@ class GetEndpoint:
 
         Raises `SourceError`.
         """
+        if not is_id(task_id):
+            return _never_requested(task_id)
         reply = await self.connection.request(_call(task_id), max_wait)
         return self._answer(task_id, reply)
 
@@ -68,5 +75,9 @@ class GetEndpoint:
         raise self.connection.error(reply)
 
 
+def _never_requested(task_id: str) -> TaskUnreadable:
+    return TaskUnreadable(task_id=task_id, reason="its ID cannot be part of a path")
+
+
 def _call(task_id: str) -> Call:
-    return Call(route=GET_TASK, path=f"/v1/tasks/{quote(task_id, safe='')}")
+    return Call(route=GET_TASK, path=path_of(GET_TASK, task_id=task_id))

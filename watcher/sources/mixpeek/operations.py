@@ -10,8 +10,8 @@ import msgspec
 from watcher.core.interfaces.source import Confirmation
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import DiscoveredPage
+from watcher.core.texts import is_id
 from watcher.net.exchange import Reply
-from watcher.net.url import quote_segment
 from watcher.sources.mixpeek.confirmation_decoding import confirmation_of
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.error_decoding import UNREADABLE, protocol_error
@@ -25,6 +25,7 @@ from watcher.sources.mixpeek.pagination import (
     read_pages,
     task_query,
 )
+from watcher.sources.mixpeek.paths import path_of
 
 _KILL_TASK = "DELETE /v1/tasks/{task_id}"
 _LIST_ALL_BATCHES = "POST /v1/batches/list"
@@ -126,7 +127,7 @@ class MixpeekOperations:
     ) -> tuple[msgspec.Raw, str | None]:
         call = Call(
             route=_CANCEL_BATCH,
-            path=f"/v1/buckets/{quote_segment(bucket)}/batches/{quote_segment(batch)}/cancel",
+            path=path_of(_CANCEL_BATCH, bucket=bucket, batch=batch),
             query={} if reason is None else {"reason": reason},
             namespace=namespace or self._namespace,
         )
@@ -134,7 +135,7 @@ class MixpeekOperations:
         return _json(reply), _task_id(reply)
 
     async def kill_task(self, task_id: str) -> msgspec.Raw:
-        call = Call(route=_KILL_TASK, path=f"/v1/tasks/{quote_segment(task_id)}")
+        call = Call(route=_KILL_TASK, path=path_of(_KILL_TASK, task_id=task_id))
         return _json(await self._checked(call))
 
     async def confirm_uploads(
@@ -142,7 +143,7 @@ class MixpeekOperations:
     ) -> Confirmation:
         call = Call(
             route=_CONFIRM_UPLOADS,
-            path=f"/v1/buckets/{quote_segment(bucket)}/uploads/confirm/batch",
+            path=path_of(_CONFIRM_UPLOADS, bucket=bucket),
             body={"confirmations": confirmations},
             namespace=namespace or self._namespace,
             once=True,
@@ -157,7 +158,7 @@ class MixpeekOperations:
                 route=_LIST_ALL_BATCHES, path="/v1/batches/list", body=criteria, paging_in="body"
             )
         else:
-            path = f"/v1/buckets/{quote_segment(bucket)}/batches/list"
+            path = path_of(_LIST_BATCHES, bucket=bucket)
             query = Query(route=_LIST_BATCHES, path=path, body=criteria, paging_in="body")
         return replace(query, namespace=namespace or self._namespace)
 
@@ -221,7 +222,9 @@ def _json(reply: Reply) -> msgspec.Raw:
 
 
 def _task_id(reply: Reply) -> str | None:
+    """Return the task that a reply names; None without one that could be watched."""
     try:
-        return _decode_started_task(reply.body).task_id
+        task_id = _decode_started_task(reply.body).task_id
     except UNREADABLE:
         return None
+    return task_id if is_id(task_id) else None

@@ -1,0 +1,126 @@
+"""Text from outside: shown with escapes, cut to a bound, as a metrics label, as an ID. Pure.
+
+Not visible are controls (C0, C1), line separators, what changes the direction or has no width,
+blanks other than U+0020, surrogates and, on a terminal, what Unicode has not assigned.
+"""
+
+import re
+from urllib.parse import unquote
+
+UNSEEN = (
+    r"\x00-\x1f\x7f-\xa0\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
+    r"\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164"
+    r"\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb"
+)
+"""What is not visible, but for U+0020, as the inside of a character class of any regular expression
+syntax. U+FE0E and U+FE0F, which choose the form of an emoji, are not part of it."""
+_FURTHER_UNSEEN = (
+    r"\ud800-\udfff\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""The same beyond U+FFFF, and surrogates: not every syntax has these."""
+UNSEEN_IN_ID = UNSEEN + r"\x20\ufe0e\ufe0f"
+_UNSEEN = re.compile(f"[{UNSEEN}{_FURTHER_UNSEEN}]")
+_NOT_IN_ID = re.compile(rf"[{UNSEEN_IN_ID}{_FURTHER_UNSEEN}]")
+
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_LABEL_BYTES = 128
+_ID_LENGTH = 256
+
+ERROR_MESSAGE_LIMIT = 8192
+"""Characters kept of a task's error."""
+REASON_LIMIT = 1000
+"""Characters kept of any other text that says why: of a failed request, an attempt, an outage."""
+NAME_LIMIT = 256
+"""Characters kept of a word of upstream: a task type, a status, a namespace."""
+
+OTHER = "other"
+"""The metrics label of what cannot be one."""
+
+
+def is_shown(text: str) -> bool:
+    """Return whether every character is visible, or an ordinary space."""
+    return text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None)
+
+
+def visible(text: str) -> str:
+    """Return `text` on one line, with escapes such as `\\x1b` for what is not visible."""
+    return text if is_shown(text) else "".join(map(_shown, text))
+
+
+def visible_lines(text: str) -> str:
+    """Return `text` like `visible`, but keep its line feeds."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def visible_json(text: str) -> str:
+    """Return the same JSON, with `\\u` escapes for what is not visible within its strings."""
+    if text.isascii():
+        return text.replace("\x7f", "\\u007f")
+    return "\n".join(
+        line if is_shown(line) else "".join(map(_json_shown, line)) for line in text.split("\n")
+    )
+
+
+def cut(text: str, limit: int) -> str:
+    """Return at most `limit` characters of `text`; an ellipsis is the last one if it was longer."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def label(text: str) -> str:
+    """Return `text` if it can be the value of a metrics label, else `OTHER`.
+
+    A label has at most 128 bytes, all of them visible, and none that the text format escapes.
+    """
+    if len(text) > _LABEL_BYTES or not is_shown(text) or '"' in text or "\\" in text:
+        return OTHER
+    return text if len(text.encode()) <= _LABEL_BYTES else OTHER
+
+
+def check_id(text: str) -> str:
+    """Return `text` if it can be the ID of something, and so a segment of a path.
+
+    An ID has 1 to 256 visible characters, no slash or backslash, and is neither `.` nor `..`; what
+    a gateway that decodes it once more would read has to be one too. Raises `ValueError` otherwise.
+    """
+    if not 1 <= len(text) <= _ID_LENGTH:
+        raise ValueError(f"an ID has 1 to {_ID_LENGTH} characters")
+    if _NOT_IN_ID.search(text) is not None:
+        raise ValueError("an ID has visible characters only, and no spaces")
+    if "/" in text or "\\" in text or text in (".", ".."):
+        raise ValueError("an ID contains no slash, and is not . or ..")
+    if "%" in text and (decoded := unquote(text)) != text:
+        try:
+            check_id(decoded)
+        except ValueError as error:
+            raise ValueError(f"{error}, not percent-encoded either") from None
+    return text
+
+
+def is_id(text: object) -> bool:
+    """Return whether `text` is one that `check_id` accepts."""
+    if not isinstance(text, str):
+        return False
+    try:
+        check_id(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(char: str) -> str:
+    if is_shown(char):
+        return char
+    if char in _SHORT:
+        return _SHORT[char]
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _json_shown(char: str) -> str:
+    if is_shown(char):
+        return char
+    pair = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{pair[start : start + 4]}" for start in range(0, len(pair), 4))
