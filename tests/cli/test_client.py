@@ -24,10 +24,11 @@ def client_of(*responses: httpx.Response) -> tuple[Client, list[httpx.Request]]:
 
 
 def test_the_client_follows_pages_and_sends_the_token() -> None:
-    pages = [{"items": [1, 2], "next_cursor": "c"}, {"items": [3], "next_cursor": None}]
+    items = [{"task_id": str(number)} for number in range(3)]
+    pages = [{"items": items[:2], "next_cursor": "c"}, {"items": items[2:], "next_cursor": None}]
     client, requests = client_of(*(httpx.Response(200, json=page) for page in pages))
     watches: list[Any] = list(client.watches(state="active", status=[]))
-    assert watches == [1, 2, 3]
+    assert watches == items
     assert [dict(request.url.params) for request in requests] == [
         {"state": "active", "limit": "1000"},
         {"state": "active", "limit": "1000", "cursor": "c"},
@@ -51,6 +52,9 @@ def test_tasks_are_added_in_requests_of_a_thousand() -> None:
         ),
         (httpx.Response(502, text="<html>"), "HTTP 502: not a watcher API"),
         (httpx.Response(200, text="<html>"), "HTTP 200: not a watcher API; check --url"),
+        (httpx.Response(200, text="[" * 100_000), "HTTP 200: not a watcher API; check --url"),
+        (httpx.Response(200, json=[]), "HTTP 200: not a watcher API; check --url"),
+        (httpx.Response(200, json={"items": [1]}), "HTTP 200: not a watcher API; check --url"),
     ],
 )
 def test_errors_contain_the_message_of_the_daemon(response: httpx.Response, error: str) -> None:

@@ -53,10 +53,10 @@ def test_the_result_of_a_cancellation_is_printed_in_words(
         (True, "True"),
         ({}, "-"),
         ({"team": "search", "tier": 1}, "team=search, tier=1"),
-        ("two\nlines\x1b[31m\u2028", "two lines [31m "),
+        ("two\nlines\x1b[31m\u2028", "two\\nlines\\x1b[31m\\u2028"),
     ],
 )
-def test_a_value_is_one_line_without_control_characters(value: object, text: str) -> None:
+def test_a_value_is_one_line_with_escapes_for_control_characters(value: object, text: str) -> None:
     assert plain(value) == text
 
 
@@ -65,9 +65,9 @@ def test_a_table_outside_a_terminal_is_aligned_text() -> None:
         print_table(("task_id", "status"), ROWS)
         print_table(("task_id", "status"), [])
     assert output.getvalue().splitlines() == [
-        "TASK_ID      STATUS",
-        "a            FAILED",
-        "longer [31m  -",
+        "TASK_ID         STATUS",
+        "a               FAILED",
+        "longer\\x1b[31m  -",
         "TASK_ID  STATUS",
     ]
 
@@ -78,7 +78,7 @@ def test_a_table_on_a_terminal_has_colours_and_no_foreign_control_characters() -
     printed = output.getvalue()
     assert "task id" in printed
     assert "\x1b[31mFAILED" in printed
-    assert "longer [31m" in printed
+    assert "longer\\x1b[31m" in printed
 
 
 @pytest.mark.parametrize(

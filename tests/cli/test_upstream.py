@@ -34,7 +34,7 @@ def test_tasks_are_listed_with_criteria(harness: Harness) -> None:
 
     rows = harness.run("tasks").rows
     assert rows[0] == ["TASK_ID", "STATUS", "TASK_TYPE", "ERROR"]
-    assert rows[-1] == ["task_9", "FAILED", "api_y", "Object", "[31m", "not", "found"]
+    assert rows[-1] == ["task_9", "FAILED", "api_y", "Object\\x1b[31m", "not", "found"]
     assert listed("tasks", "--status", "failed") == ["task_9"]
     assert listed("tasks", "--type", "api_y") == ["task_9"]
     assert listed("tasks", "--search", "task_1") == ["task_1"]
@@ -90,7 +90,7 @@ def test_a_task_is_killed(harness: Harness) -> None:
     harness.upstream.answer = answers  # type: ignore[method-assign]
     locked = harness.run("kill", "task_3", "--yes")
     assert (locked.exit_code, locked.stdout) == (4, "")
-    assert locked.stderr == "watcher: task_3 was not killed: it is locked\n"
+    assert locked.stderr == "watcher: task_3 was not killed: it is\\nlocked\n"
     assert harness.lines("kill", "task_4", "--yes") == ["task_4 killed"]
     unknown = harness.run("kill", "task_1", "--source", "nowhere")
     assert (unknown.exit_code, "nowhere" in unknown.stderr) == (4, True)
@@ -157,7 +157,7 @@ def test_fewer_confirmations_than_uploads_are_reported(harness: Harness, tmp_pat
     assert (first.exit_code, first.stdout.splitlines()) == (
         1,
         [
-            "task_c PENDING, 1 of 3 uploads: one  of them",
+            "task_c PENDING, 1 of 3 uploads: one\\n of them",
             "0 confirmed by 0 tasks, 0 confirmed before",
         ],
     )

@@ -69,7 +69,7 @@ def test_many_tasks_show_the_progress_on_a_terminal(
 ) -> None:
     monkeypatch.setattr("sys.stdin", StringIO("\n".join(f"t{n}" for n in range(1500))))
     finished = harness.run("add", "--stdin", terminal=True)
-    assert finished.stderr == "\r1000 of 1500\r1500 of 1500\n"
+    assert finished.stderr == "\r1000 of 1500 tasks\r1500 of 1500 tasks\n"
     assert finished.stdout == "1500 added, 0 already watched\n"
 
 

@@ -54,6 +54,34 @@ def test_secrets_are_masked_in_messages_arguments_and_exceptions(form: str) -> N
     assert shown.count("********") == 3
 
 
-def test_text_from_upstream_cannot_forge_a_line() -> None:
+HOSTILE = "one\nERROR forged\r\x1b[2J\x9b31m\u202e\u2028\u200b\x85"
+ESCAPED = r"one\nERROR forged\r\x1b[2J\x9b31m\u202e\u2028\u200b\x85"
+
+
+def test_text_from_outside_cannot_forge_a_line() -> None:
+    text = logged("text", "%s", HOSTILE)
+    assert text.splitlines() == [text.rstrip("\n")]
+    assert text.endswith(f" {ESCAPED}\n")
+    line = logged("json", "%s", HOSTILE)
+    assert line.splitlines() == [line.rstrip("\n")]
+    assert line.isascii()
+    assert json.loads(line)["message"] == HOSTILE
+
+
+def test_text_in_a_traceback_begins_no_line() -> None:
+    _, *traceback, _ = logged("text", "x", error=ValueError(HOSTILE)).split("\n")
+    assert traceback
+    assert all(line.startswith("    ") and line.isprintable() for line in traceback)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_record_has_a_bound(form: str) -> None:
+    assert 5000 > len(logged(form, "%s", "x" * 10_000_000)) > 4000
+    long = logged(form, "x", error=ValueError("y" * 10_000_000))
+    assert 18_000 > len(long) > 16_000
+
+
+def test_a_secret_is_masked_before_a_long_text_is_cut() -> None:
     for form in ("text", "json"):
-        assert len(logged(form, "%s", "one\nERROR forged\r\x1b[2J").splitlines()) == 1
+        line = logged(form, "%s", "x" * 4090 + "hidden-key", secrets=("hidden-key",))
+        assert "hidden" not in line

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from watcher.cli.options import client_at, config_option, json_option, load_settings, url_option
-from watcher.cli.terminal import print_verdicts
+from watcher.cli.terminal import print_verdicts, say
 
 _COLUMNS = ("name", "type", "state", "since", "reason", "pending", "failed")
 
@@ -36,7 +36,7 @@ def list_channels(url: str | None, as_json: bool) -> None:
 @url_option
 def pause(name: str, reason: str | None, url: str | None) -> None:
     """Pause a channel; its deliveries stay pending."""
-    click.echo(f"paused; {client_at(url).pause(name, reason)['pending']} deliveries pending")
+    say(f"paused; {client_at(url).pause(name, reason)['pending']} deliveries pending")
 
 
 @channels.command()
@@ -44,7 +44,7 @@ def pause(name: str, reason: str | None, url: str | None) -> None:
 @url_option
 def resume(name: str, url: str | None) -> None:
     """Resume a paused or stopped channel."""
-    click.echo(f"resumed; {client_at(url).resume(name)['pending']} deliveries are sent now")
+    say(f"resumed; {client_at(url).resume(name)['pending']} deliveries are sent now")
 
 
 @channels.command("test")

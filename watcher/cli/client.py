@@ -45,7 +45,7 @@ def error_of(response: httpx.Response) -> DaemonError:
         return DaemonError("authentication required: set WATCHER_API_TOKEN", 401)
     try:
         detail = response.json()["detail"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return not_a_watcher(response)
     return DaemonError(f"HTTP {response.status_code}: {detail}", response.status_code)
 
@@ -234,10 +234,25 @@ class Client:
         if response.status_code == 204:
             return {}
         try:
-            content: dict[str, Any] = response.json()
-        except ValueError:
+            content = response.json()
+        except (ValueError, RecursionError):
             raise not_a_watcher(response) from None
-        return content
+        if not isinstance(content, dict) or not _has_items(content):
+            raise not_a_watcher(response)
+        return _Content(content)
+
+
+class _Content(dict[str, Any]):
+    """What a daemon answered. A field that is missing was not written by a watcher."""
+
+    def __missing__(self, name: str) -> Any:
+        raise DaemonError(f"the answer has no {name}: not a watcher API; check --url")
+
+
+def _has_items(content: Mapping[str, Any]) -> bool:
+    """Return whether the `items`, if there are any, are a list of objects."""
+    items = content.get("items", [])
+    return isinstance(items, list) and all(isinstance(item, dict) for item in items)
 
 
 def _without_none(**values: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from watcher.cli.options import config_option, json_option, load_settings
-from watcher.cli.terminal import print_verdicts
+from watcher.cli.terminal import print_verdicts, print_yaml, say
 
 if TYPE_CHECKING:
     from watcher.core.settings import Settings
@@ -34,9 +34,9 @@ def check_config(file: Path | None, live: bool, config: Path | None) -> None:
     path = defaults.find_file(file or config, os.environ)
     settings = load_settings(path)
     for warning in (*checks.warnings(settings), *file_rights.warnings(settings, path)):
-        click.echo(f"watcher: warning: {warning}", err=True)
+        say(f"watcher: warning: {warning}", err=True)
     counts = (f"{len(items)} {name}" for name, items in _parts(settings).items())
-    click.echo(f"ok: {', '.join(counts)}")
+    say(f"ok: {', '.join(counts)}")
     if live:
         print_verdicts(check_sources(settings.sources))
 
@@ -58,8 +58,6 @@ def show_config(config: Path | None, as_json: bool) -> None:
 
     Secrets are masked.
     """
-    import yaml
-
     from watcher.cli.terminal import print_json
     from watcher.configuration import secrets
 
@@ -67,7 +65,7 @@ def show_config(config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(shown)
     else:
-        click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+        print_yaml(shown)
 
 
 def _parts(settings: "Settings") -> Mapping[str, Sequence[object]]:

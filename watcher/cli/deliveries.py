@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from watcher.cli.options import client_at, confirm, json_option, moment, url_option, yes_option
+from watcher.cli.terminal import say
 
 _COLUMNS = (
     "id",
@@ -58,10 +59,9 @@ def attempts(delivery_id: int, url: str | None, as_json: bool) -> None:
 @url_option
 def retry(delivery_ids: Sequence[int], url: str | None) -> None:
     """Retry deliveries now."""
-    client = client_at(url)
-    for delivery_id in delivery_ids:
-        client.retry(delivery_id)
-    click.echo(f"{len(delivery_ids)} queued")
+    from watcher.cli.several import for_each
+
+    for_each(delivery_ids, client_at(url).retry, "queued")
 
 
 @click.command()
@@ -99,7 +99,7 @@ def replay(
         "statuses": statuses,
         "task_ids": task_ids,
     }
-    click.echo(f"{client_at(url).replay(channel, **criteria)} queued")
+    say(f"{client_at(url).replay(channel, **criteria)} queued")
 
 
 @click.command()
@@ -114,9 +114,7 @@ def purge(channel: str, state: str, before: str | None, yes: bool, url: str | No
     Pending deliveries among them are never sent.
     """
     confirm(f"Permanently delete the {state} deliveries to {channel}?", yes)
-    click.echo(
-        f"{client_at(url).purge(channel, state=state, before=before and moment(before))} deleted"
-    )
+    say(f"{client_at(url).purge(channel, state=state, before=before and moment(before))} deleted")
 
 
 COMMANDS = (deliveries, attempts, retry, replay, purge)

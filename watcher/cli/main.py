@@ -14,6 +14,8 @@ from watcher.cli import backup, deliveries, init, run, signing, upstream, watche
 from watcher.cli.channels import channels
 from watcher.cli.config import config_group
 from watcher.cli.routes import routes_group
+from watcher.cli.streams import guarded
+from watcher.cli.terminal import say, say_lines
 from watcher.core.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
 from watcher.core.masking import SECRETS
 
@@ -40,25 +42,33 @@ def execute(arguments: Sequence[str]) -> int:
 
     Raises `SystemExit` for commands that choose their exit code themselves.
     """
+    with guarded():
+        return _executed(arguments)
+
+
+def _executed(arguments: Sequence[str]) -> int:
     try:
         cli.main([*arguments], prog_name="watcher", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)  # help, not an error message
+        say_lines(error.format_message(), err=True)  # help, not an error message
         return error.exit_code
     except click.ClickException as error:
-        _print_errors(error.format_message())
+        _print_errors(" ".join(error.format_message().split()))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except WatcherError as error:
         _print_errors(*(error.problems if isinstance(error, ConfigurationError) else [str(error)]))
         return _exit_code(error)
+    except UnicodeError:
+        _print_errors("an argument or the input is not valid UTF-8")
+        return USAGE
     return 0
 
 
 def _print_errors(*lines: str) -> None:
     for line in lines:
-        click.echo(f"watcher: {line}", err=True)
+        say(f"watcher: {line}", err=True)
 
 
 def _print_uncaught(

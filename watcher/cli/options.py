@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from watcher.core.texts import visible
+
 if TYPE_CHECKING:
     from watcher.cli.address import Address
     from watcher.cli.client import Client
@@ -82,7 +84,7 @@ def labels_of(texts: Sequence[str]) -> dict[str, str]:
 def confirm(question: str, yes: bool) -> None:
     """Prompt on a terminal; abort if the answer is no."""
     if not yes and sys.stdin.isatty():
-        click.confirm(question, abort=True)
+        click.confirm(visible(question), abort=True)
 
 
 def load_settings(config: Path | None) -> "Settings":
@@ -100,13 +102,25 @@ def duration(text: str | None) -> float | None:
 
 
 def moment(text: str) -> str:
-    """Return an RFC 3339 time: `text` itself, or the time that long ago."""
-    from watcher.core.clock import rfc3339, wall_clock
+    """Return an RFC 3339 time: `text` itself, or the time that long ago; a usage error if it is
+    neither.
+    """
+    from watcher.core.clock import parse_rfc3339, rfc3339, wall_clock
     from watcher.core.setting_types import parse_duration
 
-    if "T" in text.upper() or ":" in text:
+    try:
+        parse_rfc3339(text)
+    except (ValueError, OverflowError):
+        pass
+    else:
         return text
-    return rfc3339(wall_clock() - _parsed(parse_duration, text))
+    try:
+        return rfc3339(wall_clock() - parse_duration(text))
+    except (ValueError, OverflowError, OSError):
+        raise click.UsageError(
+            f"invalid time {text!r}; expected RFC 3339, such as 2026-11-23T07:00:00Z, or how long "
+            "ago, such as 2h"
+        ) from None
 
 
 def _parsed(parse: Callable[[Any], float], text: str) -> float:

@@ -1,10 +1,9 @@
 """Progress of a wait: a bar on a terminal, elsewhere a line for each change."""
 
-import sys
 from types import TracebackType
 from typing import Self
 
-from watcher.cli.terminal import plain
+from watcher.cli.terminal import is_terminal, plain, say
 
 
 class Progress:
@@ -13,20 +12,23 @@ class Progress:
     def __init__(self, total: int) -> None:
         self._total = total
         self._ended = 0
-        self._on_terminal = sys.stderr.isatty()
+        self._on_terminal = is_terminal(err=True)
 
     def __enter__(self) -> Self:
         if self._on_terminal:
-            from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bar
+
+            from watcher.cli.console import GuardedConsole
 
             self._bar = Bar(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                console=Console(stderr=True),
+                console=GuardedConsole(err=True),
+                redirect_stdout=False,
+                redirect_stderr=False,
                 transient=True,
             )
             self._bar.start()
@@ -49,4 +51,4 @@ class Progress:
         if self._on_terminal:
             self._bar.update(self._row, completed=self._ended, description=text)
         else:
-            print(text, file=sys.stderr, flush=True)
+            say(text, err=True)

@@ -14,7 +14,7 @@ from watcher.cli.options import (
     load_settings,
     source_option,
 )
-from watcher.cli.terminal import print_json
+from watcher.cli.terminal import Coloured, print_json, say
 
 if TYPE_CHECKING:
     from watcher.core.routing import RoutingContext
@@ -118,8 +118,8 @@ def _result(settings: "Settings", context: "RoutingContext") -> dict[str, Any]:
 def _print(result: dict[str, Any]) -> None:
     for number, route in enumerate(result["routes"]):
         reason = route["not"]
-        mark = click.style("yes", fg="green") if reason is None else click.style("no", fg="yellow")
+        mark = Coloured("yes", "green") if reason is None else Coloured("no", "yellow")
         suffix = "" if reason is None else f": {reason}"
-        click.echo(f"routes[{number}] to {', '.join(route['channels'])}: {mark}{suffix}")
+        say(f"routes[{number}] to {', '.join(route['channels'])}: ", mark, suffix)
     channels = ", ".join(result["channels"])
-    click.echo(f"{result['type']} {f'matches: {channels}' if channels else 'no matching route'}")
+    say(f"{result['type']} {f'matches: {channels}' if channels else 'no matching route'}")

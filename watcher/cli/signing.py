@@ -8,6 +8,7 @@ from typing import BinaryIO, TextIO
 import click
 
 from watcher.cli.options import json_option
+from watcher.cli.terminal import say
 
 _SECRETS = "WATCHER_WEBHOOK_SECRETS"
 
@@ -65,7 +66,7 @@ def sign(
         print_json(headers)
         return
     for name, value in headers.items():
-        click.echo(f"{name}: {value}")
+        say(f"{name}: {value}")
 
 
 @click.command()
@@ -100,11 +101,11 @@ def verify(
             _secrets(secrets_file), headers, body.read(), wall_clock() if at is None else at
         )
     except signing.VerificationError as error:
-        click.echo(f"invalid: {error}")
+        say(f"invalid: {error}")
         sys.exit(1)
     except ValueError as error:
         raise click.UsageError(f"invalid secret: {error}") from None
-    click.echo(f"ok: signed by secret {position + 1}")
+    say(f"ok: signed by secret {position + 1}")
 
 
 COMMANDS = (sign, verify)

@@ -1,10 +1,17 @@
-"""Output of the commands: tables on a terminal, aligned text elsewhere, no control characters."""
+"""Output of the commands: lines, tables on a terminal, aligned text elsewhere, JSON.
+
+Whatever is printed comes from here. Text from outside is one line, with escapes in place of what is
+not visible, and has a bound; `--json` has all of it.
+"""
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+
+from watcher.cli.streams import unguarded
+from watcher.core.texts import cut, is_shown, visible, visible_json, visible_lines
 
 if TYPE_CHECKING:
     from watcher.cli.checks import Verdict
@@ -18,15 +25,46 @@ _STYLES = {
     "failed": "red",
     "pending": "yellow",
 }
+_LINE_LIMIT = 4096
+_CELL_LIMIT = 1024
+"""Characters that are shown of one value."""
+
+
+class Coloured(NamedTuple):
+    """A part of a line, in a colour where the stream is a terminal."""
+
+    text: str
+    colour: str
+
+
+def say(*parts: str | Coloured, err: bool = False) -> None:
+    """Print one line, to standard error if `err`."""
+    shown = "".join(
+        click.style(_shown(part.text), fg=part.colour)
+        if isinstance(part, Coloured)
+        else _shown(part)
+        for part in parts
+    )
+    click.echo(shown, file=unguarded(err))
+
+
+def say_lines(text: str, *, err: bool = False) -> None:
+    """Print text of our own that has several lines, such as help."""
+    click.echo(visible_lines(text), file=unguarded(err))
+
+
+def is_terminal(*, err: bool = False) -> bool:
+    """Return whether the stream is a terminal."""
+    return unguarded(err).isatty()
 
 
 def plain(value: object) -> str:
-    """Return `value` on one line; control characters of upstream's text become spaces."""
+    """Return `value` on one line, with escapes in place of what is not visible."""
     if value is None:
         return "-"
     if isinstance(value, Mapping):
         return plain(", ".join(f"{name}={content}" for name, content in value.items()) or None)
-    return "".join(char if char.isprintable() else " " for char in str(value))
+    return visible(cut(str(value), _CELL_LIMIT))
 
 
 def style_of(text: str) -> str:
@@ -37,36 +75,35 @@ def style_of(text: str) -> str:
 def print_table(columns: Sequence[str], items: Sequence[Mapping[str, Any]]) -> None:
     """Print `items`, one per line, with the fields that `columns` names."""
     rows = [[plain(item.get(column)) for column in columns] for item in items]
-    if sys.stdout.isatty():
+    if is_terminal():
         _print_rich(columns, rows)
         return
     titles = [column.upper() for column in columns]
     widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
-    lines = (
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (titles, *rows)
-    )
-    click.echo("\n".join(lines))
+    for row in (titles, *rows):
+        cells = zip(row, widths, strict=True)
+        say_lines("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
 
 
 def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from watcher.cli.console import GuardedConsole
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style=style_of(cell)) for cell in row))
-    Console().print(table)
+    GuardedConsole().print(table)
 
 
 def print_verdicts(verdicts: Sequence["Verdict"]) -> None:
     """Print the result of each check; exit 1 if one failed."""
     for verdict in verdicts:
-        mark = click.style("ok", fg="green") if verdict.good else click.style("failed", fg="red")
-        click.echo(f"{verdict.name}: {mark}: {verdict.text}")
+        mark = Coloured("ok", "green") if verdict.good else Coloured("failed", "red")
+        say(f"{verdict.name}: ", mark, f": {verdict.text}")
     if not all(verdict.good for verdict in verdicts):
         sys.exit(1)
 
@@ -75,7 +112,17 @@ def print_json(value: object) -> None:
     """Print `value` as indented JSON."""
     import json
 
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(visible_json(json.dumps(value, indent=2, ensure_ascii=False)), file=unguarded())
+
+
+def print_yaml(value: object) -> None:
+    """Print `value` as YAML."""
+    import yaml
+
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    if not is_shown(text.replace("\n", "")):
+        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=False)
+    say_lines(text.removesuffix("\n"))
 
 
 def ago(text: str | None) -> str | None:
@@ -126,10 +173,16 @@ class Counting:
 
     def __exit__(self, *_: object) -> None:
         if self._shown:
-            print(file=sys.stderr)
+            say(err=True)
 
     def reached(self, count: int) -> None:
         """Show that `count` are done."""
-        if sys.stderr.isatty():
+        if is_terminal(err=True):
             self._shown = True
-            print(f"\r{count} of {self._total} {self._what}", end="", file=sys.stderr, flush=True)
+            click.echo(
+                f"\r{count} of {self._total} {self._what}", file=unguarded(err=True), nl=False
+            )
+
+
+def _shown(text: str) -> str:
+    return visible(cut(text, _LINE_LIMIT))

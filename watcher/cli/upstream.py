@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from watcher.cli.options import client_at, confirm, json_option, url_option, yes_option
+from watcher.cli.terminal import say
 from watcher.core.errors import DaemonError
 
 _TASK_COLUMNS = ("task_id", "status", "task_type", "error")
@@ -142,7 +143,7 @@ def cancel_batch(
         print_json(response)
     else:
         task = f"{plain(response.get('task_id'))} {plain(response.get('status'))}"
-        click.echo(f"{task}: {cancellation(response)}")
+        say(f"{task}: {cancellation(response)}")
 
 
 @click.command()
@@ -166,7 +167,7 @@ def kill(task_id: str, yes: bool, source: str, url: str | None, as_json: bool) -
     if as_json:
         print_json(response)
     else:
-        click.echo(plain(response.get("message") or f"{task_id} killed"))
+        say(str(response.get("message") or f"{task_id} killed"))
 
 
 @click.command("confirm-uploads")
@@ -195,7 +196,7 @@ def confirm_uploads(
     The file has upload_id, etag and file_size_bytes. Run the command again after an interruption:
     no upload is confirmed twice. Exits 1 if the result of an upload is unknown.
     """
-    from watcher.cli.terminal import Counting, plain, print_json
+    from watcher.cli.terminal import Counting, print_json
     from watcher.cli.upload_files import read
 
     confirmations = read(file)
@@ -212,13 +213,13 @@ def confirm_uploads(
                 counting.reached(len(items))
     finally:  # a later request that fails does not hide what the earlier ones started
         for request in () if as_json else requests:
-            click.echo(plain(_confirmation(request)))
+            say(_confirmation(request))
     if as_json:
         print_json(items)
     else:
-        click.echo(_summary(items))
+        say(_summary(items))
     if doubtful := [item for item in items if item["state"] == "doubtful"]:
-        click.echo(f"watcher: {_doubt(len(doubtful), requests)}", err=True)
+        say(f"watcher: {_doubt(len(doubtful), requests)}", err=True)
         sys.exit(1)
 
 

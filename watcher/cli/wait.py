@@ -5,7 +5,8 @@ the response to adding contains the earlier changes, and the stream the later on
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -113,11 +114,12 @@ class Waiting:
             self._connected = True
             if not self.tally.waiting:
                 return
-            async for event_id, event in frames(stream.aiter_lines()):
+            async for event_id, event in frames(lines(stream.aiter_bytes())):
                 self._last_event_id = event_id
-                data = event["data"]
-                if "task_id" in data:
-                    self._note(data, lost=event["type"] == "task.lost")
+                with _of_a_watcher():
+                    data = event["data"]
+                    if "task_id" in data:
+                        self._note(data, lost=event["type"] == "task.lost")
                 if not self.tally.waiting:
                     return
 
@@ -128,8 +130,9 @@ class Waiting:
             )
             if not response.is_success:
                 raise error_of(response)
-            for watch in response.json()["items"]:
-                self._note(watch, lost=watch["lost_at"] is not None)
+            with _of_a_watcher():
+                for watch in response.json()["items"]:
+                    self._note(watch, lost=watch["lost_at"] is not None)
 
     def _note(self, shown: Mapping[str, Any], *, lost: bool) -> None:
         """Take over what a watch or an event shows of its task."""
@@ -139,12 +142,35 @@ class Waiting:
             self._on_change(task_id, self.tally.statuses[task_id], self.tally.has_ended(task_id))
 
 
+@contextmanager
+def _of_a_watcher() -> Iterator[None]:
+    """Turn what reading anything else than a watcher's answer raises into a `DaemonError`."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise DaemonError("the answer is not a watcher's; check --url") from None
+
+
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """Yield the lines of an event stream, which line feeds alone end.
+
+    Events may hold U+2028 and other characters at which httpx and `str.splitlines` end a line.
+    """
+    rest = b""
+    async for chunk in chunks:
+        *ended, rest = (rest + chunk).split(b"\n")
+        for line in ended:
+            yield line.removesuffix(b"\r").decode("utf-8", "replace")
+
+
 async def frames(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """Yield the id and the decoded data of each Server-Sent Event."""
     fields: dict[str, str] = {}
     async for line in lines:
         if not line and "data" in fields:
-            yield fields.get("id", ""), json.loads(fields["data"])
+            with _of_a_watcher():
+                event = json.loads(fields["data"])
+            yield fields.get("id", ""), event
             fields = {}
         elif not line.startswith(":"):
             name, _, value = line.partition(": ")

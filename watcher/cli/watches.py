@@ -41,23 +41,24 @@ def add(
     as_json: bool,
 ) -> None:
     """Add tasks to the watchlist."""
-    from watcher.cli.terminal import print_json
+    from watcher.cli.terminal import Counting, print_json, say
 
     entries = _entries([*task_ids, *(_lines() if stdin else ())], source, namespace, labels)
     if again:
         entries = [{**entry, "again": True} for entry in entries]
     added = existing = 0
     items: list[Any] = []
-    for page in client_at(url).add(entries):
-        added += page["added"]
-        existing += page["existing"]
-        items += page["items"]
-        if len(entries) > len(page["items"]) and sys.stderr.isatty():
-            click.echo(f"\r{len(items)} of {len(entries)}", err=True, nl=len(items) == len(entries))
+    with Counting(len(entries), "tasks") as counting:
+        for page in client_at(url).add(entries):
+            added += page["added"]
+            existing += page["existing"]
+            items += page["items"]
+            if len(entries) > len(page["items"]):
+                counting.reached(len(items))
     if as_json:
         print_json(items)
     else:
-        click.echo(f"{added} added, {existing} already watched")
+        say(f"{added} added, {existing} already watched")
 
 
 @click.command("ls")
@@ -99,7 +100,7 @@ def list_watches(
 @json_option
 def show(task_id: str, source: str | None, url: str | None, as_json: bool) -> None:
     """Show a watched task with its transitions."""
-    from watcher.cli.terminal import plain, print_json, print_table
+    from watcher.cli.terminal import plain, print_json, print_table, say
 
     watch = client_at(url).watch(task_id, source)
     if as_json:
@@ -107,9 +108,9 @@ def show(task_id: str, source: str | None, url: str | None, as_json: bool) -> No
         return
     transitions = watch.pop("transitions")
     for name, value in watch.items():
-        click.echo(f"{name + ':':<15} {plain(value)}")
+        say(f"{name + ':':<15} {plain(value)}")
     if transitions:
-        click.echo()
+        say()
         print_table(("sequence", "previous_status", "status", "at", "event_id"), transitions)
 
 
@@ -122,10 +123,10 @@ def remove(task_ids: Sequence[str], source: str | None, url: str | None) -> None
 
     Pending deliveries are still sent.
     """
+    from watcher.cli.several import for_each
+
     client = client_at(url)
-    for task_id in task_ids:
-        client.remove(task_id, source)
-    click.echo(f"{len(task_ids)} removed")
+    for_each(task_ids, lambda task_id: client.remove(task_id, source), "removed")
 
 
 @click.command()
@@ -153,7 +154,7 @@ def wait(
     import anyio
 
     from watcher.cli.progress import Progress
-    from watcher.cli.terminal import print_json, print_table
+    from watcher.cli.terminal import print_json, print_table, say
     from watcher.cli.wait import Waiting
 
     entries = _entries(task_ids, source, namespace, labels)
@@ -173,7 +174,7 @@ def wait(
     else:
         print_table(("task_id", "status"), items)
     if tally.waiting:
-        click.echo(f"watcher: timeout; {len(tally.waiting)} tasks have not ended", err=True)
+        say(f"watcher: timeout; {len(tally.waiting)} tasks have not ended", err=True)
     sys.exit(tally.exit_code())
 
 

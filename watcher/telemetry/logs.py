@@ -12,9 +12,13 @@ from typing import TextIO
 from watcher.core.clock import rfc3339
 from watcher.core.masking import SECRETS
 from watcher.core.settings import LogSettings
+from watcher.core.texts import cut, visible, visible_json
 
 _VERBOSE_LIBRARIES = ("httpx", "httpcore", "asyncio", "aiosqlite", "aiohttp", "uvicorn")
 _COLORS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31;1"}
+_MESSAGE_LIMIT = 4096
+_TRACEBACK_LIMIT = 16_384
+"""Characters that are logged."""
 
 
 class _MaskingFormatter(logging.Formatter, ABC):
@@ -23,11 +27,12 @@ class _MaskingFormatter(logging.Formatter, ABC):
     def format(self, record: logging.LogRecord) -> str:
         failed = record.exc_info is not None and record.exc_info[0] is not None
         error = self.formatException(record.exc_info) if failed and record.exc_info else ""
-        return self._line(record, SECRETS.text(record.getMessage()), SECRETS.text(error))
+        message = cut(SECRETS.text(record.getMessage()), _MESSAGE_LIMIT)
+        return self._line(record, message, _end_of(SECRETS.text(error)))
 
     @abstractmethod
     def _line(self, record: logging.LogRecord, message: str, error: str) -> str:
-        """Format the record, whose message and traceback are masked."""
+        """Format the record, whose message and traceback are masked and have a bound."""
 
 
 class _JsonFormatter(_MaskingFormatter):
@@ -40,7 +45,7 @@ class _JsonFormatter(_MaskingFormatter):
         }
         if error:
             line["exception"] = error
-        return json.dumps(line, ensure_ascii=False)
+        return visible_json(json.dumps(line, ensure_ascii=False))
 
 
 class _TextFormatter(_MaskingFormatter):
@@ -52,10 +57,9 @@ class _TextFormatter(_MaskingFormatter):
         level = f"{record.levelname.lower():<8}"
         if self._colored and record.levelno in _COLORS:
             level = f"\x1b[{_COLORS[record.levelno]}m{level}\x1b[0m"
-        # Text from upstream must not be able to forge a log line.
-        message = "".join(char if char.isprintable() else " " for char in message)
-        line = f"{self.formatTime(record, '%H:%M:%S')} {level} {message}"
-        return f"{line}\n{error}" if error else line
+        line = f"{self.formatTime(record, '%H:%M:%S')} {level} {visible(message)}"
+        # Text from outside must not be able to forge a log line, not even within a traceback.
+        return "\n".join((line, *(f"    {visible(each)}" for each in error.splitlines())))
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -65,8 +69,19 @@ class _Handler(logging.StreamHandler[TextIO]):
             self.stream.write(SECRETS.text(traceback.format_exc()))
 
 
-def configure(settings: LogSettings, *, stream: TextIO = sys.stderr) -> None:
-    """Log to `stream` in the configured format, with the secrets of this process masked."""
+def _end_of(trace: str) -> str:
+    """Return the end of a long traceback: what raised the error says more than who called it."""
+    hidden = len(trace) - _TRACEBACK_LIMIT
+    return trace if hidden <= 0 else f"…{trace[hidden + 1 :]}"
+
+
+def configure(settings: LogSettings, *, stream: TextIO | None = None) -> None:
+    """Log to `stream` in the configured format, with the secrets of this process masked.
+
+    The default is the process's own standard error: the one that commands print to would escape
+    the colours of the log, which escapes its texts itself.
+    """
+    stream = stream or sys.__stderr__ or sys.stderr
     terminal = stream.isatty()
     as_text = settings.format == "text" or (settings.format == "auto" and terminal)
     handler = _Handler(stream)

@@ -2,11 +2,12 @@
 
 import io
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from watcher.cli.console import GuardedConsole
 from watcher.cli.demo.view import View
 from watcher.testing.receiver import Received
 
@@ -18,7 +19,8 @@ def output() -> io.StringIO:
 
 @pytest.fixture
 def view(output: io.StringIO) -> View:
-    return View(Console(file=output, width=80, highlight=False))
+    with redirect_stdout(output):
+        return View(GuardedConsole(width=80))
 
 
 def received(*, verified: bool) -> Received:

@@ -15,14 +15,14 @@ import anyio
 import anyio.abc
 import httpx
 from prometheus_client import CollectorRegistry
-from rich.console import Console
 
 from watcher import __version__
+from watcher.cli.console import GuardedConsole
 from watcher.cli.demo.configuration import API_KEY, demo_settings
 from watcher.cli.demo.outcome import Outcome
 from watcher.cli.demo.script import TASK_IDS, scenes
 from watcher.cli.demo.view import View
-from watcher.cli.wait import frames
+from watcher.cli.wait import frames, lines
 from watcher.core.clock import wall_clock
 from watcher.core.settings import Settings
 from watcher.core.wakeup import Wakeup
@@ -48,7 +48,7 @@ class _Demo:
     def __init__(self, folder: Path) -> None:
         self._database = folder / "watcher.db"
         self._secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-        self._view = View(Console(highlight=False))
+        self._view = View(GuardedConsole())
         self._outcome = Outcome(len(TASK_IDS))
         self._upstream = FakeUpstream(api_key=API_KEY)
         self._receiver = Receiver(self._secret, self._show_delivery)
@@ -107,7 +107,7 @@ class _Demo:
             client.stream("GET", "/v1/events") as stream,
         ):
             task_status.started()
-            async for _, event in frames(stream.aiter_lines()):
+            async for _, event in frames(lines(stream.aiter_bytes())):
                 self._outcome.transition(event["data"])
                 self._view.transition(self._elapsed(), event["data"])
                 self._changed.set()

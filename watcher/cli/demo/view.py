@@ -4,11 +4,11 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from watcher.cli.console import GuardedConsole
 from watcher.cli.terminal import style_of
 from watcher.testing.receiver import Received
 
@@ -16,7 +16,7 @@ from watcher.testing.receiver import Received
 class View:
     """Prints to `console`. rich omits colours without a terminal."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: GuardedConsole) -> None:
         self._console = console
 
     def opening(self, tasks: int, api: str) -> None:

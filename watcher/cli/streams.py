@@ -1,0 +1,68 @@
+"""The output streams of the commands. What is not visible becomes an escape, whoever wrote it.
+
+While a command runs, `sys.stdout` and `sys.stderr` are guarded: click, tracebacks and any new
+command write through them. Colours, and what moves the cursor, go to the `unguarded` stream, after
+the text within has been escaped.
+"""
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from watcher.core.texts import visible_lines
+
+
+class GuardedStream(io.TextIOBase):
+    """Writes to another stream; of all control characters only line feeds pass."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.stream.encoding
+
+    def write(self, text: str) -> int:
+        self.stream.write(visible_lines(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+    def isatty(self) -> bool:
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    def writable(self) -> bool:
+        return True
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Guard both streams while the context runs."""
+    before = sys.stdout, sys.stderr
+    guards = [GuardedStream(_with_escapes(stream)) for stream in before]
+    sys.stdout, sys.stderr = guards
+    try:
+        yield
+    finally:
+        # Where click has found a closed pipe, it has replaced them for the rest of the process.
+        if [sys.stdout, sys.stderr] == guards:
+            sys.stdout, sys.stderr = before
+
+
+def unguarded(err: bool = False) -> TextIO:
+    """Return the stream below the guard, for text that has been escaped."""
+    stream = sys.stderr if err else sys.stdout
+    return stream.stream if isinstance(stream, GuardedStream) else stream
+
+
+def _with_escapes(stream: TextIO) -> TextIO:
+    """Let `stream` escape what its encoding does not have."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
