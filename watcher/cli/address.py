@@ -15,6 +15,7 @@ import click
 import httpx
 
 from watcher.cli.bounded import AsyncBoundedTransport, BoundedTransport
+from watcher.cli.terminal import say
 from watcher.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def of_environment(url: str | None, config: Path | None) -> Address:
     """Return the address of the daemon, and warn before a secret would be sent unencrypted."""
     address = find(url, config, os.environ)
     if address.exposes_secrets():
-        click.echo(
+        say(
             f"watcher: warning: {address.shown} is not encrypted: the network can read the API "
             "token; use https://",
             err=True,

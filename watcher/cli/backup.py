@@ -1,12 +1,12 @@
 """`watcher backup`."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from watcher.cli.options import config_option, load_settings
+from watcher.cli.terminal import is_terminal, overwrite, say
 
 
 @click.command()
@@ -26,12 +26,12 @@ def backup(file: Path, config: Path | None) -> None:
     copy: Any = getattr(plugins.load("stores", kind), "backup", None)
     if copy is None:
         raise StoreUnusableError(f"a store of type {kind} is copied with the tools of its database")
-    size = copy(url, file, _show_progress if sys.stderr.isatty() else _show_nothing)
-    click.echo(f"copied {size / 1024**2:.1f} MiB to {file}")
+    size = copy(url, file, _show_progress if is_terminal(err=True) else _show_nothing)
+    say(f"copied {size / 1024**2:.1f} MiB to {file}")
 
 
 def _show_progress(done: int, total: int) -> None:
-    click.echo(f"\rcopying: {100 * done // max(total, 1)} %", nl=done == total, err=True)
+    overwrite(f"copying: {100 * done // max(total, 1)} %", end=done == total)
 
 
 def _show_nothing(done: int, total: int) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 
+from watcher.cli.terminal import say
+
 _PRIVATE = 0o600
 _TEMPLATE = """\
 # Configuration of the watcher. Check it with `watcher config check`; SIGHUP reloads it.
@@ -77,9 +79,10 @@ def init(file: Path) -> None:
         raise click.UsageError(f"{', '.join(existing)} exists; name another FILE")
     _write({**contents, file: _configuration(_webhook_url(), secret, token)})
     name = shlex.quote(str(file))
-    click.echo(f"wrote {file}, {secret.name} and {token.name}; set MIXPEEK_API_KEY, then:\n")
+    say(f"wrote {file}, {secret.name} and {token.name}; set MIXPEEK_API_KEY, then:")
+    say()
     for command in ("config check --live", "run -c", "add TASK_ID -c"):
-        click.echo(f"  watcher {command} {name}")
+        say(f"  watcher {command} {name}")
 
 
 def _webhook_url() -> str | None:

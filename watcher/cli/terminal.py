@@ -53,6 +53,11 @@ def say_lines(text: str, *, err: bool = False) -> None:
     click.echo(visible_lines(text), file=unguarded(err))
 
 
+def overwrite(text: str, *, end: bool = False) -> None:
+    """Print `text` over the last line of standard error; `end` ends that line."""
+    click.echo(f"\r{_shown(text)}", file=unguarded(err=True), nl=end)
+
+
 def is_terminal(*, err: bool = False) -> bool:
     """Return whether the stream is a terminal."""
     return unguarded(err).isatty()
@@ -179,9 +184,7 @@ class Counting:
         """Show that `count` are done."""
         if is_terminal(err=True):
             self._shown = True
-            click.echo(
-                f"\r{count} of {self._total} {self._what}", file=unguarded(err=True), nl=False
-            )
+            overwrite(f"{count} of {self._total} {self._what}")
 
 
 def _shown(text: str) -> str:
