@@ -84,3 +84,22 @@ def test_unknown_statuses_and_surplus_task_types_share_a_label() -> None:
 
 def test_no_series_exports_only_its_creation_time() -> None:
     assert not [name for name, _, _ in samples(populated()) if name.endswith("_created")]
+
+
+def test_what_upstream_sends_makes_no_long_or_hostile_label() -> None:
+    registry = CollectorRegistry()
+    source = Metrics(registry, "test").source("mixpeek")
+    for kind in ("x" * 1_000_000, 'a"b', "a\nb", "a\u202eb", "\x1b[2J", "é" * 65):
+        source.transitioned(kind, "FAILED")
+    source.requested("GET /x", 999, 0.1)
+    scrape = generate_latest(registry).decode()
+    assert len(scrape) < 100_000
+    values = {
+        value
+        for family in registry.collect()
+        for one in family.samples
+        for name, value in one.labels.items()
+        if name in ("task_type", "code")
+    }
+    assert "other" in values
+    assert all(value.isprintable() and len(value.encode()) <= 128 for value in values)

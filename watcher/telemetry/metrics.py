@@ -18,6 +18,7 @@ from prometheus_client import (
 from watcher.core.channels import SuspensionKind
 from watcher.core.interfaces.maintenance import StoreSize
 from watcher.core.tasks import KNOWN_STATUSES, TERMINAL_STATUSES
+from watcher.core.texts import OTHER, label
 from watcher.telemetry.families import (
     ChannelFamilies,
     DeliveryFamilies,
@@ -65,6 +66,7 @@ class _TaskTypeLabels:
     def label(self, task_type: str | None) -> str:
         if task_type is None:
             return OTHER_TASK_TYPE
+        task_type = label(task_type)
         if task_type not in self._known:
             if len(self._known) >= TASK_TYPES_SHOWN:
                 return OTHER_TASK_TYPE
@@ -101,7 +103,8 @@ class SourceMetrics:
 
     def requested(self, route: str, code: int | str, seconds: float) -> None:
         """Count a request; `code` is the HTTP status or `timeout`, `connect`, `protocol`."""
-        self._requests.requests.labels(self._source, route, str(code)).inc()
+        known = isinstance(code, str) or 100 <= code < 600
+        self._requests.requests.labels(self._source, route, str(code) if known else OTHER).inc()
         self._requests.duration.labels(self._source, route).observe(seconds)
 
     def budget(self, route: str, remaining: Callable[[], float]) -> None:
@@ -125,10 +128,10 @@ class SourceMetrics:
         self._unmapped.inc()
 
     def transitioned(self, task_type: str | None, status: str) -> None:
-        label = self._task_types.label(task_type)
-        if label not in self._transitions:
-            self._transitions[label] = self._by_status(label)
-        self._transitions[label][status if status in KNOWN_STATUSES else OTHER_STATUS].inc()
+        shown = self._task_types.label(task_type)
+        if shown not in self._transitions:
+            self._transitions[shown] = self._by_status(shown)
+        self._transitions[shown][status if status in KNOWN_STATUSES else OTHER_STATUS].inc()
 
     def _by_status(self, task_type: str) -> dict[str, Counter]:
         return {
