@@ -167,7 +167,7 @@ async def test_an_event_is_sent_with_title_text_and_type() -> None:
         "Status: IN_PROGRESS → FAILED",
         "Task: task_1",
         "Labels: team: search",
-        "Object not found",
+        "Error: Object not found",
     ]
 
 

@@ -62,11 +62,11 @@ async def test_a_workflow_gets_a_flat_object_of_texts(path: str) -> None:
     assert receipt.status == 200
     assert received == [
         {
-            "text": "❌ Task failed: task_1: Object <x> & y not found",
+            "text": "❌ Task failed: task_1: Object &lt;x&gt; &amp; y not found",
             "task_id": "task_1",
             "task_type": "api_x",
             "status": "FAILED",
-            "error_message": "Object <x> & y\nnot found",
+            "error_message": "Object &lt;x&gt; &amp; y\nnot found",
         }
     ]
 

@@ -42,31 +42,36 @@ def headline_of(event_type: str, data: Mapping[str, Any]) -> str:
     subject, _, change = event_type.partition(".")
     words = change.replace("_", " ") or subject
     if subject == "task":
-        return f"{mark} Task {words}: {text_of(data.get('task_id')) or 'unknown'}"
-    name = text_of(data.get(subject))
+        return f"{mark} Task {words}: {_line_of(data, 'task_id') or 'unknown'}"
+    name = _line_of(data, subject)
     return f"{mark} {subject.capitalize()} {words}" + (f": {name}" if name else "")
 
 
 def facts(message: Message, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the labels and values to show; a value may be empty."""
+    """Yield the labels and values to show; a value is one line, and may be empty."""
     if message.type.startswith("task."):
         yield from _task_facts(data)
         if message.watched_for is not None:
             yield "Watched for", format_duration(message.watched_for)
     for name in ("reason", "since", "pending", "active_watches"):
-        yield name.replace("_", " ").capitalize(), text_of(data.get(name))
+        yield name.replace("_", " ").capitalize(), _line_of(data, name)
 
 
 def _task_facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    previous = text_of(data.get("previous_status")) or "not seen"
-    status = text_of(data.get("status")) or "not seen"
+    previous = _line_of(data, "previous_status") or "not seen"
+    status = _line_of(data, "status") or "not seen"
     yield "Status", status if previous == status else f"{previous} → {status}"
-    yield "Task", text_of(data.get("task_id"))
-    yield "Type", text_of(data.get("task_type"))
-    yield "Namespace", text_of(data.get("namespace"))
+    yield "Task", _line_of(data, "task_id")
+    yield "Type", _line_of(data, "task_type")
+    yield "Namespace", _line_of(data, "namespace")
     labels = data.get("labels")
     if isinstance(labels, dict):
-        yield "Labels", ", ".join(f"{name}: {text_of(value)}" for name, value in labels.items())
+        pairs = (f"{text_of(name)}: {text_of(value)}" for name, value in labels.items())
+        yield "Labels", one_line(", ".join(pairs))
+
+
+def _line_of(data: Mapping[str, Any], name: str) -> str:
+    return one_line(text_of(data.get(name)))
 
 
 def partial_success(data: Mapping[str, Any]) -> str:
@@ -75,8 +80,9 @@ def partial_success(data: Mapping[str, Any]) -> str:
     counts = next((output for output in outputs if "failed_count" in output), {})
     parts = []
     if counts:
-        processed = text_of(counts.get("processed_count")) or "?"
-        parts.append(f"{text_of(counts['failed_count'])} of {processed} failed")
+        processed = _line_of(counts, "processed_count") or "?"
+        failed = one_line(text_of(counts["failed_count"]))
+        parts.append(f"{failed} of {processed} failed")
     rates = (_fraction(output.get("success_rate")) for output in (counts, *outputs))
     rate = next((rate for rate in rates if rate is not None), None)
     if rate is not None:
@@ -142,8 +148,8 @@ def status_of(message: Message) -> tuple[str, str, int]:
     status = change if change in ("LOST", "STALLED") else text_of(data.get("status")) or change
     sequence = data.get("sequence")
     return (
-        text_of(data.get("task_id")) or "unknown",
-        status,
+        _line_of(data, "task_id") or "unknown",
+        one_line(status),
         sequence if isinstance(sequence, int) else 0,
     )
 

@@ -21,6 +21,7 @@ from watcher.channels._apprise_process import (
 )
 from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, digest_slice
 from watcher.channels._http import require_success
+from watcher.channels._neutral_text import neutral
 from watcher.channels._text import (
     cut,
     digest_text,
@@ -52,6 +53,7 @@ _TYPES = {
 }
 _MAX_TEXT = 2000
 _MAX_ITEM_ERRORS = 3
+_INDENT = "\n    "
 _REASONS: dict[str | None, DeliveryFailure] = {
     "connect": DeliveryFailure.CONNECT,
     "timeout": DeliveryFailure.TIMEOUT,
@@ -124,7 +126,8 @@ class AppriseChannel:
         types = {notify_type(message.type) for message in messages}
         worst = next(each for each in (*_TYPES, "info") if each in types)
         title = f"🔔 {len(messages)} events"
-        return await self._notify(title, digest_text(messages, _MAX_TEXT), worst, title)
+        text = neutral(digest_text(messages, _MAX_TEXT))
+        return await self._notify(title, text, worst, title)
 
     async def aclose(self) -> None:
         await self._workers.aclose()
@@ -189,14 +192,15 @@ def notification(message: Message) -> tuple[str, str]:
     lines = [
         f"{name}: {cut(value, _MAX_TEXT // 4)}" for name, value in facts(message, data) if value
     ]
-    details = [
-        text_of(data.get("error_message")),
-        partial_success(data),
-        *item_errors(data)[:_MAX_ITEM_ERRORS],
-    ]
-    headline = headline_of(message.type, data)
+    # Nothing in a line can look like the beginning of another.
+    if error := text_of(data.get("error_message")):
+        lines.append(f"Error: {_INDENT.join(error.splitlines())}")
+    if summary := partial_success(data):
+        lines.append(f"Partial success: {summary}")
+    lines += [f"• {item}" for item in item_errors(data)[:_MAX_ITEM_ERRORS]]
+    headline = neutral(headline_of(message.type, data))
     # Apprise sends nothing without a text.
-    return headline, cut("\n".join([*lines, *filter(None, details)]), _MAX_TEXT) or headline
+    return headline, neutral(cut("\n".join(lines), _MAX_TEXT)) or headline
 
 
 def notify_type(event_type: str) -> str:

@@ -119,7 +119,9 @@ _NULL = msgspec.Raw(b"null")
 _NOT_COPIED = frozenset(
     {
         *("error", "namespace_id"),  # sent as error_message and namespace
-        *("unreadable", "truncated", "observed_from"),  # the watcher's own words
+        # The watcher's own words.
+        *("unreadable", "truncated", "observed_from", "reason", "since", "pending"),
+        *("active_watches", "channel"),
     }
 )
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

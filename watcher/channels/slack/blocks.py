@@ -5,6 +5,7 @@ text 3,000, field 2,000, ten fields, button text 75, URL 3,000). Our own: 9,000 
 and 15,000 of JSON. `&`, `<` and `>` are escaped, so that text from upstream cannot mention anyone.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -39,6 +40,8 @@ MAX_LINKS = 5
 _HEADER, _TEXT, _FIELD, _FIELDS, _BUTTON, _URL = 150, 2900, 1900, 10, 75, 3000
 _ALL_TEXT, _ALL_JSON = 9000, 15_000
 _PLAIN = 3000  # Slack rejects an updated text above 4,000
+_LABEL = re.compile(r"\A\*([^*\n]+)\*:?\s+")
+_INDENT = "\n    "
 _SCALES = (1.0, 0.5, 0.25, 0.1)
 _ITEM, _ITEMS = 300, 3
 _DIGEST, _NAME = 6000, 120  # characters of names in all, and of one
@@ -76,9 +79,9 @@ def _render_scaled(message: Message, style: Style, scale: float) -> dict[str, An
     """Return the message with each text cut to the fraction `scale` of Slack's limit."""
     data = event_data(message)
     headline = headline_of(message.type, data)
-    text = _escaped_cut(one_line(headline), int(_TEXT * scale))
+    text = escaped_cut(one_line(headline), int(_TEXT * scale))
     if error := text_of(data.get("error_message")):
-        text += f": {_escaped_cut(one_line(error), int(_ITEM * scale))}"
+        text += f": {escaped_cut(one_line(error), int(_ITEM * scale))}"
     blocks = [
         _header(headline),
         *_fields(message, data, scale),
@@ -93,7 +96,7 @@ def _render_scaled(message: Message, style: Style, scale: float) -> dict[str, An
 
 
 def _fits(content: Mapping[str, Any]) -> bool:
-    texts = [content["text"], *_texts(content["blocks"])]
+    texts = [content["text"], *_escaped_texts(content["blocks"])]
     return (
         sum(map(len, texts)) <= _ALL_TEXT
         and len(msgspec.json.encode(content).decode()) <= _ALL_JSON
@@ -101,9 +104,17 @@ def _fits(content: Mapping[str, Any]) -> bool:
 
 
 def plain(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the message as short plain text, with the text of all its blocks."""
-    text = "\n".join(_texts(content["blocks"]) or [content["text"]])
-    return {"text": _cut_escaped(text, _PLAIN)}
+    """Return the message as short plain text, with the text of all its blocks, without formatting
+    and links of its own.
+    """
+    text = "\n".join(map(_unformatted, _escaped_texts(content["blocks"]))) or content["text"]
+    return {"text": _cut_escaped(text, _PLAIN), "mrkdwn": False, "parse": "none"}
+
+
+def _unformatted(text: str) -> str:
+    """Return a text of a block without our formatting, its further lines marked as such."""
+    unformatted = _LABEL.sub(r"\1: ", text, count=1).replace("```", "")
+    return _INDENT.join(unformatted.splitlines())
 
 
 def _cut_escaped(text: str, limit: int) -> str:
@@ -115,15 +126,15 @@ def _cut_escaped(text: str, limit: int) -> str:
     return (kept[:entity] if ";" not in kept[entity:] and entity >= 0 else kept) + "…"
 
 
-def _texts(blocks: Any) -> list[str]:
-    """Return every visible text, in order."""
+def _escaped_texts(blocks: Any) -> list[str]:
+    """Return every visible text, in order; plain texts of blocks are not escaped there."""
     if isinstance(blocks, list):
-        return [text for block in blocks for text in _texts(block)]
+        return [text for block in blocks for text in _escaped_texts(block)]
     if not isinstance(blocks, dict):
         return []
     if isinstance(text := blocks.get("text"), str):
-        return [text]
-    return [text for value in blocks.values() for text in _texts(value)]
+        return [escape(text) if blocks.get("type") == "plain_text" else text]
+    return [text for value in blocks.values() for text in _escaped_texts(value)]
 
 
 def render_digest(messages: Sequence[Message], style: Style) -> dict[str, Any]:
@@ -142,7 +153,7 @@ def render_digest(messages: Sequence[Message], style: Style) -> dict[str, Any]:
 
 
 def _list_escaped(names: Sequence[str], limit: int) -> str:
-    return list_names([_escaped_cut(name, _NAME) for name in names], limit)
+    return list_names([escaped_cut(name, _NAME) for name in names], limit)
 
 
 def render_batch(name: str, statuses: Mapping[str, str]) -> dict[str, Any]:
@@ -160,10 +171,10 @@ def render_batch(name: str, statuses: Mapping[str, str]) -> dict[str, Any]:
     blocks = [_header(headline)]
     for status, task_ids in by_status.items():
         mark = MARKS.get(event_type(status), "🔄")
-        words = _escaped_cut(status.lower().replace("_", " "), _NAME)
+        words = escaped_cut(status.lower().replace("_", " "), _NAME)
         names = _list_escaped([one_line(task_id) for task_id in task_ids], limit)
         blocks.append(_section(f"*{mark} {len(task_ids)} {words}*\n{names}"))
-    return {"text": _escaped_cut(headline, _TEXT), "blocks": blocks}
+    return {"text": escaped_cut(headline, _TEXT), "blocks": blocks}
 
 
 def escape(text: str) -> str:
@@ -181,7 +192,7 @@ def _header(headline: str) -> dict[str, Any]:
 
 def _fields(message: Message, data: Mapping[str, Any], scale: float) -> Iterator[dict[str, Any]]:
     lines = [
-        {"type": "mrkdwn", "text": f"*{name}*\n{_escaped_cut(value, int(_FIELD * scale))}"}
+        _mrkdwn(f"*{name}*\n{escaped_cut(value, int(_FIELD * scale))}")
         for name, value in facts(message, data)
         if value
     ]
@@ -192,17 +203,15 @@ def _fields(message: Message, data: Mapping[str, Any], scale: float) -> Iterator
 def _error(data: Mapping[str, Any], scale: float) -> Iterator[dict[str, Any]]:
     if error := text_of(data.get("error_message")):
         # Three backticks would end the code block; similar characters do not.
-        yield _section(f"```{_escaped_cut(error.replace('```', 'ʼʼʼ'), int(_TEXT * scale) - 6)}```")
+        yield _section(f"```{escaped_cut(error.replace('```', 'ʼʼʼ'), int(_TEXT * scale) - 6)}```")
 
 
 def _partial(data: Mapping[str, Any], scale: float) -> Iterator[dict[str, Any]]:
     """Yield the counts and the first item errors of a partial success."""
     if summary := partial_success(data):
-        yield _section(f"*Partial success*: {_escaped_cut(summary, int(_FIELD * scale))}")
+        yield _section(f"*Partial success*: {escaped_cut(summary, int(_FIELD * scale))}")
     if errors := item_errors(data)[:_ITEMS]:
-        yield _section(
-            "\n".join(f"• {_escaped_cut(error, int(_ITEM * scale))}" for error in errors)
-        )
+        yield _section("\n".join(f"• {escaped_cut(error, int(_ITEM * scale))}" for error in errors))
 
 
 def _links(data: Mapping[str, Any], style: Style, scale: float) -> Iterator[dict[str, Any]]:
@@ -222,10 +231,15 @@ def _links(data: Mapping[str, Any], style: Style, scale: float) -> Iterator[dict
 
 
 def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+    return {"type": "section", "text": _mrkdwn(text)}
 
 
-def _escaped_cut(text: str, limit: int) -> str:
+def _mrkdwn(text: str) -> dict[str, Any]:
+    """Return a text in which Slack makes links and mentions of nothing but our own sequences."""
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def escaped_cut(text: str, limit: int) -> str:
     """Escape `text` and cut it to `limit` characters without splitting an entity."""
     kept = cut(text, limit)
     while len(escaped := escape(kept)) > limit:

@@ -19,6 +19,7 @@ _BOT_INTERVAL = 1.05
 """Seconds between two requests of a bot: Slack accepts about one message a second per channel."""
 _BOT_RESPONSE_LIMIT = 256 * 1024
 """Maximum number of bytes read of a response to a bot, which repeats the whole message."""
+_NO_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
 _REST_WITHIN = 3.0
 """Seconds for what follows a status line. Unlike for other receivers, the status does not say it
 all: without Slack's word the message is sent again, and people see it twice."""
@@ -56,7 +57,7 @@ class Webhook:
         return await self._send(plain(content))
 
     async def _send(self, content: Mapping[str, Any]) -> Receipt:
-        request = _request(self._url, content)
+        request = _request(self._url, {**content, **_NO_PREVIEWS})
         reply = await post(self._transport, request, self._deadline, rest_within=_REST_WITHIN)
         return self._responses.require_ok(reply, _is_ok)
 
@@ -109,7 +110,9 @@ class Bot:
             if thread is None
             else {"channel": thread.channel, "thread_ts": thread.ts}
         )
-        receipt, answer = await self._call("chat.postMessage", content, destination)
+        receipt, answer = await self._call(
+            "chat.postMessage", {**content, **_NO_PREVIEWS}, destination
+        )
         channel, ts = answer.channel, answer.ts
         return receipt, Posted(
             channel=channel if isinstance(channel, str) and channel else self._channel,
@@ -132,7 +135,8 @@ class Bot:
             if not about_the_message(error):
                 raise
         # Without an empty list an updated message keeps its blocks.
-        return await self._send(method, {**plain(content), "blocks": [], **destination})
+        options = {name: content[name] for name in _NO_PREVIEWS if name in content}
+        return await self._send(method, {**plain(content), **options, "blocks": [], **destination})
 
     async def _send(self, method: str, content: Mapping[str, Any]) -> tuple[Receipt, Answer]:
         begin = max(anyio.current_time(), self._next_request_at)

@@ -6,7 +6,8 @@ a name that the workflow declares.
 
 from collections.abc import Sequence
 
-from watcher.channels._text import cut, digest_text, event_data, headline_of, one_line, text_of
+from watcher.channels._text import digest_text, event_data, headline_of, one_line, text_of
+from watcher.channels.slack.blocks import escaped_cut
 from watcher.core.deliveries import Message
 
 _TEXT, _VALUE = 3000, 2000
@@ -20,11 +21,11 @@ def variables(message: Message) -> dict[str, str]:
     text = one_line(headline_of(message.type, data))
     detail = one_line(error) or one_line(reason)
     return {
-        "text": cut(f"{text}: {detail}" if detail else text, _TEXT),
+        "text": escaped_cut(f"{text}: {detail}" if detail else text, _TEXT),
         "task_id": _value(data.get("task_id")),
         "task_type": _value(data.get("task_type")),
         "status": _value(data.get("status")),
-        "error_message": cut(error, _VALUE),
+        "error_message": escaped_cut(error, _VALUE),
     }
 
 
@@ -32,7 +33,7 @@ def digest_variables(messages: Sequence[Message]) -> dict[str, str]:
     """Return the same variables for several events; only `text` is not empty."""
     text = f"🔔 {len(messages)} events\n{digest_text(messages, _TEXT - 100)}"
     return {
-        "text": cut(text, _TEXT),
+        "text": escaped_cut(text, _TEXT),
         "task_id": "",
         "task_type": "",
         "status": "",
@@ -41,4 +42,4 @@ def digest_variables(messages: Sequence[Message]) -> dict[str, str]:
 
 
 def _value(value: object) -> str:
-    return cut(text_of(value), _VALUE)
+    return escaped_cut(one_line(text_of(value)), _VALUE)
