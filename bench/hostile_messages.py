@@ -18,35 +18,12 @@ from watcher.core.deliveries import Message
 
 PIECES = (
     *("<!channel>", "<!here>", "<@U123>", "<#C1>", "<https://evil.example|text>", "@everyone"),
-    *(
-        "@here",
-        "<@&123>",
-        "[text](https://evil.example)",
-        "![x](http://evil.example/x)",
-        "```",
-        "`",
-    ),
-    *(
-        "www.evil.example",
-        "mailto:a@evil.example",
-        "<b>",
-        "<img src=x>",
-        "&lt;!channel&gt;",
-        "&#60;",
-    ),
-    *("\n", "\r\n", "\u2028", "\x85", "\x0b", "\u202e", "\u200b", "\0", "\x1b[2J", "*", "_", "~"),
-    *(
-        "Status: COMPLETED",
-        "*Status*",
-        "\nStatus: COMPLETED",
-        "{task_id}",
-        "%s",
-        "|",
-        "#",
-        ">",
-        "x",
-    ),
-    *("\\", "task_1", " ", "é", "😀", "&", ";", "://", "matrix:u/x"),
+    *("@here", "<@&123>", "[text](https://evil.example)", "![x](http://evil.example/x)"),
+    *("```", "`", "www.evil.example", "mailto:a@evil.example", "<b>", "<img src=x>"),
+    *("&lt;!channel&gt;", "&#60;", "\n", "\r\n", "\u2028", "\x85", "\x0b", "\u202e", "\u200b"),
+    *("\0", "\x1b[2J", "*", "_", "~", "Status: COMPLETED", "*Status*", "\nStatus: COMPLETED"),
+    *("{task_id}", "%s", "|", "#", ">", "x", "\\", "task_1", " ", "é", "😀", "&", ";", "://"),
+    "matrix:u/x",
 )
 FIELDS = ("task_id", "task_type", "namespace", "status", "previous_status", "error_message")
 TYPES = (

@@ -26,7 +26,7 @@ _ALIKE = str.maketrans(
 _LINK = re.compile(r"://|www\.|(?:mailto|tel|xmpp|magnet|matrix|javascript):", re.IGNORECASE)
 _UNLINKED = str.maketrans({":": "：", ".": "․"})
 _ENTITY = re.compile(r"&(?=#?\w+;)")
-_UNDERSCORE = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")  # within a word it is no format
+_UNDERSCORE = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")  # within a word it formats nothing
 _HEADING = re.compile(r"^(\s*)([#=+-])", re.MULTILINE)
 _LINE_MARKS = {"#": "＃", "=": "＝", "+": "＋", "-": "–"}
 

@@ -1,0 +1,42 @@
+"""Text from outside mentions no one, links nowhere and forges no line, in any message."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bench.hostile_messages import PIECES, TYPES, faults
+from watcher.channels._neutral_text import neutral
+from watcher.channels.slack import blocks
+
+HOSTILE = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=12).map("".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(HOSTILE, st.sampled_from(TYPES))
+@example("<!channel> @everyone [text](https://evil.example)\nStatus: COMPLETED", "task.failed")
+def test_no_message_has_a_live_mention_a_link_or_a_forged_line(text: str, type_: str) -> None:
+    assert faults({"text": text, "type": type_}) == []
+
+
+def test_the_second_try_escapes_the_headline_too() -> None:
+    shown = blocks.render_batch("<!channel>", {"t": "FAILED"})
+    assert "<" not in blocks.plain(shown)["text"]
+    assert "&lt;!channel&gt;" in blocks.plain(shown)["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("@everyone @here <@&12>", "＠everyone ＠here ‹＠&12›"),
+        ("[text](https://evil.example)", "［text］(https：//evil.example)"),
+        ("WWW.evil.example, mailto:x", "WWW․evil.example, mailto：x"),
+        ("<b>&lt;b&gt;</b>", "‹b›＆lt;b＆gt;‹/b›"),
+        ("# heading\n  - item", "＃ heading\n  – item"),
+        ("__bold__ my_task_id **x** ~~y~~", "＿＿bold＿＿ my_task_id ∗∗x∗∗ ∼∼y∼∼"),
+        ("HTTP 503 & more: task_1, 50%", "HTTP 503 & more: task_1, 50%"),
+    ],
+)
+def test_what_a_service_interprets_becomes_a_character_that_looks_like_it(
+    text: str, shown: str
+) -> None:
+    assert neutral(text) == shown
