@@ -17,6 +17,7 @@ from watcher.configuration import loader
 from watcher.core.channels import ChannelState
 from watcher.core.deliveries import DeliveryState
 from watcher.core.settings import Settings
+from watcher.core.status import SourceStatus, Status
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.stores.sqlite import store as sqlite
@@ -77,6 +78,33 @@ class FakeDaemon:
 
     async def resume(self, channel: str) -> None:
         self.held.clear()
+
+    async def status(self) -> Status:
+        now = 1_700_000_000.0
+        depths = {depth.channel: depth for depth in await self.store.outbox()}
+        source = SourceStatus(
+            name="mixpeek",
+            type="mixpeek",
+            reason="timeout",
+            since=now - 60,
+            active={None: 1, "PENDING": 2},
+            requests_per_minute=7,
+            budget_left={"GET /v1/tasks/{task_id}": 3.25, "POST /v1/tasks/list": float("inf")},
+            behind=0.0,
+            max_interval=30.0,
+            last_success_at=None,
+        )
+        return Status(
+            at=now,
+            started_at=now - 100,
+            uptime=100.0,
+            sources=[source],
+            channels=self.channels(),
+            depths=depths,
+            rules=[],
+            stored=await self.store.summary(now),
+            size=await self.store.size(),
+        )
 
     async def refresh_gauges(self) -> None:
         self.metrics.channel("backend")

@@ -63,6 +63,7 @@ class Harness:
         rule = DiscoverySettings.model_validate({"list": "tasks", **given})
         return Discovery(
             source_name="mixpeek",
+            label=rule_label(0, rule),
             rule=rule,
             source=self.source,
             store=self.store,

@@ -82,6 +82,7 @@ def test_a_record_has_a_bound(form: str) -> None:
 
 
 def test_a_secret_is_masked_before_a_long_text_is_cut() -> None:
+    SECRETS.add(["hidden-key"])
     for form in ("text", "json"):
-        line = logged(form, "%s", "x" * 4090 + "hidden-key", secrets=("hidden-key",))
+        line = logged(form, "%s", "x" * 4090 + "hidden-key")
         assert "hidden" not in line

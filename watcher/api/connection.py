@@ -92,7 +92,7 @@ class Connection(asyncio.BufferedProtocol):
             return 3 if self._opening is None else 2
         if self._http.working:
             return 1 if self._http.conn.receiving or self._http.flow.write_paused else None
-        # One that has sent something and was not read yet is no silent one.
+        # A connection that has sent something is not silent, whether it was read or not.
         is_silent = self._parsed and not self._http.conn.trailing_data[0]
         return 3 if is_silent else 2
 

@@ -12,6 +12,7 @@ from watcher.core.channels import ChannelState
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.settings import Settings
+from watcher.core.status import Status
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.telemetry.health import Health
@@ -62,6 +63,10 @@ class Daemon(Protocol):
 
     async def resume(self, channel: str) -> None:
         """Send to a configured channel again."""
+        ...
+
+    async def status(self) -> Status:
+        """Return what the daemon does now; it may be a moment old."""
         ...
 
     async def refresh_gauges(self) -> None:

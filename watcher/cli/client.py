@@ -129,6 +129,10 @@ class Client:
             )["purged"]
         )
 
+    def status(self) -> dict[str, Any]:
+        """Return what the daemon does now, and what needs attention."""
+        return self._call("GET", "/v1/status")
+
     def channels(self) -> Iterator[dict[str, Any]]:
         """Yield every channel of the daemon's configuration."""
         yield from self._call("GET", "/v1/channels")["items"]

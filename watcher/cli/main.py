@@ -10,7 +10,7 @@ from types import TracebackType
 import click
 
 from watcher import __version__
-from watcher.cli import backup, deliveries, init, run, signing, upstream, watches
+from watcher.cli import backup, deliveries, init, run, signing, status, upstream, watches
 from watcher.cli.channels import channels
 from watcher.cli.config import config_group
 from watcher.cli.routes import routes_group
@@ -76,7 +76,7 @@ def _print_uncaught(
 ) -> None:
     """Print an exception that nothing caught, whatever its text contains."""
     lines = traceback.format_exception(kind, error, place)
-    click.echo(SECRETS.text("".join(lines)), err=True, nl=False)
+    say_lines(SECRETS.text("".join(lines)).rstrip(), err=True)
 
 
 def _exit_code(error: WatcherError) -> int:
@@ -107,6 +107,7 @@ for command in (
     *upstream.COMMANDS,
     *signing.COMMANDS,
     *backup.COMMANDS,
+    *status.COMMANDS,
     channels,
     config_group,
     routes_group,

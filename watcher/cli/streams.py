@@ -1,4 +1,4 @@
-"""The output streams of the commands. What is not visible becomes an escape, whoever wrote it.
+"""The output streams of the commands. What is not visible becomes an escape, from any writer.
 
 While a command runs, `sys.stdout` and `sys.stderr` are guarded: click, tracebacks and any new
 command write through them. Colours, and what moves the cursor, go to the `unguarded` stream, after

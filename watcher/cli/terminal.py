@@ -136,7 +136,12 @@ def ago(text: str | None) -> str | None:
 
     if text is None:
         return None
-    seconds = int((datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds())
+    return span((datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds())
+
+
+def span(duration: float) -> str:
+    """Return a number of seconds such as `5m`; one that is to come as `in 5m`."""
+    seconds = int(duration)
     sign, seconds = ("in ", -seconds) if seconds < 0 else ("", seconds)
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:

@@ -113,6 +113,7 @@ def discovery(
     """Return the rule at position `number`, which lists tasks of the source `name`."""
     return Discovery(
         source_name=name,
+        label=rule_label(number, rule),
         rule=rule,
         source=source,
         store=shared.store,

@@ -12,7 +12,6 @@ import anyio
 
 from watcher.core.channels import ChannelState
 from watcher.core.deliveries import OutboxDepth
-from watcher.core.errors import StoreError
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
@@ -22,8 +21,10 @@ from watcher.core.wakeup import Wakeup
 from watcher.daemon.build import Shared, Surroundings
 from watcher.daemon.heartbeat import Heartbeat
 from watcher.daemon.maintenance import maintain
+from watcher.daemon.pending import log_pending, warn_of_orphans
 from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.running import RunningUnits
+from watcher.daemon.status import StatusReader
 from watcher.daemon.store_room import StoreRoom
 from watcher.delivery.body_memory import BodyMemory
 from watcher.net.transport import create_transport
@@ -64,6 +65,7 @@ class Daemon:
         )
         self._settings = settings
         self._units = RunningUnits(self._shared, self._beat)
+        self.status = StatusReader(self._shared, self._units, lambda: self._settings).status
 
     # For the API
 
@@ -164,7 +166,7 @@ class Daemon:
                 # Nothing else starts, and what is being closed has no more time than the others.
                 applying.cancel_scope.cancel()
             await self._units.close()
-            await self._log_pending()
+            await log_pending(self.store)
             tasks.cancel_scope.cancel()
 
     async def _room(self, retention: float) -> StoreRoom:
@@ -189,33 +191,8 @@ class Daemon:
             sources_started = await self._units.apply(settings)
             self._settings = settings
             applied(sources_started)
-            await self._warn_of_orphaned_deliveries()
+            await warn_of_orphans(self.store, self._units.channels)
             settings = await requests.next()
-
-    async def _warn_of_orphaned_deliveries(self) -> None:
-        for depth in await self._depths():
-            if depth.pending and depth.channel not in self._units.channels:
-                logger.warning(
-                    "%d pending deliveries kept until channel %r is configured again",
-                    depth.pending,
-                    depth.channel,
-                )
-
-    async def _log_pending(self) -> None:
-        for depth in await self._depths():
-            if depth.pending:
-                logger.info(
-                    "%d deliveries to %r are pending and will be sent later",
-                    depth.pending,
-                    depth.channel,
-                )
-
-    async def _depths(self) -> Sequence[OutboxDepth]:
-        """Return the outbox's depths for a log; none while the store fails."""
-        try:
-            return await self.store.outbox()
-        except StoreError:  # logged already by the last writer
-            return ()
 
     # Heartbeat
 
@@ -233,7 +210,7 @@ class Daemon:
 
     def _answered_at(self) -> Mapping[str, float | None]:
         return {
-            name: unit.poller.last_answer_at
+            name: unit.poller.outage.last_answer_at
             for name, unit in self._units.sources.items()
             if unit.poller.counts()
         }

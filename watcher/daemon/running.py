@@ -21,8 +21,8 @@ from watcher.core.settings import (
     Model,
     Settings,
 )
-from watcher.daemon.build import Shared
-from watcher.daemon.units import ChannelUnit, LoopUnit, SourceUnit, Unit, discovery_unit
+from watcher.daemon.build import Shared, discovery
+from watcher.daemon.units import ChannelUnit, LoopUnit, RuleUnit, SourceUnit, Unit
 from watcher.polling.discovery import rule_label
 from watcher.telemetry.metrics import Component
 
@@ -45,7 +45,7 @@ class RunningUnits:
         self._beat = beat
         self.sources: Mapping[str, SourceUnit] = {}
         self.channels: Mapping[str, ChannelUnit] = {}
-        self._rules: Mapping[str, LoopUnit] = {}
+        self.rules: Mapping[str, RuleUnit] = {}
         self._heartbeat: Mapping[str, LoopUnit] = {}
 
     @asynccontextmanager
@@ -73,7 +73,7 @@ class RunningUnits:
         """Stop polling, attempt new deliveries once, and give those in flight their grace."""
         await _close(
             [
-                *self._rules.values(),
+                *self.rules.values(),
                 *self._heartbeat.values(),
                 *self.sources.values(),
                 *self.channels.values(),
@@ -95,8 +95,8 @@ class RunningUnits:
             for number, rule in enumerate(settings.discovery)
         }
         rule_keys = {label: (*rule, keys[rule[2]]) for label, rule in rules.items()}
-        await _close([*_stale(self._rules, rule_keys), *_stale(self.sources, keys)])
-        for label in self._rules.keys() - rules.keys():
+        await _close([*_stale(self.rules, rule_keys), *_stale(self.sources, keys)])
+        for label in self.rules.keys() - rules.keys():
             self._shared.metrics.forget_rule(label)
         for name in self.sources.keys() - keys.keys():
             self._shared.metrics.forget_source(name)
@@ -119,13 +119,16 @@ class RunningUnits:
     ) -> None:
         units = {}
         for label, (number, rule, source) in rules.items():
-            unit = _same(self._rules, label, keys)
+            unit = _same(self.rules, label, keys)
             if unit is None:
                 polled = self.sources[source]
-                unit = discovery_unit(keys[label], number, rule, source, polled, self._shared)
+                rule_now = discovery(
+                    number, rule, source, polled.source, polled.poller, self._shared
+                )
+                unit = RuleUnit(keys[label], rule_now, self._shared)
                 await self._start(unit, f"discovery {label}")
             units[label] = unit
-        self._rules = units
+        self.rules = units
 
     async def _restore(self, started: set[str]) -> None:
         """Poll the active watches of the sources that have started; those of unknown sources stay

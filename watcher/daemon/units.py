@@ -14,13 +14,13 @@ from watcher.core.interfaces.channel import Closing
 from watcher.core.interfaces.source import Source
 from watcher.core.settings import (
     ChannelSettings,
-    DiscoverySettings,
     PollingSettings,
     SourceSettings,
 )
 from watcher.daemon import build
 from watcher.daemon.build import Shared
 from watcher.delivery.dispatcher import Dispatcher
+from watcher.polling.discovery import Discovery
 from watcher.polling.poller import Poller
 from watcher.telemetry.metrics import Component
 
@@ -77,6 +77,7 @@ class SourceUnit(Unit):
         self, key: object, settings: SourceSettings, polling: PollingSettings, shared: Shared
     ) -> None:
         super().__init__(key)
+        self.type = settings.type
         self._settings = settings
         self._polling = polling
         self._shared = shared
@@ -141,9 +142,9 @@ class LoopUnit(Unit):
         """Nothing: it can be cancelled anywhere."""
 
 
-def discovery_unit(
-    key: object, number: int, rule: DiscoverySettings, source: str, unit: SourceUnit, shared: Shared
-) -> LoopUnit:
-    """Return the unit of the rule at position `number`, which lists tasks of a running source."""
-    discovery = build.discovery(number, rule, source, unit.source, unit.poller, shared)
-    return LoopUnit(key, Component.DISCOVERY, discovery.run, shared)
+class RuleUnit(LoopUnit):
+    """A discovery rule, which lists tasks of a running source."""
+
+    def __init__(self, key: object, discovery: Discovery, shared: Shared) -> None:
+        super().__init__(key, Component.DISCOVERY, discovery.run, shared)
+        self.discovery = discovery

@@ -25,6 +25,7 @@ from watcher.core.settings import DiscoverySettings
 from watcher.core.tasks import DiscoveredPage, DiscoveredTask, Watch
 from watcher.core.texts import NAME_LIMIT, OTHER, cut, is_id, label
 from watcher.polling.rotation import Rotation
+from watcher.polling.rule_record import RuleRecord
 from watcher.polling.running_again import DiscoveryStore, RunningAgain
 from watcher.telemetry.metrics import RuleMetrics
 from watcher.telemetry.throttle import LogThrottle
@@ -65,6 +66,7 @@ class Discovery:
         self,
         *,
         source_name: str,
+        label: str,
         rule: DiscoverySettings,
         source: Source,
         store: DiscoveryStore,
@@ -94,6 +96,7 @@ class Discovery:
             source_name=source_name, labels=rule.labels, store=store, track=track, wall=wall
         )
         self._log_throttle = LogThrottle(anyio.current_time)
+        self.record = RuleRecord(label, source_name, rule)
 
     async def run(self) -> None:
         """Run the rule at its interval, for ever.
@@ -117,8 +120,10 @@ class Discovery:
     async def _attempt(self) -> None:
         try:
             await self.run_once()
+            self.record.succeeded(self._wall())
             await self._ended(None)
         except (SourceError, StoreError) as error:
+            self.record.failed(error)
             if isinstance(error, SourceError):
                 await self._ended(error)
             if self._log_throttle.ready("failed"):
@@ -157,7 +162,8 @@ class Discovery:
                     break
         complete = page is not None and page.next_cursor is None
         self._rotation, self._pass_began = rotation, began
-        self._metrics.ended(truncated=not complete and number == self._rule.max_pages)
+        self.record.truncated = not complete and number == self._rule.max_pages
+        self._metrics.ended(truncated=self.record.truncated)
         await self._finish(complete=complete)
         return found
 

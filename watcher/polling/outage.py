@@ -52,6 +52,16 @@ class SourceOutage:
         return self._reachability.reason
 
     @property
+    def since(self) -> float | None:
+        """Since when the source has been down, in Unix seconds; None while it is up."""
+        if self.reason is None:
+            return None
+        if self._stored is not None:
+            return self._stored.since
+        began = self._reachability.since
+        return self._context.wall() - (0.0 if began is None else anyio.current_time() - began)
+
+    @property
     def answering(self) -> bool:
         """Whether requests are answered. If not, one probe may go out from `probe_at` on."""
         return self._reachability.answering

@@ -57,7 +57,7 @@ class Poller:
         reachability = Reachability(context.unreachable_after)
         self._absences = AbsenceJudge(polling.lost_after, reachability)
         self._tasks = TrackedTasks(context, self._absences)
-        self._outage = SourceOutage(context, reachability, lambda: len(self._tasks))
+        self.outage = SourceOutage(context, reachability, lambda: len(self._tasks))
         self._recorder = Recorder(context, self._tasks, self._log_throttle)
         self._admitted: set[str] = set()
         self._choice = LoopChoice(
@@ -66,14 +66,14 @@ class Poller:
             shared=self._shared,
             tasks=self._tasks,
             absences=self._absences,
-            outage=self._outage,
+            outage=self.outage,
             admitted=self._admitted,
         )
         self._answers = AnswerProcessor(
             context,
             tasks=self._tasks,
             absences=self._absences,
-            outage=self._outage,
+            outage=self.outage,
             log_throttle=self._log_throttle,
             list_works=self._choice.list_works,
         )
@@ -109,9 +109,9 @@ class Poller:
         if len(self._tasks) > 0:
             return
         if error is None:
-            self._outage.answered(0)
+            self.outage.answered(0)
         else:
-            self._outage.failed(error)
+            self.outage.failed(error)
         await self._store_outage()
 
     def times(self, key: TaskKey) -> tuple[float | None, float | None]:
@@ -131,17 +131,12 @@ class Poller:
     @property
     def reason(self) -> SourceFailure | None:
         """Why the source is down; None while it is up."""
-        return self._outage.reason
+        return self.outage.reason
 
     @property
     def probing(self) -> bool:
         """Whether the source does not answer and gets probes only."""
-        return not self._outage.answering and len(self._tasks) > 0
-
-    @property
-    def last_answer_at(self) -> float | None:
-        """When the source last answered, in Unix seconds."""
-        return self._outage.last_answer_at
+        return not self.outage.answering and len(self._tasks) > 0
 
     # The loops
 
@@ -164,7 +159,7 @@ class Poller:
             for monitor in self.monitors.values():
                 monitor.beat()
             try:
-                return await self._outage.restore()
+                return await self.outage.restore()
             except StoreError as error:
                 logger.error("%s; will retry", error)
                 await anyio.sleep(RECHECK_INTERVAL)
@@ -184,7 +179,7 @@ class Poller:
             self.monitors[name].beat()
             generation = self._wakeup.generation
             now = anyio.current_time()
-            if self._outage.review():
+            if self.outage.review():
                 requests.start_soon(self._store_outage)
             schedule = choose(now) if self._in_flight[name] < IN_FLIGHT else None
             if schedule is None:
@@ -197,7 +192,7 @@ class Poller:
                     self._admitted.add(name)
             else:
                 self._admitted.discard(name)
-                self._outage.request_sent()
+                self.outage.request_sent()
                 tasks = schedule.take(now, endpoint.capacity, fill=endpoint.capacity > 1)
                 self._wakeup.set()  # the other loop may poll what is left
                 self._in_flight[name] += 1
@@ -237,7 +232,7 @@ class Poller:
 
     async def _store_outage(self) -> None:
         async def store() -> None:
-            if await self._outage.store_changes():
+            if await self.outage.store_changes():
                 self._context.outbox.set()
 
         await self._recorder.attempt(store)

@@ -3,6 +3,7 @@
 Labels are bound once, because binding costs more than counting. Task IDs are never a label.
 """
 
+import time
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -29,6 +30,7 @@ from watcher.telemetry.families import (
     StoreFamilies,
     unexpected_errors,
 )
+from watcher.telemetry.request_rate import RequestRate
 
 # They double the number of series, and the process's start time is exported anyway.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -86,6 +88,8 @@ class SourceMetrics:
     ) -> None:
         self._source = source
         self._requests = requests
+        self._rate = RequestRate(time.monotonic)
+        self._budgets: dict[str, Callable[[], float]] = {}
         self._all_transitions = polling.transitions
         self._task_types = task_types
         self._observations = polling.observations.labels(source)
@@ -103,6 +107,7 @@ class SourceMetrics:
 
     def requested(self, route: str, code: int | str, seconds: float) -> None:
         """Count a request; `code` is the HTTP status or `timeout`, `connect`, `protocol`."""
+        self._rate.count()
         known = isinstance(code, str) or 100 <= code < 600
         self._requests.requests.labels(self._source, route, str(code) if known else OTHER).inc()
         self._requests.duration.labels(self._source, route).observe(seconds)
@@ -113,6 +118,15 @@ class SourceMetrics:
             self._requests.requests.labels(self._source, route, code)
         self._requests.duration.labels(self._source, route)
         self._requests.budget_remaining.labels(self._source, route).set_function(remaining)
+        self._budgets[route] = remaining
+
+    def requests_per_minute(self) -> int:
+        """Return the number of requests of the last minute."""
+        return self._rate.last_minute()
+
+    def budgets(self) -> Mapping[str, float]:
+        """Return by route how many requests could be sent now."""
+        return {route: remaining() for route, remaining in self._budgets.items()}
 
     def observed(self, count: int, at: float) -> None:
         """Count observations; `at` is the Unix time of the successful poll."""

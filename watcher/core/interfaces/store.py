@@ -22,6 +22,7 @@ from watcher.core.deliveries import (
 from watcher.core.events import Change, Event, EventFilter, StoredEvent
 from watcher.core.interfaces.maintenance import Maintenance
 from watcher.core.outage import Outage
+from watcher.core.summary import StoredSummary
 from watcher.core.tasks import (
     ActiveWatch,
     Added,
@@ -343,7 +344,25 @@ class OperationLog(Protocol):
         ...
 
 
+class Summary(Protocol):
+    """Counts for the daemon's status."""
+
+    async def summary(self, now: float) -> StoredSummary:
+        """Return the counts of ended, lost and stalled tasks, the failures of the last day, and
+        the transitions of the last hour.
+        """
+        ...
+
+
 class Store(
-    Watchlist, EventLog, Outbox, ChannelStates, DiscoveryLog, OperationLog, Maintenance, Protocol
+    Watchlist,
+    EventLog,
+    Outbox,
+    ChannelStates,
+    DiscoveryLog,
+    OperationLog,
+    Maintenance,
+    Summary,
+    Protocol,
 ):
     """What an implementation provides. A consumer declares the parts that it uses."""

@@ -26,6 +26,7 @@ from watcher.stores.sqlite.file import create_folder, exclusive_lock, warn_if_on
 from watcher.stores.sqlite.maintenance import SqliteMaintenance
 from watcher.stores.sqlite.operation_log import SqliteOperationLog
 from watcher.stores.sqlite.outbox import SqliteOutbox
+from watcher.stores.sqlite.summary import SqliteSummary
 from watcher.stores.sqlite.watchlist import SqliteWatchlist
 
 
@@ -37,6 +38,7 @@ class SqliteStore(
     SqliteDiscoveryLog,
     SqliteOperationLog,
     SqliteMaintenance,
+    SqliteSummary,
 ):
     """Implements `watcher.core.interfaces.store.Store`."""
 

@@ -1,0 +1,81 @@
+"""What `Summary` promises, for every store."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.contract.stores.harness import add_watch
+from tests.support.records import step
+from watcher.core.interfaces.store import Store
+from watcher.core.summary import FailureGroup
+from watcher.core.tasks import Watch
+
+pytestmark = pytest.mark.anyio
+
+NOW = 1_800_000_000.0
+DAY = 86400.0
+
+
+async def end(
+    store: Store, task_id: str, status: str, at: float, error: str | None = None
+) -> Watch:
+    change = step(await add_watch(store, task_id), status, at=at)
+    watch = replace(change.watch, error_message=error)
+    await store.record([replace(change, watch=watch)])
+    return watch
+
+
+async def test_an_empty_store_counts_nothing(store: Store) -> None:
+    summary = await store.summary(NOW)
+    assert (summary.ended, summary.failures, summary.lost, summary.stalled) == ({}, [], 0, 0)
+    assert list(summary.transitions) == [0] * 60
+
+
+async def test_ended_tasks_are_counted_and_failures_of_a_day_grouped(store: Store) -> None:
+    for number in range(3):
+        await end(store, f"done_{number}", "COMPLETED", NOW - 100)
+        error = f"CUDA out of memory on the device number {number}"
+        await end(store, f"bad_{number}", "FAILED", NOW - 100 + number, error)
+    await end(store, "silent", "FAILED", NOW - 50)
+    await end(store, "old", "FAILED", NOW - DAY - 1, "long ago")
+    await store.record([step(await add_watch(store, "running"), "IN_PROGRESS", at=NOW - 10)])
+    summary = await store.summary(NOW)
+    assert summary.ended == {"COMPLETED": 3, "FAILED": 5}
+    assert summary.failures == [
+        FailureGroup(
+            status="FAILED",
+            error="CUDA out of memory on the device number ",
+            count=3,
+            last_at=NOW - 98,
+        ),
+        FailureGroup(status="FAILED", error=None, count=1, last_at=NOW - 50),
+    ]
+
+
+async def test_transitions_are_counted_by_minute_and_alerts_are_not(store: Store) -> None:
+    first = step(await add_watch(store, "task_1"), "QUEUED", at=NOW - 3599)
+    second = step(first.watch, "IN_PROGRESS", at=NOW - 61)
+    third = step(second.watch, "FAILED", at=NOW - 1)
+    await store.record([first, second, third])
+    old = step(await add_watch(store, "task_2"), "QUEUED", at=NOW - 3601)
+    alert = step(old.watch, "QUEUED", at=NOW - 1)
+    await store.record([old, alert])
+    assert list((await store.summary(NOW)).transitions) == [1, *[0] * 57, 1, 1]
+
+
+async def test_lost_and_stalled_tasks_are_counted(store: Store) -> None:
+    lost = step(await add_watch(store, "task_1"), "QUEUED", at=NOW - 20)
+    stalled = step(await add_watch(store, "task_2"), "QUEUED", at=NOW - 20)
+    await store.record([lost, stalled])
+    await store.record(
+        [
+            replace(step(lost.watch, "QUEUED", at=NOW), watch=replace(lost.watch, lost_at=NOW - 5)),
+            replace(
+                step(stalled.watch, "QUEUED", at=NOW),
+                watch=replace(stalled.watch, stalled_at=NOW - 7),
+            ),
+        ]
+    )
+    summary = await store.summary(NOW)
+    assert (summary.lost, summary.lost_at) == (1, NOW - 5)
+    assert (summary.stalled, summary.stalled_at) == (1, NOW - 7)

@@ -1,0 +1,62 @@
+"""What the daemon does now, as records: for the API, `watcher status`, and `attention`.
+
+Times are Unix seconds, durations seconds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from watcher.core.channels import ChannelState
+from watcher.core.deliveries import OutboxDepth
+from watcher.core.interfaces.maintenance import StoreSize
+from watcher.core.summary import StoredSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceStatus:
+    """A source and the tasks that are polled from it. `reason` and `since` are set while it is
+    down; `active` counts its watches by status, None for those that upstream has not shown yet.
+    """
+
+    name: str
+    type: str
+    reason: str | None
+    since: float | None
+    active: Mapping[str | None, int]
+    requests_per_minute: int
+    budget_left: Mapping[str, float]
+    """Requests that could be sent now, by route; infinite without a limit."""
+    behind: float
+    """For how long the most overdue poll has been due."""
+    max_interval: float
+    last_success_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleStatus:
+    """A discovery rule. `error` is why its last run failed; `truncated` that the last complete run
+    stopped at `max_pages`.
+    """
+
+    name: str
+    source: str
+    every: float
+    last_run_at: float | None
+    error: str | None
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The whole daemon at one moment, `at`."""
+
+    at: float
+    started_at: float
+    uptime: float
+    sources: Sequence[SourceStatus]
+    channels: Sequence[ChannelState]
+    depths: Mapping[str, OutboxDepth]
+    """By channel, configured or not."""
+    rules: Sequence[RuleStatus]
+    stored: StoredSummary
+    size: StoreSize

@@ -1,0 +1,72 @@
+"""Reads the status of the daemon, for all who want it at once."""
+
+from collections.abc import Callable
+
+import anyio
+
+from watcher.core.settings import Settings
+from watcher.core.status import SourceStatus, Status
+from watcher.daemon.build import Shared
+from watcher.daemon.running import RunningUnits
+from watcher.daemon.units import SourceUnit
+
+MIN_AGE = 1.0
+"""Seconds for which a status is shown again."""
+COST_SHARE = 50.0
+"""A status is shown again for this many times what it took to read."""
+
+
+class StatusReader:
+    """Reads the status at most once in `MIN_AGE`, and for at most 2 % of the time."""
+
+    def __init__(
+        self, shared: Shared, units: RunningUnits, settings: Callable[[], Settings]
+    ) -> None:
+        self._shared = shared
+        self._units = units
+        self._settings = settings
+        self._started_at = shared.surroundings.wall()
+        self._started = anyio.current_time()
+        self._lock = anyio.Lock()
+        self._status: Status | None = None
+        self._fresh_until = 0.0
+
+    async def status(self) -> Status:
+        """Return the status, which may be a moment old. Raises `StoreError`."""
+        async with self._lock:
+            began = anyio.current_time()
+            if self._status is None or began >= self._fresh_until:
+                self._status = await self._read()
+                ended = anyio.current_time()
+                self._fresh_until = ended + max(MIN_AGE, COST_SHARE * (ended - began))
+            return self._status
+
+    async def _read(self) -> Status:
+        now, store = self._shared.surroundings.wall(), self._shared.store
+        units = self._units
+        return Status(
+            at=now,
+            started_at=self._started_at,
+            uptime=anyio.current_time() - self._started,
+            sources=[self._source(name, unit) for name, unit in units.sources.items()],
+            channels=[unit.dispatcher.state() for unit in units.channels.values()],
+            depths={depth.channel: depth for depth in await store.outbox()},
+            rules=[unit.discovery.record.status() for unit in units.rules.values()],
+            stored=await store.summary(now),
+            size=await store.size(),
+        )
+
+    def _source(self, name: str, unit: SourceUnit) -> SourceStatus:
+        poller, metrics = unit.poller, self._shared.metrics.source(name)
+        return SourceStatus(
+            name=name,
+            type=unit.type,
+            reason=poller.reason,
+            since=poller.outage.since,
+            active=poller.counts(),
+            requests_per_minute=metrics.requests_per_minute(),
+            budget_left=metrics.budgets(),
+            behind=poller.behind(),
+            max_interval=self._settings().polling.max_interval,
+            last_success_at=poller.outage.last_answer_at,
+        )

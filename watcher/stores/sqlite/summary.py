@@ -1,0 +1,54 @@
+"""Counts of the SQLite store for the daemon's status."""
+
+from watcher.core.summary import FailureGroup, StoredSummary
+from watcher.stores.sqlite.database import StorePart
+
+MINUTES = 60
+_DAY = 86400.0
+
+# The condition of the partial index has to stand in the query as it is.
+_ENDED = """
+SELECT status, count(*) FROM watches WHERE state = 'done' AND status <> 'COMPLETED' GROUP BY status
+"""
+_DONE = "SELECT count(*) FROM watches WHERE state = 'done'"
+_FAILURES = """
+SELECT status, substr(error_message, 1, 40), count(*), max(changed_at) FROM watches
+WHERE state = 'done' AND status <> 'COMPLETED' AND status IN ('FAILED', 'COMPLETED_WITH_ERRORS')
+    AND changed_at > ?
+GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC LIMIT 100
+"""
+_LOST = "SELECT count(*), max(lost_at) FROM watches WHERE lost_at IS NOT NULL"
+_STALLED = """
+SELECT count(*), max(stalled_at) FROM watches WHERE state = 'active' AND stalled_at IS NOT NULL
+"""
+_TRANSITIONS = """
+SELECT CAST((at - ?) / 60 AS INTEGER), count(*) FROM events
+WHERE at > ? AND at <= ? AND previous_status IS NOT status AND task_id IS NOT NULL GROUP BY 1
+"""
+
+
+class SqliteSummary(StorePart):
+    """Implements `watcher.core.interfaces.store.Summary`."""
+
+    async def summary(self, now: float) -> StoredSummary:
+        read = self._database.read
+        ended = dict(await read(_ENDED))
+        ((done,),) = await read(_DONE)
+        if completed := done - sum(ended.values()):
+            ended["COMPLETED"] = completed
+        ((lost, lost_at),) = await read(_LOST)
+        ((stalled, stalled_at),) = await read(_STALLED)
+        began = now - 60.0 * MINUTES
+        by_minute = dict(await read(_TRANSITIONS, began, began, now))
+        return StoredSummary(
+            ended=ended,
+            failures=[
+                FailureGroup(status=status, error=error, count=count, last_at=at)
+                for status, error, count, at in await read(_FAILURES, now - _DAY)
+            ],
+            lost=lost,
+            lost_at=lost_at,
+            stalled=stalled,
+            stalled_at=stalled_at,
+            transitions=[by_minute.get(minute, 0) for minute in range(MINUTES)],
+        )
