@@ -104,8 +104,6 @@ class Rules:
     def broken(self, text: str) -> None:
         self.problems.append(f"{anyio.current_time():.3f} s: {text}")
 
-    # What happens beside the requests
-
     def stored(self, task_id: str, event_id: str) -> None:
         self._queues[task_id].append(event_id)
         self._task[event_id] = task_id
@@ -210,6 +208,10 @@ class Rules:
         """Whether five requests in a row were rejected, of several deliveries, none accepted."""
         return len(self._rejections) >= REJECTED_AFTER and len(set(self._rejections)) > 1
 
+    def _knows(self, arrival: Arrival) -> bool:
+        """Return whether it was known before this request that everything is rejected."""
+        return self.rejects_everything and arrival.at > self._rejected_at + _MARGIN
+
     def _check_silence(self, arrival: Arrival) -> None:
         if self._silent_from is not None and arrival.at > self._silent_from + _MARGIN:
             self.broken(f"{arrival.event_id} was sent while the channel was to be silent")
@@ -231,7 +233,7 @@ class Rules:
         if sent.first_wall is None:
             return False
         waited = sent.jumped or arrival.wall >= sent.first_wall + sent.waits - 1.0
-        return waited or sent.retried or (sent.rejected and not self.rejects_everything)
+        return waited or sent.retried or (sent.rejected and not self._knows(arrival))
 
     def _check_rate(self, arrival: Arrival, sent: Sent) -> None:
         minute = [at for at in sent.begun if at > max(arrival.at - 60.0, self._demanded_at)]
@@ -239,11 +241,8 @@ class Rules:
             self.broken(f"{arrival.event_id} was sent {len(minute)} times in a minute")
         gap = arrival.at - self._attempted_at
         self._attempted_at = arrival.at
-        known = self.rejects_everything and arrival.at > self._rejected_at + _MARGIN
-        if known and not self.closing and gap < PROBES - _MARGIN:
+        if self._knows(arrival) and not self.closing and gap < PROBES - _MARGIN:
             self.broken(f"a receiver that rejects everything got a request after {gap:.2f} s")
-
-    # Time without a request
 
     def check_attention(self) -> None:
         """Check that a pending delivery did not wait too long for any attempt."""
