@@ -129,11 +129,13 @@ def report(folder: Path, channels: int, used: tuple[float, float, float]) -> Non
         for event_id, at, count in stored
         if count == channels and event_id in arrived
     ]
-    lost = sum(count == channels for *_, count in stored) - len(delays)
+    times = [at for _, at, count in stored if count == channels]
+    lost, rate = len(times) - len(delays), len(times) / max(times[-1] - times[0], 1e-9)
     text = "alone" if channels == 1 else f"beside {channels - 1} that misbehave"
     print(
         f"healthy  {text}: stored -> there p50 {percentile(delays, 0.5):.1f} ms, p99"
-        f" {percentile(delays, 0.99):.1f} ms at {RATE} events a second ({len(delays)} events,"
+        f" {percentile(delays, 0.99):.1f} ms at {rate:.0f} of {RATE} events a second"
+        f" ({len(delays)} events,"
         f" {lost} missing); {used[0]:.0%} of a core, memory {used[1]:.1f} MiB warm,"
         f" {used[2]:.1f} at most"
     )
