@@ -218,6 +218,7 @@ async def test_unknown_paths_are_problems(api: httpx.AsyncClient) -> None:
 async def test_openapi_describes_every_call(api: httpx.AsyncClient) -> None:
     shown = (await api.get("/openapi.json")).json()
     assert set(shown["paths"]) == {
+        "/v1/status",
         "/v1/watches",
         "/v1/watches/{task_id}",
         "/v1/events",

@@ -359,7 +359,8 @@ async def test_an_id_that_could_lead_to_another_route_reaches_nothing(
         ("POST", f"buckets/{bad}/batches/list"),
         ("POST", f"buckets/{bad}/uploads/confirm"),
     ):
-        body = {"confirmations": [{"upload_id": "u"}]} if path.endswith("confirm") else {}
+        bodies = {"list": {}, "confirm": {"confirmations": [{"upload_id": "u"}]}}
+        body = bodies.get(path.rpartition("/")[2])
         answer = await harness.api.request(method, f"{SOURCE}/{path}", json=body)
         assert "an ID" in problem(answer, 422)["detail"], path
     assert not harness.upstream.requests
