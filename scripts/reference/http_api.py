@@ -5,7 +5,8 @@ from typing import Any
 
 from scripts.reference.markdown import Json, code, page, references, table, type_name
 from watcher.api.app import create_api
-from watcher.core.settings import ServerSettings, Settings, StoreSettings
+from watcher.core.listener_settings import ServerSettings
+from watcher.core.settings import Settings, StoreSettings
 
 INTRODUCTION = """
 The daemon serves the OpenAPI document at `/openapi.json`. Errors are problem details (RFC 9457).

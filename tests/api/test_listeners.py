@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from tests.support.certificates import Certificate, issue
 from watcher.api import server
 from watcher.core.errors import ConfigurationError
-from watcher.core.settings import ServerSettings, TlsSettings
+from watcher.core.listener_settings import ServerSettings, TlsSettings
 from watcher.net.server_tls import ListenerTls
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from watcher.api import server
 from watcher.api.app import create_api
 from watcher.cli import address
 from watcher.core.errors import ConfigurationError
-from watcher.core.settings import ServerSettings
+from watcher.core.listener_settings import ServerSettings
 
 ROOT = issue("Acme Root", authority=True)
 LEAF = issue("watcher", ROOT, hosts=["watcher.example"])

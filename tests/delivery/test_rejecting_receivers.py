@@ -72,7 +72,7 @@ async def test_deliveries_wait_behind_one_probe_a_minute_and_go_out_in_order(
     channel, alerts = Repairable(error), ScriptedChannel()
     dispatcher = harness.dispatcher(channel)
     async with running(dispatcher, harness.dispatcher(alerts, "alerts")):
-        events = await store_events(harness, 300)
+        events = await store_events(harness, 334)  # 1,002 events
         await anyio.sleep(HOUR)
         assert len(channel.attempts) <= 80
         assert (await harness.types()).count("channel.failing") == 1

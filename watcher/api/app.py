@@ -21,8 +21,8 @@ from watcher.api.probes import probes
 from watcher.api.status import status
 from watcher.api.upstream import upstream
 from watcher.api.watches import MAX_ENTRIES, one_entry, watches
+from watcher.core.listener_settings import TelemetrySettings
 from watcher.core.setting_types import is_loopback
-from watcher.core.settings import TelemetrySettings
 
 
 def create_api(daemon: Daemon) -> FastAPI:

@@ -18,8 +18,8 @@ from watcher.api.http_protocol import HttpProtocol
 from watcher.api.rejections import Rejections
 from watcher.api.turns import Turns
 from watcher.core.errors import ConfigurationError
+from watcher.core.listener_settings import ServerSettings, TelemetrySettings
 from watcher.core.setting_types import local_url
-from watcher.core.settings import ServerSettings, TelemetrySettings
 from watcher.net.server_tls import ListenerTls
 
 _CLOSE_STREAMS_WITHIN = 1

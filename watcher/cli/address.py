@@ -19,7 +19,8 @@ from watcher.cli.terminal import say
 from watcher.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from watcher.core.settings import ServerSettings, Settings, TelemetrySettings, TlsSettings
+    from watcher.core.listener_settings import ServerSettings, TelemetrySettings, TlsSettings
+    from watcher.core.settings import Settings
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _UNIX = "unix:"

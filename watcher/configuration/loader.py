@@ -20,15 +20,14 @@ from watcher.configuration.secrets import SecretFiles, mask_secrets, secret_fiel
 from watcher.configuration.sections import LISTS, SECTIONS
 from watcher.configuration.yaml_document import Document, Place
 from watcher.core.errors import ConfigurationError
+from watcher.core.listener_settings import ServerSettings, TlsSettings
 from watcher.core.settings import (
     ChannelSettings,
     ConnectionSettings,
     DiscoverySettings,
     RouteSettings,
-    ServerSettings,
     Settings,
     SourceSettings,
-    TlsSettings,
 )
 
 

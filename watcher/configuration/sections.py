@@ -2,14 +2,8 @@
 
 from pydantic import BaseModel
 
-from watcher.core.settings import (
-    HeartbeatSettings,
-    LogSettings,
-    PollingSettings,
-    ServerSettings,
-    StoreSettings,
-    TelemetrySettings,
-)
+from watcher.core.listener_settings import ServerSettings, TelemetrySettings
+from watcher.core.settings import HeartbeatSettings, LogSettings, PollingSettings, StoreSettings
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "polling": PollingSettings,

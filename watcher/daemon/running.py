@@ -13,12 +13,12 @@ import anyio
 import anyio.abc
 
 from watcher.core.errors import StoreError
+from watcher.core.setting_types import Model
 from watcher.core.settings import (
     ChannelSettings,
     ConnectionSettings,
     DiscoverySettings,
     HeartbeatSettings,
-    Model,
     Settings,
 )
 from watcher.daemon.build import Shared, discovery
@@ -162,7 +162,7 @@ class RunningUnits:
         keys = {name: (channel, _certificates(channel)) for name, channel in settings.items()}
         units: dict[str, ChannelUnit] = {}
         async with anyio.create_task_group() as changes:
-            for name in self.channels.keys() | keys.keys():
+            for name in dict.fromkeys((*self.channels, *keys)):  # in order, not as a set
                 changes.start_soon(self._apply_channel, name, settings.get(name), keys, units)
         self.channels = {name: units[name] for name in settings}
 

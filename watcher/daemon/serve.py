@@ -15,7 +15,8 @@ from watcher.api.app import create_api, create_telemetry
 from watcher.api.turns import Turns
 from watcher.configuration import plugins
 from watcher.core.errors import ConfigurationError
-from watcher.core.settings import ServerSettings, Settings
+from watcher.core.listener_settings import ServerSettings
+from watcher.core.settings import Settings
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.reload import ReloadRequests
 from watcher.net.server_tls import ListenerTls

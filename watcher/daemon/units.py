@@ -12,11 +12,7 @@ import anyio.abc
 
 from watcher.core.interfaces.channel import Closing
 from watcher.core.interfaces.source import Source
-from watcher.core.settings import (
-    ChannelSettings,
-    PollingSettings,
-    SourceSettings,
-)
+from watcher.core.settings import ChannelSettings, PollingSettings, SourceSettings
 from watcher.daemon import build
 from watcher.daemon.build import Shared
 from watcher.delivery.dispatcher import Dispatcher

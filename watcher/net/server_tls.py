@@ -3,7 +3,7 @@
 import ssl
 
 from watcher.core.errors import ConfigurationError
-from watcher.core.settings import TlsSettings
+from watcher.core.listener_settings import TlsSettings
 from watcher.net.certificate_files import authorities_fault, identity_fault
 
 
