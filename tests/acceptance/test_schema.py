@@ -11,7 +11,7 @@ from tests.acceptance.daemon import add, site_in
 
 pytestmark = pytest.mark.anyio
 
-TOKEN = "made-up-token"
+TOKEN = "made-up-api-token"
 
 
 async def test_schemathesis_finds_no_fault(tmp_path: Path) -> None:

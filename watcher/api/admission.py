@@ -81,8 +81,15 @@ async def _no_body(request: Request) -> None:
         raise Problem(413, "this request takes no body")
 
 
+async def _no_body_by_method(request: Request) -> None:
+    if request.method not in _WITH_BODY:
+        await _no_body(request)
+
+
 NO_BODY = Depends(_no_body)
 """For a route whose method may have a body, and which takes none."""
+NO_BODY_BY_METHOD = Depends(_no_body_by_method)
+"""For all routes. What no route has gets 404 or 405, whatever its body is."""
 
 
 def _by_name(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
@@ -102,7 +109,7 @@ def _has_body(headers: Headers) -> bool:
 def _body_problem(method: str, headers: Headers) -> Problem | None:
     has_body, types = _has_body(headers), headers[b"content-type"]
     if method not in _WITH_BODY:
-        return Problem(413, f"{method} takes no body") if has_body else None
+        return None
     # A form of another page can send any other type without a preflight request.
     if (has_body or types) and [_essence(one) for one in types] != [_JSON]:
         return Problem(415, f"a body must be {_JSON}")

@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from watcher import __version__
 from watcher.api import problems
-from watcher.api.admission import Admission
+from watcher.api.admission import NO_BODY_BY_METHOD, Admission
 from watcher.api.attempts import TokenAttempts
 from watcher.api.auth import Guard
 from watcher.api.channels import channels
@@ -81,7 +81,13 @@ def create_telemetry(daemon: Daemon) -> FastAPI:
 
 
 def _application(title: str, daemon: Daemon) -> FastAPI:
-    api = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None)
+    api = FastAPI(
+        title=title,
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[NO_BODY_BY_METHOD],
+    )
     api.state.daemon = daemon
     api.state.streams = 0
     problems.install(api)
