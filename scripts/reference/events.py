@@ -47,7 +47,7 @@ TASK_FIELDS = {
     "terminal": "true if the status is final",
     "sequence": "number of the task's transition, from 1; not advanced by `task.lost` and"
     " `task.stalled`",
-    "error_message": "error of the task, or null",
+    "error_message": "error of the task, cut to 8,192 characters, or null",
     "inputs": "as upstream returned them",
     "outputs": "as upstream returned them",
     "additional_data": "as upstream returned it",

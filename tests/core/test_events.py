@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,3 +113,13 @@ def test_event_ids_are_random_and_safe_in_a_header() -> None:
     assert all(
         one.startswith("msg_") and one.replace("_", "").replace("-", "").isalnum() for one in ids
     )
+
+
+def test_words_of_upstream_are_cut() -> None:
+    event = body(additional_data={"namespace_id": "n" * 1_000_000})
+    assert event["data"]["namespace"] == "n" * 255 + "…"
+    long_type = msgspec.structs.replace(seen(), task_type="t" * 1_000_000)
+    answer = task_event(
+        WATCH, long_type, namespace=None, sequence=3, at=0.0, event_id="msg_1", channels=()
+    )
+    assert json.loads(answer.body)["data"]["task_type"] == "t" * 255 + "…"

@@ -151,3 +151,13 @@ def test_what_upstream_shows_of_a_task_is_masked() -> None:
     detail = Observation(task_id="t", status="FAILED", details=Details()).detail()
     assert detail.error_message == f"t: {MASK}"
     assert bytes(detail.raw) == b'{"outputs":["********"]}'
+
+
+def test_a_long_text_is_masked_and_cut() -> None:
+    mask = Mask()
+    mask.add([KEY])
+    text = "x" * 95 + KEY + "y" * 10_000_000
+    shown = mask.cut(text, 100)
+    assert (len(shown), shown[-1]) == (100, "…")
+    assert "canary" not in mask.cut(text, 110)
+    assert mask.cut("short", 5) == "short"

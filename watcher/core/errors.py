@@ -18,13 +18,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from watcher.core.masking import SECRETS
+from watcher.core.texts import ERROR_MESSAGE_LIMIT
 
 
 class WatcherError(Exception):
-    """The root. Its text is one readable line, in which secrets are masked."""
+    """The root. Its text is one readable line of bounded length, in which secrets are masked."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(SECRETS.text(text))
+        super().__init__(SECRETS.cut(text, ERROR_MESSAGE_LIMIT))
 
 
 class ConfigurationError(WatcherError):

@@ -16,6 +16,7 @@ import msgspec
 
 from watcher.core.clock import rfc3339
 from watcher.core.tasks import TERMINAL_STATUSES, Observation, TaskKey, Watch
+from watcher.core.texts import NAME_LIMIT, cut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +141,11 @@ def new_event_id(random_bytes: Callable[[int], bytes] = os.urandom) -> str:
     return "msg_" + base64.urlsafe_b64encode(random_bytes(18)).decode()
 
 
+def bounded_name(name: str | None) -> str | None:
+    """Return a word of upstream, such as a task type, cut to what is stored and sent of it."""
+    return None if name is None else cut(name, NAME_LIMIT)
+
+
 def task_order_key(key: TaskKey) -> str:
     """Return the order key of a task's events."""
     return f"task {key.source} {key.task_id}"
@@ -167,7 +173,7 @@ def task_event(
     fields = _decode_fields(detail.raw)
     data: dict[str, object] = {
         "task_id": watch.key.task_id,
-        "task_type": seen.task_type,
+        "task_type": bounded_name(seen.task_type),
         "source": watch.key.source,
         "namespace": namespace,
         "previous_status": watch.status,
@@ -271,4 +277,4 @@ def _namespace_in(additional_data: msgspec.Raw) -> str | None:
         namespace = _decode_placed(additional_data).namespace_id
     except msgspec.MsgspecError:
         return None
-    return namespace if isinstance(namespace, str) else None
+    return bounded_name(namespace) if isinstance(namespace, str) else None

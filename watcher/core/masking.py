@@ -55,6 +55,11 @@ class Mask:
                 cut = found.end()
         return self._pattern.sub(MASK, window[:cut])[:limit]
 
+    def cut(self, text: str, limit: int) -> str:
+        """Return `text` masked and cut to `limit` characters, of which an ellipsis is the last."""
+        shown = self.text(text, limit + 1)
+        return shown if len(text) <= limit else f"{shown[: limit - 1]}…"
+
     def raw_json(self, raw: bytes) -> bytes:
         """Return JSON with its texts masked; the same bytes unless a whole secret is in them.
 

@@ -20,6 +20,8 @@ _OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "CANCELED": ("ABORTED", "CANCEL", "CANCELLED", "KILLED", "REVOKED"),
 }
 _STATUS_LIMIT = 100
+_WORD_LIMIT = 256
+"""Characters of upstream's own word, with what surrounds the status."""
 _WORDS_KEPT = 1024
 
 
@@ -47,6 +49,8 @@ class StatusTable:
         An unknown status is its own canonical one, in upper case.
         """
         if not isinstance(word, str):
+            return ""
+        if len(word) > _WORD_LIMIT:
             return ""
         return word if word in KNOWN_STATUSES else self._look_up(word)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import anyio
 
 from watcher.core.errors import StoreError, StoreFullError
-from watcher.core.events import Change, namespace_of, task_alert_event, task_event
+from watcher.core.events import Change, bounded_name, namespace_of, task_alert_event, task_event
 from watcher.core.tasks import (
     KNOWN_STATUSES,
     SLOW_STATUSES,
@@ -128,7 +128,7 @@ class Recorder:
         return Change(watch=after, expected_sequence=watch.sequence, event=event)
 
     def _transition(self, watch: Watch, observation: Observation, at: float) -> Change:
-        status, task_type = observation.status, observation.task_type
+        status, task_type = observation.status, bounded_name(observation.task_type)
         sequence = watch.sequence + 1
         namespace = namespace_of(watch, observation)
         event = task_event(

@@ -12,7 +12,7 @@ from typing import TextIO
 from watcher.core.clock import rfc3339
 from watcher.core.masking import SECRETS
 from watcher.core.settings import LogSettings
-from watcher.core.texts import cut, visible, visible_json
+from watcher.core.texts import visible, visible_json
 
 _VERBOSE_LIBRARIES = ("httpx", "httpcore", "asyncio", "aiosqlite", "aiohttp", "uvicorn")
 _COLORS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31;1"}
@@ -27,8 +27,9 @@ class _MaskingFormatter(logging.Formatter, ABC):
     def format(self, record: logging.LogRecord) -> str:
         failed = record.exc_info is not None and record.exc_info[0] is not None
         error = self.formatException(record.exc_info) if failed and record.exc_info else ""
-        message = cut(SECRETS.text(record.getMessage()), _MESSAGE_LIMIT)
-        return self._line(record, message, _end_of(SECRETS.text(error)))
+        message = SECRETS.cut(record.getMessage(), _MESSAGE_LIMIT)
+        # Masking takes its time, too: of a very long traceback only the end is looked at.
+        return self._line(record, message, _end_of(SECRETS.text(error[-4 * _TRACEBACK_LIMIT :])))
 
     @abstractmethod
     def _line(self, record: logging.LogRecord, message: str, error: str) -> str:
