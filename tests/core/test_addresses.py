@@ -39,8 +39,11 @@ def test_what_python_considers_private_is_never_public(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     special = address.is_private or address.is_multicast or address.is_link_local
-    mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
-    assert mapped or not (special and is_public(str(address)))
+    # Versions of Python differ on addresses that contain one of IPv4; the tables above have those.
+    contains = isinstance(address, ipaddress.IPv6Address) and (
+        address.ipv4_mapped is not None or address.sixtofour is not None
+    )
+    assert contains or not (special and is_public(str(address)))
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "example.com", "999.1.1.1", "a" * 300])
