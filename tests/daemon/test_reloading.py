@@ -188,6 +188,29 @@ async def test_a_stop_during_reloads_takes_no_longer_than_a_stop(world: World) -
     assert anyio.current_time() - stopped_at <= 12
 
 
+async def test_a_replaced_channel_is_paused_while_another_one_is_still_closing(
+    world: World,
+) -> None:
+    world.receiver_hangs = True
+    routes = [{"channels": ["slow"], "initial": True}]
+    async with world.running(settings_of("slow", "quick", routes=routes)):
+        await world.watch("task_1")
+        await anyio.sleep(5)
+        world.requests.reload(
+            settings_of(
+                {"name": "slow", "timeout": "61s"},
+                {"name": "quick", "timeout": "3s"},
+                routes=routes,
+            )
+        )
+        await anyio.sleep(1)
+        assert world.connections == Counter({"mixpeek": 1, "slow": 1, "quick": 2})
+        await world.daemon.pause("quick", "maintenance")
+        await anyio.sleep(15)
+        states = {channel.name: channel.state for channel in world.daemon.channels()}
+        assert (list(states), states["quick"]) == (["slow", "quick"], "paused")
+
+
 async def test_what_left_the_configuration_leaves_the_metrics(world: World) -> None:
     world.receiver_hangs = True
     first = settings_of("gone", "idle", "kept", routes=[{"channels": ["gone"], "initial": True}])

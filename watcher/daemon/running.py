@@ -100,15 +100,14 @@ class RunningUnits:
             self._shared.metrics.forget_rule(label)
         for name in self.sources.keys() - keys.keys():
             self._shared.metrics.forget_source(name)
-        sources, started = {}, set()
+        started = set()
         for source in settings.sources:
-            unit = _same(self.sources, source.name, keys)
-            if unit is None:
+            if _same(self.sources, source.name, keys) is None:
                 unit = SourceUnit(keys[source.name], source, polling, self._shared)
                 await self._start(unit, f"source {source.name}")
+                self.sources = {**self.sources, source.name: unit}  # a stop closes it from now on
                 started.add(source.name)
-            sources[source.name] = unit
-        self.sources = sources
+        self.sources = {name: self.sources[name] for name in keys}
         await self._restore(started)
         await self._apply_rules(rules, rule_keys)
 
@@ -160,29 +159,24 @@ class RunningUnits:
     async def _apply_channels(self, wanted: Iterable[ChannelSettings]) -> None:
         settings = {channel.name: channel for channel in wanted}
         keys = {name: (channel, _certificates(channel)) for name, channel in settings.items()}
-        units: dict[str, ChannelUnit] = {}
         async with anyio.create_task_group() as changes:
             for name in dict.fromkeys((*self.channels, *keys)):  # in order, not as a set
-                changes.start_soon(self._apply_channel, name, settings.get(name), keys, units)
-        self.channels = {name: units[name] for name in settings}
+                if _same(self.channels, name, keys) is None:
+                    changes.start_soon(self._replace_channel, name, settings.get(name), keys)
+        self.channels = {name: self.channels[name] for name in settings}
 
-    async def _apply_channel(
-        self,
-        name: str,
-        settings: ChannelSettings | None,
-        keys: Mapping[str, object],
-        units: dict[str, ChannelUnit],
+    async def _replace_channel(
+        self, name: str, settings: ChannelSettings | None, keys: Mapping[str, object]
     ) -> None:
-        unit = _same(self.channels, name, keys)
-        if unit is None:
-            if name in self.channels:
-                await self.channels[name].close()
-            if settings is None:
-                self._shared.metrics.forget_channel(name)
-                return
-            unit = ChannelUnit(keys[name], settings, self._shared)
-            await self._start(unit, f"channel {name}")
-        units[name] = unit
+        if name in self.channels:
+            await self.channels[name].close()
+        if settings is None:
+            self._shared.metrics.forget_channel(name)
+            return
+        unit = ChannelUnit(keys[name], settings, self._shared)
+        await self._start(unit, f"channel {name}")
+        # At once: operators pause what runs, and a stop closes it, while others are still replaced.
+        self.channels = {**self.channels, name: unit}
 
     async def _apply_heartbeat(self, settings: HeartbeatSettings | None) -> None:
         keys = {} if settings is None else {"heartbeat": (settings, _certificates(settings))}
