@@ -62,6 +62,7 @@ async def test_channels_are_listed_paused_and_resumed(
         "reason": None,
         "since": None,
         "pending": 0,
+        "oldest_pending_at": None,
         "failed": 0,
     }
     paused = await api.post("/v1/channels/backend/pause", json={"reason": "we move"})

@@ -23,7 +23,9 @@ State = Literal["running", "failing", "paused", "stopped", "off"]
 
 
 class ChannelView(msgspec.Struct, frozen=True):
-    """The state of a channel, and the number of its deliveries."""
+    """The state of a channel, and the number of its deliveries. `oldest_pending_at` is null if
+    none is pending.
+    """
 
     name: str
     type: str
@@ -31,6 +33,7 @@ class ChannelView(msgspec.Struct, frozen=True):
     reason: str | None
     since: Time | None
     pending: int
+    oldest_pending_at: Time | None
     failed: int
 
     @classmethod
@@ -42,6 +45,7 @@ class ChannelView(msgspec.Struct, frozen=True):
             reason=channel.reason,
             since=optional_time(channel.since),
             pending=depth.pending if depth else 0,
+            oldest_pending_at=optional_time(depth.oldest_created_at if depth else None),
             failed=depth.failed if depth else 0,
         )
 

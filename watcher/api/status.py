@@ -4,21 +4,19 @@ import math
 import socket
 from collections import Counter
 from collections.abc import Sequence
-from typing import Self, cast
+from typing import Self
 
 import msgspec
 from fastapi import APIRouter, Response
 
 from watcher import __version__
-from watcher.api.channels import State
+from watcher.api.channels import ChannelView
 from watcher.api.dependencies import Running, json_response
 from watcher.api.fields import Time, optional_time
 from watcher.api.openapi import shows
 from watcher.api.problems import documented
 from watcher.core.attention import Attention, attention
-from watcher.core.channels import ChannelState
 from watcher.core.clock import rfc3339
-from watcher.core.deliveries import OutboxDepth
 from watcher.core.status import RuleStatus, SourceStatus, Status
 
 status = APIRouter(prefix="/v1/status", tags=["status"])
@@ -69,32 +67,6 @@ class SourceStatusView(msgspec.Struct, frozen=True):
             },
             behind_seconds=round(source.behind, 3),
             last_success_at=optional_time(source.last_success_at),
-        )
-
-
-class ChannelStatusView(msgspec.Struct, frozen=True):
-    """A configured channel and its deliveries. `oldest_pending_at` is null if none is pending."""
-
-    name: str
-    type: str
-    state: State
-    reason: str | None
-    since: Time | None
-    pending: int
-    oldest_pending_at: Time | None
-    failed: int
-
-    @classmethod
-    def of(cls, channel: ChannelState, depth: OutboxDepth | None) -> Self:
-        return cls(
-            name=channel.name,
-            type=channel.type,
-            state=cast(State, channel.state),
-            reason=channel.reason,
-            since=optional_time(channel.since),
-            pending=depth.pending if depth else 0,
-            oldest_pending_at=optional_time(depth.oldest_created_at if depth else None),
-            failed=depth.failed if depth else 0,
         )
 
 
@@ -158,7 +130,7 @@ class StatusView(msgspec.Struct, frozen=True):
     uptime_seconds: float
     replicas: list[ReplicaView]
     sources: list[SourceStatusView]
-    channels: list[ChannelStatusView]
+    channels: list[ChannelView]
     watches: dict[str, int]
     discovery: list[RuleStatusView]
     transitions_per_minute: Sequence[int]
@@ -192,7 +164,7 @@ def _view(now: Status) -> StatusView:
         replicas=[replica],
         sources=[SourceStatusView.of(source) for source in now.sources],
         channels=[
-            ChannelStatusView.of(channel, now.depths.get(channel.name)) for channel in now.channels
+            ChannelView.of(channel, now.depths.get(channel.name)) for channel in now.channels
         ],
         watches=dict(sorted(watches.items())),
         discovery=[RuleStatusView.of(rule) for rule in now.rules],
