@@ -35,6 +35,8 @@ ROUNDS = 3
 SECONDS = 60.0
 RATE = 100
 TASKS = 500
+PAGE = 10
+"""Events that are stored together: ten times a second an answer shows some changes."""
 WARM_UP = 0.25
 """Share of the time after which memory may grow no more."""
 
@@ -103,24 +105,22 @@ async def paced(folder: Path, urls: Sequence[str], seconds: float) -> tuple[floa
             start()
             began, used = anyio.current_time(), time.process_time()
             with (folder / "stored").open("a") as stored:
-
-                async def store_event(number: int) -> None:
-                    one = change(watches[number % TASKS], wall_clock(), *channels)
-                    assert one.event is not None
-                    watches[number % TASKS] = one.watch
-                    await store.record([one])
+                # As a poller does: what one answer shows is stored in one piece.
+                for first in range(0, int(seconds * RATE), PAGE):
+                    await anyio.sleep_until(began + first / RATE)
+                    numbers = range(first, first + PAGE)
+                    now = wall_clock()
+                    steps = [change(watches[n % TASKS], now, *channels) for n in numbers]
+                    await store.record(steps)
                     outbox.set()
-                    stored.write(json.dumps([one.event.event_id, wall_clock(), len(urls)]) + "\n")
-
-                # As pollers do: what is found while a commit runs goes into the next one.
-                async with anyio.create_task_group() as storing:
-                    for number in range(int(seconds * RATE)):
-                        await anyio.sleep_until(began + number / RATE)
-                        storing.start_soon(store_event, number)
-                        if number % RATE == 0:
-                            most = max(most, resident_mebibytes())
-                        if number <= seconds * RATE * WARM_UP:
-                            warm = most
+                    for number, step in zip(numbers, steps, strict=True):
+                        assert step.event is not None
+                        watches[number % TASKS] = step.watch
+                        line = [step.event.event_id, wall_clock(), len(urls)]
+                        stored.write(json.dumps(line) + "\n")
+                    most = max(most, resident_mebibytes())
+                    if first <= seconds * RATE * WARM_UP:
+                        warm = most
             used = (time.process_time() - used) / (anyio.current_time() - began)
             await anyio.sleep(1)
     return used, warm, most
