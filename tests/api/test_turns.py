@@ -1,20 +1,25 @@
 """The loop's time is shared: by turns, by what each has cost lately, and only a part of it."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from watcher.api.turns import BURST, LONGEST_PAUSE, SHARE, Account, Turns, metered
 
 
 class Clock:
-    """Time that passes only when something costs some."""
+    """Time that passes when something costs some, and a `step` whenever it is read."""
 
     def __init__(self) -> None:
         self.now = 100.0
+        self.step = 0.0
 
     def __call__(self) -> float:
+        self.now += self.step
         return self.now
 
 
@@ -89,6 +94,30 @@ def test_many_connections_of_one_peer_count_together() -> None:
     for _ in range(100):
         site.loop.run_one()
     assert site.taken.count("alone") >= 45
+
+
+def test_connections_of_one_peer_that_cost_the_same_take_turns_in_their_order() -> None:
+    site = Site()
+    site.clock.step = 1e-6  # real time passes while they are compared, too
+    crowd = Account(site.clock)
+    for number in range(5):
+        site.guest(str(number), 0.002, peer=crowd)
+    for _ in range(5 * 20):
+        site.loop.run_one()
+    assert [site.taken.count(str(number)) for number in range(5)] == [20] * 5
+    assert site.taken[:5] == ["0", "1", "2", "3", "4"]
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.floats(1e-9, 30)), min_size=2, max_size=20))
+def test_the_rank_of_accounts_is_the_order_of_their_use(charges: list[tuple[float, float]]) -> None:
+    clock = Clock()
+    accounts = [Account(clock), Account(clock)]
+    for number, (passed, seconds) in enumerate(charges):
+        clock.now += passed
+        accounts[number % 2].charge(seconds)
+    first, second = (account.used() for account in accounts)
+    if not math.isclose(first, second, rel_tol=1e-6):
+        assert (accounts[0].rank < accounts[1].rank) is (first < second)
 
 
 def test_a_newcomer_is_next() -> None:

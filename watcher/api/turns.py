@@ -26,14 +26,23 @@ Clock = Callable[[], float]
 class Account:
     """Seconds of the loop that were used lately; each second, half of them are forgotten."""
 
+    __slots__ = ("_at", "_clock", "_used", "rank")
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._used = 0.0
         self._at = clock()
+        self.rank = -math.inf
+        """Lower than that of every account of which more is used, at any time until a charge.
+
+        It does not depend on the time, so that what shares an account compares as equal.
+        """
 
     def charge(self, seconds: float) -> None:
         """Add what was used."""
         self._used, self._at = self.used() + seconds, self._clock()
+        if self._used > 0.0:
+            self.rank = math.log2(self._used) + self._at / _HALF_LIFE
 
     def used(self) -> float:
         """Return what still counts."""
@@ -99,7 +108,7 @@ class Turns:
         if not self._waiting:
             self._next = None
             return
-        party = min(self._waiting, key=lambda one: [account.used() for account in one.accounts])
+        party = min(self._waiting, key=lambda one: [account.rank for account in one.accounts])
         del self._waiting[party]
         began = self.clock()
         try:
