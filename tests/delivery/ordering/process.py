@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-import aiosqlite
 import anyio
 import anyio.abc
 import httpx
@@ -22,6 +21,7 @@ from watcher.core.tasks import Watch
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import InMemoryNotes
 from watcher.stores.sqlite import store as sqlite
+from watcher.stores.sqlite.store_connection import StoreConnection
 
 
 class SwitchedDisk(Disk):
@@ -31,8 +31,8 @@ class SwitchedDisk(Disk):
         super().__init__((), Random(1), lambda: None)
         self.full = False
 
-    async def before(self, sql: str) -> None:
-        await super().before(sql)
+    def before(self, sql: str) -> None:
+        super().before(sql)
         if self.full and not sql.startswith(("SELECT", "PRAGMA", "ROLLBACK", "WITH")):
             error = sqlite3.OperationalError("the disk is full")
             error.sqlite_errorname = "SQLITE_FULL"
@@ -110,7 +110,7 @@ class Process(httpx.AsyncBaseTransport):
         self.kill()
         await self._ended.wait()
 
-    async def _open(self, path: Path) -> aiosqlite.Connection:
+    async def _open(self, path: Path) -> StoreConnection:
         connection = InlineConnection(path, self._disk)
         self._connections.append(connection)
         return as_connection(connection)

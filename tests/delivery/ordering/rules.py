@@ -68,6 +68,7 @@ class Sent:
     retried: bool = False
     jumped: bool = False
     waits: float = float("inf")
+    last: Arrival | None = None
     forms: dict[int, bytes] = field(default_factory=dict)
     begun: list[float] = field(default_factory=list)
 
@@ -168,7 +169,7 @@ class Rules:
         event_id = arrival.event_id
         if event_id not in self._task:
             return
-        sent, again = self.sent[event_id], _is_smaller_form(self._last, arrival)
+        sent, again = self.sent[event_id], _is_smaller_form(self.sent[event_id].last, arrival)
         if sent.forms.setdefault(len(arrival.body), arrival.body) != arrival.body:
             self.broken(f"the body of {event_id} has changed")
         if not again:  # an attempt in flight is completed
@@ -179,7 +180,7 @@ class Rules:
         sent.waits = min(sent.waits, self.order_wait)
         sent.accepted |= arrival.accepted
         sent.begun.append(arrival.at)
-        self._last = arrival
+        self._last = sent.last = arrival
         self.in_flight += 1
 
     def ends(self, arrival: Arrival) -> None:
@@ -272,10 +273,8 @@ class Rules:
 
 
 def _is_smaller_form(last: Arrival | None, arrival: Arrival) -> bool:
-    """Return whether it follows in the same attempt."""
-    if last is None or last.event_id != arrival.event_id:
-        return False
-    return len(arrival.body) < len(last.body) and not last.accepted
+    """Return whether it follows in the same attempt as the `last` arrival of its event."""
+    return last is not None and len(arrival.body) < len(last.body) and not last.accepted
 
 
 def _lost(database: Database, events: dict[str, Sent]) -> Iterator[str]:

@@ -1,9 +1,8 @@
 """The outbox of the SQLite store."""
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
-
-import aiosqlite
 
 from watcher.core.deliveries import (
     Attempt,
@@ -53,9 +52,9 @@ class SqliteOutbox(StorePart):
         if not await self._database.read(queries.HAS_EXPIRED, channel, now):
             return 0
 
-        async def unblock(connection: aiosqlite.Connection) -> int:
-            bypassed = await connection.execute_fetchall(queries.UNBLOCK_EXPIRED, (channel, now))
-            return await _unblock_next(connection, bypassed)
+        def unblock(connection: sqlite3.Connection) -> int:
+            bypassed = connection.execute(queries.UNBLOCK_EXPIRED, (channel, now)).fetchall()
+            return _unblock_next(connection, bypassed)
 
         return await self._database.write(unblock)
 
@@ -70,13 +69,13 @@ class SqliteOutbox(StorePart):
     ) -> int:
         parameters = (channel, attempted_before, now)
 
-        async def update(connection: aiosqlite.Connection) -> int:
+        def update(connection: sqlite3.Connection) -> int:
             if despite_retry_after:
-                await connection.execute(queries.FORGET_RETRY_AFTER, (channel,))
+                connection.execute(queries.FORGET_RETRY_AFTER, (channel,))
             if in_order:
-                await connection.execute(queries.TAKE_PLACES_AGAIN, (channel, now))
-                await connection.execute(queries.RESET_HEADS, (channel,))
-            return (await connection.execute(queries.MAKE_DUE, parameters)).rowcount
+                connection.execute(queries.TAKE_PLACES_AGAIN, (channel, now))
+                connection.execute(queries.RESET_HEADS, (channel,))
+            return connection.execute(queries.MAKE_DUE, parameters).rowcount
 
         return await self._database.write(update)
 
@@ -100,11 +99,11 @@ class SqliteOutbox(StorePart):
         return rows.delivery(found[0]), [rows.attempt(row) for row in attempts]
 
     async def retry(self, delivery_id: int, now: float) -> Delivery | None:
-        async def restart(connection: aiosqlite.Connection) -> Delivery | None:
-            await connection.execute(queries.RETRY, (delivery_id, now))
+        def restart(connection: sqlite3.Connection) -> Delivery | None:
+            connection.execute(queries.RETRY, (delivery_id, now))
             # It may have been the head of its queue.
-            await _unblock_next(connection, [(delivery_id,)])
-            found = list(await connection.execute_fetchall(queries.DELIVERY, (delivery_id,)))
+            _unblock_next(connection, [(delivery_id,)])
+            found = list(connection.execute(queries.DELIVERY, (delivery_id,)).fetchall())
             return rows.delivery(found[0]) if found else None
 
         return await self._database.write(restart)
@@ -112,10 +111,10 @@ class SqliteOutbox(StorePart):
     async def purge(self, channel: str, state: DeliveryState, before: float) -> int:
         parameters = (channel, state, before, _PURGE_BATCH)
 
-        async def delete(connection: aiosqlite.Connection) -> int:
-            count = (await connection.execute(queries.PURGE, parameters)).rowcount
+        def delete(connection: sqlite3.Connection) -> int:
+            count = connection.execute(queries.PURGE, parameters).rowcount
             if state is DeliveryState.PENDING and count < _PURGE_BATCH:
-                await connection.execute(queries.RESET_HEADS, (channel,))
+                connection.execute(queries.RESET_HEADS, (channel,))
             return count
 
         purged = 0
@@ -136,16 +135,16 @@ class SqliteOutbox(StorePart):
     ) -> int:
         parameters = (oldest.channel, oldest.last_id, _FAIL_BATCH, reason, oldest.last_at)
 
-        async def announce(connection: aiosqlite.Connection) -> None:
-            await store_outage(connection, event, None)
+        def announce(connection: sqlite3.Connection) -> None:
+            store_outage(connection, event, None)
             for outage in outages:
-                await store_outage(connection, None, outage)
+                store_outage(connection, None, outage)
 
-        async def fail(connection: aiosqlite.Connection, *, first: bool) -> int:
+        def fail(connection: sqlite3.Connection, *, first: bool) -> int:
             if first:
-                await announce(connection)
-            failed = await connection.execute_fetchall(queries.FAIL_OLDEST, parameters)
-            return await _unblock_next(connection, failed)
+                announce(connection)
+            failed = connection.execute(queries.FAIL_OLDEST, parameters).fetchall()
+            return _unblock_next(connection, failed)
 
         total = count = await self._database.write_reserved(partial(fail, first=True))
         while count == _FAIL_BATCH:
@@ -161,12 +160,12 @@ class SqliteOutbox(StorePart):
         )
         parameters = (channel, now, selected.since, until, statuses, task_ids)
 
-        async def queue(connection: aiosqlite.Connection) -> int:
+        def queue(connection: sqlite3.Connection) -> int:
             queued = [
-                *await connection.execute_fetchall(queries.REPLAY_STORED, parameters),
-                *await connection.execute_fetchall(queries.REPLAY_PRUNED, parameters),
+                *connection.execute(queries.REPLAY_STORED, parameters).fetchall(),
+                *connection.execute(queries.REPLAY_PRUNED, parameters).fetchall(),
             ]
-            await connection.execute(queries.RESET_HEADS, (channel,))
+            connection.execute(queries.RESET_HEADS, (channel,))
             return len(queued)
 
         return await self._database.write(queue)
@@ -175,20 +174,18 @@ class SqliteOutbox(StorePart):
         return [rows.outbox_depth(row) for row in await self._database.read(queries.OUTBOX_DEPTHS)]
 
 
-async def _settle(
-    connection: aiosqlite.Connection, results: Sequence[tuple[AttemptResult, float]]
-) -> None:
-    await connection.executemany(
+def _settle(connection: sqlite3.Connection, results: Sequence[tuple[AttemptResult, float]]) -> None:
+    connection.executemany(
         queries.SETTLE, [rows.settle_row(result, now) for result, now in results]
     )
-    await connection.executemany(
+    connection.executemany(
         queries.STORE_ATTEMPT, [rows.attempt_row(result) for result, _ in results]
     )
-    await _unblock_next(connection, [(result.delivery_id,) for result, _ in results])
+    _unblock_next(connection, [(result.delivery_id,) for result, _ in results])
 
 
-async def _unblock_next(connection: aiosqlite.Connection, ended: Iterable[rows.Row]) -> int:
+def _unblock_next(connection: sqlite3.Connection, ended: Iterable[rows.Row]) -> int:
     """Make the next delivery the head of each queue whose head ended; return how many ended."""
     ids = [row[0] for row in ended]
-    await connection.execute(queries.UNBLOCK_NEXT, (rows.as_json(ids),))
+    connection.execute(queries.UNBLOCK_NEXT, (rows.as_json(ids),))
     return len(ids)
