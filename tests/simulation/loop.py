@@ -21,6 +21,7 @@ class _TimeSelector(selectors.BaseSelector):
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.rounds = 0
         self.stood_still: list[float] = []
         self._spins = 0
         self._keys: dict[Any, selectors.SelectorKey] = {}
@@ -40,6 +41,7 @@ class _TimeSelector(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("every task waits, and no timer is set")
+        self.rounds += 1
         if timeout > 0:
             self.now += timeout
             self._spins = 0
@@ -84,6 +86,11 @@ class SimulationLoop(asyncio.SelectorEventLoop):
     def stood_still(self) -> list[float]:
         """When the loop went round and round without a timer; each ended after a second."""
         return self._selected.stood_still
+
+    @property
+    def rounds(self) -> int:
+        """How often the loop has gone round."""
+        return self._selected.rounds
 
     def light_fuse(self, awaits: int, blown: Callable[[], None]) -> None:
         """Call `blown` once so many awaits of any task have ended. It may not await."""

@@ -22,8 +22,8 @@ async def operate(
     elif action.kind == "remove":
         for task_id in action.task_ids:
             key = TaskKey(SOURCE, task_id)
-            daemon.forget(key)
             await daemon.store.remove(key)
+            daemon.forget(key)  # not before: a full disk removes nothing
             attention.watched.pop(task_id, None)
             invariants.removed(task_id)
     else:

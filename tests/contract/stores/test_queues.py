@@ -60,6 +60,28 @@ async def test_a_head_may_be_bypassed_at_once(store: Store) -> None:
     assert await due_ids(store) == [2, 1]
 
 
+async def test_one_whose_place_was_taken_back_in_flight_is_not_bypassed_before_its_turn(
+    store: Store,
+) -> None:
+    await queue_of(store, 4)
+    for number in (1, 2, 3):
+        await store.settle(
+            [settled(number, DeliveryState.PENDING, next_attempt_at=900.0, unblocks_at=100.0)]
+        )
+    await store.make_due("backend", FOREVER, NOW, in_order=True)
+
+    await store.settle(
+        [
+            settled(number, DeliveryState.PENDING, next_attempt_at=900.0, unblocks_at=100.0)
+            for number in (2, 3)
+        ]
+    )
+
+    for number in (1, 2, 3, 4):
+        assert await due_ids(store) == [number]
+        await store.settle([settled(number, DeliveryState.DELIVERED)])
+
+
 @pytest.mark.parametrize("retried", [1, 2, 3])
 async def test_a_pending_delivery_that_is_retried_keeps_its_place(
     store: Store, retried: int
@@ -94,6 +116,7 @@ OPERATIONS = (
     "retry",
     "replay",
     "make_due",
+    "make_due in order",
 )
 
 
@@ -115,9 +138,9 @@ async def test_every_queue_always_has_its_oldest_as_head_and_nothing_is_lost(
 ) -> None:
     async with opened(name, tmp_path_factory.mktemp("queues")) as store:
         watches = [await add_watch(store, f"task_{number}") for number in range(2)]
-        recorded = 0
+        recorded, claimed = 0, list[int]()
         for operation, number in operations:
-            recorded += await _apply(store, operation, number, watches)
+            recorded += await _apply(store, operation, number, watches, claimed)
             await _assert_heads(store)
         while due := await store.due("backend", FOREVER, 100):
             await store.settle([settled(delivery.id, DeliveryState.DELIVERED) for delivery in due])
@@ -126,9 +149,12 @@ async def test_every_queue_always_has_its_oldest_as_head_and_nothing_is_lost(
         assert all(delivery.state is not DeliveryState.PENDING for delivery in ended)
 
 
-async def _apply(store: Store, operation: str, number: int, watches: list[Watch]) -> int:
-    due = await store.due("backend", FOREVER, 100)
-    selected = due[number % len(due)].id if due else None
+async def _apply(
+    store: Store, operation: str, number: int, watches: list[Watch], claimed: list[int]
+) -> int:
+    """Do it to what is `claimed`: whatever has ever been due may still be in flight."""
+    claimed += [one for one in await due_ids(store) if one not in claimed]
+    selected = claimed[number % len(claimed)] if claimed else None
     if operation == "record":
         change = step(watches[number % 2], "IN_PROGRESS")
         watches[number % 2] = change.watch
@@ -140,6 +166,8 @@ async def _apply(store: Store, operation: str, number: int, watches: list[Watch]
         await store.replay("backend", EventFilter(since=0.0), NOW)
     elif operation == "make_due":
         await store.make_due("backend", FOREVER, NOW)
+    elif operation == "make_due in order":
+        await store.make_due("backend", FOREVER, NOW, in_order=True)
     elif operation == "unblock":
         await store.unblock_expired("backend", FOREVER)
     elif selected is not None:

@@ -18,6 +18,7 @@ from tests.simulation.loop import SimulationLoop
 from watcher.channels import webhook
 from watcher.core.errors import StoreError
 from watcher.core.tasks import Watch
+from watcher.daemon.units import DELIVERY_GRACE
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import InMemoryNotes
 from watcher.stores.sqlite import store as sqlite
@@ -98,7 +99,8 @@ class Process(httpx.AsyncBaseTransport):
 
     async def stop(self) -> None:
         """End in order."""
-        await self.dispatcher.close()
+        with anyio.move_on_after(DELIVERY_GRACE):
+            await self.dispatcher.close()
         self._scope.cancel()
         await self._ended.wait()
 

@@ -159,7 +159,7 @@ class Rules:
     def _forget(self) -> None:
         self._rejections.clear()
         self._failing_since = None
-        self._alert_possible = True
+        self._alert_possible = self._silent_from is None
 
     # Requests
 

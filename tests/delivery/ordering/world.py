@@ -23,8 +23,14 @@ from watcher.core.errors import StoreError
 from watcher.core.tasks import Watch
 
 ATTEMPTS = (0.0, 5.0, 30.0, 120.0, 300.0, 1800.0)
+SETTLED = 6.0
+"""Virtual seconds in which each attempt in flight has ended, and its result is stored."""
 STANDSTILL = 10.0
-"""Virtual seconds between two looks whether the time stands still."""
+"""Virtual seconds between two looks whether the scenario makes no progress."""
+MOST_SECONDS = 200_000.0
+"""Virtual seconds in which every scenario has ended."""
+MOST_ROUNDS = 1_000_000
+"""Rounds of the event loop in which every scenario has ended."""
 _STATUSES = ("QUEUED", "IN_PROGRESS")
 
 
@@ -76,10 +82,10 @@ class World:
             self._database.close()
 
     async def _watch(self) -> None:
-        """End everything once tasks wake each other without a pause."""
-        while not current_loop().stood_still:  # noqa: ASYNC110  # the loop sets no event
+        """End everything once it makes no progress."""
+        while not (standstill := _standstill(current_loop())):  # noqa: ASYNC110  # sets no event
             await anyio.sleep(STANDSTILL)
-        self.rules.broken("the time stood still: tasks wake each other")
+        self.rules.broken(standstill)
         self._tasks.cancel_scope.cancel()
 
     async def _perform(self, operation: op.Operation) -> None:
@@ -111,6 +117,7 @@ class World:
                 self.rules.silenced(None)
                 self.rules.demanded()
                 await dispatcher.resume()
+                self.rules.demanded()  # what ended meanwhile is forgotten too
             case op.RetryAll():
                 self.rules.demanded()
                 dispatcher.attempt_all()
@@ -159,6 +166,7 @@ class World:
         self.rules.demanded()
         await store.retry(delivery.id, self.wall())
         self._process.dispatcher.attempt_all()
+        self.rules.demanded()
 
     async def _restart(self, operation: op.Restart) -> None:
         if operation.awaits is None:
@@ -184,6 +192,7 @@ class World:
         self._receiver.rejecting.clear()
         self._disk.full = self.rules.disk_full = False
         self.rules.acted()
+        await anyio.sleep(SETTLED)  # what was in flight may stop the channel
         if self._process.dispatcher.state().state in ("paused", "stopped"):
             self.rules.silenced(None)
             self.rules.demanded()
@@ -203,6 +212,17 @@ class CheckedReceiver(Receiver):
     def __init__(self, *, wall: Clock, rules: Rules) -> None:
         super().__init__(wall=wall)
         self.begins, self.ends = rules.begins, rules.ends  # type: ignore[method-assign]
+
+
+def _standstill(loop: SimulationLoop) -> str | None:
+    """Return why the scenario will not end; None while it may."""
+    if loop.stood_still:
+        return "the time stood still: tasks wake each other"
+    if loop.rounds > MOST_ROUNDS:
+        return f"the loop went round {loop.rounds} times: tasks wake each other after short pauses"
+    if loop.time() > MOST_SECONDS:
+        return "the scenario did not end: something waits for what does not happen"
+    return None
 
 
 def settings_with(*, concurrency: int, order_wait: float) -> webhook.Settings:

@@ -161,6 +161,8 @@ SELECT min(moment) FROM (
     SELECT min(unblocks_at) FROM deliveries WHERE channel = ?1 AND {_BLOCKS} AND unblocks_at > ?2)
 """
 
+# One that is not a head keeps its place: it was taken back while the attempt was in flight. Once it
+# is the head, it is bypassed like any other whose time is over.
 SETTLE = _numbered(
     """
 UPDATE deliveries SET state = :state, attempts = attempts + 1, scheduled = :scheduled,
@@ -168,8 +170,8 @@ UPDATE deliveries SET state = :state, attempts = attempts + 1, scheduled = :sche
     next_attempt_at = :next_attempt_at, scheduled_at = :next_attempt_at, not_before = :not_before,
     unblocks_at = :unblocks_at, last_error = :last_error, last_status = :last_status,
     delivered_at = CASE WHEN :state = 'delivered' THEN :now END,
-    bypassed = bypassed OR
-        (:state = 'pending' AND :unblocks_at IS NOT NULL AND :unblocks_at <= :attempted_at)
+    bypassed = bypassed OR (is_head = 1
+        AND :state = 'pending' AND :unblocks_at IS NOT NULL AND :unblocks_at <= :attempted_at)
 WHERE id = :delivery_id AND state = 'pending'
 """,
     rows.SETTLE_PARAMETERS,
