@@ -27,8 +27,9 @@ async def test_a_body_that_is_too_large_is_rejected_with_and_without_a_length(
         for _ in range(20):
             yield b" " * 65536
 
-    problem(await api.post("/v1/watches", content=b" " * (1024 * 1024 + 1)), 413)
-    problem(await api.post("/v1/watches", content=chunks(), headers=JSON), 413)
+    for path in ("/v1/watches", "/v1/channels/backend/replay", "/v1/sources/mixpeek/tasks/list"):
+        problem(await api.post(path, content=b" " * (1024 * 1024 + 1)), 413)
+        problem(await api.post(path, content=chunks(), headers=JSON), 413)
 
 
 async def test_with_a_token_all_but_the_probes_need_it(tmp_path: Path) -> None:

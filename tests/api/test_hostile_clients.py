@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -20,9 +20,9 @@ from uvicorn.server import ServerState
 
 from watcher.api import server, unix_socket
 from watcher.api.acceptor import Acceptor
-from watcher.api.connection import Listener
 from watcher.api.connections import Connections
 from watcher.api.http_protocol import CHUNKS_LIMIT, EVENTS_PER_TURN, HEADERS_LIMIT, Parser
+from watcher.api.listener import Limits, Listener
 from watcher.api.peers import peer_of
 from watcher.api.rejections import Rejections
 from watcher.api.turns import Turns
@@ -36,12 +36,16 @@ GET = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 class Api:
-    """Reads a body at `/read`, and answers everything else with 401 at once."""
+    """Reads a body at `/read`, never answers at `/never`, and everything else with 401 at once."""
 
     def __init__(self) -> None:
         self.longest_piece = 0
+        self.waiting = anyio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/never":
+            self.waiting.set()
+            await anyio.sleep_forever()
         status, more = 401, scope["path"] == "/read"
         while more:
             message = await receive()
@@ -99,7 +103,11 @@ async def listening(most_connections: int = 64) -> AsyncIterator[Site]:
 
     async def serve(*, task_status: anyio.abc.TaskStatus[None]) -> None:
         await server.serve(
-            api, listener, stopping, most_connections=most_connections, task_status=task_status
+            api,
+            listener,
+            stopping,
+            limits=Limits(most_connections=most_connections),
+            task_status=task_status,
         )
 
     async with anyio.create_task_group() as tasks:
@@ -218,6 +226,37 @@ async def test_silent_connections_give_way_to_the_next_one() -> None:
             await stream.aclose()
 
 
+async def test_one_that_was_not_read_yet_gives_way_after_those_with_half_a_request() -> None:
+    async with listening(most_connections=8) as site, AsyncExitStack() as streams:
+        for _ in range(8):
+            half = await streams.enter_async_context(await site.connect())
+            await half.send(b"GET / HT")
+        await site.exchange(GET.replace(b"host", b"connection: close\r\nhost"))
+        fresh = await streams.enter_async_context(await site.connect())
+        for _ in range(5):
+            await streams.enter_async_context(await site.connect())
+        await site.exchange(GET.replace(b"host", b"connection: close\r\nhost"))
+        await fresh.send(GET)
+        assert (await fresh.receive()).startswith(b"HTTP/1.1 401")
+
+
+async def test_stopping_ends_every_connection_and_logs_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with AsyncExitStack() as streams:
+        async with listening() as site:
+            open_ones = [await streams.enter_async_context(await site.connect()) for _ in range(4)]
+            never, *others = open_ones
+            await never.send(GET.replace(b"healthz", b"never"))
+            for stream, sent in zip(others, (b"", b"GET / HT", CHUNKED), strict=True):
+                await stream.send(sent)
+            await site.api.waiting.wait()
+        for stream in open_ones:
+            with anyio.fail_after(PATIENCE), pytest.raises(CLOSED):
+                await stream.receive()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 async def test_pipelined_requests_are_answered_in_turns() -> None:
     async with listening() as site, await site.connect() as stream:
         last = GET.replace(b"host", b"connection: close\r\nhost")
@@ -274,8 +313,7 @@ async def test_without_files_accepting_pauses(caplog: pytest.LogCaptureFixture) 
         turns=turns,
         connections=Connections(turns.clock),
         rejections=rejections,
-        request_within=1.0,
-        read_within=1.0,
+        limits=Limits(),
         tls=lambda: None,
         buffer=memoryview(bytearray(1)),
     )

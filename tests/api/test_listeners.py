@@ -1,9 +1,10 @@
 """Unix sockets and TLS of the listeners, over real sockets."""
 
+import errno
 import socket
 import ssl
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from tests.support.certificates import Certificate, issue
 from watcher.api import server
+from watcher.api.listener import Limits
+from watcher.api.peers import peer_of
 from watcher.core.errors import ConfigurationError
 from watcher.core.listener_settings import ServerSettings, TlsSettings
 from watcher.net.server_tls import ListenerTls
@@ -40,7 +43,7 @@ async def serving(
     stopping = anyio.Event()
     with server.listening("server", settings) as (listener, tls):
         async with anyio.create_task_group() as tasks:
-            serve = partial(server.serve, tls=tls, request_within=request_within)
+            serve = partial(server.serve, tls=tls, limits=Limits(request_within=request_within))
             await tasks.start(serve, app, listener, stopping)
             with anyio.fail_after(10):
                 yield server.url_of(listener, tls=tls is not None), tls
@@ -50,6 +53,51 @@ async def serving(
 async def answer(url: str, transport: httpx.AsyncBaseTransport) -> str:
     async with httpx.AsyncClient(transport=transport) as client:
         return (await client.get(url)).text
+
+
+# Both versions of IP
+
+
+def without_ipv6(family: int, *others: int) -> socket.socket:
+    if family == socket.AF_INET6:
+        raise OSError(errno.EAFNOSUPPORT, "made up")
+    return socket.socket(family, *others)
+
+
+@pytest.mark.parametrize(
+    ("host", "create", "hosts"),
+    [
+        ("::", socket.socket, ["127.0.0.1", "::1"] if socket.has_dualstack_ipv6() else []),
+        ("::", without_ipv6, ["127.0.0.1"]),
+        ("0.0.0.0", without_ipv6, ["127.0.0.1"]),
+    ],
+)
+async def test_every_address_is_of_ipv4_too(
+    host: str, create: Callable[..., socket.socket], hosts: list[str]
+) -> None:
+    peers: list[str] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        peers.append(peer_of(scope))
+        await app(scope, receive, send)
+
+    stopping = anyio.Event()
+    listener = server.bind("server", host, 0, create)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(server.serve, noting, listener, stopping)
+        port = listener.getsockname()[1]
+        assert server.url_of(listener) == f"http://127.0.0.1:{port}"
+        for one in hosts:
+            async with await anyio.connect_tcp(one, port) as stream:
+                await stream.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                assert (await stream.receive()).startswith(b"HTTP/1.1 200")
+        stopping.set()
+    assert peers == hosts
+
+
+def test_without_ipv6_one_address_of_it_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="server: cannot listen on ::1 port 0: made up"):
+        server.bind("server", "::1", 0, without_ipv6)
 
 
 # A socket

@@ -9,6 +9,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from watcher.api import server
+from watcher.api.listener import Limits
 
 pytestmark = pytest.mark.anyio
 
@@ -49,8 +50,7 @@ async def serve(
         app,
         listener,  # type: ignore[arg-type]
         stopping,
-        request_within=LIMIT,
-        read_within=LIMIT,
+        limits=Limits(request_within=LIMIT, read_within=LIMIT),
         task_status=task_status,
     )
 

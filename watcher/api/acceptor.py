@@ -5,12 +5,15 @@ import errno
 import socket
 
 from watcher.api import unix_socket
-from watcher.api.connection import Connection, Listener
+from watcher.api.connection import Connection
+from watcher.api.listener import Listener
 from watcher.api.peers import group_of
 from watcher.api.turns import Account
 
-_PAUSE = 0.1
+_PAUSE_WITHOUT_FILES = 0.1
 """Seconds until the next attempt when the process can open no more files."""
+_PAUSE_WHEN_FULL = 0.01
+"""Seconds until the next attempt when every connection is at work; those to come wait for it."""
 _AT_ONCE = 16
 """Connections of a turn."""
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -48,6 +51,9 @@ class Acceptor:
     def take_turn(self) -> None:
         """Accept some of the connections that wait."""
         for _ in range(_AT_ONCE):
+            if self._listener.connections.is_full():
+                self._loop.call_later(_PAUSE_WHEN_FULL, self.start)
+                return
             try:
                 accepted, address = self._socket.accept()
             except OSError as error:
@@ -62,7 +68,7 @@ class Acceptor:
         # Without a pause this would be tried again at once, for as long as it fails.
         self._listener.rejections.add("this process", "found no file left to open")
         self._listener.connections.make_room()
-        self._loop.call_later(_PAUSE, self.start)
+        self._loop.call_later(_PAUSE_WITHOUT_FILES, self.start)
 
     def _enter(self, accepted: socket.socket, address: object) -> None:
         connections = self._listener.connections
@@ -73,14 +79,13 @@ class Acceptor:
             return
         group = group_of(name)
         connection = Connection(self._listener, connections.peer(group), name, accepted)
-        if connections.enter(connection, group):
-            connection.wait()
-        else:
-            self._listener.rejections.add(name, "found every connection at work")
-            accepted.close()
+        connections.enter(connection, group)
+        connection.wait()
 
 
 def _name(accepted: socket.socket, address: object) -> str:
     if accepted.family == socket.AF_UNIX:
         return unix_socket.peer_of(accepted)
-    return str(address[0]) if isinstance(address, tuple) else "an unknown peer"
+    if not isinstance(address, tuple):
+        return "an unknown peer"
+    return str(address[0]).removeprefix("::ffff:")  # IPv4, at a socket for both

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watcher.api.hardening import hardened
@@ -138,7 +139,8 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > BODY_LIMIT:
-            raise Problem(413, f"a body is limited to {BODY_LIMIT} bytes")
+            # Of any other kind, FastAPI would make it a body that cannot be parsed: 400.
+            raise HTTPException(413, f"a body is limited to {BODY_LIMIT} bytes")
         return message
 
     return receive_some

@@ -10,49 +10,25 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from ssl import SSLContext
 from typing import Any, cast
 
 import h11
-import uvicorn
-from uvicorn.server import ServerState
 
-from watcher.api.connections import Connections, Peer
+from watcher.api.arrival import Arrival
+from watcher.api.connections import Peer, Urgency
 from watcher.api.http_protocol import HttpProtocol, Parser
-from watcher.api.rejections import Rejections
-from watcher.api.turns import Account, Turns
+from watcher.api.listener import Listener
+from watcher.api.turns import Account
 
-REQUEST_WITHIN = 20.0
-"""Seconds within which a request must arrive, headers and body."""
-READ_WITHIN = 30.0
-"""Seconds that a response may wait for its reader."""
 READ_SIZE = 16 * 1024
 """Bytes that are read at a time."""
-_HANDSHAKE = 0.002
-"""Seconds that a TLS handshake counts for: it is the transport's, and not measured."""
+FIRST_BYTES_WITHIN = 2.0
+"""Seconds for which a connection that was not read yet gives way after all the others only."""
 _LINGER = 1.0
 """Seconds for a client to stop sending what nothing reads."""
 _LINGER_BYTES = 256 * 1024
 _MUCH = 2 * READ_SIZE
 """Bytes; a connection that holds fewer is not worth closing for its memory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listener:
-    """What the connections of a listener share."""
-
-    config: uvicorn.Config
-    state: ServerState
-    turns: Turns
-    connections: Connections
-    rejections: Rejections
-    request_within: float
-    read_within: float
-    tls: Callable[[], SSLContext | None]
-    """Return the context of the next connection, if any."""
-    buffer: memoryview
-    """Into which each of them reads: what was read is taken out at once."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -62,13 +38,11 @@ class Connection(asyncio.BufferedProtocol):
         self, listener: Listener, peer: Peer, address: str, accepted: socket.socket
     ) -> None:
         self.peer = peer
-        self.since = listener.turns.clock()
+        self.since = self._accepted_at = listener.turns.clock()
         self.accounts = (peer.account, Account(listener.turns.clock))
         self._listener = listener
         self.address = address
-        self._loop = asyncio.get_running_loop()
-        self._socket = accepted
-        self._opening: asyncio.Task[None] | None = None
+        self._arrival = Arrival(listener, self, accepted)
         self._open = False
         self._transport: asyncio.Transport
         self._http: HttpProtocol
@@ -77,67 +51,49 @@ class Connection(asyncio.BufferedProtocol):
         self._parsed = False
         self._finishing = False
         self._discarded = 0
-        self._request_timer = _Timer(self._loop, self.abort)
-        self._response_timer = _Timer(self._loop, self.abort)
-        self._linger_timer = _Timer(self._loop, self.abort)
+        loop = asyncio.get_running_loop()
+        self._request_timer = _Timer(loop, self.abort)
+        self._response_timer = _Timer(loop, self.abort)
+        self._linger_timer = _Timer(loop, self.abort)
 
     @property
-    def urgency(self) -> int | None:
-        """How readily it is closed for another one: not while a request is being worked on."""
+    def urgency(self) -> Urgency | None:
+        """How readily it is closed for another one: not while a request is being worked on, nor
+        while its first bytes wait for their turn.
+        """
         if self._finishing:
-            return 4
-        if self._arrived:  # waits for its turn, not for its client
-            return 0
+            return Urgency.ENDING
+        if not self._parsed:
+            if self._arrived:
+                return None
+            if self._listener.turns.clock() - self._accepted_at < FIRST_BYTES_WITHIN:
+                return Urgency.FRESH
         if not self._open:
-            return 3 if self._opening is None else 2
+            return Urgency.SILENT if self._arrival.silent else Urgency.PARTIAL
         if self._http.working:
-            return 1 if self._http.conn.receiving or self._http.flow.write_paused else None
-        # A connection that has sent something is not silent, whether it was read or not.
-        is_silent = self._parsed and not self._http.conn.trailing_data[0]
-        return 3 if is_silent else 2
+            stalls = self._http.conn.receiving or self._http.flow.write_paused
+            return Urgency.BUSY if stalls else None
+        if self._arrived:
+            return Urgency.BUSY
+        return Urgency.PARTIAL if self._http.conn.trailing_data[0] else Urgency.SILENT
 
     def wait(self) -> None:
-        """Wait for the first byte; until then the connection is no more than a socket."""
-        self._socket.setblocking(False)
-        self._loop.add_reader(self._socket, self._begin)
-        self._request_timer.start(self._listener.request_within)
+        """Wait for the first byte."""
+        self._arrival.wait()
+        self._request_timer.start(self._listener.limits.request_within)
 
-    def _begin(self) -> None:
-        self._loop.remove_reader(self._socket)
-        self._opening = self._loop.create_task(self._connect())
-        self._opening.add_done_callback(self._connected)
+    def as_protocol(self) -> asyncio.BaseProtocol:
+        return self
 
-    async def _connect(self) -> None:
-        tls = self._listener.tls()
-        try:
-            await self._loop.connect_accepted_socket(
-                lambda: self,
-                self._socket,
-                ssl=tls,
-                ssl_handshake_timeout=self._listener.request_within if tls else None,
-            )
-        except OSError:
-            # Python's and OpenSSL's errors of a failed handshake are all of this kind.
-            self._listener.rejections.add(self.address, "sent no valid TLS")
-        finally:
-            if tls:
-                self._listener.turns.charge(self, _HANDSHAKE)
-
-    def _connected(self, _: "asyncio.Task[None]") -> None:
-        if not self._open:
-            self.connection_lost(None)
-            self._socket.close()
+    def closed_early(self) -> None:
+        self.connection_lost(None)
 
     def abort(self) -> None:
         """Close the connection at once."""
         if self._open:
             self._transport.abort()
-        elif self._opening is not None:
-            self._opening.cancel()
         else:
-            self._loop.remove_reader(self._socket)
-            self._socket.close()
-            self.connection_lost(None)
+            self._arrival.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         listener = self._listener
@@ -152,8 +108,8 @@ class Connection(asyncio.BufferedProtocol):
             answered=self.answered,
         )
         self._http.connection_made(_SeenByUvicorn(self, self._transport))
-        # uvicorn knows no peer of a Unix socket.
-        self._http.client = self._http.client or (self.address, 0)
+        # uvicorn knows no peer of a Unix socket, and shows IPv4 as it is written in IPv6.
+        self._http.client = (self.address, self._http.client[1] if self._http.client else 0)
         self._open = True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -180,7 +136,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._http.pause_writing()
-        self._response_timer.start(self._listener.read_within)
+        self._response_timer.start(self._listener.limits.read_within)
         self.since = self._listener.turns.clock()
         self._hold(self._transport.get_write_buffer_size())
 
@@ -259,7 +215,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _time_request(self, conn: Parser) -> None:
         if conn.their_state in (h11.IDLE, h11.SEND_BODY):
-            self._request_timer.start(self._listener.request_within)
+            self._request_timer.start(self._listener.limits.request_within)
         else:
             self._request_timer.stop()
         self._hold(conn.received if conn.receiving else 0)

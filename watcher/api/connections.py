@@ -1,6 +1,8 @@
 """The connections of one listener: how many there are, and which one is closed for another."""
 
 import heapq
+from collections.abc import Iterable
+from enum import IntEnum
 from typing import Protocol
 
 from watcher.api.turns import Account, Clock
@@ -11,6 +13,21 @@ MOST_BYTES = 8 * 1024 * 1024
 """Bytes that all of them together may send of unfinished requests, or leave unread."""
 _CLOSED_AT_ONCE = 1 / 32
 """Share that is closed when there are too many, because finding one costs as much as some."""
+
+
+class Urgency(IntEnum):
+    """How readily a connection is closed for another one, the last kind first."""
+
+    FRESH = 0
+    """Was accepted a moment ago, and has not been read."""
+    BUSY = 1
+    """A body or more requests are arriving, or a response is not read."""
+    PARTIAL = 2
+    """Has sent a part of a request's head."""
+    SILENT = 3
+    """Has sent nothing since it was accepted, or since its last response."""
+    ENDING = 4
+    """Has been answered, and only has to be closed."""
 
 
 class Peer:
@@ -29,8 +46,8 @@ class Held(Protocol):
     """Since when it waits for its client."""
 
     @property
-    def urgency(self) -> int | None:
-        """How readily it is closed for another one, the highest first; None: not at all."""
+    def urgency(self) -> Urgency | None:
+        """How readily it is closed for another one; None: not at all."""
         ...
 
     def abort(self) -> None:
@@ -56,14 +73,17 @@ class Connections:
         """Return the peer of this group."""
         return self._peers.get(group) or Peer(self._clock)
 
-    def enter(self, connection: Held, group: str) -> bool:
-        """Count `connection`; at the limit, close another one for it. False: there is none."""
-        if len(self._held) >= self._most and not self.make_room():
-            return False
+    def is_full(self) -> bool:
+        """Return whether there is no place, and no connection that can be closed for another."""
+        return len(self._held) >= self._most and all(one.urgency is None for one in self._held)
+
+    def enter(self, connection: Held, group: str) -> None:
+        """Count `connection`; at the limit, close others for it."""
+        if len(self._held) >= self._most:
+            self.make_room()
         self._peers.setdefault(group, connection.peer)
         connection.peer.connections += 1
         self._held[connection] = group
-        return True
 
     def leave(self, connection: Held) -> None:
         """Count `connection` no longer."""
@@ -74,14 +94,11 @@ class Connections:
             if not connection.peer.connections:
                 self._peers.pop(group, None)
 
-    def make_room(self) -> bool:
-        """Close some that have waited longest, of the peer with the most of them."""
+    def make_room(self) -> None:
+        """Close some of the peer with the most: of the most urgent kind, the longest waiting."""
         waiting = [one for one in self._held if one.urgency is not None]
         at_once = max(int(self._most * _CLOSED_AT_ONCE), 1)
-        for one in heapq.nsmallest(at_once, waiting, key=_eagerness):
-            self.leave(one)
-            one.abort()
-        return bool(waiting)
+        self._close(heapq.nsmallest(at_once, waiting, key=_eagerness))
 
     def holds(self, connection: Held, size: int) -> None:
         """Note the bytes held for a client that has not finished sending, or does not read.
@@ -94,13 +111,18 @@ class Connections:
         if size:
             self._bytes[connection] = size
         while self._total > MOST_BYTES:
-            last = min(self._bytes, key=lambda one: one.since)
-            self.leave(last)
-            last.abort()
+            self._close([min(self._bytes, key=lambda one: one.since)])
 
     def close_waiting(self) -> None:
         """Close those on which no request is being worked on."""
-        for connection in [one for one in self._held if one.urgency is not None]:
+        self._close([one for one in self._held if one.urgency is not None])
+
+    def close_all(self) -> None:
+        """Close all of them, at once."""
+        self._close(list(self._held))
+
+    def _close(self, connections: Iterable[Held]) -> None:
+        for connection in connections:
             self.leave(connection)
             connection.abort()
 

@@ -71,7 +71,9 @@ def is_loopback(host: str) -> bool:
 
 def local_url(host: str, port: int, *, tls: bool = False) -> str:
     """Return the base URL of a listener on `host` and `port`, as seen from this machine."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # both have it, and `::` is IPv4 alone in places
+        host = "127.0.0.1"
+    shown = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{shown}:{port}"
 
 
