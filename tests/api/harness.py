@@ -1,13 +1,14 @@
 """The API over the real store, with a fake of the rest of the daemon."""
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from tests.support.records import KEY, SECRET, event, settled, step
@@ -140,10 +141,12 @@ async def outbox_of_two(daemon: FakeDaemon, api: httpx.AsyncClient) -> None:
 
 
 @asynccontextmanager
-async def served(daemon: FakeDaemon) -> AsyncIterator[httpx.AsyncClient]:
+async def served(
+    daemon: FakeDaemon, create: Callable[[FakeDaemon], FastAPI] = create_api
+) -> AsyncIterator[httpx.AsyncClient]:
     listener = server.bind("server", "127.0.0.1", 0)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(server.serve, create_api(daemon), listener, daemon.stopping)
+        await tasks.start(server.serve, create(daemon), listener, daemon.stopping)
         async with httpx.AsyncClient(base_url=server.url_of(listener), trust_env=False) as client:
             yield client
         daemon.stopping.set()

@@ -1,17 +1,19 @@
 """Health, readiness and metrics."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from tests.api.harness import BASE, FakeDaemon, opened, problem
+from tests.api.harness import BASE, FakeDaemon, opened, problem, served
 from tests.support.records import event
-from watcher.api.app import create_telemetry
+from watcher.api.app import create_api, create_telemetry
 from watcher.core.errors import StoreFullError
 from watcher.stores.sqlite import store as sqlite
 from watcher.telemetry.health import Health
@@ -74,6 +76,26 @@ async def test_the_telemetry_listener_has_only_probes_and_metrics(tmp_path: Path
             for path in ("/healthz", "/readyz", "/metrics"):
                 assert (await client.get(path)).status_code == 200
             problem(await client.get("/v1/watches"), 404)
+
+
+@pytest.mark.parametrize("create", [create_api, create_telemetry])
+async def test_head_is_get_without_a_body(
+    daemon: FakeDaemon, create: Callable[[FakeDaemon], FastAPI]
+) -> None:
+    """… on one connection, so that a body would be taken for the next response."""
+    async with served(daemon, create) as client:
+        for path in ("/healthz", "/readyz", "/metrics"):
+            head = await client.head(path)
+            got = await client.get(path)
+            assert (head.status_code, head.content) == (200, b"")
+            for name in ("content-type", "x-content-type-options"):
+                assert head.headers[name] == got.headers[name]
+        whole = await client.head("/metrics")
+        assert int(whole.headers["content-length"]) > 1000
+        daemon.now = 61.0
+        assert (await client.head("/healthz")).status_code == 503
+        assert (await client.put("/healthz")).headers["allow"] == "GET, HEAD"
+        assert (await client.head("/v1/watches")).status_code in (404, 405)
 
 
 @pytest.mark.parametrize(

@@ -56,3 +56,8 @@ async def metrics(daemon: Running, accept: Annotated[str, Header()] = "") -> Res
         await daemon.refresh_gauges()
     encode, content_type = choose_encoder(accept)
     return Response(encode(daemon.metrics.registry), headers={"content-type": content_type})
+
+
+for path, endpoint in {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}.items():
+    # A server that has GET has HEAD (RFC 9110, 9.1), and monitors use it.
+    probes.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)

@@ -16,6 +16,8 @@ from watcher.core.errors import ErrorReply, StoreError
 from watcher.core.masking import SECRETS
 
 MEDIA_TYPE = "application/problem+json"
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Paths that also have HEAD, which the document does not show."""
 
 
 class FieldError(BaseModel):
@@ -141,6 +143,8 @@ def install(api: FastAPI) -> None:
 
 def _allowed(api: FastAPI, path: str) -> list[str]:
     """Return all methods of `path`; the router knows only those of its first route."""
+    if path in PROBES:
+        return ["GET", "HEAD"]
     for template, operations in api.openapi()["paths"].items():
         if re.fullmatch(re.sub(r"\\\{[^}]+\}", "[^/]+", re.escape(template)), path):
             return [method.upper() for method in operations]

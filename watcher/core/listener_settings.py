@@ -63,7 +63,7 @@ class ServerSettings(Model):
     """The HTTP API."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Any other than loopback requires `api_token`."""
+    """Address to listen on; `::` for all, IPv4's too. All but loopback require `api_token`."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port to listen on; 0 for any free one."""
     socket: Annotated[Path | None, AfterValidator(_socket_path)] = None
@@ -96,7 +96,7 @@ class TelemetrySettings(Model):
     """The optional second listener: metrics and probes only."""
 
     host: str = "0.0.0.0"  # noqa: S104  # Prometheus and the kubelet connect from outside the pod
-    """Address to listen on."""
+    """Address to listen on; `::` for all, IPv4's too, and those alone where IPv6 is missing."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
     """Port to listen on."""
     hosts: Annotated[
