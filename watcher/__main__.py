@@ -1,5 +1,6 @@
 """The entry point: `watcher`, or `python -m watcher`."""
 
+import os
 import signal
 import sys
 
@@ -9,7 +10,19 @@ if "run" in sys.argv[1:] and sys.platform != "win32":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-from watcher.cli.main import main
+
+def main() -> None:
+    """Run the command line; the console script."""
+    if sys.argv[1:2] == ["healthcheck"]:
+        from watcher.cli import health
+
+        code = health.run(sys.argv[2:], os.environ)
+        if code is not None:
+            sys.exit(code)
+    from watcher.cli import main as command_line
+
+    command_line.main()
+
 
 if __name__ == "__main__":
     main()

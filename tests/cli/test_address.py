@@ -72,6 +72,7 @@ def test_a_socket_and_its_token_come_from_the_configuration_or_a_url(files: Path
     with served(files, ServerSettings(socket=path)):
         done = run("ls", "-c", config)
         assert (done.exit_code, done.stderr) == (0, "")
+        assert run("healthcheck", "-c", config).stdout == f"unix://{path}: ok: ok\n"
         for url in (f"unix://{path}", f"unix:{path}"):
             assert run("healthcheck", "--url", url).stdout == f"{url}: ok: ok\n"
             done = run("channels", "ls", "--url", url)
@@ -101,6 +102,7 @@ def test_the_configured_certificate_is_trusted_and_no_other(
         (files / "certificate").write_bytes(issue("other", ROOT).pem + ROOT.pem)
         done = run("ls", "-c", config)
         assert (done.exit_code, "no TLS connection to the watcher" in done.stderr) == (4, True)
+        assert run("healthcheck", "-c", config).exit_code == 0  # which judges no file
 
 
 def test_a_url_is_verified_with_the_system_or_a_file(

@@ -22,7 +22,7 @@ from watcher.api.status import status
 from watcher.api.upstream import upstream
 from watcher.api.watches import MAX_ENTRIES, one_entry, watches
 from watcher.core.listener_settings import TelemetrySettings
-from watcher.core.setting_types import is_loopback
+from watcher.core.local_address import is_loopback
 
 
 def create_api(daemon: Daemon) -> FastAPI:

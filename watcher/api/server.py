@@ -21,7 +21,7 @@ from watcher.api.rejections import Rejections
 from watcher.api.turns import Turns
 from watcher.core.errors import ConfigurationError
 from watcher.core.listener_settings import ServerSettings, TelemetrySettings
-from watcher.core.setting_types import local_url
+from watcher.core.local_address import local_url
 from watcher.net.server_tls import ListenerTls
 
 EVERY_ADDRESS = "::"

@@ -36,7 +36,7 @@ from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.interfaces.channel import Notes
-from watcher.core.setting_types import is_loopback
+from watcher.core.local_address import is_loopback
 from watcher.core.settings import ChannelSettings
 from watcher.net.exchange import Reply
 

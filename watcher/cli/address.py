@@ -19,8 +19,7 @@ from watcher.cli.terminal import say
 from watcher.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from watcher.core.listener_settings import ServerSettings, TelemetrySettings, TlsSettings
-    from watcher.core.settings import Settings
+    from watcher.core.listener_settings import ServerSettings, TlsSettings
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _UNIX = "unix:"
@@ -62,7 +61,7 @@ class Address:
 
     def exposes_secrets(self) -> bool:
         """Return whether a token or password would be sent unencrypted to another machine."""
-        from watcher.core.setting_types import is_loopback
+        from watcher.core.local_address import is_loopback
 
         try:
             parts = urlsplit(self.url)
@@ -100,18 +99,6 @@ def find(url: str | None, config: Path | None, environ: Mapping[str, str]) -> Ad
     return _configured(settings, token, environ)
 
 
-def of_probes(settings: "Settings", environ: Mapping[str, str]) -> Address:
-    """Return the address of the probes of the configured daemon.
-
-    Its certificate is not verified, as the kubelet's probes do not: no secret is sent, and
-    nothing should restart the daemon because its certificate has expired.
-    """
-    address = _configured(settings.telemetry or settings.server, None, environ)
-    if address.encryption is not None:
-        address.encryption.verify_mode = ssl.CERT_NONE
-    return address
-
-
 def given(url: str, token: str | None, environ: Mapping[str, str]) -> Address:
     """Return the address at `url`; raises like `find`."""
     if url.startswith(_UNIX):
@@ -124,16 +111,15 @@ def given(url: str, token: str | None, environ: Mapping[str, str]) -> Address:
 
 
 def _configured(
-    settings: "ServerSettings | TelemetrySettings", token: str | None, environ: Mapping[str, str]
+    settings: "ServerSettings", token: str | None, environ: Mapping[str, str]
 ) -> Address:
-    path: Path | None = getattr(settings, "socket", None)
-    if path is not None:
-        return Address(url=f"unix://{path}", token=token, socket=path)
+    if settings.socket is not None:
+        return Address(url=f"unix://{settings.socket}", token=token, socket=settings.socket)
     if settings.port == 0:
         raise ConfigurationError(
             ["the configured port is 0, so the actual one is unknown: set --url"]
         )
-    from watcher.core.setting_types import local_url
+    from watcher.core.local_address import local_url
 
     url = local_url(settings.host, settings.port, tls=settings.tls is not None)
     encryption = None if settings.tls is None else _pinned(settings.tls, environ)

@@ -1,19 +1,15 @@
-"""Live checks of a source's key, of a channel's receiver and of a local daemon."""
+"""Live checks of a source's key and of a channel's receiver."""
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
-import httpx
 from prometheus_client import CollectorRegistry
 
 from watcher import __version__
-from watcher.cli import address
-from watcher.cli.options import load_settings
 from watcher.configuration import plugins
 from watcher.core.clock import wall_clock
 from watcher.core.deliveries import Message
@@ -26,7 +22,6 @@ from watcher.delivery.notes import InMemoryNotes
 from watcher.net.transport import channel_transport, create_transport
 from watcher.telemetry.metrics import Metrics
 
-_HEALTH_TIMEOUT = 4.0  # seconds
 _BACKEND = {"use_uvloop": os.name != "nt"}
 
 
@@ -47,35 +42,6 @@ def check_sources(sources: Sequence[SourceSettings]) -> list[Verdict]:
 def test_channels(channels: Sequence[ChannelSettings]) -> list[Verdict]:
     """Send a test message to each channel."""
     return [anyio.run(_test_channel, channel, backend_options=_BACKEND) for channel in channels]
-
-
-def health_address(
-    url: str | None, config: Path | None, environ: Mapping[str, str]
-) -> address.Address:
-    """Return the address of the daemon's probes: `url`, else that of the configuration.
-
-    Raises `ConfigurationError` if it is unknown.
-    """
-    if url is not None:
-        return address.given(url, None, environ)
-    return address.of_probes(load_settings(config), environ)
-
-
-def check_health(daemon: address.Address) -> Verdict:
-    """Check that the daemon is alive."""
-    name = daemon.shown
-    try:
-        # Not through a proxy of the environment: the daemon is local.
-        with httpx.Client(
-            transport=daemon.transport(), timeout=_HEALTH_TIMEOUT, trust_env=False
-        ) as client:
-            response = client.get(f"{daemon.base_url}/healthz")
-        text = str(response.json()["status"])
-    except httpx.HTTPError:
-        return Verdict(name=name, good=False, text="cannot connect to the watcher")
-    except (httpx.InvalidURL, ValueError, KeyError, TypeError):
-        return Verdict(name=name, good=False, text="not a watcher API")
-    return Verdict(name=name, good=response.is_success, text=text)
 
 
 async def _check_source(settings: SourceSettings) -> Verdict:

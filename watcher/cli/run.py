@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from watcher.cli.options import config_option
-from watcher.cli.terminal import print_verdicts
+from watcher.cli.terminal import say
+from watcher.core.errors import ConfigurationError
 
 
 @click.command()
@@ -30,11 +31,25 @@ def run(config: Path | None) -> None:
 def healthcheck(config: Path | None, url: str | None) -> None:
     """Check that the local daemon is alive.
 
-    Exits 0 if it is, otherwise 1 with the reason.
+    Exits 0 if it is, otherwise 1 with the reason. Of the configuration, it reads only where the
+    daemon listens.
     """
-    from watcher.cli import checks
+    # `__main__` has run it already, unless that takes more than a URL without TLS.
+    from watcher.cli import address, health
 
-    print_verdicts([checks.check_health(checks.health_address(url, config, os.environ))])
+    try:
+        if url is None:
+            probes = health.probes_of(config, os.environ)
+        else:
+            found = address.given(url, None, os.environ)
+            probes = [health.Probe(found.url, found.socket, found.encryption)]
+    except health.UnknownPortError:
+        raise ConfigurationError(
+            ["the configured port is 0, so the actual one is unknown: set --url"]
+        ) from None
+    result = health.check(probes)
+    say(f"{result.url}: {'ok' if result.good else 'failed'}: {result.text}")
+    sys.exit(0 if result.good else 1)
 
 
 @click.command()

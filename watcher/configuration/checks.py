@@ -5,8 +5,8 @@ warnings.
 from watcher.configuration import plugins
 from watcher.configuration.diagnostics import nearest
 from watcher.core.errors import ConfigurationError
+from watcher.core.local_address import is_loopback
 from watcher.core.routing import matches, route_events
-from watcher.core.setting_types import is_loopback
 from watcher.core.settings import Settings
 
 ALERTS = ("source.unreachable", "task.lost", "channel.failing")

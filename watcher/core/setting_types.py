@@ -3,7 +3,6 @@
 Durations are numbers of seconds or text such as `500ms`, `30s`, `5m`, `2h`, `7d`.
 """
 
-import ipaddress
 import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -57,24 +56,6 @@ PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A source's or channel's name: it becomes a metric label and part of a path."""
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether `host`, a name or an address, is this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def local_url(host: str, port: int, *, tls: bool = False) -> str:
-    """Return the base URL of a listener on `host` and `port`, as seen from this machine."""
-    if host in ("0.0.0.0", "::"):  # noqa: S104  # both have it, and `::` is IPv4 alone in places
-        host = "127.0.0.1"
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if tls else 'http'}://{shown}:{port}"
 
 
 def http_url(text: str) -> str:

@@ -14,13 +14,13 @@ from pydantic import (
 )
 
 from watcher.core.listener_settings import ServerSettings, TelemetrySettings
+from watcher.core.local_address import is_loopback
 from watcher.core.setting_types import (
     Duration,
     Model,
     Name,
     PositiveDuration,
     SecretUrl,
-    is_loopback,
 )
 from watcher.core.tasks import KNOWN_STATUSES
 from watcher.core.texts import check_id
