@@ -30,6 +30,9 @@ from bench.processes import (
     resident_mebibytes,
 )
 
+SETTLING = 20.0
+"""Seconds until tasks are polled as often as they will be: new ones are polled more often, and a
+status that returns is believed when it was seen twice."""
 BEFORE = 15.0
 DURING = 60.0
 """Seconds of measurement without the clients, and with them."""
@@ -177,7 +180,7 @@ async def main(seconds: float, *kind: str) -> None:
                     entries = [{"task_id": f"task_{number}"} for number in range(TASKS)]
                     (await client.post("/v1/watches", json=entries)).raise_for_status()
                 changing = asyncio.create_task(site.change())
-                await asyncio.sleep(8)
+                await asyncio.sleep(SETTLING)
                 before = await measure(site, pid, ports, BEFORE)
                 with clients(ports, *kind):
                     during = await measure(site, pid, ports, seconds)
