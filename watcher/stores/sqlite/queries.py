@@ -118,8 +118,7 @@ SELECT new.id, receiving.value, new.order_key, new.at, new.at, {_SIZE},
         WHERE before.channel = receiving.value AND before.order_key = new.order_key
             AND before.state = 'pending' AND before.bypassed = 0)
 FROM json_each(?) AS wanted CROSS JOIN events AS new ON new.event_id = wanted.value
-    CROSS JOIN json_each(new.channels) AS receiving
-ORDER BY new.id, receiving.key
+    CROSS JOIN json_each(new.channels) AS receiving ORDER BY new.id, receiving.key
 """
 
 _STORED_EVENT = f"SELECT {_list(rows.STORED_EVENT_COLUMNS)} FROM events"
@@ -161,8 +160,7 @@ SELECT min(moment) FROM (
     SELECT min(unblocks_at) FROM deliveries WHERE channel = ?1 AND {_BLOCKS} AND unblocks_at > ?2)
 """
 
-# One that is not a head keeps its place: it was taken back while the attempt was in flight. Once it
-# is the head, it is bypassed like any other whose time is over.
+# Only a head is bypassed: another one took its place back while the attempt was in flight.
 SETTLE = _numbered(
     """
 UPDATE deliveries SET state = :state, attempts = attempts + 1, scheduled = :scheduled,
