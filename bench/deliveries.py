@@ -30,7 +30,6 @@ from watcher.core.interfaces.store import Store
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Observation, TaskKey, Watch, WatchRequest
 from watcher.core.wakeup import Wakeup
-from watcher.delivery.attempt_order import AttemptOrder
 from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
@@ -122,7 +121,6 @@ async def delivering(
                         metrics=metrics.channel(settings.name),
                         unexpected=UnexpectedErrors(metrics),
                         bodies=BodyMemory(),
-                        attempt_order=AttemptOrder(),
                         outbox=outbox,
                         wall=wall_clock,
                         random=Random(1),

@@ -34,7 +34,6 @@ from watcher.core.routing import Routing
 from watcher.core.settings import RouteSettings
 from watcher.core.tasks import TaskKey, Watch, WatchFilter, WatchRequest, WatchState
 from watcher.core.wakeup import Wakeup
-from watcher.delivery.attempt_order import AttemptOrder
 from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
@@ -121,7 +120,6 @@ def _dispatcher(
         metrics=metrics.channel("backend"),
         unexpected=UnexpectedErrors(metrics),
         bodies=BodyMemory(),
-        attempt_order=AttemptOrder(),
         outbox=outbox,
         wall=wall_clock,
         random=random,

@@ -21,7 +21,6 @@ from watcher.core.routing import Routing
 from watcher.core.settings import ChannelSettings, RouteSettings
 from watcher.core.tasks import Watch
 from watcher.core.wakeup import Wakeup
-from watcher.delivery.attempt_order import AttemptOrder
 from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.context import OFF_AFTER, DeliveryContext
 from watcher.delivery.dispatcher import Dispatcher
@@ -99,7 +98,6 @@ class Harness:
             metrics=self.metrics.channel(name),
             unexpected=UnexpectedErrors(self.metrics),
             bodies=self.bodies,
-            attempt_order=AttemptOrder(),
             outbox=self.outbox,
             wall=wall,
             random=Random(7),

@@ -178,12 +178,12 @@ async def test_closing_does_not_wait_for_the_retry_after_of_an_open_breaker(
         disposition=Disposition.OVERLOADED,
         retry_after=300.0,
     )
-    channel = ScriptedChannel(lambda message, now: busy if now >= 2 else DOWN)
+    channel = ScriptedChannel(lambda message, now: busy if now >= 1 else DOWN)
     dispatcher = harness.dispatcher(channel, concurrency=16)
-    for number in range(16):
-        await harness.store_event(f"task_{number}")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(dispatcher.run)
+        for number in range(16):
+            await harness.store_event(f"task_{number}")
         await anyio.sleep(120)
         assert harness.breaker_open
         await harness.store_event("task_new")

@@ -22,7 +22,6 @@ from watcher.core.settings import (
     SourceSettings,
 )
 from watcher.core.wakeup import Wakeup
-from watcher.delivery.attempt_order import AttemptOrder
 from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.notes import StoredNotes
@@ -68,7 +67,6 @@ class Shared:
     outbox: Wakeup
     unexpected: UnexpectedErrors
     bodies: BodyMemory
-    attempt_order: AttemptOrder
     surroundings: Surroundings
 
 
@@ -148,7 +146,6 @@ def delivery_context(settings: ChannelSettings, shared: Shared) -> DeliveryConte
         metrics=shared.metrics.channel(settings.name),
         unexpected=shared.unexpected,
         bodies=shared.bodies,
-        attempt_order=shared.attempt_order,
         outbox=shared.outbox,
         wall=surroundings.wall,
         random=surroundings.random(),

@@ -26,7 +26,6 @@ from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.running import RunningUnits
 from watcher.daemon.status import StatusReader
 from watcher.daemon.store_room import StoreRoom
-from watcher.delivery.attempt_order import AttemptOrder
 from watcher.delivery.body_memory import BodyMemory
 from watcher.net.transport import create_transport
 from watcher.polling.poller import Poller
@@ -62,7 +61,6 @@ class Daemon:
             outbox=self.outbox,
             unexpected=UnexpectedErrors(metrics),
             bodies=BodyMemory(),
-            attempt_order=AttemptOrder(),
             surroundings=surroundings,
         )
         self._settings = settings

@@ -9,7 +9,6 @@ from watcher.core.events import SystemEventFactory
 from watcher.core.interfaces.store import ChannelStates, EventLog, Outbox
 from watcher.core.settings import ChannelSettings
 from watcher.core.wakeup import Wakeup
-from watcher.delivery.attempt_order import AttemptOrder
 from watcher.delivery.body_memory import BodyMemory
 from watcher.telemetry.metrics import ChannelMetrics
 from watcher.telemetry.unexpected import UnexpectedErrors
@@ -34,7 +33,6 @@ class DeliveryContext:
     metrics: ChannelMetrics
     unexpected: UnexpectedErrors
     bodies: BodyMemory
-    attempt_order: AttemptOrder
     outbox: Wakeup
     wall: Clock
     random: Random

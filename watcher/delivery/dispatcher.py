@@ -63,7 +63,6 @@ class Dispatcher:
             claims=self._claims,
             sender=sender,
             settler=self._settler,
-            attempt_order=context.attempt_order,
             may_send=self._may_send,
             release=self._release,
         )

@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable
 
 import anyio
 
-from watcher.core.deliveries import DeliveryState, DueDelivery
+from watcher.core.deliveries import DueDelivery
 from watcher.core.errors import StoreError
-from watcher.delivery.attempt_order import AttemptOrder, ExpectedDuration
 from watcher.delivery.claimed_queue import ClaimedQueue
 from watcher.delivery.claims import Claims
 from watcher.delivery.sender import Sender
@@ -23,7 +22,6 @@ class SendLoop:
         claims: Claims,
         sender: Sender,
         settler: Settler,
-        attempt_order: AttemptOrder,
         may_send: Callable[[DueDelivery], bool],
         release: Callable[[Iterable[int]], None],
     ) -> None:
@@ -31,8 +29,6 @@ class SendLoop:
         self._claims = claims
         self._sender = sender
         self._settler = settler
-        self._attempt_order = attempt_order
-        self._expected = ExpectedDuration()
         self._may_send = may_send
         self._release = release
 
@@ -42,7 +38,6 @@ class SendLoop:
             batch = await self._queue.take()
             kept: set[int] = set()
             try:
-                await self._attempt_order.begin(self._expected.seconds)
                 kept = await self._attempt(
                     [delivery for delivery in batch if self._may_send(delivery)]
                 )
@@ -60,7 +55,4 @@ class SendLoop:
         self._claims.attempt_begins()
         results = await self._sender.attempt(sendable)
         self._settler.add(results)
-        for result in results[:1]:  # of a digest, all have one duration
-            delivered = result.state is DeliveryState.DELIVERED
-            self._expected.observe(result.duration, delivered=delivered)
         return {result.delivery_id for result in results}

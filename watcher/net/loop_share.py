@@ -17,7 +17,7 @@ import anyio.lowlevel
 PIECE = 16 * 1024
 """Bytes processed at once."""
 
-_PER_TURN = 0.003  # seconds
+_PER_TURN = 0.01  # seconds
 
 
 class Receiver(Protocol):
