@@ -1,8 +1,8 @@
 """The real SQLite on the event loop instead of in a thread, on a disk that is slow, full or broken
 at times.
 
-A commit that has returned is on disk. A kill comes between transactions: SQLite drops one that was
-not committed, so that one in the middle is the same as one before it.
+A commit that has returned is on disk. A kill ends the connection in the middle of whatever it does,
+and SQLite drops the transaction that was not committed.
 """
 
 import asyncio
@@ -14,8 +14,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+import aiosqlite
+
 from watcher.stores.sqlite.numbered import NumberedConnection
-from watcher.stores.sqlite.store_connection import Result, StoreConnection
 
 
 class DiskFault(Enum):
@@ -63,75 +64,71 @@ class Disk:
                 return window.fault
         return None
 
-    async def commit_time(self) -> None:
-        """Wait as long as a transaction takes."""
-        slow = self.fault() is DiskFault.SLOW and self._random.random() < _STALLED_SHARE
-        longest = _SLOWEST if slow else 0.01
-        await asyncio.sleep(self._random.uniform(0.0005, longest))
-
-    def before(self, sql: str) -> None:
-        """Raise what SQLite raises at a statement on a bad disk."""
+    async def before(self, sql: str) -> None:
+        """Wait as long as this statement takes. Raises what SQLite raises on a bad disk."""
         fault = self.fault()
-        writes = not sql.lstrip().startswith(("SELECT", "PRAGMA", "ROLLBACK", "WITH"))
+        commit = sql == "COMMIT"
+        if commit and fault is DiskFault.SLOW and self._random.random() < _STALLED_SHARE:
+            await asyncio.sleep(self._random.uniform(0.0, _SLOWEST))
+        elif commit:
+            await asyncio.sleep(self._random.uniform(0.0005, 0.01))
+        else:
+            await asyncio.sleep(0)
+        writes = not sql.startswith(("SELECT", "PRAGMA", "ROLLBACK", "WITH"))
         if writes and fault in _NAMES and self._random.random() < _FAILING_SHARE:
             error = sqlite3.OperationalError(f"the disk is {fault.value}")
             error.sqlite_errorname = _NAMES[fault]
             raise error
 
 
-class _FaultyConnection(NumberedConnection):
-    """Fails as the disk does."""
-
-    disk: Disk
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        self.disk.before(sql)
-        return super().execute(sql, parameters)
-
-    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
-        self.disk.before(sql)
-        return super().executemany(sql, parameters)
-
-
 class InlineConnection:
-    """What the store uses of a `StoreConnection`; `killed` ends it like the process."""
+    """What the store uses of `aiosqlite.Connection`; `killed` ends it like the process."""
 
     def __init__(self, path: Path, disk: Disk) -> None:
         self._raw = sqlite3.connect(
-            path, isolation_level=None, factory=_FaultyConnection, cached_statements=512
+            path, isolation_level=None, factory=NumberedConnection, cached_statements=512
         )
-        self._raw.disk = disk
         self._disk = disk
         self._dead = False
 
+    @property
+    def in_transaction(self) -> bool:
+        return not self._dead and self._raw.in_transaction
+
     def killed(self) -> None:
-        """Answer nothing more."""
+        """Drop the transaction and answer nothing more."""
         self._dead = True
         self._raw.close()
 
-    async def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """A kill comes before the transaction, or after it and before its caller knows."""
-        await self._disk.commit_time()
-        self._raise_if_killed()
-        result = work(self._raw)
-        self._disk.committed()
-        await asyncio.sleep(0)
-        self._raise_if_killed()
+    async def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        await self._wait(sql)
+        result = self._raw.execute(sql, parameters)
+        if sql == "COMMIT":
+            self._disk.committed()
         return result
 
+    async def executemany(self, sql: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
+        await self._wait(sql)
+        return self._raw.executemany(sql, parameters)
+
+    async def executescript(self, sql: str) -> sqlite3.Cursor:
+        await self._wait("BEGIN")
+        return self._raw.executescript(sql)
+
     async def execute_fetchall(self, sql: str, parameters: Any = ()) -> list[Any]:
-        await asyncio.sleep(0)
-        self._raise_if_killed()
+        await self._wait(sql)
         return self._raw.execute(sql, parameters).fetchall()
 
     async def close(self) -> None:
         if not self._dead:
             self.killed()
 
-    def _raise_if_killed(self) -> None:
+    async def _wait(self, sql: str) -> None:
+        if not self._dead:
+            await self._disk.before(sql.lstrip() if sql[0].isspace() else sql)
         if self._dead:
             raise sqlite3.OperationalError("the process was killed")
 
 
-def as_connection(connection: InlineConnection) -> StoreConnection:
-    return cast(StoreConnection, connection)
+def as_connection(connection: InlineConnection) -> aiosqlite.Connection:
+    return cast(aiosqlite.Connection, connection)

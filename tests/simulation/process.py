@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
+import aiosqlite
 import anyio
 import httpx
 from prometheus_client import CollectorRegistry
@@ -18,7 +19,6 @@ from watcher.daemon.build import Surroundings
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.reload import ReloadRequests
 from watcher.stores.sqlite import store as sqlite
-from watcher.stores.sqlite.store_connection import StoreConnection
 from watcher.telemetry.metrics import Metrics
 
 Answer = Callable[[httpx.Request], Awaitable[httpx.Response]]
@@ -107,7 +107,7 @@ class Process:
         if sources_started:
             self.ready_at = anyio.current_time()
 
-    async def _open(self, path: Path) -> StoreConnection:
+    async def _open(self, path: Path) -> aiosqlite.Connection:
         connection = InlineConnection(path, self._disk)
         self._connections.append(connection)
         return as_connection(connection)

@@ -369,9 +369,9 @@ first, *rest = scripts[4].split(";")
 killed = ";".join([first, *rest[:int(sys.argv[2])], " SELECT kill()", *rest[int(sys.argv[2]):]])
 schema.migrations = lambda: [*scripts[:4], killed, *scripts[5:]]
 
-def migrate_and_die(connection, path):
-    connection.create_function("kill", 0, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    migrate(connection, path)
+async def migrate_and_die(connection, path):
+    await connection.create_function("kill", 0, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    await migrate(connection, path)
 
 sqlite.connect.__globals__["migrate"] = migrate_and_die
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import aiosqlite
 import anyio
 import anyio.abc
 import httpx
@@ -22,7 +23,6 @@ from watcher.daemon.units import DELIVERY_GRACE
 from watcher.delivery.dispatcher import Dispatcher
 from watcher.delivery.notes import InMemoryNotes
 from watcher.stores.sqlite import store as sqlite
-from watcher.stores.sqlite.store_connection import StoreConnection
 
 
 class SwitchedDisk(Disk):
@@ -32,8 +32,8 @@ class SwitchedDisk(Disk):
         super().__init__((), Random(1), lambda: None)
         self.full = False
 
-    def before(self, sql: str) -> None:
-        super().before(sql)
+    async def before(self, sql: str) -> None:
+        await super().before(sql)
         if self.full and not sql.startswith(("SELECT", "PRAGMA", "ROLLBACK", "WITH")):
             error = sqlite3.OperationalError("the disk is full")
             error.sqlite_errorname = "SQLITE_FULL"
@@ -112,7 +112,7 @@ class Process(httpx.AsyncBaseTransport):
         self.kill()
         await self._ended.wait()
 
-    async def _open(self, path: Path) -> StoreConnection:
+    async def _open(self, path: Path) -> aiosqlite.Connection:
         connection = InlineConnection(path, self._disk)
         self._connections.append(connection)
         return as_connection(connection)

@@ -1,7 +1,8 @@
 """What is stored about channels in the SQLite store."""
 
-import sqlite3
 from collections.abc import Sequence
+
+import aiosqlite
 
 from watcher.core.channels import Suspension
 from watcher.core.events import Event
@@ -20,15 +21,15 @@ class SqliteChannelStates(StorePart):
     async def suspend(
         self, suspension: Suspension, event: Event | None, outage: Outage | None
     ) -> None:
-        def store(connection: sqlite3.Connection) -> None:
-            store_outage(connection, event, outage)
-            connection.execute(queries.STORE_SUSPENSION, rows.suspension_row(suspension))
+        async def store(connection: aiosqlite.Connection) -> None:
+            await store_outage(connection, event, outage)
+            await connection.execute(queries.STORE_SUSPENSION, rows.suspension_row(suspension))
 
         await store_events(self._database, store, [] if event is None else [event])
 
     async def lift_suspension(self, channel: str) -> None:
-        def delete(connection: sqlite3.Connection) -> None:
-            connection.execute(queries.DELETE_SUSPENSION, (channel,))
+        async def delete(connection: aiosqlite.Connection) -> None:
+            await connection.execute(queries.DELETE_SUSPENSION, (channel,))
 
         await self._database.write(delete)
 
@@ -37,8 +38,8 @@ class SqliteChannelStates(StorePart):
         return str(found[0][0]) if found else None
 
     async def store_target(self, channel: str, digest: str) -> None:
-        def store(connection: sqlite3.Connection) -> None:
-            connection.execute(queries.STORE_TARGET, (channel, digest))
+        async def store(connection: aiosqlite.Connection) -> None:
+            await connection.execute(queries.STORE_TARGET, (channel, digest))
 
         await self._database.write(store)
 
@@ -47,7 +48,7 @@ class SqliteChannelStates(StorePart):
         return found[0][0] if found else None
 
     async def write_note(self, channel: str, name: str, value: bytes, now: float) -> None:
-        def store(connection: sqlite3.Connection) -> None:
-            connection.execute(queries.STORE_NOTE, (channel, name, value, now))
+        async def store(connection: aiosqlite.Connection) -> None:
+            await connection.execute(queries.STORE_NOTE, (channel, name, value, now))
 
         await self._database.write(store)

@@ -2,14 +2,16 @@
 
 import sqlite3
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
+
+import aiosqlite
 
 from watcher.core.errors import StoreCorruptError, StoreError, StoreFullError, StoreUnusableError
 from watcher.stores.sqlite.file import create_file
+from watcher.stores.sqlite.numbered import NumberedConnection
 from watcher.stores.sqlite.schema import migrate, pragma
-from watcher.stores.sqlite.store_connection import StoreConnection
 
+_BUSY_SECONDS = 5.0
 _SETTINGS = (
     "auto_vacuum = INCREMENTAL",  # has no effect once there is a table
     "journal_mode = WAL",
@@ -21,7 +23,7 @@ _SETTINGS = (
 )
 
 
-Opener = Callable[[Path], Awaitable[StoreConnection]]
+Opener = Callable[[Path], Awaitable[aiosqlite.Connection]]
 """Opens a connection to a file, which exists. Transactions are explicit."""
 
 
@@ -44,7 +46,7 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     return StoreError(f"{path}: {error}: nothing was stored")
 
 
-async def connect(path: Path, max_size: int, opener: Opener) -> StoreConnection:
+async def connect(path: Path, max_size: int, opener: Opener) -> aiosqlite.Connection:
     """Open the writing connection and bring the schema up to date.
 
     Raises `StoreUnusableError` if the file is not a watcher's, is damaged, or has a newer schema.
@@ -52,7 +54,10 @@ async def connect(path: Path, max_size: int, opener: Opener) -> StoreConnection:
     create_file(path)
     connection = await opener(path)
     try:
-        await connection.run(partial(_prepare, path=path, max_size=max_size))
+        for setting in _SETTINGS:
+            await connection.execute(f"PRAGMA {setting}")
+        await migrate(connection, path)  # before the limit: a full store can be migrated, too
+        await limit_size(connection, max_size)
     except sqlite3.Error as error:
         await connection.close()
         raise StoreUnusableError(str(store_error(error, path))) from None
@@ -62,27 +67,23 @@ async def connect(path: Path, max_size: int, opener: Opener) -> StoreConnection:
     return connection
 
 
-async def connect_reader(path: Path, max_size: int, opener: Opener) -> StoreConnection:
+async def connect_reader(path: Path, max_size: int, opener: Opener) -> aiosqlite.Connection:
     """Open a second, read-only connection, so that no read waits for a commit."""
     connection = await opener(path)
-    await connection.run(partial(_prepare_reader, max_size=max_size))
+    await connection.execute("PRAGMA query_only = ON")
+    await connection.execute("PRAGMA cache_size = -8000")
+    await limit_size(connection, max_size)  # a limit of the connection, not of the file
     return connection
 
 
-def limit_size(connection: sqlite3.Connection, max_size: int) -> None:
+async def open_file(path: Path) -> aiosqlite.Connection:
+    """Open a connection that works in a thread of its own."""
+    return await aiosqlite.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, factory=NumberedConnection
+    )
+
+
+async def limit_size(connection: aiosqlite.Connection, max_size: int) -> None:
     """Make writes fail that would make the file larger than `max_size` bytes."""
-    pages = max_size // pragma(connection, "page_size")
-    connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
-
-
-def _prepare(connection: sqlite3.Connection, *, path: Path, max_size: int) -> None:
-    for setting in _SETTINGS:
-        connection.execute(f"PRAGMA {setting}")
-    migrate(connection, path)  # before the limit: a full store can be migrated, too
-    limit_size(connection, max_size)
-
-
-def _prepare_reader(connection: sqlite3.Connection, *, max_size: int) -> None:
-    connection.execute("PRAGMA query_only = ON")
-    connection.execute("PRAGMA cache_size = -8000")
-    limit_size(connection, max_size)  # a limit of the connection, not of the file
+    pages = max_size // await pragma(connection, "page_size")
+    await connection.execute_fetchall(f"PRAGMA max_page_count = {pages}")

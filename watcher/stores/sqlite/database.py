@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import anyio
 
 from watcher.core.clock import Clock
@@ -15,7 +16,6 @@ from watcher.core.errors import StoreError, StoreFullError
 from watcher.stores.sqlite.connection import limit_size, store_error
 from watcher.stores.sqlite.group_commit import BatchOperation, GroupCommit, Operation, Result
 from watcher.stores.sqlite.rows import Row
-from watcher.stores.sqlite.store_connection import StoreConnection
 
 _RESERVED_SHARE = 32
 _MAX_RESERVE = 8 * 1024 * 1024
@@ -37,8 +37,8 @@ class Database:
 
     def __init__(
         self,
-        writer: StoreConnection,
-        reader: StoreConnection,
+        writer: aiosqlite.Connection,
+        reader: aiosqlite.Connection,
         path: Path,
         max_size: int,
         on_error: Callable[[], None],
@@ -77,12 +77,12 @@ class Database:
     async def write_reserved(self, operation: Operation[Result]) -> Result:
         """Run `operation`, which makes room, in a transaction that may use the reserve."""
 
-        def reserved(connection: sqlite3.Connection) -> Result:
-            limit_size(connection, self._max_size)
+        async def reserved(connection: aiosqlite.Connection) -> Result:
+            await limit_size(connection, self._max_size)
             try:
-                return operation(connection)
+                return await operation(connection)
             finally:
-                limit_size(connection, writable_size(self._max_size))
+                await limit_size(connection, writable_size(self._max_size))
 
         return await self._counted(lambda: self._commits.write(reserved))
 

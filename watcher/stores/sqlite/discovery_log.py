@@ -1,8 +1,9 @@
 """What discovery rules have found, in the SQLite store."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import aiosqlite
 
 from watcher.core.tasks import (
     TERMINAL_STATUSES,
@@ -36,15 +37,15 @@ class SqliteDiscoveryLog(StorePart):
     ) -> tuple[int, Added]:
         additions = _Additions(source=source, labels=labels, now=now)
 
-        def store(connection: sqlite3.Connection) -> tuple[int, Added]:
-            new = _store_listed(connection, rule, listed, now)
+        async def store(connection: aiosqlite.Connection) -> tuple[int, Added]:
+            new = await _store_listed(connection, rule, listed, now)
             done = {task for task in new if silent and task.status in TERMINAL_STATUSES}
-            connection.executemany(
+            await connection.executemany(
                 queries.INSERT_WATCH_IF_NEW,
                 [rows.watch_row(additions.done_watch(task)) for task in new if task in done],
             )
             requests = [additions.request(task) for task in new if task not in done]
-            return len(new), add_watches(connection, requests, now)
+            return len(new), await add_watches(connection, requests, now)
 
         return await self._database.write(store)
 
@@ -53,10 +54,10 @@ class SqliteDiscoveryLog(StorePart):
         return [row[0] for row in found]
 
     async def rule_finished(self, rule: str, now: float, forget_before: float | None) -> None:
-        def finish(connection: sqlite3.Connection) -> None:
-            connection.execute(queries.STORE_RULE, (rule, now))
+        async def finish(connection: aiosqlite.Connection) -> None:
+            await connection.execute(queries.STORE_RULE, (rule, now))
             if forget_before is not None:
-                connection.execute(queries.FORGET_UNLISTED, (rule, forget_before))
+                await connection.execute(queries.FORGET_UNLISTED, (rule, forget_before))
 
         await self._database.write(finish)
 
@@ -85,13 +86,15 @@ class _Additions:
         )
 
 
-def _store_listed(
-    connection: sqlite3.Connection, rule: str, listed: Sequence[DiscoveredTask], now: float
+async def _store_listed(
+    connection: aiosqlite.Connection, rule: str, listed: Sequence[DiscoveredTask], now: float
 ) -> list[DiscoveredTask]:
     """Store what a rule listed, and return each task that it had not listed before, once."""
     ids = rows.as_json([task.task_id for task in listed])
-    known = {row[0] for row in connection.execute(queries.KNOWN_TASKS, (rule, ids)).fetchall()}
+    known = {row[0] for row in await connection.execute_fetchall(queries.KNOWN_TASKS, (rule, ids))}
     new = {task.task_id: task for task in listed if task.task_id not in known}
-    connection.execute(queries.STILL_LISTED, (rule, ids, now))
-    connection.executemany(queries.STORE_DISCOVERED, [(rule, task_id, now) for task_id in new])
+    await connection.execute(queries.STILL_LISTED, (rule, ids, now))
+    await connection.executemany(
+        queries.STORE_DISCOVERED, [(rule, task_id, now) for task_id in new]
+    )
     return list(new.values())

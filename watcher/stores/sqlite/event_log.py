@@ -1,7 +1,8 @@
 """The events of the SQLite store, stored with the changes and outages that they report."""
 
-import sqlite3
 from collections.abc import Sequence
+
+import aiosqlite
 
 from watcher.core.errors import StoreFullError
 from watcher.core.events import Change, Event, StoredEvent
@@ -19,13 +20,13 @@ class SqliteEventLog(StorePart):
     """Implements `watcher.core.interfaces.store.EventLog`."""
 
     async def record(self, changes: Sequence[Change]) -> Sequence[bool]:
-        def store(connection: sqlite3.Connection) -> Sequence[bool]:
-            applies = _applicable(changes, _positions(connection, changes))
+        async def store(connection: aiosqlite.Connection) -> Sequence[bool]:
+            applies = _applicable(changes, await _positions(connection, changes))
             applied = [change for change, does in zip(changes, applies, strict=True) if does]
-            connection.executemany(
+            await connection.executemany(
                 queries.CHANGE_WATCH, [rows.changed_row(change.watch) for change in applied]
             )
-            insert_events(
+            await insert_events(
                 connection, [change.event for change in applied if change.event is not None]
             )
             return applies
@@ -36,10 +37,10 @@ class SqliteEventLog(StorePart):
     async def record_outage(
         self, event: Event | None, outage: Outage | None, recovered: str | None = None
     ) -> None:
-        def store(connection: sqlite3.Connection) -> None:
-            store_outage(connection, event, outage)
+        async def store(connection: aiosqlite.Connection) -> None:
+            await store_outage(connection, event, outage)
             if recovered is not None:
-                connection.execute(queries.DELETE_OUTAGE, (recovered,))
+                await connection.execute(queries.DELETE_OUTAGE, (recovered,))
 
         await store_events(self._database, store, [] if event is None else [event])
 
@@ -73,29 +74,28 @@ async def store_events(
     return result
 
 
-def insert_events(connection: sqlite3.Connection, events: Sequence[Event]) -> None:
+async def insert_events(connection: aiosqlite.Connection, events: Sequence[Event]) -> None:
     """Store events, and a delivery for each of their channels, in the caller's transaction."""
-    connection.executemany(queries.INSERT_EVENT, [rows.event_row(event) for event in events])
-    sent = rows.as_json([event.event_id for event in events if event.channels])
-    # One statement: after each, the thread would wait for the interpreter's lock.
-    connection.execute(queries.INSERT_DELIVERIES, (sent,))
+    await connection.executemany(queries.INSERT_EVENT, [rows.event_row(event) for event in events])
+    pairs = [(event.event_id, channel) for event in events for channel in event.channels]
+    await connection.executemany(queries.INSERT_DELIVERY, pairs)
 
 
-def store_outage(
-    connection: sqlite3.Connection, event: Event | None, outage: Outage | None
+async def store_outage(
+    connection: aiosqlite.Connection, event: Event | None, outage: Outage | None
 ) -> None:
     """Store an outage with the event that announces it, in the caller's transaction."""
     if event is not None:
-        insert_events(connection, [event])
+        await insert_events(connection, [event])
     if outage is not None:
-        connection.execute(queries.STORE_OUTAGE, rows.outage_row(outage))
+        await connection.execute(queries.STORE_OUTAGE, rows.outage_row(outage))
 
 
-def _positions(
-    connection: sqlite3.Connection, changes: Sequence[Change]
+async def _positions(
+    connection: aiosqlite.Connection, changes: Sequence[Change]
 ) -> dict[TaskKey, _Position]:
     keys = rows.json_keys(change.watch.key for change in changes)
-    found = connection.execute(queries.WATCH_SEQUENCES, (keys,)).fetchall()
+    found = await connection.execute_fetchall(queries.WATCH_SEQUENCES, (keys,))
     return {
         TaskKey(source, task_id): (sequence, state) for source, task_id, sequence, state in found
     }

@@ -3,20 +3,18 @@ that a durable write costs little under load.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+import aiosqlite
 import anyio
 
 from watcher.core.errors import StoreError
-from watcher.stores.sqlite.store_connection import StoreConnection
 
 Result = TypeVar("Result")
-Operation = Callable[[sqlite3.Connection], Result]
-"""Runs in the thread of the connection."""
-BatchOperation = Callable[[sqlite3.Connection, Sequence[Any]], None]
-"""An operation on the items of several callers, which share its statements."""
+Operation = Callable[[aiosqlite.Connection], Awaitable[Result]]
+BatchOperation = Callable[[aiosqlite.Connection, Sequence[Any]], Awaitable[None]]
+"""An operation on the items of several callers, since each statement costs a hop to a thread."""
 
 
 class _PendingWrite:
@@ -41,7 +39,7 @@ class GroupCommit:
     """
 
     def __init__(
-        self, connection: StoreConnection, failure: Callable[[sqlite3.Error], StoreError]
+        self, connection: aiosqlite.Connection, failure: Callable[[sqlite3.Error], StoreError]
     ) -> None:
         self._connection = connection
         self._failure = failure
@@ -92,7 +90,7 @@ class GroupCommit:
 
     async def _commit(self, batch: list[_PendingWrite]) -> None:
         try:
-            await self._connection.run(partial(_transact, batch))
+            await self._transact(batch)
         except sqlite3.Error as error:
             if len(batch) == 1:
                 batch[0].error = self._failure(error)
@@ -103,22 +101,21 @@ class GroupCommit:
             for write in batch:
                 await self._commit([write])
 
-
-def _transact(batch: Sequence[_PendingWrite], connection: sqlite3.Connection) -> None:
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        shared: dict[BatchOperation, list[Any]] = {}
+    async def _transact(self, batch: list[_PendingWrite]) -> None:
+        try:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            shared: dict[BatchOperation, list[Any]] = {}
+            for write in batch:
+                if write.items is None:
+                    write.result = await write.operation(self._connection)
+                else:
+                    shared.setdefault(write.operation, []).extend(write.items)
+            for operation, items in shared.items():
+                await operation(self._connection, items)
+            await self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                await self._connection.execute("ROLLBACK")
+            raise
         for write in batch:
-            if write.items is None:
-                write.result = write.operation(connection)
-            else:
-                shared.setdefault(write.operation, []).extend(write.items)
-        for operation, items in shared.items():
-            operation(connection, items)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    for write in batch:
-        write.done = True
+            write.done = True

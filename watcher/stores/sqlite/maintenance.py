@@ -1,8 +1,9 @@
 """Retention, size and readiness of the SQLite store."""
 
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+
+import aiosqlite
 
 from watcher.core.interfaces.maintenance import StoreSize
 from watcher.stores.sqlite import maintenance_queries as queries
@@ -71,12 +72,12 @@ class SqliteMaintenance(StorePart):
     async def ping(self) -> None:
         now, size = self._wall(), max(_MIN_PROBE, self._database.wanted)
 
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute("SAVEPOINT probe")
-            connection.execute(queries.PROBE_ROOM, (size,))
-            connection.execute("ROLLBACK TO probe")
-            connection.execute("RELEASE probe")
-            connection.execute(queries.PROBE, (now,))
+        async def write(connection: aiosqlite.Connection) -> None:
+            await connection.execute("SAVEPOINT probe")
+            await connection.execute(queries.PROBE_ROOM, (size,))
+            await connection.execute("ROLLBACK TO probe")
+            await connection.execute("RELEASE probe")
+            await connection.execute(queries.PROBE, (now,))
 
         await self._database.try_write(write)
 
@@ -99,22 +100,22 @@ def _until(size: int, found: Sequence[rows.Row]) -> Sequence[rows.Row]:
     return found
 
 
-def _delete_batch(connection: sqlite3.Connection, *, query: str, before: float) -> int:
-    return connection.execute(query, (before, _BATCH)).rowcount
+async def _delete_batch(connection: aiosqlite.Connection, *, query: str, before: float) -> int:
+    return (await connection.execute(query, (before, _BATCH))).rowcount
 
 
-def _delete_failed(connection: sqlite3.Connection, *, ids: Sequence[int]) -> None:
-    deleted = connection.execute(queries.DELETE_FAILED, (rows.as_json(ids),)).fetchall()
+async def _delete_failed(connection: aiosqlite.Connection, *, ids: Sequence[int]) -> None:
+    deleted = await connection.execute_fetchall(queries.DELETE_FAILED, (rows.as_json(ids),))
     events = rows.as_json([row[0] for row in deleted])
-    connection.execute(queries.DELETE_EVENTS, (events,))
+    await connection.execute(queries.DELETE_EVENTS, (events,))
 
 
-def _delete_ended(connection: sqlite3.Connection, *, ids: Sequence[int]) -> int:
+async def _delete_ended(connection: aiosqlite.Connection, *, ids: Sequence[int]) -> int:
     """Delete these events, unless one was queued again meanwhile."""
     events = rows.as_json(ids)
-    connection.execute(queries.DELETE_DELIVERED, (events,))
-    return connection.execute(queries.DELETE_EVENTS, (events,)).rowcount
+    await connection.execute(queries.DELETE_DELIVERED, (events,))
+    return (await connection.execute(queries.DELETE_EVENTS, (events,))).rowcount
 
 
-def _shrink(connection: sqlite3.Connection) -> None:
-    connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+async def _shrink(connection: aiosqlite.Connection) -> None:
+    await connection.execute_fetchall(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")

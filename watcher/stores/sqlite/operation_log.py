@@ -1,7 +1,8 @@
 """The operations that were sent to sources, in the SQLite store."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
+
+import aiosqlite
 
 from watcher.core.tasks import Added, OperationScope, WatchRequest
 from watcher.stores.sqlite import queries, rows
@@ -15,20 +16,20 @@ class SqliteOperationLog(StorePart):
     async def claim_operations(
         self, scope: OperationScope, keys: Sequence[str], now: float
     ) -> Mapping[str, str | None]:
-        def claim(connection: sqlite3.Connection) -> Mapping[str, str | None]:
-            found = connection.execute(
+        async def claim(connection: aiosqlite.Connection) -> Mapping[str, str | None]:
+            found = await connection.execute_fetchall(
                 queries.KNOWN_OPERATIONS, (*scope, rows.as_json(keys))
-            ).fetchall()
+            )
             known: dict[str, str | None] = {row[0]: row[1] for row in found}
             new = [(*scope, key, now) for key in keys if key not in known]
-            connection.executemany(queries.CLAIM_OPERATION, new)
+            await connection.executemany(queries.CLAIM_OPERATION, new)
             return known
 
         return await self._database.write(claim)
 
     async def release_operations(self, scope: OperationScope, keys: Sequence[str]) -> None:
-        def release(connection: sqlite3.Connection) -> None:
-            connection.execute(queries.RELEASE_OPERATIONS, (*scope, rows.as_json(keys)))
+        async def release(connection: aiosqlite.Connection) -> None:
+            await connection.execute(queries.RELEASE_OPERATIONS, (*scope, rows.as_json(keys)))
 
         await self._database.write(release)
 
@@ -37,8 +38,8 @@ class SqliteOperationLog(StorePart):
     ) -> Added:
         parameters = (*scope, rows.as_json(keys), started.key.task_id, now)
 
-        def complete(connection: sqlite3.Connection) -> Added:
-            connection.execute(queries.COMPLETE_OPERATIONS, parameters)
-            return add_watches(connection, [started], now)
+        async def complete(connection: aiosqlite.Connection) -> Added:
+            await connection.execute(queries.COMPLETE_OPERATIONS, parameters)
+            return await add_watches(connection, [started], now)
 
         return await self._database.write(complete)

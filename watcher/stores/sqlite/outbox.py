@@ -1,8 +1,9 @@
 """The outbox of the SQLite store."""
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
+
+import aiosqlite
 
 from watcher.core.deliveries import (
     Attempt,
@@ -52,9 +53,9 @@ class SqliteOutbox(StorePart):
         if not await self._database.read(queries.HAS_EXPIRED, channel, now):
             return 0
 
-        def unblock(connection: sqlite3.Connection) -> int:
-            bypassed = connection.execute(queries.UNBLOCK_EXPIRED, (channel, now)).fetchall()
-            return _unblock_next(connection, bypassed)
+        async def unblock(connection: aiosqlite.Connection) -> int:
+            bypassed = await connection.execute_fetchall(queries.UNBLOCK_EXPIRED, (channel, now))
+            return await _unblock_next(connection, bypassed)
 
         return await self._database.write(unblock)
 
@@ -69,13 +70,13 @@ class SqliteOutbox(StorePart):
     ) -> int:
         parameters = (channel, attempted_before, now)
 
-        def update(connection: sqlite3.Connection) -> int:
+        async def update(connection: aiosqlite.Connection) -> int:
             if despite_retry_after:
-                connection.execute(queries.FORGET_RETRY_AFTER, (channel,))
+                await connection.execute(queries.FORGET_RETRY_AFTER, (channel,))
             if in_order:
-                connection.execute(queries.TAKE_PLACES_AGAIN, (channel, now))
-                connection.execute(queries.RESET_HEADS, (channel,))
-            return connection.execute(queries.MAKE_DUE, parameters).rowcount
+                await connection.execute(queries.TAKE_PLACES_AGAIN, (channel, now))
+                await connection.execute(queries.RESET_HEADS, (channel,))
+            return (await connection.execute(queries.MAKE_DUE, parameters)).rowcount
 
         return await self._database.write(update)
 
@@ -99,11 +100,11 @@ class SqliteOutbox(StorePart):
         return rows.delivery(found[0]), [rows.attempt(row) for row in attempts]
 
     async def retry(self, delivery_id: int, now: float) -> Delivery | None:
-        def restart(connection: sqlite3.Connection) -> Delivery | None:
-            connection.execute(queries.RETRY, (delivery_id, now))
+        async def restart(connection: aiosqlite.Connection) -> Delivery | None:
+            await connection.execute(queries.RETRY, (delivery_id, now))
             # It may have been the head of its queue.
-            _unblock_next(connection, [(delivery_id,)])
-            found = list(connection.execute(queries.DELIVERY, (delivery_id,)).fetchall())
+            await _unblock_next(connection, [(delivery_id,)])
+            found = list(await connection.execute_fetchall(queries.DELIVERY, (delivery_id,)))
             return rows.delivery(found[0]) if found else None
 
         return await self._database.write(restart)
@@ -111,10 +112,10 @@ class SqliteOutbox(StorePart):
     async def purge(self, channel: str, state: DeliveryState, before: float) -> int:
         parameters = (channel, state, before, _PURGE_BATCH)
 
-        def delete(connection: sqlite3.Connection) -> int:
-            count = connection.execute(queries.PURGE, parameters).rowcount
+        async def delete(connection: aiosqlite.Connection) -> int:
+            count = (await connection.execute(queries.PURGE, parameters)).rowcount
             if state is DeliveryState.PENDING and count < _PURGE_BATCH:
-                connection.execute(queries.RESET_HEADS, (channel,))
+                await connection.execute(queries.RESET_HEADS, (channel,))
             return count
 
         purged = 0
@@ -135,16 +136,16 @@ class SqliteOutbox(StorePart):
     ) -> int:
         parameters = (oldest.channel, oldest.last_id, _FAIL_BATCH, reason, oldest.last_at)
 
-        def announce(connection: sqlite3.Connection) -> None:
-            store_outage(connection, event, None)
+        async def announce(connection: aiosqlite.Connection) -> None:
+            await store_outage(connection, event, None)
             for outage in outages:
-                store_outage(connection, None, outage)
+                await store_outage(connection, None, outage)
 
-        def fail(connection: sqlite3.Connection, *, first: bool) -> int:
+        async def fail(connection: aiosqlite.Connection, *, first: bool) -> int:
             if first:
-                announce(connection)
-            failed = connection.execute(queries.FAIL_OLDEST, parameters).fetchall()
-            return _unblock_next(connection, failed)
+                await announce(connection)
+            failed = await connection.execute_fetchall(queries.FAIL_OLDEST, parameters)
+            return await _unblock_next(connection, failed)
 
         total = count = await self._database.write_reserved(partial(fail, first=True))
         while count == _FAIL_BATCH:
@@ -160,12 +161,12 @@ class SqliteOutbox(StorePart):
         )
         parameters = (channel, now, selected.since, until, statuses, task_ids)
 
-        def queue(connection: sqlite3.Connection) -> int:
+        async def queue(connection: aiosqlite.Connection) -> int:
             queued = [
-                *connection.execute(queries.REPLAY_STORED, parameters).fetchall(),
-                *connection.execute(queries.REPLAY_PRUNED, parameters).fetchall(),
+                *await connection.execute_fetchall(queries.REPLAY_STORED, parameters),
+                *await connection.execute_fetchall(queries.REPLAY_PRUNED, parameters),
             ]
-            connection.execute(queries.RESET_HEADS, (channel,))
+            await connection.execute(queries.RESET_HEADS, (channel,))
             return len(queued)
 
         return await self._database.write(queue)
@@ -174,18 +175,20 @@ class SqliteOutbox(StorePart):
         return [rows.outbox_depth(row) for row in await self._database.read(queries.OUTBOX_DEPTHS)]
 
 
-def _settle(connection: sqlite3.Connection, results: Sequence[tuple[AttemptResult, float]]) -> None:
-    connection.executemany(
+async def _settle(
+    connection: aiosqlite.Connection, results: Sequence[tuple[AttemptResult, float]]
+) -> None:
+    await connection.executemany(
         queries.SETTLE, [rows.settle_row(result, now) for result, now in results]
     )
-    connection.executemany(
+    await connection.executemany(
         queries.STORE_ATTEMPT, [rows.attempt_row(result) for result, _ in results]
     )
-    _unblock_next(connection, [(result.delivery_id,) for result, _ in results])
+    await _unblock_next(connection, [(result.delivery_id,) for result, _ in results])
 
 
-def _unblock_next(connection: sqlite3.Connection, ended: Iterable[rows.Row]) -> int:
+async def _unblock_next(connection: aiosqlite.Connection, ended: Iterable[rows.Row]) -> int:
     """Make the next delivery the head of each queue whose head ended; return how many ended."""
     ids = [row[0] for row in ended]
-    connection.execute(queries.UNBLOCK_NEXT, (rows.as_json(ids),))
+    await connection.execute(queries.UNBLOCK_NEXT, (rows.as_json(ids),))
     return len(ids)

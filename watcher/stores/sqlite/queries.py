@@ -109,16 +109,13 @@ INSERT_EVENT = _insert("events", rows.EVENT_COLUMNS)
 _SIZE = "length(body) + 1024"
 """What a delivery of an event takes: a kilobyte is the rows of both, with their indices."""
 
-# One for each channel of each event. The first of a queue is its head, unless the queue has one.
-INSERT_DELIVERIES = f"""
+INSERT_DELIVERY = f"""
 INSERT INTO deliveries (event, channel, order_key, created_at, next_attempt_at, size, is_head)
-SELECT new.id, receiving.value, new.order_key, new.at, new.at, {_SIZE},
-    new.id = min(new.id) OVER (PARTITION BY receiving.value, new.order_key) AND NOT EXISTS (
-        SELECT 1 FROM deliveries AS before
-        WHERE before.channel = receiving.value AND before.order_key = new.order_key
-            AND before.state = 'pending' AND before.bypassed = 0)
-FROM json_each(?) AS wanted CROSS JOIN events AS new ON new.event_id = wanted.value
-    CROSS JOIN json_each(new.channels) AS receiving ORDER BY new.id, receiving.key
+SELECT id, ?2, order_key, at, at, {_SIZE}, NOT EXISTS (
+    SELECT 1 FROM deliveries AS before
+    WHERE before.channel = ?2 AND before.order_key = events.order_key
+        AND before.state = 'pending' AND before.bypassed = 0)
+FROM events WHERE event_id = ?1
 """
 
 _STORED_EVENT = f"SELECT {_list(rows.STORED_EVENT_COLUMNS)} FROM events"
@@ -160,7 +157,7 @@ SELECT min(moment) FROM (
     SELECT min(unblocks_at) FROM deliveries WHERE channel = ?1 AND {_BLOCKS} AND unblocks_at > ?2)
 """
 
-# Only a head is bypassed: another one took its place back while the attempt was in flight.
+# Only a head is bypassed: any other was given its place back while the attempt was in flight.
 SETTLE = _numbered(
     """
 UPDATE deliveries SET state = :state, attempts = attempts + 1, scheduled = :scheduled,

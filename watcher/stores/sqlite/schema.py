@@ -1,8 +1,9 @@
 """The schema and its migrations."""
 
-import sqlite3
 from importlib import resources
 from pathlib import Path
+
+import aiosqlite
 
 from watcher.core.errors import StoreUnusableError
 
@@ -20,16 +21,16 @@ def migrations() -> list[str]:
     ]
 
 
-def migrate(connection: sqlite3.Connection, path: Path) -> None:
+async def migrate(connection: aiosqlite.Connection, path: Path) -> None:
     """Bring the schema up to date, each migration in one transaction with its version number.
 
     Raises `StoreUnusableError` if the file belongs to another program or to a newer version.
     """
     scripts = migrations()
-    version = pragma(connection, "user_version")
-    owner = pragma(connection, "application_id")
-    tables = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
-    if tables and owner != APPLICATION_ID:
+    version = await pragma(connection, "user_version")
+    owner = await pragma(connection, "application_id")
+    tables = await connection.execute_fetchall("SELECT 1 FROM sqlite_schema LIMIT 1")
+    if list(tables) and owner != APPLICATION_ID:
         raise StoreUnusableError(
             f"{path} is the database of another program; give the watcher its own file"
         )
@@ -39,13 +40,13 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
             " run a newer watcher"
         )
     for number, script in enumerate(scripts[version:], version + 1):
-        connection.executescript(
+        await connection.executescript(
             f"BEGIN IMMEDIATE; {script}"
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
         )
 
 
-def pragma(connection: sqlite3.Connection, name: str) -> int:
+async def pragma(connection: aiosqlite.Connection, name: str) -> int:
     """Return the value of a pragma that is one number."""
-    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
-    return int(value)
+    rows = list(await connection.execute_fetchall(f"PRAGMA {name}"))
+    return int(rows[0][0])

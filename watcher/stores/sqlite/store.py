@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiosqlite
 import anyio
 
 from watcher.core.clock import Clock, wall_clock
@@ -15,6 +16,7 @@ from watcher.stores.sqlite.connection import (
     Opener,
     connect,
     connect_reader,
+    open_file,
     store_error,
 )
 from watcher.stores.sqlite.database import Database, writable_size
@@ -24,7 +26,6 @@ from watcher.stores.sqlite.file import create_folder, exclusive_lock, warn_if_on
 from watcher.stores.sqlite.maintenance import SqliteMaintenance
 from watcher.stores.sqlite.operation_log import SqliteOperationLog
 from watcher.stores.sqlite.outbox import SqliteOutbox
-from watcher.stores.sqlite.store_connection import StoreConnection
 from watcher.stores.sqlite.summary import SqliteSummary
 from watcher.stores.sqlite.watchlist import SqliteWatchlist
 
@@ -49,7 +50,7 @@ async def create(
     max_size: int = MAX_SIZE,
     wall: Clock = wall_clock,
     failed: Callable[[], None] = lambda: None,
-    opener: Opener = StoreConnection.open,
+    opener: Opener = open_file,
 ) -> AsyncIterator[SqliteStore]:
     """Open the store at `sqlite:////absolute/path` or `sqlite:///relative/path`; create the file
     if it does not exist.
@@ -70,7 +71,7 @@ async def create(
 
 
 @asynccontextmanager
-async def _writer(path: Path, max_size: int, opener: Opener) -> AsyncIterator[StoreConnection]:
+async def _writer(path: Path, max_size: int, opener: Opener) -> AsyncIterator[aiosqlite.Connection]:
     try:
         connection = await connect(path, max_size, opener)
     except OSError as error:
@@ -83,7 +84,7 @@ async def _writer(path: Path, max_size: int, opener: Opener) -> AsyncIterator[St
 
 
 @asynccontextmanager
-async def _reader(path: Path, max_size: int, opener: Opener) -> AsyncIterator[StoreConnection]:
+async def _reader(path: Path, max_size: int, opener: Opener) -> AsyncIterator[aiosqlite.Connection]:
     try:
         connection = await connect_reader(path, max_size, opener)
     except sqlite3.Error as error:

@@ -1,8 +1,9 @@
 """The watchlist of the SQLite store."""
 
-import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
+
+import aiosqlite
 
 from watcher.core.events import StoredEvent
 from watcher.core.tasks import (
@@ -30,8 +31,8 @@ class SqliteWatchlist(StorePart):
         return await self._database.write(lambda connection: add_watches(connection, requests, now))
 
     async def remove(self, key: TaskKey) -> bool:
-        def delete(connection: sqlite3.Connection) -> bool:
-            return connection.execute(queries.DELETE_WATCH, key).rowcount > 0
+        async def delete(connection: aiosqlite.Connection) -> bool:
+            return (await connection.execute(queries.DELETE_WATCH, key)).rowcount > 0
 
         return await self._database.write(delete)
 
@@ -71,25 +72,25 @@ class SqliteWatchlist(StorePart):
         return [rows.stored_event(row) for row in found]
 
     async def prune_lost(self, before: float) -> Sequence[TaskKey]:
-        def delete(connection: sqlite3.Connection) -> Sequence[TaskKey]:
-            deleted = connection.execute(queries.PRUNE_LOST, (before, _PRUNE_BATCH)).fetchall()
+        async def delete(connection: aiosqlite.Connection) -> Sequence[TaskKey]:
+            deleted = await connection.execute_fetchall(queries.PRUNE_LOST, (before, _PRUNE_BATCH))
             return [TaskKey(source, task_id) for source, task_id in deleted]
 
         return await self._database.write(delete)
 
 
-def add_watches(
-    connection: sqlite3.Connection, requests: Sequence[WatchRequest], now: float
+async def add_watches(
+    connection: aiosqlite.Connection, requests: Sequence[WatchRequest], now: float
 ) -> Added:
     """Add or merge watches within the caller's transaction; see `Watchlist.add`."""
     keys = rows.json_keys(request.key for request in requests)
-    found = connection.execute(queries.WATCHES_BY_KEY, (keys,)).fetchall()
+    found = await connection.execute_fetchall(queries.WATCHES_BY_KEY, (keys,))
     before = {watch.key: watch for watch in map(rows.watch, found)}
     after = _merge(requests, before, now)
     new = [watch for key, watch in after.items() if key not in before]
     merged = [watch for key, watch in after.items() if key in before and watch != before[key]]
-    connection.executemany(queries.INSERT_WATCH, [rows.watch_row(watch) for watch in new])
-    connection.executemany(
+    await connection.executemany(queries.INSERT_WATCH, [rows.watch_row(watch) for watch in new])
+    await connection.executemany(
         queries.MERGE_WATCH,
         [
             (watch.namespace, rows.as_json(watch.labels), watch.state, *watch.key)
