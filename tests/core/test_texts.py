@@ -15,6 +15,7 @@ from watcher.core.texts import (
     is_id,
     is_shown,
     label,
+    spaced,
     visible,
     visible_json,
     visible_lines,
@@ -48,12 +49,24 @@ def test_what_is_not_visible_is_an_escape(text: str, shown: str) -> None:
 
 @given(HOSTILE)
 def test_shown_text_is_one_line_without_a_live_control(text: str) -> None:
-    shown = visible(text)
-    assert not live(shown)
-    assert len(shown.splitlines()) <= 1
-    assert visible(shown) == shown
-    assert is_shown(shown)
+    for shown in (visible(text), spaced(text)):
+        assert not live(shown)
+        assert len(shown.splitlines()) <= 1
+        assert visible(shown) == spaced(shown) == shown
+        assert is_shown(shown)
+    assert len(spaced(text)) == len(text)
     assert not live(visible_lines(text).replace("\n", ""))
+
+
+def test_a_flood_of_marks_does_not_cover_the_lines_around() -> None:
+    eight = "e" + "\u0301\u0302" * 4
+    assert visible(eight) == spaced(eight) == eight
+    assert visible(eight + "\u0489" * 1000 + "x") == eight + "\\u0489" * 1000 + "x"
+    assert spaced(eight + "\u0489" * 1000 + "x") == eight + " " * 1000 + "x"
+    assert json.loads(visible_json(json.dumps(eight * 3 + "\u0489" * 9, ensure_ascii=False))) == (
+        eight * 3 + "\u0489" * 9
+    )
+    assert label(eight + "\u0489") == OTHER
 
 
 @given(st.recursive(HOSTILE, lambda inner: st.dictionaries(HOSTILE, inner), max_leaves=4))

@@ -6,6 +6,7 @@ from watcher.core.clock import Clock
 from watcher.core.deliveries import Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.masking import SECRETS
+from watcher.core.texts import spaced
 from watcher.net.delays import retry_after
 from watcher.net.exchange import ExchangeError, Reply, exchange
 
@@ -109,6 +110,5 @@ def _disposition(status: int, wait: float | None) -> Disposition:
 def _text(reply: Reply) -> str:
     if 300 <= reply.status < 400:
         return f"HTTP {reply.status}: redirects are not followed; configure the final URL"
-    text = SECRETS.text(_readable(reply), _IN_ERROR_TEXT)
-    excerpt = "".join(char if char.isprintable() else " " for char in text)
+    excerpt = spaced(SECRETS.text(_readable(reply), _IN_ERROR_TEXT))
     return f"HTTP {reply.status}: {' '.join(excerpt.split())}".removesuffix(": ")

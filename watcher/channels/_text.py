@@ -5,6 +5,7 @@ from typing import Any
 
 from watcher.channels._event_fields import fields_of
 from watcher.core.deliveries import Message
+from watcher.core.texts import spaced
 
 MAX_GROUPS = 20
 """Maximum number of event types, or statuses, listed separately in one message."""
@@ -201,12 +202,10 @@ def list_names(names: Sequence[str], limit: int) -> str:
 
 
 def text_of(value: object) -> str:
-    """Return a scalar as printable text; empty for any other value."""
+    """Return a scalar as visible text with its line feeds; empty for any other value."""
     if value is None or isinstance(value, bool | dict | list):
         return ""
-    return "".join(
-        char if char.isprintable() or char == "\n" else " " for char in str(value)
-    ).strip()
+    return "\n".join(map(spaced, str(value).split("\n"))).strip()
 
 
 def one_line(text: str) -> str:

@@ -1,10 +1,12 @@
 """Text from outside: shown with escapes, cut to a bound, as a metrics label, as an ID. Pure.
 
 Not visible are controls (C0, C1), line separators, what changes the direction or has no width,
-blanks other than U+0020, surrogates and, on a terminal, what Unicode has not assigned.
+blanks other than U+0020, surrogates and, but in an ID, what Unicode has not assigned, and the marks
+that are combined with one character beyond the eighth: they would cover the lines around it.
 """
 
 import re
+from collections.abc import Callable
 from urllib.parse import unquote
 
 UNSEEN = (
@@ -20,7 +22,12 @@ _FURTHER_UNSEEN = (
 )
 """The same beyond U+FFFF, and surrogates: not every syntax has these."""
 UNSEEN_IN_ID = UNSEEN + r"\x20\ufe0e\ufe0f"
-_UNSEEN = re.compile(f"[{UNSEEN}{_FURTHER_UNSEEN}]")
+_MARK = (
+    r"[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0e47-\u0e4e"
+    r"\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+)
+_MARKS_SHOWN = 8
+_UNSEEN = re.compile(f"[{UNSEEN}{_FURTHER_UNSEEN}]|(?<={_MARK}{{{_MARKS_SHOWN}}}){_MARK}")
 _NOT_IN_ID = re.compile(rf"[{UNSEEN_IN_ID}{_FURTHER_UNSEEN}]")
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -45,7 +52,7 @@ def is_shown(text: str) -> bool:
 
 def visible(text: str) -> str:
     """Return `text` on one line, with escapes such as `\\x1b` for what is not visible."""
-    return text if is_shown(text) else "".join(map(_shown, text))
+    return text if is_shown(text) else _replaced(text, _escape)
 
 
 def visible_lines(text: str) -> str:
@@ -53,12 +60,17 @@ def visible_lines(text: str) -> str:
     return "\n".join(map(visible, text.split("\n")))
 
 
+def spaced(text: str) -> str:
+    """Return `text` on one line, with a space for each character that is not visible."""
+    return text if is_shown(text) else _replaced(text, lambda _: " ")
+
+
 def visible_json(text: str) -> str:
     """Return the same JSON, with `\\u` escapes for what is not visible within its strings."""
     if text.isascii():
         return text.replace("\x7f", "\\u007f")
     return "\n".join(
-        line if is_shown(line) else "".join(map(_json_shown, line)) for line in text.split("\n")
+        line if is_shown(line) else _replaced(line, _json_escape) for line in text.split("\n")
     )
 
 
@@ -108,9 +120,12 @@ def is_id(text: object) -> bool:
     return True
 
 
-def _shown(char: str) -> str:
-    if is_shown(char):
-        return char
+def _replaced(text: str, by: Callable[[str], str]) -> str:
+    seen = _UNSEEN.sub(lambda unseen: by(unseen[0]), text)
+    return "".join(char if char.isprintable() else by(char) for char in seen)
+
+
+def _escape(char: str) -> str:
     if char in _SHORT:
         return _SHORT[char]
     code = ord(char)
@@ -119,8 +134,6 @@ def _shown(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _json_shown(char: str) -> str:
-    if is_shown(char):
-        return char
+def _json_escape(char: str) -> str:
     pair = char.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{pair[start : start + 4]}" for start in range(0, len(pair), 4))

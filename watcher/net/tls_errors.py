@@ -12,6 +12,8 @@ import aiohttp
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
+from watcher.core.texts import spaced
+
 _NOT_VALID = "the TLS certificate is not valid: "
 _LONGEST_NAME = 100
 _NAMES_SHOWN = 3
@@ -167,7 +169,7 @@ def _invalid_certificate(
         text = None
     if text is not None:
         return text
-    message = _printable(error.verify_message.partition(",")[0])
+    message = _shown(error.verify_message.partition(",")[0])
     if error.verify_code in _WEAK:
         return f"its key or signature is too weak ({message}): it must be issued again"
     if error.verify_code in _STRICT:
@@ -236,7 +238,7 @@ def _host_names(certificate: x509.Certificate) -> list[str]:
         *names.get_values_for_type(x509.DNSName),
         *names.get_values_for_type(x509.IPAddress),
     ]
-    return [_printable(str(host)) for host in hosts]
+    return [_shown(str(host)) for host in hosts]
 
 
 def _no_issuer(certificates: Sequence[x509.Certificate], own_authorities: bool) -> str:
@@ -276,8 +278,8 @@ def _names_issuer_address(certificate: x509.Certificate) -> bool:
 
 def _name(name: x509.Name) -> str:
     common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return _printable(str(common[0].value) if common else name.rfc4514_string())
+    return _shown(str(common[0].value) if common else name.rfc4514_string())
 
 
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST_NAME]
+def _shown(text: str) -> str:
+    return spaced(text[:_LONGEST_NAME])

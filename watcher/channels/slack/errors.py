@@ -15,6 +15,7 @@ from watcher.channels._http import body_excerpt, require_success
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
+from watcher.core.texts import spaced
 from watcher.net.delays import retry_after
 from watcher.net.exchange import Reply
 
@@ -204,10 +205,9 @@ def _code_of(body: bytes) -> str | None:
         code = answer.error
         return code if isinstance(code, str) and _CODE.fullmatch(code) else "no_error_named"
     text = body[:_EXCERPT].decode("utf-8", "replace").strip()
-    return text if len(body) <= _EXCERPT and is_known(text) else None
+    return text if _CODE.fullmatch(text) and len(body) <= _EXCERPT and is_known(text) else None
 
 
 def _shown(reply: Reply) -> str:
-    excerpt = "".join(char if char.isprintable() else " " for char in body_excerpt(reply))
-    text = " ".join(excerpt.split())[:_EXCERPT]
+    text = " ".join(spaced(body_excerpt(reply)).split())[:_EXCERPT]
     return f" ({text})" if text else " (no text)"

@@ -17,6 +17,7 @@ import msgspec
 from watcher.core.errors import ErrorReply
 from watcher.core.json_repair import repaired
 from watcher.core.masking import SECRETS
+from watcher.core.texts import spaced
 from watcher.net.exchange import Reply
 
 _READ_BYTES = 1024 * 1024
@@ -101,8 +102,7 @@ class _Shown:
     """Makes what upstream says fit to show."""
 
     def text(self, text: str, limit: int) -> str:
-        masked = SECRETS.text(text[:_SCANNED].lstrip(), limit)
-        return "".join(char if char.isprintable() else " " for char in masked).strip()
+        return spaced(SECRETS.text(text[:_SCANNED].lstrip(), limit)).strip()
 
     def name(self, value: object, limit: int) -> str | None:
         return None if value is None else self.text(str(value), limit) or None
