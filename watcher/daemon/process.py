@@ -11,7 +11,14 @@ import anyio.abc
 from prometheus_client import CollectorRegistry
 
 from watcher import __version__
-from watcher.configuration import checks, defaults, file_rights, loader, yaml_document
+from watcher.configuration import (
+    checks,
+    defaults,
+    file_rights,
+    loader,
+    replaced_files,
+    yaml_document,
+)
 from watcher.configuration.yaml_document import Document
 from watcher.core.clock import wall_clock
 from watcher.core.errors import ConfigurationError, WatcherError
@@ -72,7 +79,12 @@ class _Configuration:
             files = error.files if path is None else error.files | {path}
             raise ConfigurationError(error.problems, files) from None
         self._valid = document
-        for warning in (*checks.warnings(settings), *file_rights.warnings(settings, path)):
+        mounted = settings.files if path is None else settings.files | {path}
+        for warning in (
+            *checks.warnings(settings),
+            *file_rights.warnings(settings, path),
+            *replaced_files.warnings(sorted(mounted)),
+        ):
             logger.warning("%s", warning)
         return settings
 

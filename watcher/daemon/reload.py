@@ -73,12 +73,14 @@ class Reloader:
 
     def reload(self) -> Settings | None:
         """Return the settings to run with; None without valid ones. Each error is logged."""
+        # From before they are read: a change during the reload is one that follows it.
+        before = stamps_of(self._stamps)
         try:
             reloaded = self._load()
         except ConfigurationError as error:
-            self._stamps = stamps_of(self._current.files | error.files)
+            self._stamps = _merged(before, self._current.files | error.files)
             return self._rejected(error)
-        self._problems, self._stamps = [], stamps_of(reloaded.files)
+        self._problems, self._stamps = [], _merged(before, reloaded.files)
         for name in _NEEDS_RESTART:
             if getattr(reloaded, name) != getattr(self._first, name):
                 logger.warning("a change to %s needs a restart; the old value is kept", name)
@@ -109,13 +111,29 @@ class Reloader:
         return settings.model_copy(update=kept)
 
 
-def stamps_of(files: Iterable[Path]) -> Mapping[Path, tuple[int, int] | None]:
-    """Return inode and modification time of each file; Kubernetes replaces a link."""
-    stamps: dict[Path, tuple[int, int] | None] = {}
+Stamp = tuple[int, ...] | None
+"""What distinguishes two states of a file; None if it cannot be read."""
+
+
+def stamps_of(files: Iterable[Path]) -> Mapping[Path, Stamp]:
+    """Return device, inode, size and the times of the last change of each file, behind links:
+    Kubernetes replaces one above the file. `ctime` shows what keeps size and `mtime`, such as
+    `cp -p`, and that a mounted file was replaced on the host.
+    """
+    stamps: dict[Path, Stamp] = {}
     for file in files:
         try:
             status = file.stat()
-            stamps[file] = (status.st_ino, status.st_mtime_ns)
         except OSError:
             stamps[file] = None
+        else:
+            stamps[file] = (
+                *(status.st_dev, status.st_ino, status.st_size),
+                *(status.st_mtime_ns, status.st_ctime_ns),
+            )
     return stamps
+
+
+def _merged(before: Mapping[Path, Stamp], files: Iterable[Path]) -> Mapping[Path, Stamp]:
+    """Return the stamps of `files`: those from `before`, and for other files as they are now."""
+    return {file: before.get(file, stamp) for file, stamp in stamps_of(files).items()}
