@@ -7,6 +7,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -256,7 +257,8 @@ class Simulation:
         daemon = None if self._process is None else self._process.daemon
         for channel in daemon.channels() if daemon is not None else ():
             if channel.state in ("stopped", "paused"):
-                await self._call(Action(at=0.0, kind="resume", channel=channel.name))
+                with suppress(StoreError):  # tried again with the next check
+                    await self._call(Action(at=0.0, kind="resume", channel=channel.name))
 
 
 def _loop() -> SimulationLoop:

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from tests.delivery.ordering.receiver import ANSWERS, Answer
 
 TASKS = 4
+CHANNELS = ("backend", "people")
+"""The second one combines events in digests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,7 @@ class Wait:
 class Respond:
     """From now on the receiver answers with each of these in turn, after `latency` seconds."""
 
+    channel: str
     answers: Sequence[str]
     latency: float
 
@@ -40,36 +43,57 @@ class Respond:
 class Reject:
     """From now on the receiver rejects the events of one task, or no longer with None."""
 
+    channel: str
     task: int
     answer: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    pass
+    channel: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    pass
+    channel: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryAll:
-    pass
+    channel: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryOne:
     """Retry one delivery, counted from the oldest, of those in this state."""
 
+    channel: str
     state: str
     position: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
+    channel: str
     state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Send what is at most so many seconds old again, of one task or of all with None."""
+
+    channel: str
+    seconds: float
+    task: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reload:
+    """One channel gets these settings, while the other one runs on."""
+
+    channel: str
+    concurrency: int
+    order_wait: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,25 +121,16 @@ class Disk:
     full: bool
 
 
-Operation = (
-    Store
-    | Wait
-    | Respond
-    | Reject
-    | Pause
-    | Resume
-    | RetryAll
-    | RetryOne
-    | Purge
-    | Restart
-    | Jump
-    | Disk
-)
+Operator = Pause | Resume | RetryAll | RetryOne | Purge | Replay | Reload
+Operation = Store | Wait | Respond | Reject | Operator | Restart | Jump | Disk
 
 _REJECTIONS = ("400", "413", "422", "403", "413 above a size")
 _EVERYTHING_REJECTED = ("400", "401", "403", "404", "405", "415", "422")
 _tasks = st.integers(0, TASKS - 1)
 _waits = st.sampled_from((0.0, 0.02, 1.0, 6.0, 31.0, 61.0, 130.0, 400.0, 700.0, 4000.0))
+_channels = st.sampled_from(CHANNELS)
+_concurrency = st.sampled_from((1, 4, 8))
+_order_wait = st.sampled_from((60.0, 600.0))
 _latencies = st.sampled_from((0.0, 0.05, 2.0))
 _cycles = st.one_of(
     st.just(["accepts"]),
@@ -133,25 +148,40 @@ _stores = st.builds(
     size=st.sampled_from((1, 2_000, 10_000)),
 )
 _operators = st.one_of(
-    st.just(Pause()),
-    st.just(Resume()),
-    st.just(RetryAll()),
-    st.builds(RetryOne, state=st.sampled_from(("pending", "failed")), position=st.integers(0, 4)),
-    st.builds(Purge, state=st.sampled_from(("pending", "failed"))),
+    st.builds(Pause, channel=_channels),
+    st.builds(Resume, channel=_channels),
+    st.builds(RetryAll, channel=_channels),
+    st.builds(
+        RetryOne,
+        channel=_channels,
+        state=st.sampled_from(("pending", "failed")),
+        position=st.integers(0, 4),
+    ),
+    st.builds(Purge, channel=_channels, state=st.sampled_from(("pending", "failed"))),
+    st.builds(
+        Replay,
+        channel=_channels,
+        seconds=st.sampled_from((1.0, 600.0, 100_000.0)),
+        task=st.none() | _tasks,
+    ),
 )
 _surroundings = st.one_of(
     st.builds(
         Restart,
         awaits=st.none() | st.integers(0, 200),
-        concurrency=st.sampled_from((1, 4, 8)),
-        order_wait=st.sampled_from((60.0, 600.0)),
+        concurrency=_concurrency,
+        order_wait=_order_wait,
     ),
+    st.builds(Reload, channel=_channels, concurrency=_concurrency, order_wait=_order_wait),
     st.builds(Jump, seconds=st.sampled_from((-3600.0, -70.0, -3.0, 3.0, 70.0, 3600.0, 86400.0))),
     st.builds(Disk, full=st.booleans()),
 )
 _rounds = st.tuples(
-    st.builds(Respond, answers=_cycles, latency=_latencies),
-    st.builds(Reject, task=_tasks, answer=st.none() | st.sampled_from(_REJECTIONS)),
+    st.builds(Respond, channel=st.just("backend"), answers=_cycles, latency=_latencies),
+    st.builds(Respond, channel=st.just("people"), answers=_cycles, latency=_latencies),
+    st.builds(
+        Reject, channel=_channels, task=_tasks, answer=st.none() | st.sampled_from(_REJECTIONS)
+    ),
     _stores,
     st.builds(Wait, seconds=_waits),
     _stores,

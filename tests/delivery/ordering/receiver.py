@@ -12,6 +12,8 @@ import httpx
 from watcher.core.clock import Clock
 from watcher.net.transport import NotSentError
 
+DIGEST_OF = ","
+"""What is between the IDs of the events of a digest."""
 SMALL = 700
 """Bytes that a receiver with a limit takes; the smallest form of each event has fewer."""
 Error = Literal["reset", "no connection", "not sent", "hangs"]
@@ -44,6 +46,7 @@ class Answer:
         return self.error is None and self.status in (413, 431)
 
 
+_CONCERNS_NO_EVENT = frozenset({401, 403, 404})
 _NOT_REJECTED = frozenset({408, 410, 413, 425, 429, 431})
 ACCEPTS = Answer()
 ANSWERS: Mapping[str, Answer] = {
@@ -66,11 +69,13 @@ ANSWERS: Mapping[str, Answer] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """A webhook that arrived. `at` is virtual, `wall` the daemon's clock."""
+    """A request that arrived, with one event or a digest of several. `at` is virtual, `wall` the
+    daemon's clock.
+    """
 
     at: float
     wall: float
-    event_id: str
+    event_ids: Sequence[str]
     body: bytes
     answer: Answer
 
@@ -78,8 +83,15 @@ class Arrival:
     def accepted(self) -> bool:
         return self.answer.accepts(len(self.body))
 
+    @property
+    def is_digest(self) -> bool:
+        return len(self.event_ids) > 1
+
     @cached_property
     def rejected(self) -> bool:
+        """Whether it counts as a rejection. Of a digest only what concerns no event of it does."""
+        if self.is_digest and self.answer.status not in _CONCERNS_NO_EVENT:
+            return False
         return self.answer.rejects(len(self.body))
 
 
@@ -104,11 +116,10 @@ class Receiver(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = await request.aread()
-        event_id = request.headers["webhook-id"]
         arrival = Arrival(
             at=anyio.current_time(),
             wall=self.wall(),
-            event_id=event_id,
+            event_ids=request.headers["webhook-id"].split(DIGEST_OF),
             body=body,
             answer=self._answer(json.loads(body)["data"].get("task_id")),
         )
