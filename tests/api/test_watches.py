@@ -27,6 +27,18 @@ async def test_adding_one_and_adding_it_again(api: httpx.AsyncClient, daemon: Fa
     assert daemon.tracked == ["task_1"]
 
 
+async def test_labels_that_would_be_too_many_are_an_error_of_the_entry(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    labels = {f"a{number}": "1" for number in range(20)}
+    await api.post("/v1/watches", json={"task_id": "task_1", "labels": labels})
+    entries = [{"task_id": "new"}, {"task_id": "task_1", "labels": {"further": "1"}}]
+    body = problem(await api.post("/v1/watches", json=entries), 422)
+    assert [(one["index"], one["field"]) for one in body["errors"]] == [(1, "labels")]
+    assert "at most 20 labels" in body["detail"]
+    assert not await daemon.store.find("new")
+
+
 async def test_a_done_task_is_watched_again_on_demand(
     api: httpx.AsyncClient, daemon: FakeDaemon
 ) -> None:

@@ -16,6 +16,7 @@ from tests.support.virtual_time import VirtualLoop, wall
 from watcher.channels.slack import channel as slack
 from watcher.core.deliveries import DeliveryState, Message
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
+from watcher.core.interfaces.channel import Notes
 from watcher.delivery.notes import InMemoryNotes, StoredNotes
 
 pytestmark = pytest.mark.anyio
@@ -85,8 +86,14 @@ def settings(**options: Any) -> slack.Settings:
     return slack.Settings(name="backend", bot_token=TOKEN, slack_channel="#alerts", **options)
 
 
-def channel(api: SlackApi, harness: Harness | None = None) -> slack.BotSlack:
-    notes = InMemoryNotes() if harness is None else StoredNotes(harness.store, "backend", wall)
+def channel(
+    api: SlackApi, harness: Harness | None = None, notes: InMemoryNotes | None = None
+) -> slack.BotSlack:
+    stored = None if harness is None else StoredNotes(harness.store, "backend", wall)
+    return bot_of(api, stored or notes or InMemoryNotes())
+
+
+def bot_of(api: SlackApi, notes: Notes) -> slack.BotSlack:
     bot = slack.create(settings(), transport=httpx.MockTransport(api), notes=notes, wall=wall)
     assert isinstance(bot, slack.BotSlack)
     return bot
@@ -232,6 +239,27 @@ async def test_a_batch_whose_message_is_gone_has_its_failures_in_a_new_thread() 
     first, second = api.threads.values()
     assert ["task_1" in first[0]["text"], "task_3" in second[0]["text"]] == [True, True]
     assert "3 of 3 tasks done" in api.shown()[1]
+
+
+@pytest.mark.parametrize("batch", ["b" * 1_000_000, "b\n", "<!channel>/..", ""])
+async def test_what_is_no_id_is_no_batch_and_leaves_no_note(batch: str) -> None:
+    api, notes = SlackApi(), KeptNotes()
+    await channel(api, notes=notes).send(message(batch=batch))
+    assert notes.names == []
+    assert [method for _, method, _ in api.requests] == ["chat.postMessage"]
+    assert api.threads == {}
+
+
+class KeptNotes(InMemoryNotes):
+    """Notes with the names that they were written under."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    async def write(self, name: str, value: bytes) -> None:
+        self.names.append(name)
+        await super().write(name, value)
 
 
 async def test_an_invalid_note_means_a_new_message() -> None:

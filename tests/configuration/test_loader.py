@@ -383,6 +383,22 @@ def test_a_discovery_rule_that_cannot_be_is_said(tmp_path: Path, rule: str, said
     assert said in problem
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {f"a{number}": "1" for number in range(21)},
+        {"a" * 65: "1"},
+        {"a": "1" * 257},
+        {"": "1"},
+    ],
+)
+def test_the_labels_of_a_rule_have_the_bounds_of_a_watchs(
+    tmp_path: Path, labels: dict[str, str]
+) -> None:
+    rule = json.dumps({"list": "tasks", "labels": labels})
+    assert all("labels" in problem for problem in problems(tmp_path, f"discovery: [{rule}]\n"))
+
+
 def test_discovery_rules_come_from_the_environment_too(tmp_path: Path) -> None:
     loaded = load(
         tmp_path,

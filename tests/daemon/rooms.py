@@ -24,6 +24,6 @@ def room_of(
         store,
         retention=retention,
         overflows=lambda: {name: dispatcher.overflow for name, dispatcher in dispatchers},
-        metrics=(metrics or Metrics(CollectorRegistry(), "test")).channel,
+        overflowed=(metrics or Metrics(CollectorRegistry(), "test")).overflowed,
         wall=wall,
     )

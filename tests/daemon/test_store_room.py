@@ -1,6 +1,7 @@
 """Shares of a real store of sixteen megabytes, in virtual time: what each channel may take."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from prometheus_client import generate_latest
 
 from tests.daemon.rooms import room_of
 from tests.delivery.harness import DOWN, Harness, ScriptedChannel, running
@@ -178,6 +180,13 @@ async def test_two_backlogs_share_and_one_that_is_not_configured_is_no_exception
     assert alerts.pending_bytes + backend.pending_bytes <= budget
     assert 0.8 < backend.pending_bytes / alerts.pending_bytes < 1.25
     assert any("'alerts', which is not configured" in record.message for record in caplog.records)
+    scrape = generate_latest(small.metrics.registry).decode()
+    assert sorted(re.findall(r'(\w+)\{channel="alerts"', scrape)) == [
+        "watcher_deliveries_total",
+        "watcher_outbox_overflowed_total",
+    ]
+    small.metrics.outbox({})
+    assert "alerts" not in generate_latest(small.metrics.registry).decode()
 
 
 async def test_a_burst_of_a_working_channel_waits_but_a_slow_one_has_a_share(small: Small) -> None:

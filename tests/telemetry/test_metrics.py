@@ -86,6 +86,27 @@ def test_no_series_exports_only_its_creation_time() -> None:
     assert not [name for name, _, _ in samples(populated()) if name.endswith("_created")]
 
 
+def test_every_label_of_every_family_has_a_bound_and_can_be_forgotten() -> None:
+    metrics = Metrics(CollectorRegistry(), "test")
+    before = samples(metrics)
+    long = "x" * 1_000_000
+    metrics.source(long).requested(long, long, 0.1)
+    metrics.source(long).budget(long, lambda: 1.0)
+    metrics.source(long).transitioned(long, long)
+    metrics.rule(long, long)
+    metrics.channel(long)
+    metrics.outbox({long: (1, 1.0, 1), 'a"b': (2, 1.0, 1)})
+    shown = samples(metrics)
+    assert len(shown) > len(before) + 100
+    assert all(len(value) <= 128 for _, labels, _ in shown for value in labels.values())
+
+    metrics.forget_source(long)
+    metrics.forget_rule(long)
+    metrics.forget_channel(long)
+    names = {name for name, *_ in before}
+    assert {name for name, *_ in samples(metrics)} == names
+
+
 def test_what_upstream_sends_makes_no_long_or_hostile_label() -> None:
     registry = CollectorRegistry()
     source = Metrics(registry, "test").source("mixpeek")

@@ -6,13 +6,12 @@ from fastapi import Path
 from pydantic import AfterValidator, Field, TypeAdapter, WithJsonSchema
 from starlette.convertors import Convertor, register_url_convertor
 
+from watcher.core import labels
 from watcher.core.clock import rfc3339
 from watcher.core.texts import UNSEEN, UNSEEN_IN_ID, check_id
 
 Time = str
 """RFC 3339 in UTC."""
-
-_MAX_LABELS = 20
 
 PRINTABLE = f"^[^{UNSEEN}]*$"
 """Text that a terminal or a log can show: visible characters and spaces."""
@@ -47,18 +46,18 @@ LabelName = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=64,
+        max_length=labels.NAME_LENGTH,
         pattern=PRINTABLE.replace("[^", "[^:=").replace("*", "+"),
     ),
 ]
-LabelValue = Annotated[str, Field(max_length=256, pattern=PRINTABLE)]
+LabelValue = Annotated[str, Field(max_length=labels.VALUE_LENGTH, pattern=PRINTABLE)]
 Labels = Annotated[
     dict[LabelName, LabelValue],
-    Field(max_length=_MAX_LABELS),
+    Field(max_length=labels.MOST),
     WithJsonSchema(
         {
             "type": "object",
-            "maxProperties": _MAX_LABELS,
+            "maxProperties": labels.MOST,
             "propertyNames": TypeAdapter(LabelName).json_schema(),
             "additionalProperties": TypeAdapter(LabelValue).json_schema(),
         }

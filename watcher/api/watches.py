@@ -20,6 +20,7 @@ from watcher.api.openapi import shows
 from watcher.api.peers import Logged
 from watcher.api.problems import FieldError, Problem, documented, field_error
 from watcher.core.clock import rfc3339, wall_clock
+from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import StoredEvent
 from watcher.core.tasks import (
     TERMINAL_STATUSES,
@@ -158,11 +159,17 @@ class WatchPageView(msgspec.Struct, frozen=True):
 async def add_watches(request: Request, daemon: Running) -> Response:
     """Watch a task, or a list of up to 1,000.
 
-    Adding a task again merges its labels. A watch that is done stays done unless `again` is true.
-    One invalid entry rejects the whole request.
+    Adding a task again merges its labels, up to 20 in all. A watch that is done stays done unless
+    `again` is true. One invalid entry rejects the whole request.
     """
     sources = [source.name for source in daemon.settings.sources]
-    added = await daemon.store.add(_requests(await request.body(), sources), wall_clock())
+    requests = _requests(await request.body(), sources)
+    try:
+        added = await daemon.store.add(requests, wall_clock())
+    except TooManyLabelsError as error:
+        ids = [each.key.task_id for each in requests]
+        index = ids.index(error.task_id)
+        raise _invalid([FieldError(index=index, field="labels", message=str(error))]) from None
     daemon.track(watch for watch in added.watches if watch.key in added.reactivated)
     items = [WatchView.of(watch, daemon) for watch in added.watches]
     view = AddedView(added=added.added, existing=added.existing, items=items)

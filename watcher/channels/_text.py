@@ -5,7 +5,7 @@ from typing import Any
 
 from watcher.channels._event_fields import fields_of
 from watcher.core.deliveries import Message
-from watcher.core.texts import spaced
+from watcher.core.texts import is_id, spaced
 
 MAX_GROUPS = 20
 """Maximum number of event types, or statuses, listed separately in one message."""
@@ -134,12 +134,12 @@ def _item_error(item: object) -> Iterator[str]:
 
 
 def batch_of(message: Message) -> str | None:
-    """Return the batch of a task's event; None without one."""
+    """Return the batch of a task's event; None without one that is an ID."""
     if not message.type.startswith("task."):
         return None
     additional_data = event_data(message).get("additional_data")
     batch = additional_data.get("batch_id") if isinstance(additional_data, dict) else None
-    return batch if isinstance(batch, str) and batch else None
+    return batch if isinstance(batch, str) and is_id(batch) else None
 
 
 def status_of(message: Message) -> tuple[str, str, int]:

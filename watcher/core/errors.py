@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from watcher.core import labels
 from watcher.core.masking import SECRETS
 from watcher.core.texts import ERROR_MESSAGE_LIMIT
 
@@ -53,6 +54,14 @@ class StoreUnusableError(StoreError):
 
 class StoreCorruptError(StoreError):
     """The store's file is damaged; further writes could destroy what is still readable."""
+
+
+class TooManyLabelsError(WatcherError):
+    """A watch would have more labels than one may have; nothing was stored."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"a watch has at most {labels.MOST} labels, with those that it had before")
+        self.task_id = task_id
 
 
 class DaemonError(WatcherError):

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from watcher.core import labels
 from watcher.core.listener_settings import ServerSettings, TelemetrySettings
 from watcher.core.local_address import is_loopback
 from watcher.core.setting_types import (
@@ -130,6 +131,11 @@ _ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 256}
 """Without a pattern: what reads the chart's schema does not know the escapes that it would need."""
 
 
+_LabelName = Annotated[str, Field(min_length=1, max_length=labels.NAME_LENGTH)]
+_LabelValue = Annotated[str, Field(max_length=labels.VALUE_LENGTH)]
+_Labels = Annotated[dict[_LabelName, _LabelValue], Field(max_length=labels.MOST)]
+
+
 class DiscoverySettings(Model):
     """A rule that lists tasks or batches, and watches new ones."""
 
@@ -139,7 +145,7 @@ class DiscoverySettings(Model):
     """What is listed. With batches: the task of each batch and of each tier."""
     every: PositiveDuration = 60.0
     """Interval of the rule."""
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: _Labels = Field(default_factory=dict)
     """Labels of the added watches."""
     bucket: Annotated[str, AfterValidator(check_id), WithJsonSchema(_ID_SCHEMA)] | None = None
     """Bucket whose batches are listed; default: all buckets."""

@@ -178,7 +178,7 @@ class Daemon:
             overflows=lambda: {
                 name: unit.dispatcher.overflow for name, unit in units.channels.items()
             },
-            metrics=self.metrics.channel,
+            overflowed=self.metrics.overflowed,
             wall=self._wall,
         )
         await self.store.make_room_with(room.make)

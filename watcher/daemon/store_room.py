@@ -18,7 +18,6 @@ from watcher.core.fair_share import fair_level
 from watcher.core.interfaces.maintenance import Maintenance
 from watcher.core.interfaces.store import Outbox
 from watcher.delivery.overflow import ChannelOverflow, overflow_reason
-from watcher.telemetry.metrics import ChannelMetrics
 from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,9 @@ class RoomyStore(Maintenance, Outbox, Protocol):
 
 
 class StoreRoom:
-    """`overflows` returns those of configured channels, `metrics` the metrics of any channel."""
+    """`overflows` returns those of configured channels; `overflowed` counts the deliveries of any
+    other channel that failed.
+    """
 
     def __init__(
         self,
@@ -50,13 +51,13 @@ class StoreRoom:
         *,
         retention: float,
         overflows: Callable[[], Mapping[str, ChannelOverflow]],
-        metrics: Callable[[str], ChannelMetrics],
+        overflowed: Callable[[str, int], None],
         wall: Clock,
     ) -> None:
         self._store = store
         self._retention = retention
         self._overflows = overflows
-        self._metrics = metrics
+        self._overflowed = overflowed
         self._wall = wall
         self._log_throttle = LogThrottle(anyio.current_time)
         self._lock = anyio.Lock()
@@ -129,7 +130,7 @@ class StoreRoom:
             return 0
         reason = overflow_reason(oldest, share)
         failed = await self._store.fail_oldest(oldest, reason)
-        self._metrics(channel).overflowed(failed)
+        self._overflowed(channel, failed)
         if self._log_throttle.ready(channel):
             logger.error("channel %r, which is not configured: %s", channel, reason)
         return failed

@@ -3,13 +3,15 @@
 Names and labels are public. Help texts follow the Prometheus naming guide.
 """
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from watcher.telemetry.histogram import BulkHistogram
+from watcher.core.texts import label
+from watcher.telemetry.histogram import BulkHistogram, BulkSeries
 
-AnyFamily = TypeVar("AnyFamily", Counter, Gauge, Histogram, BulkHistogram)
+Series = TypeVar("Series")
 
 _REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LAG_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -17,40 +19,72 @@ _SECONDS_BELOW_A_MINUTE = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30
 _LATENCY_SECONDS = (*_SECONDS_BELOW_A_MINUTE, 60.0, 300.0, 3600.0, 86400.0)
 
 
+class _RemovesSeries(Protocol):
+    def remove_by_labels(self, labels: dict[str, str]) -> None: ...
+
+
+class _ForgetsSeries(Protocol):
+    def forget(self, name: str, value: str) -> None: ...
+
+
+class Family(Generic[Series]):
+    """A metric family with labels, whose values have a bound, wherever they come from.
+
+    `series` returns the series of these label values, created on first use.
+    """
+
+    def __init__(
+        self, family: _RemovesSeries, series: Callable[..., Series], names: tuple[str, ...]
+    ) -> None:
+        self._family = family
+        self._series = series
+        self._names = names
+
+    def labels(self, *values: str) -> Series:
+        """Return the series of these label values: `other` in place of what cannot be one."""
+        return self._series(*map(label, values))
+
+    def forget(self, name: str, value: str) -> None:
+        """Remove all series in which the label `name` has this value."""
+        if name in self._names:
+            self._family.remove_by_labels({name: label(value)})
+
+
 class Families:
-    """Creates metric families on one registry, and removes series from them."""
+    """Creates metric families with labels on one registry, and removes series from them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._labelled: list[tuple[Counter | Gauge | Histogram | BulkHistogram, str]] = []
+        self._families: list[_ForgetsSeries] = []
 
-    def counter(self, name: str, help_text: str, *labels: str) -> Counter:
-        return self._kept(Counter(name, help_text, labels, registry=self._registry), labels)
+    def counter(self, name: str, help_text: str, *labels: str) -> Family[Counter]:
+        counter = Counter(name, help_text, labels, registry=self._registry)
+        return self._kept(Family(counter, counter.labels, labels))
 
-    def gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
-        return self._kept(Gauge(name, help_text, labels, registry=self._registry), labels)
+    def gauge(self, name: str, help_text: str, *labels: str) -> Family[Gauge]:
+        gauge = Gauge(name, help_text, labels, registry=self._registry)
+        return self._kept(Family(gauge, gauge.labels, labels))
 
     def histogram(
         self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str
-    ) -> Histogram:
+    ) -> Family[Histogram]:
         histogram = Histogram(name, help_text, labels, buckets=buckets, registry=self._registry)
-        return self._kept(histogram, labels)
+        return self._kept(Family(histogram, histogram.labels, labels))
 
     def bulk_histogram(
-        self, name: str, help_text: str, buckets: tuple[float, ...], label: str
-    ) -> BulkHistogram:
-        histogram = BulkHistogram(name, help_text, buckets, label)
+        self, name: str, help_text: str, buckets: tuple[float, ...], label_name: str
+    ) -> Family[BulkSeries]:
+        histogram = BulkHistogram(name, help_text, buckets, label_name)
         self._registry.register(histogram)
-        return self._kept(histogram, (label,))
+        return self._kept(Family(histogram, histogram.series, (label_name,)))
 
-    def forget(self, label: str, value: str) -> None:
-        """Remove all series with this label value."""
-        for family, name in self._labelled:
-            if name == label:
-                family.remove_by_labels({label: value})
+    def forget(self, name: str, value: str) -> None:
+        """Remove all series in which the label `name` has this value."""
+        for family in self._families:
+            family.forget(name, value)
 
-    def _kept(self, family: AnyFamily, labels: tuple[str, ...]) -> AnyFamily:
-        self._labelled += [(family, label) for label in labels]
+    def _kept(self, family: Family[Series]) -> Family[Series]:
+        self._families.append(family)
         return family
 
 
@@ -117,7 +151,7 @@ class PollingFamilies(Families):
         )
 
 
-def unexpected_errors(registry: CollectorRegistry) -> Counter:
+def unexpected_errors(registry: CollectorRegistry) -> Family[Counter]:
     """Return the family that counts unexpected errors, by component."""
     return Families(registry).counter(
         "watcher_unexpected_errors_total",
@@ -218,28 +252,32 @@ class ChannelFamilies(Families):
         )
 
 
-class StoreFamilies(Families):
+class StoreFamilies:
     """The store's size and failures."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        super().__init__(registry)
-        self.errors = self.counter(
-            "watcher_store_errors_total", "Total number of failed store operations."
+        self.errors = Counter(
+            "watcher_store_errors_total",
+            "Total number of failed store operations.",
+            registry=registry,
         )
-        self.size = self.gauge("watcher_store_bytes", "Size of the store in bytes.")
-        self.limit = self.gauge("watcher_store_limit_bytes", "Maximum size of the store in bytes.")
+        self.size = Gauge("watcher_store_bytes", "Size of the store in bytes.", registry=registry)
+        self.limit = Gauge(
+            "watcher_store_limit_bytes", "Maximum size of the store in bytes.", registry=registry
+        )
 
 
-class ReloadFamilies(Families):
+class ReloadFamilies:
     """Reloads of the configuration."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        super().__init__(registry)
-        self.successful = self.gauge(
+        self.successful = Gauge(
             "watcher_config_last_reload_successful",
             "1 if the last reload of the configuration succeeded.",
+            registry=registry,
         )
-        self.succeeded_at = self.gauge(
+        self.succeeded_at = Gauge(
             "watcher_config_last_reload_success_timestamp_seconds",
             "Unix time of the last successful reload of the configuration.",
+            registry=registry,
         )

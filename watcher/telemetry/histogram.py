@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 
-class Series:
+class BulkSeries:
     """One series of a `BulkHistogram`."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
@@ -33,11 +33,11 @@ class BulkHistogram(Collector):
         self._help_text = help_text
         self._bounds = bounds
         self._label = label
-        self._series: dict[str, Series] = {}
+        self._series: dict[str, BulkSeries] = {}
 
-    def series(self, label_value: str) -> Series:
+    def series(self, label_value: str) -> BulkSeries:
         """Return the series with this label value, created on first use."""
-        return self._series.setdefault(label_value, Series(self._bounds))
+        return self._series.setdefault(label_value, BulkSeries(self._bounds))
 
     def remove_by_labels(self, labels: Mapping[str, str]) -> None:
         """Remove the series with this label value, as the client's own metrics do."""

@@ -93,7 +93,7 @@ class SourceMetrics:
         self._all_transitions = polling.transitions
         self._task_types = task_types
         self._observations = polling.observations.labels(source)
-        self._lag = polling.poll_lag.series(source)
+        self._lag = polling.poll_lag.labels(source)
         self._behind = polling.poll_behind.labels(source)
         self._unmapped = polling.unmapped_statuses.labels(source)
         self._up = polling.source_up.labels(source)
@@ -294,6 +294,14 @@ class Metrics:
             self._delivery.pending.labels(name).set(pending)
             self._delivery.bytes.labels(name).set(size)
             self._delivery.oldest.labels(name).set(max(oldest_seconds, 0.0))
+
+    def overflowed(self, channel: str, count: int) -> None:
+        """Count deliveries of a channel that is not configured, which failed because its backlog
+        exceeded its share of the store. They are shown until nothing is pending for it.
+        """
+        self._delivery.deliveries.labels(channel, "failed").inc(count)
+        self._delivery.overflowed.labels(channel).inc(count)
+        self._waiting.add(channel)
 
     def reloaded(self, succeeded: bool, at: float) -> None:
         """Record how a reload of the configuration, or its first reading, ended at this Unix

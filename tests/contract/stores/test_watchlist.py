@@ -3,13 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.contract.stores.harness import NOW, add_watch
 from tests.support.records import KEY, request, step
+from watcher.core import labels
+from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import Change
 from watcher.core.interfaces.store import Store
-from watcher.core.tasks import WatchFilter, WatchState
+from watcher.core.tasks import DiscoveredTask, TaskKey, WatchFilter, WatchState
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +33,32 @@ async def test_a_task_named_twice_in_one_call_is_added_once(store: Store) -> Non
     assert (added.added, added.existing) == (1, 1)
     assert added.watches[0] == added.watches[1]
     assert added.watches[0].labels == {"a": "1", "b": "2"}
+
+
+async def test_merged_labels_have_a_bound_and_too_many_add_nothing(store: Store) -> None:
+    first = {f"a{number}": "1" for number in range(labels.MOST - 1)}
+    await store.add([request(**first)], NOW)
+    await store.add([request(a0="2", last="1")], NOW)
+    full = (await store.watches([KEY]))[KEY].labels
+    assert (len(full), full["a0"], full["last"]) == (labels.MOST, "2", "1")
+
+    async with anyio.create_task_group() as others:  # their transaction is not lost
+        others.start_soon(add_watch, store, "beside")
+        with pytest.raises(TooManyLabelsError, match="at most 20 labels") as caught:
+            await store.add([request("new"), request(further="1")], NOW)
+    assert caught.value.task_id == KEY.task_id
+    assert (await store.watches([KEY]))[KEY].labels == full
+    assert not await store.find("new")
+    assert await store.find("beside")
+
+    same = await store.add([request(a1="3")], NOW)
+    assert same.watches[0].labels == {**full, "a1": "3"}
+    added = await store.discover("r", KEY.source, [listed(KEY)], {"rule": "1"}, NOW, silent=False)
+    assert added[1].watches[0].labels == {**full, "a1": "3"}
+
+
+def listed(key: TaskKey) -> DiscoveredTask:
+    return DiscoveredTask(key.task_id, "IN_PROGRESS", None)
 
 
 async def test_a_lost_watch_added_again_is_reactivated_and_a_done_one_is_not(store: Store) -> None:

@@ -44,6 +44,7 @@ class Watchlist(Protocol):
 
         A missing namespace is filled in. A watch that is done stays done, unless the request says
         `again`: then it is reopened, and keeps its status and sequence. A lost one is reactivated.
+        Raises `TooManyLabelsError` where a watch would have more than `labels.MOST`.
         """
         ...
 
@@ -302,7 +303,7 @@ class DiscoveryLog(Protocol):
         silent: bool,
     ) -> tuple[int, Added]:
         """Store what a rule listed, put the tasks that it had not listed before on the watchlist,
-        and return their number.
+        and return their number. A watch that would have too many labels keeps those that it has.
 
         With `silent`, those that are finished are stored as done without an event.
         """

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import aiosqlite
 
+from watcher.core import labels
+from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import StoredEvent
 from watcher.core.tasks import (
     ActiveWatch,
@@ -28,7 +30,18 @@ class SqliteWatchlist(StorePart):
     """Implements `watcher.core.interfaces.store.Watchlist`."""
 
     async def add(self, requests: Sequence[WatchRequest], now: float) -> Added:
-        return await self._database.write(lambda connection: add_watches(connection, requests, now))
+        async def store(connection: aiosqlite.Connection) -> Added | TooManyLabelsError:
+            before = await _stored(connection, requests)
+            after, overfull = _merge(requests, before, now)
+            if overfull is not None:
+                # Not raised here: others share the transaction.
+                return TooManyLabelsError(overfull)
+            return await _store(connection, requests, before, after)
+
+        added = await self._database.write(store)
+        if isinstance(added, TooManyLabelsError):
+            raise added
+        return added
 
     async def remove(self, key: TaskKey) -> bool:
         async def delete(connection: aiosqlite.Connection) -> bool:
@@ -82,11 +95,48 @@ class SqliteWatchlist(StorePart):
 async def add_watches(
     connection: aiosqlite.Connection, requests: Sequence[WatchRequest], now: float
 ) -> Added:
-    """Add or merge watches within the caller's transaction; see `Watchlist.add`."""
+    """Add or merge watches within the caller's transaction, as `Watchlist.add` does.
+
+    A watch that would have too many labels keeps those that it has.
+    """
+    before = await _stored(connection, requests)
+    after, _ = _merge(requests, before, now)
+    return await _store(connection, requests, before, after)
+
+
+async def _stored(
+    connection: aiosqlite.Connection, requests: Sequence[WatchRequest]
+) -> Mapping[TaskKey, Watch]:
     keys = rows.json_keys(request.key for request in requests)
     found = await connection.execute_fetchall(queries.WATCHES_BY_KEY, (keys,))
-    before = {watch.key: watch for watch in map(rows.watch, found)}
-    after = _merge(requests, before, now)
+    return {watch.key: watch for watch in map(rows.watch, found)}
+
+
+def _merge(
+    requests: Iterable[WatchRequest], before: Mapping[TaskKey, Watch], now: float
+) -> tuple[Mapping[TaskKey, Watch], str | None]:
+    """Return the watches, and the ID of a task that would have too many labels."""
+    after, overfull = dict(before), None
+    for request in requests:
+        watch = after.get(request.key) or Watch(key=request.key, added_at=now)
+        merged = labels.merged(watch.labels, request.labels)
+        if merged is None:
+            overfull = request.key.task_id
+        after[request.key] = replace(
+            watch,
+            namespace=request.namespace if watch.namespace is None else watch.namespace,
+            labels=watch.labels if merged is None else merged,
+            state=WatchState.ACTIVE if request.again else watch.state,
+        )
+    return after, overfull
+
+
+async def _store(
+    connection: aiosqlite.Connection,
+    requests: Sequence[WatchRequest],
+    before: Mapping[TaskKey, Watch],
+    after: Mapping[TaskKey, Watch],
+) -> Added:
     new = [watch for key, watch in after.items() if key not in before]
     merged = [watch for key, watch in after.items() if key in before and watch != before[key]]
     await connection.executemany(queries.INSERT_WATCH, [rows.watch_row(watch) for watch in new])
@@ -105,21 +155,6 @@ async def add_watches(
         watches=tuple(after[request.key] for request in requests),
         reactivated=frozenset({watch.key for watch in new} | lost | reopened),
     )
-
-
-def _merge(
-    requests: Iterable[WatchRequest], before: Mapping[TaskKey, Watch], now: float
-) -> dict[TaskKey, Watch]:
-    after = dict(before)
-    for request in requests:
-        watch = after.get(request.key) or Watch(key=request.key, added_at=now)
-        after[request.key] = replace(
-            watch,
-            namespace=request.namespace if watch.namespace is None else watch.namespace,
-            labels={**watch.labels, **request.labels},
-            state=WatchState.ACTIVE if request.again else watch.state,
-        )
-    return after
 
 
 def _conditions(selected: WatchFilter) -> tuple[str, list[object]]:
