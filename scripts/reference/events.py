@@ -38,12 +38,13 @@ TYPES = {
 }
 TASK_FIELDS = {
     "task_id": "ID of the task",
-    "task_type": "type of the task, or null",
+    "task_type": "type of the task, cut to 256 characters, or null",
     "source": "name of the source",
-    "namespace": "namespace of the watch, else of the task, or null",
+    "namespace": "namespace of the watch, else of the task, cut to 256 characters, or null",
     "previous_status": "status before, null for the first",
-    "status": "status now, under its canonical name",
-    "upstream_status": "upstream's own word for it; null in `task.lost` and `task.stalled`",
+    "status": "status now, under its canonical name, of at most 100 characters",
+    "upstream_status": "upstream's own word for it, of at most 256 characters; null in"
+    " `task.lost` and `task.stalled`",
     "terminal": "true if the status is final",
     "sequence": "number of the task's transition, from 1; not advanced by `task.lost` and"
     " `task.stalled`",
@@ -51,14 +52,15 @@ TASK_FIELDS = {
     "inputs": "as upstream returned them",
     "outputs": "as upstream returned them",
     "additional_data": "as upstream returned it",
-    "labels": "labels of the watch",
+    "labels": "labels of the watch: at most 20, names of 64 and values of 256 characters",
     "unreadable": "only if there are any: the paths of values that JSON cannot represent, sent as"
-    " null",
+    " null; the first 100",
     "truncated": "only if true: the event was too large for the receiver or for `max_body`, and"
     " fields are left out",
     "observed_from": "`batch` if the task itself was gone and its batch showed the status; else"
     " absent",
-    "reason": "only in `task.lost` and `task.stalled`, whose other fields are the last known ones",
+    "reason": "only in `task.lost` and `task.stalled`, whose other fields are the last known ones;"
+    " at most 1,000 characters",
 }
 OCCASIONAL_FIELDS = ("unreadable", "truncated", "observed_from")
 """Fields of `data` that the examples do not have."""
@@ -68,8 +70,8 @@ SYSTEM_FIELDS = {
     "reason": "what failed; for a backlog above its share of the store, in words with the number"
     " and the times of the deliveries that failed",
     "status": "HTTP status of the last failure or null, in `channel.*`",
-    "error": "text of the last failure, with the first line of the response, or null; in"
-    " `channel.*`",
+    "error": "text of the last failure, with the first line of the response, cut to 8,192"
+    " characters, or null; in `channel.*`",
     "since": "start of the outage",
     "active_watches": "number of active watches of the source, in `source.*`",
     "pending": "number of pending deliveries of the channel, in `channel.*`",

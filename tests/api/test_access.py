@@ -32,6 +32,43 @@ async def test_a_body_that_is_too_large_is_rejected_with_and_without_a_length(
         problem(await api.post(path, content=chunks(), headers=JSON), 413)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b",".join([b"1"] * 30_001) + b"]",
+        b"{" + b",".join(b'"%d":1' % number for number in range(30_001)) + b"}",
+        b'{"since":",\\",", "task_ids":[' + b",".join([b'""'] * 30_001) + b"]}",
+    ],
+)
+async def test_a_body_of_too_many_values_is_rejected(api: httpx.AsyncClient, body: bytes) -> None:
+    """A list of half a million numbers was as many errors, which took a gigabyte."""
+    for path in ("/v1/watches", "/v1/channels/backend/replay", "/v1/sources/mixpeek/tasks/list"):
+        assert (
+            "30000 values"
+            in problem(await api.post(path, content=body, headers=JSON), 413)["detail"]
+        )
+
+
+async def test_problems_have_bounds(api: httpx.AsyncClient) -> None:
+    """Commas within texts separate no values."""
+    long = '",' * 10_000
+    some = {f"{number} {long}": 1 for number in range(20)} | {str(n): 1 for n in range(3000)}
+    for path, body in (
+        ("/v1/watches", some),
+        ("/v1/watches", [1] * 20_000),
+        ("/v1/watches", {"task_id": "t", "source": long * 2}),
+        ("/v1/channels/backend/replay", {"since": long} | some),
+        ("/v1/sources/mixpeek/tasks/list", some),
+    ):
+        answer = await api.post(path, json=body)
+        content = problem(answer, 422)
+        assert len(content["detail"]) <= 8192
+        assert len(content["errors"]) <= 1000
+        assert all(len(one["field"]) <= 256 for one in content["errors"])
+        assert all(len(one["message"]) <= 1000 for one in content["errors"])
+        assert len(answer.content) < 300_000
+
+
 async def test_with_a_token_all_but_the_probes_need_it(tmp_path: Path) -> None:
     async with opened(tmp_path, WATCHER_SERVER__API_TOKEN="hidden-api-token") as (_, api):
         for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):

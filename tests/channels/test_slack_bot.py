@@ -250,6 +250,20 @@ async def test_what_is_no_id_is_no_batch_and_leaves_no_note(batch: str) -> None:
     assert api.threads == {}
 
 
+async def test_what_cannot_be_the_place_of_a_message_is_not_stored() -> None:
+    notes = KeptNotes()
+    answer = {"ok": True, "channel": "C" * 100_000, "ts": "1.0\n" * 10_000}
+    bot = slack.create(
+        settings(),
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, json=answer)),
+        notes=notes,
+        wall=wall,
+    )
+    await bot.send(message(batch="batch_1"))
+    stored = await notes.read("batch_1")
+    assert stored is not None and len(stored) < 500
+
+
 class KeptNotes(InMemoryNotes):
     """Notes with the names that they were written under."""
 

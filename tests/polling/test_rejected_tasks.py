@@ -45,12 +45,15 @@ async def test_a_task_that_alone_is_rejected_is_lost_once(
 async def test_a_task_alone_on_the_watchlist_can_be_lost(harness: Harness) -> None:
     harness.polling = harness.polling.model_copy(update={"lost_after": 20.0})
     harness.poller = harness.new_poller()
-    harness.source.rejected["task_1"] = ABOUT_ONE_TASK[0]
+    harness.source.rejected["task_1"] = SourceError(SourceFailure.REJECTED, "x" * 100_000)
     async with running(harness.poller):
         await harness.watch("task_1")
         await anyio.sleep(59)
 
     assert await harness.types() == ["task.lost"]
+    reason = json.loads((await harness.events())[0].body)["data"]["reason"]
+    assert len(reason) <= 1000
+    assert reason.endswith(" s")
 
 
 async def test_while_the_source_answers_for_no_task_none_is_lost(harness: Harness) -> None:

@@ -1,14 +1,15 @@
 """What every request must be, on both listeners and before its token is looked at."""
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watcher.api.hardening import hardened
-from watcher.api.limits import BODY_LIMIT, HEADER_LIMIT
+from watcher.api.limits import BODY_LIMIT, HEADER_LIMIT, VALUES_LIMIT
 from watcher.api.origins import authority_of, is_foreign
 from watcher.api.peers import at_socket
 from watcher.api.problems import Problem, response
@@ -18,6 +19,7 @@ MOST_REQUESTS = 64
 _UNLIMITED = frozenset({"/healthz", "/v1/events"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _JSON = "application/json"
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 Headers = Mapping[bytes, Sequence[str]]
 
@@ -131,16 +133,28 @@ def _oversized(headers: Sequence[tuple[bytes, bytes]]) -> Problem | None:
 
 
 def _limited(receive: Receive) -> Receive:
-    """Also limit bodies without a length."""
-    received = 0
+    """Also limit bodies without a length, and the values of each."""
+    received = commas = 0
+    parts: list[bytes] = []
 
     async def receive_some() -> Message:
-        nonlocal received
+        nonlocal received, commas
         message = await receive()
-        received += len(message.get("body", b""))
+        part = message.get("body", b"")
+        received += len(part)
+        # Of any other kind, FastAPI would make it a body that cannot be parsed: 400.
         if received > BODY_LIMIT:
-            # Of any other kind, FastAPI would make it a body that cannot be parsed: 400.
             raise HTTPException(413, f"a body is limited to {BODY_LIMIT} bytes")
+        commas += part.count(b",")
+        parts.append(part)
+        is_last = not message.get("more_body", False)
+        if is_last and commas >= VALUES_LIMIT and _values(parts) > VALUES_LIMIT:
+            raise HTTPException(413, f"a body is limited to {VALUES_LIMIT} values")
         return message
 
     return receive_some
+
+
+def _values(body: Iterable[bytes]) -> int:
+    """Return the number of values of JSON, which commas separate where they are in no text."""
+    return _STRING.sub(b"", b"".join(body)).count(b",") + 1

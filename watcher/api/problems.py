@@ -14,8 +14,11 @@ from starlette.exceptions import HTTPException
 from watcher.api.hardening import SECURITY_HEADERS
 from watcher.core.errors import ErrorReply, StoreError
 from watcher.core.masking import SECRETS
+from watcher.core.texts import ERROR_MESSAGE_LIMIT, NAME_LIMIT, REASON_LIMIT
 
 MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 1000
+"""Errors of one request that are listed."""
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Paths that also have HEAD, which the document does not show."""
 
@@ -80,14 +83,22 @@ class Problem(Exception):  # noqa: N818  # RFC 9457's own word
 
 
 def response(problem: Problem) -> JSONResponse:
+    """Return the problem with secrets masked, its texts and the number of its errors bounded."""
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
-        "detail": problem.detail,
+        "detail": SECRETS.cut(problem.detail, ERROR_MESSAGE_LIMIT),
     }
     if problem.errors:
-        content["errors"] = [error.model_dump() for error in problem.errors]
+        content["errors"] = [
+            {
+                "index": error.index,
+                "field": SECRETS.cut(error.field, NAME_LIMIT),
+                "message": SECRETS.cut(error.message, REASON_LIMIT),
+            }
+            for error in problem.errors[:MOST_ERRORS]
+        ]
     if problem.upstream is not None:
         content["upstream"] = UpstreamError.of(problem.upstream).model_dump()
     return JSONResponse(
@@ -124,7 +135,8 @@ def install(api: FastAPI) -> None:
 
     @api.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [field_error(one["loc"][1:], one["msg"]) for one in error.errors()]
+        some = error.errors()[:MOST_ERRORS]
+        errors = [field_error(one["loc"][1:], one["msg"]) for one in some]
         return response(
             Problem(422, "; ".join(f"{one.field}: {one.message}" for one in errors), errors=errors)
         )

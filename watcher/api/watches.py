@@ -18,7 +18,7 @@ from watcher.api.dependencies import Cursor, Daemon, Limit, Running, bad_query, 
 from watcher.api.fields import Id, Labels, Printable, StoredTaskId, Time, optional_time
 from watcher.api.openapi import shows
 from watcher.api.peers import Logged
-from watcher.api.problems import FieldError, Problem, documented, field_error
+from watcher.api.problems import MOST_ERRORS, FieldError, Problem, documented, field_error
 from watcher.core.clock import rfc3339, wall_clock
 from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import StoredEvent
@@ -207,7 +207,11 @@ def _entries(body: bytes) -> list[WatchRequestView]:
         if errors[0]["type"] == "json_invalid":
             raise Problem(400, f"the body is not JSON: {errors[0]['msg']}") from None
         raise _invalid(
-            [field_error(one["loc"] if several else (0, *one["loc"]), one["msg"]) for one in errors]
+            [
+                field_error(one["loc"] if several else (0, *one["loc"]), one["msg"])
+                for one in errors[:MOST_ERRORS]
+            ],
+            len(errors),
         ) from None
     if not 1 <= len(entries) <= MAX_ENTRIES:
         message = f"a request contains 1 to {MAX_ENTRIES} tasks"
@@ -215,10 +219,11 @@ def _entries(body: bytes) -> list[WatchRequestView]:
     return entries
 
 
-def _invalid(errors: Sequence[FieldError]) -> Problem:
-    first = errors[0]
+def _invalid(errors: Sequence[FieldError], count: int | None = None) -> Problem:
+    """Return the problem of these errors, of `count` in all."""
+    first, further = errors[0], (count or len(errors)) - 1
     place = "" if first.index is None else f"entry {first.index}: "
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    more = f" (and {further} more)" if further else ""
     detail = f"{place}{first.field}: {first.message}{more}; nothing was added"
     return Problem(422, detail, errors=errors)
 

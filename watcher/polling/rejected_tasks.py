@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.core.tasks import TaskUnreadable
+from watcher.core.texts import REASON_LIMIT, cut
 from watcher.polling.context import PollingContext
 from watcher.polling.outage import SourceOutage
 from watcher.polling.recorder import PendingStep
@@ -20,6 +21,8 @@ _REJECTED = frozenset({SourceFailure.REJECTED, SourceFailure.FORBIDDEN, SourceFa
 """Failures by which upstream says that this request will never succeed."""
 _ABOUT_ONE_TASK = _REJECTED | {SourceFailure.UNAVAILABLE, SourceFailure.PROTOCOL}
 """Failures that may be due to the task of the request."""
+
+_CAUSE = REASON_LIMIT - 50  # the rest of the reason says for how long
 
 
 class RejectedTasks:
@@ -74,7 +77,7 @@ class RejectedTasks:
             and lasted > self._context.polling.lost_after
             and self._is_alone_in_this(reason, since)
         ):
-            return [PendingStep(task, Step.LOST, reason=f"{cause} for {lasted:.0f} s")]
+            return [PendingStep(task, Step.LOST, reason=f"{cut(cause, _CAUSE)} for {lasted:.0f} s")]
         if reason in _REJECTED and not task.lost:
             self._tasks.slow_down([task], now)
         else:

@@ -1,5 +1,6 @@
 """Slack's incoming webhooks, workflow webhooks and Web API."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ _BOT_INTERVAL = 1.05
 """Seconds between two requests of a bot: Slack accepts about one message a second per channel."""
 _BOT_RESPONSE_LIMIT = 256 * 1024
 """Maximum number of bytes read of a response to a bot, which repeats the whole message."""
+_PLACE = re.compile(r"[A-Za-z0-9.]{1,40}")
 _NO_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
 _REST_WITHIN = 3.0
 """Seconds for what follows a status line. Unlike for other receivers, the status does not say it
@@ -113,10 +115,8 @@ class Bot:
         receipt, answer = await self._call(
             "chat.postMessage", {**content, **_NO_PREVIEWS}, destination
         )
-        channel, ts = answer.channel, answer.ts
         return receipt, Posted(
-            channel=channel if isinstance(channel, str) and channel else self._channel,
-            ts=ts if isinstance(ts, str) else "",
+            channel=_place(answer.channel) or self._channel, ts=_place(answer.ts)
         )
 
     async def update(self, posted: Posted, content: Mapping[str, Any]) -> Receipt:
@@ -154,6 +154,11 @@ class Bot:
         )
         receipt = self._responses.require_ok(reply, _is_answer)
         return receipt, decode_answer(reply.body) or Answer(ok=True)
+
+
+def _place(text: object) -> str:
+    """Return the ID of a channel or the timestamp of a message; empty if `text` is neither."""
+    return text if isinstance(text, str) and _PLACE.fullmatch(text) else ""
 
 
 def _is_answer(body: bytes) -> bool:
