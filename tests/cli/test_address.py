@@ -18,6 +18,7 @@ from watcher.api.app import create_api
 from watcher.cli import address
 from watcher.core.errors import ConfigurationError
 from watcher.core.listener_settings import ServerSettings
+from watcher.core.masking import MASK, SECRETS
 
 ROOT = issue("Acme Root", authority=True)
 LEAF = issue("watcher", ROOT, hosts=["watcher.example"])
@@ -170,3 +171,26 @@ def test_the_warning_and_the_error_show_no_password(monkeypatch: pytest.MonkeyPa
 
 def test_a_relative_socket_is_a_usage_error() -> None:
     assert run("ls", "--url", "unix:api.sock").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "localhost:8080", "htp://x", "http://", "http://a..b", "http://127.0.0.1:1x"),
+        *("http://[::1", f"http://{'a' * 300}", "http://\ud800"),
+    ],
+)
+def test_an_invalid_url_is_a_usage_error_without_its_password(url: str) -> None:
+    shown = url
+    if url.startswith("http://"):
+        url = url.replace("//", "//me:canary-password@")
+    done = run("ls", "--url", url)
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1].startswith(f"watcher: invalid URL {shown!r}; expected one")
+
+
+def test_the_secrets_of_an_address_are_masked_from_then_on(files: Path) -> None:
+    config = written(files, f"api_token_file: {files}/token")
+    address.find(None, Path(config), {})
+    address.find("http://me:canary-password@x.example", None, {"WATCHER_API_TOKEN": "canary-env"})
+    assert SECRETS.text(f"{TOKEN} canary-password canary-env") == f"{MASK} {MASK} {MASK}"

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.core.events import bounded_name
 from watcher.core.masking import MASK, MOST_VALUES, SECRETS, Mask
-from watcher.core.secret_parts import parts, passwords_in
+from watcher.core.secret_parts import parts, passwords_in, spellings
+from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Detail, Observation
 
 KEY = 'sk_/canary+"7f3a9c&é\\n'
@@ -20,7 +23,7 @@ BASIC = base64.b64encode(b"me:canary-word").decode()
 SPELLINGS = {
     "as it is": KEY,
     "percent-encoded": quote(KEY, safe=""),
-    "percent-encoded, lower": quote(KEY).replace("%2B", "%2b"),
+    "percent-encoded, lower": re.sub("%..", lambda found: found[0].lower(), quote(KEY)),
     "form": quote_plus(KEY),
     "JSON": json.dumps(KEY)[1:-1],
     "JSON with slashes": json.dumps(KEY)[1:-1].replace("/", "\\/"),
@@ -119,11 +122,43 @@ def test_replaced_secrets_stay_masked_and_are_bounded() -> None:
 
 def test_json_is_the_same_bytes_unless_it_contains_a_secret() -> None:
     mask = Mask(["canary/key-1"])
-    plain = b'{"a" : 1.50, "a": "canary"}'
+    plain = b'{"a" : 1.50, "a": "key-1"}'
     assert mask.raw_json(plain) is plain
     for spelled in ("canary/key-1", "canary\\/key-1"):
         raw = f'{{"canary/key-1": ["Bearer {spelled}\\n", 7]}}'.encode()
         assert msgspec.json.decode(mask.raw_json(raw)) == {MASK: [f"Bearer {MASK}\n", 7]}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_json_contains_no_spelling_of_a_part(spelling: str, ascii_only: bool) -> None:
+    url = f"https://me:{quote(KEY, safe='')}@x.example/hooks"
+    raw = json.dumps({"a": [1.50, f"<{spelling}> end"]}, ensure_ascii=ascii_only).encode()
+    shown = json.loads(Mask([url]).raw_json(raw))["a"][1]
+    assert MASK in shown
+    assert "canary" not in shown
+
+
+def test_json_keeps_all_but_the_text_with_a_secret() -> None:
+    raw = b'{"n": 1e999, "big": ' + b"9" * 5000 + b', "s": "\\ud800 \\" \xff", "x": "%s" }'
+    shown = Mask(["canary-1234"]).raw_json(raw.replace(b"%s", b"\\u00e9 canary-1234 \\ud800"))
+    assert shown == raw.replace(b"%s", f"é {MASK} \\ud800".encode())
+
+
+def test_short_values_stay_in_json_and_ordinary_data_is_not_changed() -> None:
+    raw = b'{"outputs": {"name": "demo-1", "at": "canary"}}'
+    assert Mask(["https://me:demo-1@x.example/canary"]).raw_json(raw) == raw
+
+
+@given(st.text(min_size=8, max_size=40), st.text(max_size=9), st.text(max_size=9), st.booleans())
+def test_no_spelling_is_left_in_any_json(
+    secret: str, before: str, after: str, ascii_only: bool
+) -> None:
+    mask = Mask([secret])
+    for spelling in spellings(secret):
+        text = json.dumps([f"{before}{spelling}{after}"], ensure_ascii=ascii_only)
+        (shown,) = json.loads(mask.raw_json(text.encode(errors="surrogatepass")))
+        assert spelling not in shown.replace(MASK, "\0")
 
 
 @given(st.lists(st.text(min_size=8, max_size=60), max_size=4), st.text(), st.text())
@@ -148,9 +183,10 @@ class Details:
 
 def test_what_upstream_shows_of_a_task_is_masked() -> None:
     SECRETS.add(["canary-in-task"])
-    detail = Observation(task_id="t", status="FAILED", details=Details()).detail()
+    observation = Observation(task_id="t", status="FAILED", details=Details())
+    detail = observation.detail()
     assert detail.error_message == f"t: {MASK}"
-    assert bytes(detail.raw) == b'{"outputs":["********"]}'
+    assert bytes(detail.raw) == b'{"outputs": ["********"]}'
 
 
 def test_a_long_text_is_masked_and_cut() -> None:
@@ -161,3 +197,12 @@ def test_a_long_text_is_masked_and_cut() -> None:
     assert (len(shown), shown[-1]) == (100, "…")
     assert "canary" not in mask.cut(text, 110)
     assert mask.cut("short", 5) == "short"
+    assert mask.cut(f"12345{KEY}", 13) == f"12345{MASK}"
+    assert mask.cut(f"12345{KEY}6", 13) == f"12345{MASK[1:]}"[:12] + "…"
+    assert mask.cut(f"{KEY}!", 9) == f"{MASK}!"
+
+
+def test_what_upstream_calls_a_task_is_masked() -> None:
+    SECRETS.add(["canary-in-word"])
+    assert bounded_name("of canary-in-word") == f"of {MASK}"
+    assert StatusTable().canonical("canary-in-word") == MASK

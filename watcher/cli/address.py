@@ -6,6 +6,7 @@ In this order: `--url` or WATCHER_URL; `server` in the configuration; the defaul
 import os
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ import httpx
 from watcher.cli.bounded import AsyncBoundedTransport, BoundedTransport
 from watcher.cli.terminal import say
 from watcher.core.errors import ConfigurationError
+from watcher.core.masking import SECRETS
+from watcher.core.secret_parts import passwords_in
 
 if TYPE_CHECKING:
     from watcher.core.listener_settings import ServerSettings, TlsSettings
@@ -79,10 +82,16 @@ def shown(url: str) -> str:
 
 
 def find(url: str | None, config: Path | None, environ: Mapping[str, str]) -> Address:
-    """Return the address of the daemon that a command is for.
+    """Return the address of the daemon that a command is for, and mask its secrets from now on.
 
     Raises `ConfigurationError` if the configuration or a file of certificates cannot be used.
     """
+    address = _find(url, config, environ)
+    SECRETS.add([*passwords_in(address.url), *([address.token] if address.token else [])])
+    return address
+
+
+def _find(url: str | None, config: Path | None, environ: Mapping[str, str]) -> Address:
     token = environ.get("WATCHER_API_TOKEN") or None
     if url is not None:
         return given(url, token, environ)
@@ -106,8 +115,19 @@ def given(url: str, token: str | None, environ: Mapping[str, str]) -> Address:
         if not path.is_absolute():
             raise click.UsageError(f"invalid URL {url!r}; expected one such as unix:///run/x.sock")
         return Address(url=url, token=token, socket=path)
-    encryption = _verified(environ) if url.lower().startswith("https:") else None
+    encryption = _verified(environ) if _scheme(url) == "https" else None
     return Address(url=url.rstrip("/"), token=token, encryption=encryption)
+
+
+def _scheme(url: str) -> str:
+    """Return the scheme of a URL that a request can be sent to; raises `click.UsageError`."""
+    with suppress(httpx.InvalidURL, UnicodeError):
+        parsed = httpx.URL(url)
+        if parsed.scheme in ("http", "https") and parsed.host.encode("idna"):
+            return parsed.scheme
+    raise click.UsageError(
+        f"invalid URL {shown(url)!r}; expected one such as {DEFAULT_URL} or unix:///run/x.sock"
+    )
 
 
 def _configured(

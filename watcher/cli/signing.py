@@ -9,6 +9,7 @@ import click
 
 from watcher.cli.options import json_option
 from watcher.cli.terminal import say
+from watcher.core.masking import SECRETS
 
 _SECRETS = "WATCHER_WEBHOOK_SECRETS"
 
@@ -26,6 +27,7 @@ def _secrets(file: TextIO | None) -> list[str]:
     secrets = split_secrets(file.read() if file is not None else os.environ.get(_SECRETS, ""))
     if not secrets:
         raise click.UsageError(f"missing secret: set --secrets-file or {_SECRETS}")
+    SECRETS.add(secrets)
     return secrets
 
 

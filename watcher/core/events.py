@@ -15,8 +15,9 @@ from typing import Protocol
 import msgspec
 
 from watcher.core.clock import rfc3339
+from watcher.core.masking import SECRETS
 from watcher.core.tasks import TERMINAL_STATUSES, Observation, TaskKey, Watch
-from watcher.core.texts import NAME_LIMIT, cut
+from watcher.core.texts import NAME_LIMIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +143,8 @@ def new_event_id(random_bytes: Callable[[int], bytes] = os.urandom) -> str:
 
 
 def bounded_name(name: str | None) -> str | None:
-    """Return a word of upstream, such as a task type, cut to what is stored and sent of it."""
-    return None if name is None else cut(name, NAME_LIMIT)
+    """Return a word of upstream, such as a task type, as it is stored and sent: masked and cut."""
+    return None if name is None else SECRETS.cut(name, NAME_LIMIT)
 
 
 def task_order_key(key: TaskKey) -> str:

@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from watcher.core.secret_parts import SHORTEST, all_parts, in_json, spellings
+from watcher.core.secret_parts import SHORTEST, all_parts, samples, spellings
 
 MASK = "********"
 MOST_VALUES = 2000
 """Values that are hidden; beyond, those that were added first are not any more."""
-_SHORT = 8
+_LONG = 8
 """Shorter values are hidden only as whole words, because they may be a part of any word."""
+_JSON_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class Mask:
@@ -24,20 +25,19 @@ class Mask:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._values: dict[str, None] = {}
-        self._whole: list[bytes] = []
         self._pattern: re.Pattern[str] | None = None
+        self._long: re.Pattern[str] | None = None
+        self._samples: re.Pattern[bytes] | None = None
         self._longest = 0
         self.add(secrets)
 
     def add(self, secrets: Iterable[str], *, public: Iterable[str] = ()) -> None:
         """Hide `secrets` from now on; a part that is also a `public` name stays visible."""
-        secrets = [*secrets]
         added = dict.fromkeys(all_parts(secrets, public))
         values = [*(value for value in self._values if value not in added), *added][-MOST_VALUES:]
         if values != [*self._values]:
             self._values = dict.fromkeys(values)
             self._compile()
-            self._whole = self._whole_of(secrets)
 
     def text(self, text: str, limit: int | None = None) -> str:
         """Return `text` with each secret as asterisks; its first `limit` characters if set.
@@ -46,7 +46,7 @@ class Mask:
         """
         if self._pattern is None or not text:
             return text[:limit]
-        if limit is None or len(text) <= limit:
+        if limit is None or len(text) <= limit + self._longest:
             return self._pattern.sub(MASK, text)[:limit]
         window = text[: limit + self._longest]
         cut = limit
@@ -58,17 +58,27 @@ class Mask:
     def cut(self, text: str, limit: int) -> str:
         """Return `text` masked and cut to `limit` characters, of which an ellipsis is the last."""
         shown = self.text(text, limit + 1)
-        return shown if len(text) <= limit else f"{shown[: limit - 1]}…"
+        is_whole = len(shown) <= limit and len(text) <= limit + 1 + self._longest
+        return shown if is_whole else f"{shown[: limit - 1]}…"
 
     def raw_json(self, raw: bytes) -> bytes:
-        """Return JSON with its texts masked; the same bytes unless a whole secret is in them.
+        """Return JSON with its texts masked, and all else the same byte for byte.
 
-        Looking for a few texts in bytes is fast, so the size does not matter.
+        Values of fewer than 8 characters stay: results of a task may contain them by chance. Most
+        JSON has no secret, and the search for samples is much faster than decoding.
         """
-        if not any(whole in raw for whole in self._whole):
+        if self._samples is None or self._samples.search(raw) is None:
             return raw
-        masked = self.json(json.loads(raw))
-        return json.dumps(masked, ensure_ascii=False, separators=(",", ":")).encode()
+        return _JSON_TEXT.sub(self._masked_json_text, raw)
+
+    def _masked_json_text(self, found: re.Match[bytes]) -> bytes:
+        if self._samples is None or self._long is None or not self._samples.search(found[0]):
+            return found[0]
+        text = json.loads(found[0].decode(errors="replace"), strict=False)
+        masked = self._long.sub(MASK, text)
+        if masked == text:
+            return found[0]
+        return json.dumps(masked, ensure_ascii=False).encode(errors="backslashreplace")
 
     def json(self, value: Any) -> Any:
         """Return a JSON value with each of its texts masked."""
@@ -80,17 +90,15 @@ class Mask:
             return [self.json(member) for member in value]
         return value
 
-    def _whole_of(self, secrets: Iterable[str]) -> list[bytes]:
-        """Return what to look for in JSON: the whole of each secret, in JSON's spellings."""
-        texts = {text for secret in secrets if len(secret) >= _SHORT for text in in_json(secret)}
-        return [*{*self._whole, *(text.encode() for text in texts)}][-MOST_VALUES:]
-
     def _compile(self) -> None:
         texts = {text for value in self._values for text in spellings(value)}
-        whole = {text for text in texts if len(text) >= _SHORT}
-        words = {text for text in texts - whole if len(text) >= SHORTEST}
+        long = {text for text in texts if len(text) >= _LONG}
+        words = {text for text in texts - long if len(text) >= SHORTEST}
         self._longest = max(map(len, texts), default=0)
-        patterns = [_any_of(whole)] if whole else []
+        patterns = [_any_of(long)] if long else []
+        self._long = re.compile(patterns[0]) if long else None
+        searched = {sample for value in self._values for sample in samples(value, _LONG)}
+        self._samples = re.compile(_any_of(searched).encode()) if searched else None
         if words:
             patterns.append(rf"(?<!\w)(?:{_any_of(words)})(?!\w)")
         self._pattern = re.compile("|".join(patterns)) if patterns else None

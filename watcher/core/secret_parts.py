@@ -19,6 +19,11 @@ SHORTEST = 4
 _SHORTEST_UNNAMED = 8
 _LONGEST_WORD = 15
 
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
+_SAMPLE_LENGTH = 12
+_RARE_FIRST = "QZXJKqzxjVYWHGBUFMNLRPOETSCDIAkvywbfghpu97865432moldcnrtis~.-_ae10"
+"""The characters of a sample, from those that are rare in JSON to those that are common."""
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[a-z]{1,10}[-_][a-z]{1,10}|v?[\d.:-]{1,12}")
 _HOST = re.compile(r"\[.*\]|localhost|(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+")
@@ -97,7 +102,7 @@ def _is_ordinary(part: str) -> bool:
 
 def spellings(value: str) -> Iterator[str]:
     """Yield the ways to write a value: in URLs, JSON, HTML, source code, and within base64."""
-    for text in {value, unquote(value), unquote_plus(value)}:
+    for text in _decoded(value):
         yield text
         for encoded in (quote(text, safe=""), quote(text), quote_plus(text)):
             yield encoded
@@ -107,7 +112,11 @@ def spellings(value: str) -> Iterator[str]:
         yield html.escape(text)
         yield html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
         yield repr(text)[1:-1]
-    yield from _within_base64(value.encode())
+        yield from _within_base64(text.encode())
+
+
+def _decoded(value: str) -> set[str]:
+    return {value, unquote(value), unquote_plus(value)}
 
 
 def in_json(text: str) -> Iterator[str]:
@@ -128,6 +137,31 @@ def _within_base64(content: bytes) -> Iterator[str]:
         text = encoded[first:whole].decode()
         yield text
         yield text.translate(_URL_SAFE)
+
+
+def samples(value: str, shortest: int) -> Iterator[str]:
+    """Yield texts of which each spelling of `value` in JSON contains one; none for a short value.
+
+    They consist of characters that no encoding changes, and are few, so that a search is fast.
+    """
+    if len(value) < shortest:
+        return
+    plain = _decoded(value)
+    encoded = (each for text in plain for each in _within_base64(text.encode()))
+    for text in {*plain, *encoded}:
+        longest = max(_UNRESERVED.findall(text), key=len, default="")
+        if len(longest) >= _SAMPLE_LENGTH // 2:
+            yield _sample(longest)
+        else:
+            for spelling in spellings(text):
+                yield from in_json(spelling)
+
+
+def _sample(text: str) -> str:
+    """Return the stretch of `text` whose first character is the rarest: there a search stops."""
+    starts = range(max(len(text) - _SAMPLE_LENGTH, 0) + 1)
+    start = min(starts, key=lambda at: _RARE_FIRST.index(text[at]))
+    return text[start : start + _SAMPLE_LENGTH]
 
 
 _URL_SAFE = str.maketrans("+/", "-_")

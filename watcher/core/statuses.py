@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
+from watcher.core.masking import SECRETS
 from watcher.core.tasks import KNOWN_STATUSES
 
 _OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
@@ -57,5 +58,5 @@ class StatusTable:
     def _find(self, word: str) -> str:
         if (known := self._canonical.get(_key(word))) is not None:
             return known
-        status = word.strip().upper()
+        status = SECRETS.text(word).strip().upper()
         return status if len(status) <= _STATUS_LIMIT and status.isprintable() else ""

@@ -159,15 +159,26 @@ class Observation(msgspec.Struct, gc=False):
     details: Any = msgspec.field(name="(details)", default=None)
 
     def detail(self) -> Detail:
-        """Return the details, decoding them where necessary, with secrets masked."""
-        detail: Detail = self.details.of(self.task_id)
-        return replace(
+        """Return the details with secrets masked; they are decoded the first time."""
+        if not isinstance(self.details, _MaskedDetails):
+            self.details = _MaskedDetails(self.details.of(self.task_id))
+        return self.details.of(self.task_id)
+
+
+class _MaskedDetails:
+    """The details of one task, without secrets."""
+
+    def __init__(self, detail: Detail) -> None:
+        self._detail = replace(
             detail,
             error_message=_masked(detail.error_message),
             raw=msgspec.Raw(SECRETS.raw_json(bytes(detail.raw))),
             upstream_status=_masked(detail.upstream_status),
             unreadable=tuple(map(SECRETS.text, detail.unreadable)),
         )
+
+    def of(self, task_id: str) -> Detail:
+        return self._detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

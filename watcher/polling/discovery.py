@@ -20,10 +20,11 @@ import anyio
 
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, StoreError
+from watcher.core.events import bounded_name
 from watcher.core.interfaces.source import DiscoversBatches, DiscoversTasks, Source
 from watcher.core.settings import DiscoverySettings
 from watcher.core.tasks import DiscoveredPage, DiscoveredTask, Watch
-from watcher.core.texts import NAME_LIMIT, OTHER, cut, is_id, label
+from watcher.core.texts import OTHER, is_id, label
 from watcher.polling.rotation import Rotation
 from watcher.polling.rule_record import RuleRecord
 from watcher.polling.running_again import DiscoveryStore, RunningAgain
@@ -289,10 +290,7 @@ def _pages(source: Source, rule: DiscoverySettings, skipped: Callable[[int], Non
 
 
 def _fitted(task: DiscoveredTask) -> DiscoveredTask:
-    kind = task.task_type
-    if kind is None or len(kind) <= NAME_LIMIT:
-        return task
-    return task._replace(task_type=cut(kind, NAME_LIMIT))
+    return task._replace(task_type=bounded_name(task.task_type))
 
 
 def _read_of(source: Source, rule: DiscoverySettings) -> _Read | None:
