@@ -129,9 +129,7 @@ async def test_at_most_a_thousand_at_once(api: httpx.AsyncClient) -> None:
     assert (await api.post("/v1/watches", json=entries[:1000])).json()["added"] == 1000
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.binary(max_size=60)
     | st.sampled_from(

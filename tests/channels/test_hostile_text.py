@@ -11,7 +11,7 @@ from watcher.channels.slack import blocks
 HOSTILE = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=12).map("".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(HOSTILE, st.sampled_from(TYPES))
 @example("<!channel> @everyone [text](https://evil.example)\nStatus: COMPLETED", "task.failed")
 def test_no_message_has_a_live_mention_a_link_or_a_forged_line(text: str, type_: str) -> None:

@@ -314,9 +314,7 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
             loader.load(path, ENVIRON)
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.binary(max_size=80)
     | st.text(alphabet="abc:[]{}-&*!|>#'\" \n\t0~%@", max_size=60).map(str.encode)

@@ -119,9 +119,7 @@ async def test_every_status_from_100_to_599(kind: str) -> None:
         assert len(requests) == (2 if (kind, status) == ("slack", 413) else 1)
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(min_codepoint=32, max_codepoint=126)))
 async def test_no_retry_after_raises(kind: str, text: str) -> None:
     channel = answering(kind, lambda request: httpx.Response(503, headers={"retry-after": text}))

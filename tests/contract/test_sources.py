@@ -255,9 +255,7 @@ async def test_no_secret_appears_in_a_repr_or_a_log(
     assert KEY not in f"{settings!r} {settings} {settings.model_dump_json()} {caplog.text}"
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     status=st.integers(200, 599),
     body=st.binary(max_size=60)

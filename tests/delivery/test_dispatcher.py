@@ -219,9 +219,7 @@ async def test_an_unexpected_error_is_retried(harness: Harness) -> None:
     assert len(channel.delivered) == 1
 
 
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     outcomes=st.lists(st.sampled_from(["ok", "down", "rejected"]), max_size=40),
     seed=st.integers(0, 1000),

@@ -71,7 +71,6 @@ _OF_THE_RULES = [
     max_examples=_EXAMPLES,
     derandomize=_EXAMPLES == 25,
     database=None,
-    deadline=None,
     suppress_health_check=[*HealthCheck],
 )
 @given(operations)

@@ -28,7 +28,7 @@ def fullest_minute(times: list[float]) -> int:
     return max((sum(start <= at < start + 60 for at in times) for start in times), default=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     limit=st.integers(1, 300),
     pauses=st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.5, 7.0, 61.0, 200.0]), max_size=250),
@@ -358,7 +358,7 @@ HEADERS = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(HEADERS, min_size=1, max_size=10), st.integers(1, 300))
 async def test_no_headers_raise_or_wait_for_long_or_lift_the_configured_limit(
     responses: list[dict[str, str]], limit: int

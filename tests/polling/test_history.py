@@ -23,9 +23,7 @@ Moment = tuple[str | None, float]
 """What upstream shows from now on (None: nothing), and for how long."""
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     history=st.lists(
         st.tuples(

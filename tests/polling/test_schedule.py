@@ -149,7 +149,7 @@ def test_behind_schedule_tasks_are_polled_in_the_order_of_their_last_answers() -
     assert polled[200:] == polled[:100]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     count=st.integers(1, 60),
     places=st.integers(1, 7),
