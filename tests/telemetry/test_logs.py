@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from watcher.core.errors import StoreError, StoreMovedError
 from watcher.core.masking import SECRETS
 from watcher.core.settings import LogSettings
 from watcher.telemetry import logs
@@ -52,6 +53,13 @@ def test_secrets_are_masked_in_messages_arguments_and_exceptions(form: str) -> N
     )
     assert "abc" not in shown
     assert shown.count("********") == 3
+
+
+def test_a_store_that_was_moved_is_no_line_of_every_component() -> None:
+    moved = StoreMovedError("watcher.db was removed")
+    assert logged("json", "channel %r: %s; will retry", "backend", moved) == ""
+    assert "watcher.db was removed" in logged("json", "%s", str(moved))
+    assert "full" in logged("json", "%s; will retry", StoreError("full"))
 
 
 HOSTILE = "one\nERROR forged\r\x1b[2J\x9b31m\u202e\u2028\u200b\x85"

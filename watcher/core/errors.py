@@ -4,6 +4,7 @@
     ├── ConfigurationError    invalid settings: exit 2, one line each
     ├── StoreError            an operation failed (disk full, locked) and changed nothing: retry
     │   ├── StoreFullError      it is as large as its limit, or the disk is full
+    │   ├── StoreMovedError     its file was removed or replaced: until it is back, or a restart
     │   ├── StoreUnusableError  the store cannot be opened (newer schema, locked): exit 2
     │   └── StoreCorruptError   the file is damaged: stop, and leave it as it is
     ├── DaemonError           a command got no response, or an error, from the daemon: exit 4
@@ -46,6 +47,12 @@ class StoreError(WatcherError):
 
 class StoreFullError(StoreError):
     """The store has reached its limit, or its disk is full: the operation may fit later."""
+
+
+class StoreMovedError(StoreError):
+    """A file of the open store was removed or replaced: what is written now would be lost. The
+    daemon logs it once, so that each component that fails of it need not.
+    """
 
 
 class StoreUnusableError(StoreError):

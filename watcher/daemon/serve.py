@@ -17,6 +17,7 @@ from watcher.configuration import plugins
 from watcher.core.errors import ConfigurationError
 from watcher.core.listener_settings import ServerSettings
 from watcher.core.settings import Settings
+from watcher.daemon import store_files
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.reload import ReloadRequests
 from watcher.net.server_tls import ListenerTls
@@ -51,6 +52,8 @@ async def serve(
             encrypted = [tls, await _serve_telemetry(daemon, resources, tasks, turns)]
             logger.info("the API listens on %s", url)
             _warn_without_token(settings.server)
+            following = anyio.CancelScope()
+            tasks.start_soon(store_files.follow, daemon.store, following, name="store files")
             started = _once(lambda: task_status.started(url))
 
             def applied(sources_started: bool) -> None:
@@ -60,6 +63,7 @@ async def serve(
                 started()
 
             await daemon.run(settings, requests, applied)
+            following.cancel()
             daemon.stopping.set()
             daemon.outbox.set()  # ends the event streams, which wait for it
 

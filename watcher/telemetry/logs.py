@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from watcher.core.clock import rfc3339
+from watcher.core.errors import StoreMovedError
 from watcher.core.masking import SECRETS
 from watcher.core.settings import LogSettings
 from watcher.core.texts import visible, visible_json
@@ -70,6 +71,14 @@ class _Handler(logging.StreamHandler[TextIO]):
             self.stream.write(SECRETS.text(traceback.format_exc()))
 
 
+def _is_not_repeated(record: logging.LogRecord) -> bool:
+    """Return whether a record is to be written: `daemon/store_files.py` logs this error once, for
+    all that fail of it.
+    """
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return not any(isinstance(argument, StoreMovedError) for argument in arguments)
+
+
 def _end_of(trace: str) -> str:
     """Return the end of a long traceback: what raised the error says more than who called it."""
     hidden = len(trace) - _TRACEBACK_LIMIT
@@ -87,6 +96,7 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None) -> None:
     as_text = settings.format == "text" or (settings.format == "auto" and terminal)
     handler = _Handler(stream)
     colored = terminal and "NO_COLOR" not in os.environ
+    handler.addFilter(_is_not_repeated)
     handler.setFormatter(_TextFormatter(colored=colored) if as_text else _JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

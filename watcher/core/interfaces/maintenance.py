@@ -57,6 +57,12 @@ class Maintenance(Protocol):
         """
         ...
 
+    async def check_files(self) -> None:
+        """Raise `StoreMovedError` if the store's files are no longer those that were opened; every
+        write then fails with it, until they are back. Writes nothing.
+        """
+        ...
+
     async def ping(self) -> None:
         """Write durably. Raises `StoreError` if the store is not writable, or has no room for an
         event as large as the last one that found none.

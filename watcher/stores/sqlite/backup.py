@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from watcher.core.errors import StoreError, StoreUnusableError
+from watcher.stores.sqlite.file import share_with_group
 from watcher.stores.sqlite.schema import APPLICATION_ID
 from watcher.stores.sqlite.store import path_of
 
@@ -73,9 +74,10 @@ def _copy(store: sqlite3.Connection, copy: Path, progress: Callable[[int, int], 
 
 @contextmanager
 def _complete(target: Path) -> Iterator[Path]:
-    """Yield a file, readable by its owner only, that becomes `target` if nothing fails."""
+    """Yield a file that becomes `target` if nothing fails; its rights are those of a store."""
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        share_with_group(descriptor, target.parent)
     except OSError as error:
         raise StoreUnusableError(f"cannot write {target}: {error.strerror}") from None
     try:

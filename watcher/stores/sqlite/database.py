@@ -15,6 +15,7 @@ from watcher.core.clock import Clock
 from watcher.core.errors import StoreError, StoreFullError
 from watcher.stores.sqlite.connection import limit_size, store_error
 from watcher.stores.sqlite.group_commit import BatchOperation, GroupCommit, Operation, Result
+from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.rows import Row
 
 _RESERVED_SHARE = 32
@@ -42,19 +43,27 @@ class Database:
         path: Path,
         max_size: int,
         on_error: Callable[[], None],
+        files: OpenedFiles,
     ) -> None:
         self.writer = writer
         self.make_room: Callable[[int], Awaitable[None]] | None = None
         """Awaited with what a write needs, if it finds no room; the write is then tried again."""
         self.wanted = 0
         """The bytes of the events that could not be stored last; 0 once others were stored."""
-        self._commits = GroupCommit(writer, lambda error: store_error(error, path))
+        self._files = files
+        self._commits = GroupCommit(writer, lambda error: store_error(error, path), files.moved)
         self._reader = reader
         self._path = path
         self._max_size = max_size
         self._on_error = on_error
         self._room_lock = anyio.Lock()
         self._times_made = 0
+
+    def check_files(self) -> None:
+        """Raise `StoreMovedError` if the files are not those that were opened."""
+        if (moved := self._files.moved()) is not None:
+            self._on_error()
+            raise moved
 
     async def read(self, query: str, *parameters: object) -> list[Row]:
         """Return all rows, as of the last commit."""

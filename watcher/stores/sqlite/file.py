@@ -43,11 +43,29 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 
 
 def create_file(path: Path) -> None:
-    """Create the file of the store unless it exists. SQLite gives its side files the same mode.
+    """Create the file of the store unless it exists. SQLite gives its side files the same mode;
+    those that a crash has left get it here.
 
-    Raises `StoreUnusableError` if it cannot be opened, or is a link.
+    Raises `StoreUnusableError` if it cannot be opened, or is a link, or if it is missing beside a
+    write-ahead log: SQLite would delete that, with what was stored last.
     """
+    log, memory = (path.with_name(path.name + end) for end in ("-wal", "-shm"))
+    for side in (log, memory):
+        if side.is_symlink() or side.exists():
+            os.close(_opened(side))
+    if _size(log) and not _size(path):
+        raise StoreUnusableError(
+            f"{path} is missing, but its {log.name} is there: put the store back, or remove that "
+            "file, too, to begin with an empty store"
+        )
     os.close(_opened(path))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _opened(path: Path) -> int:
@@ -61,9 +79,7 @@ def _opened(path: Path) -> int:
             descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             descriptor = os.open(path, flags)
-        else:
-            if path.parent.stat().st_mode & stat.S_ISGID:
-                os.fchmod(descriptor, 0o660)
+        share_with_group(descriptor, path.parent)
     except OSError as error:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         raise StoreUnusableError(f"{path} cannot be opened for writing: {reason}") from None
@@ -73,13 +89,27 @@ def _opened(path: Path) -> int:
     return descriptor
 
 
+def share_with_group(descriptor: int, folder: Path) -> None:
+    """Let the group read and write a file of this process's user if its folder is setgid: an
+    fsGroup, whose next member may have another UID. Raises `OSError`.
+    """
+    status = os.fstat(descriptor)
+    is_shared = bool(folder.stat().st_mode & stat.S_ISGID)
+    if is_shared and status.st_uid == os.geteuid() and status.st_mode & 0o060 != 0o060:
+        os.fchmod(descriptor, 0o660)
+
+
 def create_folder(path: Path) -> None:
-    """Create the folder of `path`, accessible to its owner only.
+    """Create the folder of `path`, accessible to its owner, and in a setgid folder to its group.
 
     Raises `StoreUnusableError` if that fails, or if every user may replace what is in the folder.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in reversed((path.parent, *path.parent.parents)):
+            if not folder.exists():
+                folder.mkdir(mode=0o700, exist_ok=True)
+                if folder.stat().st_mode & stat.S_ISGID:  # inherited
+                    folder.chmod(0o2770)
         exposed = exposed_folder(path.parent)
     except OSError as error:
         raise StoreUnusableError(

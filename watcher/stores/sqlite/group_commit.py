@@ -33,16 +33,22 @@ class _PendingWrite:
 class GroupCommit:
     """Runs operations in transactions on the one writing connection.
 
+    `unusable` returns why nothing may be written now, if so.
+
     Tasks that share a connection share its transaction, so this class alone may use it. The task
     that gets the lock commits for all that wait for it; there is no background task that could die
     unnoticed.
     """
 
     def __init__(
-        self, connection: aiosqlite.Connection, failure: Callable[[sqlite3.Error], StoreError]
+        self,
+        connection: aiosqlite.Connection,
+        failure: Callable[[sqlite3.Error], StoreError],
+        unusable: Callable[[], StoreError | None],
     ) -> None:
         self._connection = connection
         self._failure = failure
+        self._unusable = unusable
         self._lock = anyio.Lock()
         self._pending: list[_PendingWrite] = []
 
@@ -89,6 +95,10 @@ class GroupCommit:
                 ]
 
     async def _commit(self, batch: list[_PendingWrite]) -> None:
+        if (reason := self._unusable()) is not None:
+            for write in batch:
+                write.error, write.done = reason, True
+            return
         try:
             await self._transact(batch)
         except sqlite3.Error as error:

@@ -69,6 +69,9 @@ class SqliteMaintenance(StorePart):
     async def make_room_with(self, make_room: Callable[[int], Awaitable[None]] | None) -> None:
         self._database.make_room = make_room
 
+    async def check_files(self) -> None:
+        self._database.check_files()
+
     async def ping(self) -> None:
         now, size = self._wall(), max(_MIN_PROBE, self._database.wanted)
 

@@ -24,6 +24,7 @@ from watcher.stores.sqlite.discovery_log import SqliteDiscoveryLog
 from watcher.stores.sqlite.event_log import SqliteEventLog
 from watcher.stores.sqlite.file import create_folder, exclusive_lock, warn_if_on_network
 from watcher.stores.sqlite.maintenance import SqliteMaintenance
+from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.operation_log import SqliteOperationLog
 from watcher.stores.sqlite.outbox import SqliteOutbox
 from watcher.stores.sqlite.summary import SqliteSummary
@@ -67,7 +68,8 @@ async def create(
             _writer(path, writable_size(max_size), opener) as writer,
             _reader(path, writable_size(max_size), opener) as reader,
         ):
-            yield SqliteStore(Database(writer, reader, path, max_size, failed), wall)
+            opened = OpenedFiles(files(url))
+            yield SqliteStore(Database(writer, reader, path, max_size, failed, opened), wall)
 
 
 @asynccontextmanager
