@@ -71,7 +71,7 @@ async def test_a_folder_that_is_gone_is_a_store_that_is_gone(url: str, file: Pat
 
 
 async def test_closing_leaves_alone_what_has_taken_the_place(url: str, file: Path) -> None:
-    """Closing a database deletes the log beside its path, whoever has made that."""
+    """Closing a database deletes the log beside its path, even another one's."""
     aside = file.parent.with_name("aside")
     async with sqlite.create(url) as old:
         await old.add([request("old")], NOW)
