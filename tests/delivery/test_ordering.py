@@ -28,6 +28,12 @@ _STOPPED_ON_A_FULL_DISK = [
     op.Disk(full=True),
     op.Restart(awaits=None, concurrency=1, order_wait=600.0),
 ]
+_REPLAYED_AFTER_A_PURGE = [
+    op.Store(tasks=[2], count=1, size=1),
+    op.Purge(channel="backend", state="pending"),
+    op.Store(tasks=[2, 2], count=1, size=1),
+    op.Replay(channel="backend", seconds=600.0, task=None),
+]
 _OF_THE_RULES = [
     # nothing is left to send once the outage was announced
     [
@@ -76,6 +82,7 @@ _OF_THE_RULES = [
 @given(operations)
 @example(_PLACES_TAKEN_BACK_IN_FLIGHT)
 @example(_STOPPED_ON_A_FULL_DISK)
+@example(_REPLAYED_AFTER_A_PURGE)
 @example(_OF_THE_RULES[0])
 @example(_OF_THE_RULES[1])
 @example(_OF_THE_RULES[2])

@@ -139,11 +139,11 @@ class OutboxDepth:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OldestPending:
     """The oldest pending deliveries of a channel: how many, and when the first and the last of
-    their events were observed. `last_id` is the greatest of their IDs.
+    their events were observed. `last_event` is the number of the last one in the store.
     """
 
     channel: str
     count: int
-    last_id: int
+    last_event: int
     first_at: float
     last_at: float

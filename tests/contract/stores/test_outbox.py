@@ -157,7 +157,7 @@ async def test_the_oldest_of_some_size_fail_and_their_queues_go_on(store: Store)
     assert await store.oldest_pending("backend", 10**9, 100.0) is None
     oldest = await store.oldest_pending("backend", each + 100, FOREVER)
     assert oldest == OldestPending(
-        channel="backend", count=2, last_id=2, first_at=100.0, last_at=200.0
+        channel="backend", count=2, last_event=2, first_at=100.0, last_at=200.0
     )
     outages = [Outage(subject=subject, since=1.0, alerted_at=1.0) for subject in ("x", "y")]
     assert await store.fail_oldest(oldest, "too many", None, outages) == 2

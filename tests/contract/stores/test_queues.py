@@ -115,6 +115,7 @@ OPERATIONS = (
     "unblock",
     "retry",
     "replay",
+    "purge",
     "make_due",
     "make_due in order",
 )
@@ -136,20 +137,32 @@ async def test_every_queue_always_has_its_oldest_as_head_and_nothing_is_lost(
 ) -> None:
     async with opened(name, tmp_path_factory.mktemp("queues")) as store:
         watches = [await add_watch(store, f"task_{number}") for number in range(2)]
-        recorded, claimed = 0, list[int]()
+        claimed = list[int]()
         for operation, number in operations:
-            recorded += await _apply(store, operation, number, watches, claimed)
+            await _apply(store, operation, number, watches, claimed)
             await _assert_heads(store)
-        while due := await store.due("backend", FOREVER, 100):
-            await store.settle([settled(delivery.id, DeliveryState.DELIVERED) for delivery in due])
-        ended, _ = await store.list_deliveries(None, None, 1000, None)
-        assert len(ended) == recorded
-        assert all(delivery.state is not DeliveryState.PENDING for delivery in ended)
+        await _sent(store)
+        await store.replay("backend", EventFilter(since=0.0), NOW)
+        sent = await _sent(store)
+        for watch in watches:
+            events = [event.event_id for event in await store.transitions(watch.key)]
+            assert [event_id for event_id in sent if event_id in events] == events
+
+
+async def _sent(store: Store) -> list[str]:
+    """Deliver everything that is pending; return the events in their order."""
+    sent = []
+    while due := await store.due("backend", FOREVER, 100):
+        sent += [delivery.event_id for delivery in due]
+        await store.settle([settled(delivery.id, DeliveryState.DELIVERED) for delivery in due])
+    pending, _ = await store.list_deliveries(DeliveryState.PENDING, None, 1000, None)
+    assert pending == []
+    return sent
 
 
 async def _apply(
     store: Store, operation: str, number: int, watches: list[Watch], claimed: list[int]
-) -> int:
+) -> None:
     """Do it to what is `claimed`: whatever has ever been due may still be in flight."""
     claimed += [one for one in await due_ids(store) if one not in claimed]
     selected = claimed[number % len(claimed)] if claimed else None
@@ -157,15 +170,14 @@ async def _apply(
         change = step(watches[number % 2], "IN_PROGRESS")
         watches[number % 2] = change.watch
         await store.record([change])
-        return 1
-    if operation == "retry":
+    elif operation == "retry":
         await store.retry(number + 1, NOW)
     elif operation == "replay":
         await store.replay("backend", EventFilter(since=0.0), NOW)
-    elif operation == "make_due":
-        await store.make_due("backend", FOREVER, NOW)
-    elif operation == "make_due in order":
-        await store.make_due("backend", FOREVER, NOW, in_order=True)
+    elif operation == "purge":
+        await store.purge("backend", list(DeliveryState)[number % 3], FOREVER)
+    elif operation.startswith("make_due"):
+        await store.make_due("backend", FOREVER, NOW, in_order=operation.endswith("in order"))
     elif operation == "unblock":
         await store.unblock_expired("backend", FOREVER)
     elif selected is not None:
@@ -176,15 +188,15 @@ async def _apply(
         await store.settle(
             [settled(selected, state, next_attempt_at=900.0, unblocks_at=unblocks_at)]
         )
-    return 0
 
 
 async def _assert_heads(store: Store) -> None:
-    """Each pending delivery is due, or an older one of its task is."""
-    due = {delivery.id for delivery in await store.due("backend", FOREVER, 1000)}
+    """Each pending delivery is due, or one of an earlier event of its task is."""
+    number_of = {event.event_id: event.id for event in await store.events_after(0, 1000)}
+    due = {number_of[delivery.event_id] for delivery in await store.due("backend", FOREVER, 1000)}
     pending, _ = await store.list_deliveries(DeliveryState.PENDING, None, 1000, None)
     for task_id in {delivery.task_id for delivery in pending}:
-        queue = sorted(delivery.id for delivery in pending if delivery.task_id == task_id)
+        queue = sorted(number_of[one.event_id] for one in pending if one.task_id == task_id)
         blocked = [number for number in queue if number not in due]
         assert due & set(queue)
         assert not blocked or any(number < blocked[0] for number in due & set(queue))

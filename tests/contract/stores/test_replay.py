@@ -29,6 +29,28 @@ async def test_replay_queues_deliveries_in_order_with_the_original_ids(store: St
     assert sent == before
 
 
+@pytest.mark.parametrize("pending", [1, 2, 3])
+async def test_what_was_purged_is_replayed_before_later_ones_that_are_pending(
+    store: Store, pending: int
+) -> None:
+    watch = await queue_of(store, 3)
+    await store.purge("backend", DeliveryState.PENDING, FOREVER)
+    for _ in range(pending):
+        change = step(watch, "IN_PROGRESS")
+        await store.record([change])
+        watch = change.watch
+    events = [event.event_id for event in await store.events_after(0, 10)]
+
+    assert await store.replay("backend", EventFilter(since=0.0), NOW) == 3
+
+    sent = []
+    while due := await store.due("backend", FOREVER, 10):
+        assert len(due) == 1
+        sent.append(due[0].event_id)
+        await store.settle([settled(due[0].id, DeliveryState.DELIVERED)])
+    assert sent == events
+
+
 async def test_replay_covers_the_time_range_and_the_channel_only(store: Store) -> None:
     watch = await add_watch(store)
     first = step(watch, "IN_PROGRESS", at=100.0)

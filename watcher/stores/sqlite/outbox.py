@@ -134,7 +134,7 @@ class SqliteOutbox(StorePart):
         event: Event | None = None,
         outages: Sequence[Outage] = (),
     ) -> int:
-        parameters = (oldest.channel, oldest.last_id, _FAIL_BATCH, reason, oldest.last_at)
+        parameters = (oldest.channel, oldest.last_event, _FAIL_BATCH, reason, oldest.last_at)
 
         async def announce(connection: aiosqlite.Connection) -> None:
             await store_outage(connection, event, None)

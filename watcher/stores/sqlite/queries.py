@@ -132,7 +132,8 @@ STORE_OUTAGE = _insert("outages", rows.OUTAGE_COLUMNS, "INSERT OR REPLACE")
 
 DELETE_OUTAGE = "DELETE FROM outages WHERE subject = ?"
 
-# The outbox. A queue is the deliveries with one channel and one order key.
+# The outbox. A queue is the deliveries with one channel and one order key, in the order of their
+# events: one that is replayed after it was removed has a later ID than those it belongs before.
 
 _JOINED = "FROM deliveries AS d JOIN events AS e ON e.id = d.event"
 
@@ -143,9 +144,9 @@ WHERE d.channel = ? AND d.state = 'pending' AND d.is_head = 1
 
 BODY = f"SELECT e.body {_JOINED} WHERE d.id = ?"
 
-DUE = f"{_HEADS} AND d.next_attempt_at <= ? ORDER BY d.next_attempt_at, d.id LIMIT ?"
+DUE = f"{_HEADS} AND d.next_attempt_at <= ? ORDER BY d.next_attempt_at, d.event LIMIT ?"
 
-DUE_FOR_PROBE = f"{_HEADS} ORDER BY coalesce(d.last_attempt_at, 0), d.id LIMIT ?"
+DUE_FOR_PROBE = f"{_HEADS} ORDER BY coalesce(d.last_attempt_at, 0), d.event LIMIT ?"
 
 _BLOCKS = "state = 'pending' AND is_head = 1 AND bypassed = 0 AND unblocks_at IS NOT NULL"
 
@@ -192,9 +193,10 @@ SELECT {_list(rows.ATTEMPT_COLUMNS)} FROM attempts WHERE delivery = ? ORDER BY n
 UNBLOCK_NEXT = """
 UPDATE deliveries SET is_head = 1 WHERE id IN (
     SELECT (
-        SELECT min(next.id) FROM deliveries AS next
+        SELECT next.id FROM deliveries AS next
         WHERE next.channel = done.channel AND next.order_key = done.order_key
-            AND next.state = 'pending' AND next.is_head = 0 AND next.bypassed = 0)
+            AND next.state = 'pending' AND next.is_head = 0 AND next.bypassed = 0
+        ORDER BY next.event LIMIT 1)
     FROM json_each(?) AS ended JOIN deliveries AS done ON done.id = ended.value
     WHERE (done.state <> 'pending' OR done.bypassed = 1) AND NOT EXISTS (
         SELECT 1 FROM deliveries AS head
@@ -288,8 +290,8 @@ RETURNING id
 
 # After a replay or a purge the oldest of each queue is its head.
 RESET_HEADS = """
-UPDATE deliveries SET is_head = (id = (
-    SELECT min(first.id) FROM deliveries AS first
+UPDATE deliveries SET is_head = (event = (
+    SELECT min(first.event) FROM deliveries AS first
     WHERE first.channel = deliveries.channel AND first.order_key = deliveries.order_key
         AND first.state = 'pending' AND first.bypassed = 0))
 WHERE channel = ? AND state = 'pending' AND bypassed = 0
@@ -302,14 +304,15 @@ FROM (
     SELECT channel, sum(pending) AS pending, sum(failed) AS failed, min(oldest) AS oldest,
         sum(pending_bytes) AS pending_bytes, sum(failed_bytes) AS failed_bytes
     FROM (
-        SELECT channel, count(*) AS pending, 0 AS failed, min(id) AS oldest,
+        SELECT channel, count(*) AS pending, 0 AS failed, min(event) AS oldest,
             sum(size) AS pending_bytes, 0 AS failed_bytes
         FROM deliveries WHERE state = 'pending' GROUP BY channel
         UNION ALL
         SELECT channel, 0, count(*), NULL, 0, sum(size)
         FROM deliveries WHERE state = 'failed' GROUP BY channel)
     GROUP BY channel) AS counted
-LEFT JOIN deliveries AS oldest ON oldest.id = counted.oldest
+LEFT JOIN deliveries AS oldest
+    ON oldest.event = counted.oldest AND oldest.channel = counted.channel
 """
 
 PURGE = """
@@ -320,8 +323,8 @@ DELETE FROM deliveries WHERE id IN (
 
 # The fewest of the oldest, from before ?3, that take ?2 bytes together.
 OLDEST_PENDING = """
-SELECT channel, count(*), max(id), min(created_at), max(created_at) FROM (
-    SELECT channel, id, created_at, sum(size) OVER (ORDER BY id) - size AS older
+SELECT channel, count(*), max(event), min(created_at), max(created_at) FROM (
+    SELECT channel, event, created_at, sum(size) OVER (ORDER BY event) - size AS older
     FROM deliveries WHERE channel = ?1 AND state = 'pending' AND created_at < ?3)
 WHERE older < ?2 HAVING count(*) > 0
 """
@@ -329,8 +332,8 @@ WHERE older < ?2 HAVING count(*) > 0
 FAIL_OLDEST = """
 UPDATE deliveries SET state = 'failed', last_error = ?4 WHERE id IN (
     SELECT id FROM deliveries
-    WHERE channel = ?1 AND state = 'pending' AND id <= ?2 AND created_at <= ?5
-    ORDER BY id LIMIT ?3)
+    WHERE channel = ?1 AND state = 'pending' AND event <= ?2 AND created_at <= ?5
+    ORDER BY event LIMIT ?3)
 RETURNING id
 """
 
