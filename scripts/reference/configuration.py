@@ -7,9 +7,22 @@ from watcher.configuration.schema import schema
 
 INTRODUCTION = """
 [`config/watcher.example.yaml`](../config/watcher.example.yaml) is an example with comments. The
-variable `WATCHER_<SECTION>__<KEY>` overrides a key, `WATCHER_<SECTION>` with JSON a whole section.
-Every secret `x` can be read from a file: `x_file`. A duration is a number of seconds or text such
-as `500ms`, `30s`, `5m`, `7d`. `watcher config schema` prints the JSON Schema of this page.
+variable `WATCHER_<SECTION>__<KEY>` overrides a key of a section. `WATCHER_SOURCES`,
+`WATCHER_CHANNELS`, `WATCHER_ROUTES` and `WATCHER_DISCOVERY` are whole lists as JSON, and a list or
+map within a section is JSON, too: a variable for one key within a list or map is an error.
+
+Every secret `x` can be read from a file: `x_file`. Blanks and newlines around the value of a
+variable or a file are not part of it. An empty secret is an error, and so is one with characters
+that cannot be sent, such as a byte-order mark. Nothing is replaced in the file: `${NAME}` and
+other placeholders are errors. A secret that looks like one belongs in a file or a variable.
+
+`WATCHER_API_TOKEN` is `server.api_token`, and `MIXPEEK_API_KEY` and `MIXPEEK_BASE_URL` are
+`api_key` and `base_url` of sources that set none. Without `channels`, `WATCHER_WEBHOOK_URL` with
+`WATCHER_WEBHOOK_SECRETS` makes a channel `webhook`, and `WATCHER_SLACK_URL` a channel `slack`;
+beside `channels` they are errors.
+
+A duration is a number of seconds or text such as `500ms`, `30s`, `5m`, `7d`. `watcher config
+schema` prints the JSON Schema of this page.
 """
 
 

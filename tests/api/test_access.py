@@ -73,7 +73,9 @@ async def test_with_a_token_all_but_the_probes_need_it(tmp_path: Path) -> None:
     async with opened(tmp_path, WATCHER_SERVER__API_TOKEN="hidden-api-token") as (_, api):
         for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
             assert (await api.get(path, headers={"host": "anything.example"})).status_code == 200
-        for header in ("", "Bearer wrong", "Basic hidden-api-token", "hidden-api-token"):
+        wrong = ("Bearer wrong", "Basic hidden-api-token")
+        nothing = ("", "Bearer", "Bearer ", "bearer \t", "hidden-api-token")
+        for header in (*wrong, *nothing * 3):
             response = await api.get("/v1/watches", headers={"authorization": header})
             assert problem(response, 401)
             assert response.headers["www-authenticate"] == "Bearer"

@@ -340,7 +340,7 @@ async def test_a_process_that_ended_is_replaced() -> None:
     ("url", "problem"),
     [
         ("nope://x", "not supported by Apprise"),
-        ("", "not supported by Apprise"),
+        ("", "must not be empty"),
         ("json://receiver.example/x", "without encryption"),
         ("mailto://user:hidden@example.com", "without encryption"),
     ],

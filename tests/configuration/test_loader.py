@@ -197,7 +197,7 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ),
         ("server: [", "watcher.yaml:1: "),
         ("- a", "watcher.yaml: expected `key: value` lines"),
-        ("a: &a [*a]", "unknown key"),
+        ("a: &a [*a]", "watcher.yaml:1: contains itself"),
         ("sources: []", "watcher.yaml:1: sources: at least one is required"),
         (
             "store: {url: 'postgresql://x/y'}",
@@ -290,7 +290,7 @@ def test_a_list_that_is_no_json_and_a_webhook_without_a_secret_are_said_by_their
     tmp_path: Path,
 ) -> None:
     assert problems(tmp_path, "", {**ENVIRON, "WATCHER_CHANNELS": "[{"}) == [
-        "WATCHER_CHANNELS: invalid JSON; a whole section is given as JSON"
+        "WATCHER_CHANNELS: invalid JSON; a whole list is given as JSON"
     ]
     assert problems(tmp_path, "", {**ENVIRON, "WATCHER_WEBHOOK_URL": "https://x/"}) == [
         "WATCHER_WEBHOOK_SECRETS: missing; a webhook needs whsec_…"

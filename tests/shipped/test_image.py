@@ -252,7 +252,7 @@ def test_without_a_key_it_says_so(image: Image, state: Path) -> None:
     with container(image, state, MIXPEEK_API_KEY="") as (process, _):
         said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 2
-    assert "api_key is missing" in said
+    assert "MIXPEEK_API_KEY: sources[0].api_key: must not be empty" in said
 
 
 def test_a_state_folder_of_another_user_is_one_clear_line(image: Image, state: Path) -> None:

@@ -41,7 +41,9 @@ class Guard:
         return None if _bears(sent, token.get_secret_value()) else self._wrong(scope, sent)
 
     def _wrong(self, scope: Scope, sent: str) -> Problem:
-        wait = self._attempts.wrong(group_of(peer_of(scope))) if sent else None
+        # Without credentials, such as `Bearer `, nothing was guessed.
+        guessed = bool(sent.partition(" ")[2].strip())
+        wait = self._attempts.wrong(group_of(peer_of(scope))) if guessed else None
         if wait is not None:
             headers = {"retry-after": str(wait)}
             return Problem(429, "too many wrong API tokens", headers=headers)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 import httpx
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from watcher.channels._apprise_process import (
     Notification,
@@ -37,6 +37,7 @@ from watcher.core.deliveries import Message, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.interfaces.channel import Notes
 from watcher.core.local_address import is_loopback
+from watcher.core.setting_types import check_url_text
 from watcher.core.settings import ChannelSettings
 from watcher.net.exchange import Reply
 
@@ -60,6 +61,11 @@ _REASONS: dict[str | None, DeliveryFailure] = {
 }
 
 
+def _url_text(url: SecretStr) -> SecretStr:
+    check_url_text(url.get_secret_value())
+    return url
+
+
 class Settings(ChannelSettings):
     """One Apprise `url`, such as `mailtos://…`.
 
@@ -70,7 +76,7 @@ class Settings(ChannelSettings):
     default_events: ClassVar[tuple[str, ...]] = ATTENTION_EVENTS
 
     type: Literal["apprise"] = "apprise"
-    url: SecretStr
+    url: Annotated[SecretStr, AfterValidator(_url_text)]
     concurrency: Annotated[int, Field(ge=1, le=256)] = 1
     rate: Annotated[float, Field(gt=0, le=100_000)] | None = 1.0
     digest_above: Annotated[int, Field(ge=1)] | None = 5

@@ -15,6 +15,7 @@ from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.event_forms import EventForms
 from watcher.core.interfaces.channel import Notes
 from watcher.core.receiver_settings import ReceiverSettings
+from watcher.core.secret_texts import beyond_ascii
 from watcher.core.setting_types import SecretUrl
 from watcher.core.settings import SIZE_SCHEMA, ChannelSettings
 from watcher.core.signing import Signer, parse_secret
@@ -24,6 +25,9 @@ _BUFFERED = 64 * 1024
 _RESERVED = frozenset(
     {"host", "content-type", "content-length", "transfer-encoding", "connection", "te", "upgrade"}
 )
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
+_SCHEME = re.compile(r"(?i:basic|bearer|digest|token)")
+"""A header that has only its scheme has an empty secret."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
@@ -41,7 +45,12 @@ _NAMES_SCHEMA: JsonDict = {
 
 
 def _valid_secret(secret: SecretStr) -> SecretStr:
-    parse_secret(secret.get_secret_value())
+    text = secret.get_secret_value()
+    if not text.strip():
+        raise ValueError("must not be empty")
+    if fault := beyond_ascii(text, spaces=True):
+        raise ValueError(fault)
+    parse_secret(text)
     return secret
 
 
@@ -59,10 +68,10 @@ def _custom_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
         if name.lower() in _RESERVED or name.lower().startswith("webhook-"):
             raise ValueError(f"{name!r} is reserved: the watcher sets it")
         text = value.get_secret_value()
-        if not (text.isascii() and text.isprintable()):
-            raise ValueError(
-                f"the value of {name!r} contains characters that are invalid in a header"
-            )
+        if fault := beyond_ascii(text, spaces=True):
+            raise ValueError(f"the value of {name!r} {fault}, which no header can carry")
+        if not text.strip() or (name.lower() in _CREDENTIALS and _SCHEME.fullmatch(text.strip())):
+            raise ValueError(f"the value of {name!r} must not be empty")
     return headers
 
 

@@ -92,7 +92,7 @@ def find(url: str | None, config: Path | None, environ: Mapping[str, str]) -> Ad
 
 
 def _find(url: str | None, config: Path | None, environ: Mapping[str, str]) -> Address:
-    token = environ.get("WATCHER_API_TOKEN") or None
+    token = _token(environ)
     if url is not None:
         return given(url, token, environ)
     from watcher.configuration import defaults
@@ -106,6 +106,22 @@ def _find(url: str | None, config: Path | None, environ: Mapping[str, str]) -> A
     if token is None and settings.api_token is not None:
         token = settings.api_token.get_secret_value()
     return _configured(settings, token, environ)
+
+
+def _token(environ: Mapping[str, str]) -> str | None:
+    """Return the token of the environment. Raises `ConfigurationError` if no header can carry it:
+    an empty one is a mistake, too.
+    """
+    if "WATCHER_API_TOKEN" not in environ:
+        return None
+    from watcher.core.secret_texts import beyond_ascii, without_blanks
+
+    token = without_blanks(environ["WATCHER_API_TOKEN"])
+    if not token:
+        raise ConfigurationError(["WATCHER_API_TOKEN: must not be empty"])
+    if fault := beyond_ascii(token):
+        raise ConfigurationError([f"WATCHER_API_TOKEN: {fault}, which no header can carry"])
+    return token
 
 
 def given(url: str, token: str | None, environ: Mapping[str, str]) -> Address:

@@ -4,6 +4,7 @@ warnings.
 
 from watcher.configuration import plugins
 from watcher.configuration.diagnostics import nearest
+from watcher.configuration.yaml_document import Place
 from watcher.core.errors import ConfigurationError
 from watcher.core.local_address import is_loopback
 from watcher.core.routing import matches, route_events
@@ -13,35 +14,39 @@ ALERTS = ("source.unreachable", "task.lost", "channel.failing")
 """Events without a receiver are worth a warning."""
 
 
-def contradictions(settings: Settings) -> list[str]:
-    """Return one line for each contradiction between sections."""
-    problems = []
+def contradictions(settings: Settings) -> list[tuple[Place, str]]:
+    """Return place and text of each contradiction between sections."""
+    problems: list[tuple[Place, str]] = []
     if settings.polling.min_interval > settings.polling.max_interval:
-        problems.append("polling.min_interval: longer than polling.max_interval")
+        problems.append((("polling", "min_interval"), "longer than polling.max_interval"))
     try:
         plugins.load("stores", settings.store.url.partition(":")[0])
     except ConfigurationError as error:
-        problems += [f"store.url: {problem}" for problem in error.problems]
+        problems += [(("store", "url"), problem) for problem in error.problems]
     problems += _unknown_names(settings)
     if settings.server.api_token is None and not is_loopback(settings.server.host):
-        problems.append(
-            f"server.host: {settings.server.host} is reachable from other machines; "
-            "set server.api_token, or use 127.0.0.1"
+        fault = (
+            f"{settings.server.host} is reachable from other machines; set server.api_token, or "
+            "use 127.0.0.1"
         )
+        problems.append((("server", "host"), fault))
     return problems
 
 
-def _unknown_names(settings: Settings) -> list[str]:
+def _unknown_names(settings: Settings) -> list[tuple[Place, str]]:
     channels = {channel.name for channel in settings.channels}
     sources = {source.name for source in settings.sources}
-    problems = [
-        f"routes[{number}].channels: unknown channel {name!r}{nearest(name, channels)}"
+    problems: list[tuple[Place, str]] = [
+        (("routes", number, "channels"), f"unknown channel {name!r}{nearest(name, channels)}")
         for number, route in enumerate(settings.routes)
         for name in route.channels
         if name not in channels
     ]
     problems += [
-        f"discovery[{number}].source: unknown source {rule.source!r}{nearest(rule.source, sources)}"
+        (
+            ("discovery", number, "source"),
+            f"unknown source {rule.source!r}{nearest(rule.source, sources)}",
+        )
         for number, rule in enumerate(settings.discovery)
         if rule.source is not None and rule.source not in sources
     ]

@@ -1,91 +1,201 @@
 """Environment variables: `WATCHER_<SECTION>__<KEY>`, and shortcuts for a daemon without a file."""
 
-import re
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
+from pydantic import BaseModel
 
-from watcher.configuration.diagnostics import PREFIX, Diagnostics, nearest
+from watcher.configuration.diagnostics import PREFIX, Diagnostics, dotted, nearest, variable_for
+from watcher.configuration.fields import is_collection, keys_at, section_at
+from watcher.configuration.placeholders import is_placeholder, placeholder_in
+from watcher.configuration.yaml_document import DEEPEST, Place
+from watcher.core.secret_texts import without_blanks
 from watcher.core.signing import split_secrets
 
 API_TOKEN = "WATCHER_API_TOKEN"  # noqa: S105  # the name of a variable
 """The API's token, for the daemon and for the commands that call it."""
-
-
-class _Shape(BaseSettings):
-    """The sections as variables give them; their values are validated together with the file's."""
-
-    sources: list[Any] = []
-    channels: list[Any] = []
-    routes: list[Any] = []
-    discovery: list[Any] = []
-    polling: dict[str, Any] = {}
-    store: dict[str, Any] = {}
-    server: dict[str, Any] = {}
-    telemetry: dict[str, Any] = {}
-    heartbeat: dict[str, Any] = {}
-    log: dict[str, Any] = {}
-
-
-class _Variables(EnvSettingsSource):
-    """Reads variables from a mapping instead of the process's environment."""
-
-    def __init__(self, environ: Mapping[str, str], lists: Iterable[str]) -> None:
-        self._environ = environ
-        self._lists = {PREFIX + name.upper() for name in lists}
-        super().__init__(_Shape, env_prefix=PREFIX, env_nested_delimiter="__")
-
-    def _load_env_vars(self) -> Mapping[str, str]:
-        # Kubernetes injects WATCHER_PORT and others for a service named watcher, so only a list may
-        # come without `__`.
-        return {
-            name.lower(): value
-            for name, value in self._environ.items()
-            if name in self._lists or (name.startswith(PREFIX) and "__" in name)
-        }
+_SECRETS = "WATCHER_WEBHOOK_SECRETS"
+SHORTCUTS = ("WATCHER_WEBHOOK_URL", _SECRETS, "WATCHER_SLACK_URL")
+"""Variables that make channels of their own."""
 
 
 def read_variables(
     environ: Mapping[str, str],
     diagnostics: Diagnostics,
     *,
-    sections: Iterable[str],
-    lists: Iterable[str],
+    sections: Mapping[str, type[BaseModel]],
+    lists: Collection[str],
 ) -> dict[str, Any]:
     """Return the values of all variables, nested like the file."""
-    known = [*sections, *lists]
-    for name in environ:
-        section, separator, _ = name.removeprefix(PREFIX).partition("__")
-        if separator and name.startswith(PREFIX) and section.lower() not in known:
-            suggestion = nearest(section.lower(), known)
-            diagnostics.add_line(f"{name}: unknown section {section.lower()!r}{suggestion}")
-    try:
-        values = _Variables(environ, lists)()
-    except SettingsError as error:
-        field = re.search(r'field "(\w+)"', str(error))
-        variable = f"{PREFIX}{field[1].upper()}" if field else "the environment"
-        diagnostics.add_line(f"{variable}: invalid JSON; a whole section is given as JSON")
-        return {}
-    if token := environ.get(API_TOKEN):
-        server = values.setdefault("server", {})
-        if not {"api_token", "api_token_file"} & server.keys():
-            server["api_token"] = token
-            diagnostics.variables["server", "api_token"] = API_TOKEN
+    values: dict[str, Any] = {}
+    for variable, text in sorted(environ.items()):
+        section, separator, rest = variable.removeprefix(PREFIX).lower().partition("__")
+        # Kubernetes injects WATCHER_PORT and others for a service named watcher, so only a list may
+        # come without `__`.
+        if not variable.startswith(PREFIX) or not (separator or section in lists):
+            continue
+        place: Place = (section, *rest.split("__")) if separator else (section,)
+        if section in lists:
+            value = _list(variable, separator, text, diagnostics)
+        elif section in sections:
+            value = _value(variable, place, text, sections[section], diagnostics)
+        else:
+            known = [*sections, *lists]
+            suggestion = nearest(section, known)
+            diagnostics.add_line(f"{variable}: unknown section {section!r}{suggestion}")
+            continue
+        if value is not None:
+            _put(values, place, value, variable, diagnostics)
+    token = text_of(API_TOKEN, environ[API_TOKEN], diagnostics) if API_TOKEN in environ else None
+    if token is not None:
+        _put_token(values, token, diagnostics)
     return values
+
+
+def text_of(variable: str, text: str, diagnostics: Diagnostics) -> str | None:
+    """Return the value of a variable; None, with the error collected, if it cannot be one."""
+    value = without_blanks(text)
+    if is_placeholder(value):
+        diagnostics.add_line(
+            f"{variable}: nothing has replaced the placeholder {placeholder_in(value)}"
+        )
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        diagnostics.add_line(f"{variable}: not valid UTF-8")
+        return None
+    return value
+
+
+def _list(variable: str, separator: str, text: str, diagnostics: Diagnostics) -> Any:
+    whole = variable.partition("__")[0]
+    if separator:
+        diagnostics.add_line(
+            f"{variable}: a variable sets no key within a list; give the whole list as JSON in "
+            f"{whole}, or the key in the file (x_file for a secret)"
+        )
+        return None
+    value = text_of(variable, text, diagnostics)
+    if value is None:
+        return None
+    return _decoded(variable, value, "a whole list is given as JSON", diagnostics)
+
+
+def _value(
+    variable: str,
+    place: Place,
+    text: str,
+    model: type[BaseModel],
+    diagnostics: Diagnostics,
+) -> Any:
+    """Return the value of a key of a section; None, with the error collected, if it has none."""
+    value = text_of(variable, text, diagnostics)
+    if value is None:
+        return None
+    *outer, last = map(str, place[1:])
+    for depth, key in enumerate(outer, 2):
+        inner = section_at(model, key)
+        if inner is None and is_collection(model, key):
+            whole = place[:depth]
+            diagnostics.add_line(
+                f"{variable}: a variable sets no key within {dotted(whole)}; give all of it as "
+                f"JSON in {variable_for(whole)}"
+            )
+            return None
+        if inner is None:
+            if key in keys_at(model, ()):
+                diagnostics.add_line(f"{variable}: {dotted(place[:depth])} has no keys")
+                return None
+            return value  # an unknown key, which validation finds
+        model = inner
+    has_members = is_collection(model, last) or section_at(model, last) is not None
+    if has_members and value.startswith(("{", "[")):
+        return _decoded(variable, value, f"{dotted(place)} is given as JSON", diagnostics)
+    return value
+
+
+def _decoded(variable: str, text: str, rule: str, diagnostics: Diagnostics) -> Any:
+    try:
+        value = json.loads(text, object_pairs_hook=_unique)
+        json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair
+        if _depth(value) > DEEPEST:
+            raise ValueError("nested too deeply")
+    except (ValueError, RecursionError):
+        diagnostics.add_line(f"{variable}: invalid JSON; {rule}")
+        return None
+    return value
+
+
+def _depth(value: Any) -> int:
+    if not isinstance(value, list | dict):
+        return 0
+    members = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(_depth, members), default=0)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("duplicate key")
+    return values
+
+
+def _put(
+    values: dict[str, Any], place: Place, value: Any, variable: str, diagnostics: Diagnostics
+) -> None:
+    node = values
+    for key in map(str, place[:-1]):
+        node = node.setdefault(key, {})
+        if not isinstance(node, dict):
+            diagnostics.add_line(f"{variable}: {dotted(place[:-1])} is set by another variable")
+            return
+    key = str(place[-1])
+    node[key] = {**node[key], **value} if _are_mappings(node.get(key), value) else value
+    diagnostics.name(variable, place, value)
+
+
+def _are_mappings(one: Any, other: Any) -> bool:
+    return isinstance(one, dict) and isinstance(other, dict)
+
+
+def _put_token(values: dict[str, Any], token: str, diagnostics: Diagnostics) -> None:
+    server = values.setdefault("server", {})
+    if not {"api_token", "api_token_file"} & server.keys():
+        _put(values, ("server", "api_token"), token, API_TOKEN, diagnostics)
+    elif not token:
+        diagnostics.add_line(f"{API_TOKEN}: must not be empty")
 
 
 def shortcut_channels(environ: Mapping[str, str], diagnostics: Diagnostics) -> list[Any]:
     """Return the channels of a daemon without configured ones, from `WATCHER_WEBHOOK_URL` and
     others.
     """
+    given = [name for name in SHORTCUTS if name in environ]
+    values = {name: text_of(name, environ[name], diagnostics) for name in given}
+    if values.get(_SECRETS) == "":
+        diagnostics.add_line(f"{_SECRETS}: must not be empty")
+    elif "WATCHER_WEBHOOK_URL" in values and _SECRETS not in values:
+        diagnostics.add_line(f"{_SECRETS}: missing; a webhook needs whsec_…")
     channels: list[Any] = []
-    if url := environ.get("WATCHER_WEBHOOK_URL"):
-        secrets = split_secrets(environ.get("WATCHER_WEBHOOK_SECRETS", ""))
-        if not secrets:
-            diagnostics.add_line("WATCHER_WEBHOOK_SECRETS: missing; a webhook needs whsec_…")
-            return []
-        channels.append({"name": "webhook", "type": "webhook", "url": url, "secrets": secrets})
-    if url := environ.get("WATCHER_SLACK_URL"):
-        channels.append({"name": "slack", "type": "slack", "url": url})
+    for name, kind in (("WATCHER_WEBHOOK_URL", "webhook"), ("WATCHER_SLACK_URL", "slack")):
+        if (url := values.get(name)) is None or (kind == "webhook" and not values.get(_SECRETS)):
+            continue
+        place = ("channels", len(channels))
+        channels.append({"name": kind, "type": kind, "url": url})
+        diagnostics.name(name, place, url)
+        if kind == "webhook":
+            channels[-1]["secrets"] = split_secrets(values[_SECRETS] or "")
+            diagnostics.name(_SECRETS, (*place, "secrets"), "")
     return channels
+
+
+def reject_shortcuts(environ: Mapping[str, str], diagnostics: Diagnostics) -> None:
+    """Add an error if a variable makes a channel beside `channels`, which would be ignored."""
+    if given := [name for name in SHORTCUTS if name in environ]:
+        diagnostics.add(
+            ("channels",),
+            f"cannot be combined with {', '.join(given)}, which makes channels of its own; remove "
+            "one of the two",
+        )

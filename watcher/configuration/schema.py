@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from watcher.configuration import plugins
-from watcher.configuration.secrets import secret_fields, secret_maps
+from watcher.configuration.fields import secret_fields, secret_maps
 from watcher.configuration.sections import SECTIONS
 from watcher.core.settings import ChannelSettings, DiscoverySettings, RouteSettings
 

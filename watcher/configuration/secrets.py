@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from watcher.configuration.diagnostics import Diagnostics
+from watcher.configuration.fields import secret_fields, secret_maps
 from watcher.configuration.yaml_document import Place
 from watcher.core.masking import SECRETS
 from watcher.core.secret_parts import passwords_in
+from watcher.core.secret_texts import beyond_ascii, without_blanks
 from watcher.core.settings import Settings
 from watcher.core.signing import split_secrets
 
@@ -17,22 +19,10 @@ FILE_LIMIT = 65536
 """Bytes of a secret file."""
 
 
-def secret_fields(model: type[BaseModel]) -> dict[str, bool]:
-    """Return the names of the model's fields that hold a secret, and whether they hold several."""
-    fields = {}
-    for name, field in model.model_fields.items():
-        if "SecretStr" in str(field.annotation) and get_origin(field.annotation) is not dict:
-            fields[name] = "tuple" in str(field.annotation)
-    return fields
-
-
-def secret_maps(model: type[BaseModel]) -> list[str]:
-    """Return the names of the model's fields that map names to secrets."""
-    return [
-        name
-        for name, field in model.model_fields.items()
-        if get_origin(field.annotation) is dict and SecretStr in get_args(field.annotation)
-    ]
+def shown_path(path: object) -> str:
+    """Return the path of a secret's file for a message; what is not absolute may be the secret."""
+    text = str(path)
+    return text if text.startswith("/") else "the file"
 
 
 class SecretFiles:
@@ -45,19 +35,33 @@ class SecretFiles:
         self.files: set[Path] = set()
 
     def resolve(
-        self, model: type[BaseModel], values: dict[str, Any], place: Place
+        self,
+        model: type[BaseModel],
+        values: dict[str, Any],
+        place: Place,
+        invalid: set[str],
     ) -> dict[str, Any]:
+        """Return the values with the secrets of files, which are not read for `invalid` keys.
+
+        Keys with an error are added to these.
+        """
         for name, several in secret_fields(model).items():
             key = f"{name}_file"
+            if name not in invalid:
+                self._diagnostics.hide(values.get(name))
             if key not in values:
                 continue
             file = values.pop(key)
             if name in values:
                 self._diagnostics.add((*place, key), f"give either {name} or {key}, not both")
-            elif (text := self._read(file, (*place, key))) is not None:
+            elif name in invalid or (text := self._read(file, (*place, key))) is None:
+                invalid.add(name)
+            else:
+                self._diagnostics.hide(text)
                 values[name] = split_secrets(text) if several else text
         for name in secret_maps(model):
-            if isinstance(secrets := values.get(name), dict):
+            if isinstance(secrets := values.get(name), dict) and name not in invalid:
+                self._diagnostics.hide([*secrets.values()])
                 values[name] = self._resolved(secrets, (*place, name))
         return values
 
@@ -73,7 +77,7 @@ class SecretFiles:
             elif isinstance(value, dict):
                 if (text := self._secret_of(value, inner)) is not None:
                     resolved[name] = text
-            elif value == "":
+            elif isinstance(value, str) and not value.strip():
                 self._diagnostics.add(inner, "must not be empty")
             else:
                 resolved[name] = value
@@ -84,10 +88,9 @@ class SecretFiles:
             self._diagnostics.add(place, "expected text, or {file: PATH}")
             return None
         text = self._read(file, (*place, "file"))
-        if text is not None and not (text.isascii() and text.isprintable()):
-            self._diagnostics.add(
-                (*place, "file"), f"{file} contains characters that are invalid in a header"
-            )
+        if text is not None and (fault := beyond_ascii(text, spaces=True)):
+            fault = f"{shown_path(file)} {fault}, which no header can carry"
+            self._diagnostics.add((*place, "file"), fault)
             return None
         return text
 
@@ -95,21 +98,25 @@ class SecretFiles:
         if not isinstance(file, str) or not file or "\0" in file:
             self._diagnostics.add(place, "expected the path of a file")
             return None
-        path = Path(file)
+        path, shown = Path(file), shown_path(file)
         self.files.add(path)
         try:
             with path.open("rb") as opened:
                 content = opened.read(FILE_LIMIT + 1)
-            text = content.decode().strip()
         except OSError as error:
-            self._diagnostics.add(place, f"cannot read {file}: {error.strerror}")
+            self._diagnostics.add(place, f"cannot read {shown}: {error.strerror}")
             return None
         except ValueError:
-            self._diagnostics.add(place, f"cannot read {file}: not valid UTF-8")
+            self._diagnostics.add(place, "expected the path of a file")
             return None
-        if not text or len(content) > FILE_LIMIT:
+        try:
+            text = without_blanks(content.decode())
+        except ValueError:
+            self._diagnostics.add(place, f"cannot read {shown}: not valid UTF-8")
+            return None
+        if not text.strip() or len(content) > FILE_LIMIT:
             fault = f"larger than {FILE_LIMIT} bytes" if text else "empty"
-            self._diagnostics.add(place, f"{file} is {fault}")
+            self._diagnostics.add(place, f"{shown} is {fault}")
             return None
         return text
 

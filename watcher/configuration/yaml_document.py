@@ -1,5 +1,6 @@
 """A YAML file as plain values, with the line of every key, so that an error can say where it is."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,20 @@ Place = tuple[str | int, ...]
 """Where a value is: keys and positions from the root, such as `("channels", 0, "url")`."""
 
 _LONGEST = 1024 * 1024
+DEEPEST = 50
+"""Levels of lists and mappings."""
+_MOST_VALUES = 200_000
+"""Values of a document, each alias counted as what it stands for."""
+
+_KEY = re.compile(r"[\w.*-]{1,40}")
+_FIRST_WORD = re.compile(r"\w{0,20}")
+_QUOTED = re.compile(r"'(?!<)[^']{3,}'|\"[^\"]{3,}\"")
+_TAG = "tag:yaml.org,2002:"
+_TAGS = frozenset(
+    _TAG + name
+    for name in ("null", "bool", "int", "float", "timestamp", "str", "seq", "map", "merge")
+)
+"""The types that JSON has too, and moments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +49,14 @@ class Document:
 EMPTY = Document(name="", values={}, lines={})
 
 
+def shown_key(key: str) -> str:
+    """Return a key for a message; the first word of what does not look like one."""
+    if _KEY.fullmatch(key):
+        return key
+    found = _FIRST_WORD.match(key)
+    return f"{found[0] if found else ''}…"
+
+
 def read(path: Path) -> Document:
     """Return the document in the file at `path`.
 
@@ -44,37 +67,102 @@ def read(path: Path) -> Document:
             content = file.read(_LONGEST + 1)
     except OSError as error:
         raise ConfigurationError([f"cannot read {path}: {error.strerror}"]) from None
+    except ValueError:
+        raise ConfigurationError(["cannot read the file: its path is invalid"]) from None
     if len(content) > _LONGEST:
         raise ConfigurationError([f"{path}: longer than {_LONGEST >> 20} MiB"])
     try:
         return _parse(path.name, content.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ConfigurationError([f"{path}: not valid UTF-8"]) from None
+    except yaml.reader.ReaderError as error:
+        line, code = content[: error.position].count(b"\n") + 1, error.character
+        fault = f"contains the character U+{code:04X}, which YAML forbids"
+        raise ConfigurationError([f"{path.name}:{line}: {fault}"]) from None
     except yaml.YAMLError as error:
         raise ConfigurationError([_syntax_error(path.name, error)]) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError([f"{path.name}: invalid YAML: {type(error).__name__}"]) from None
+    except RecursionError:
+        raise ConfigurationError([f"{path.name}: nested too deeply"]) from None
 
 
 def _parse(name: str, text: str) -> Document:
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return Document(name=name, values={}, lines={})
         if not isinstance(node, yaml.MappingNode):
             raise ConfigurationError([f"{name}: expected `key: value` lines"])
+        _Size().of(node)
         lines: dict[Place, int] = {}
         duplicates: list[str] = []
         _mark(node, (), lines, duplicates, set())
         if duplicates:
-            raise ConfigurationError([f"{name}:{duplicate}" for duplicate in duplicates])
+            raise ConfigurationError([f"{name}:{duplicate}" for duplicate in duplicates[:100]])
         values = loader.construct_document(node)
     finally:
         loader.dispose()
     return Document(
         name=name, values={str(key): value for key, value in values.items()}, lines=lines
     )
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads what JSON has too, and moments; each error has its line and nothing of the text."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag not in _TAGS:
+            raise _fault(node, "text that begins with !, or is =, has to be in quotes")
+        try:
+            value = super().construct_object(node, deep=deep)
+        except (ValueError, LookupError, AttributeError, TypeError):
+            kind = node.tag.removeprefix(_TAG)
+            raise _fault(node, f"not a valid {kind}; put text in quotes") from None
+        return _joined(value, node) if isinstance(value, str) else value
+
+
+def _joined(text: str, node: yaml.Node) -> str:
+    """Return `text` with its surrogate pairs joined: JSON writes them for what is beyond U+FFFF."""
+    if text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text):
+        return text
+    try:
+        return text.encode("utf-16-be", "surrogatepass").decode("utf-16-be")
+    except UnicodeDecodeError:
+        raise _fault(node, "contains half a surrogate pair") from None
+
+
+class _Size:
+    """Counts the values of nodes; raises where they are too many, too deep, or without an end."""
+
+    def __init__(self) -> None:
+        self._counted: dict[int, int] = {}
+        self._within: set[int] = set()
+
+    def of(self, node: yaml.Node) -> int:
+        key = id(node)
+        if key in self._within:
+            raise _fault(node, "contains itself")
+        if len(self._within) > DEEPEST:
+            raise _fault(node, f"nested deeper than {DEEPEST} levels")
+        if key not in self._counted:
+            self._within.add(key)
+            self._counted[key] = 1 + sum(map(self.of, _members(node)))
+            self._within.remove(key)
+        if self._counted[key] > _MOST_VALUES:
+            raise _fault(node, f"its aliases stand for more than {_MOST_VALUES:,} values")
+        return self._counted[key]
+
+
+def _members(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        return list(node.value)
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return []
+
+
+def _fault(node: yaml.Node, text: str) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, text, node.start_mark)
 
 
 def _mark(
@@ -93,13 +181,17 @@ def _mark(
             line = key.start_mark.line + 1
             if inner in lines and key.value != "<<":
                 duplicates.append(
-                    f"{line}: {key.value}: duplicate key, first on line {lines[inner]}"
+                    f"{line}: {shown_key(str(key.value))}: duplicate key, "
+                    f"first on line {lines[inner]}"
                 )
             lines[inner] = line
             _mark(value, inner, lines, duplicates, seen)
 
 
 def _syntax_error(name: str, error: yaml.YAMLError) -> str:
+    """Return where and what the error is, without any text of the file: it may be a secret."""
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "invalid YAML"
+    problem = _QUOTED.sub("…", getattr(error, "problem", None) or "invalid YAML")
+    if "alias" in problem or "token" in problem or "tag" in problem:
+        problem += "; text that begins with one of *&!%@` has to be in quotes"
     return f"{name}:{mark.line + 1}: {problem}" if mark else f"{name}: {problem}"

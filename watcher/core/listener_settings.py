@@ -4,17 +4,19 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from watcher.core.setting_types import ApiToken, Model
+from watcher.core.setting_types import ApiToken, Model, split_url
 
 
 def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    valid = parts.scheme in ("http", "https") and parts.hostname
-    if not valid or text != f"{parts.scheme}://{parts.netloc}":
+    try:
+        parts = split_url(text)
+        valid = text == f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        valid = False
+    if not valid:
         raise ValueError("invalid origin; expected one such as https://console.example")
     return text
 

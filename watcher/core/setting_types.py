@@ -3,9 +3,11 @@
 Durations are numbers of seconds or text such as `500ms`, `30s`, `5m`, `2h`, `7d`.
 """
 
+import ipaddress
 import re
+import unicodedata
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +18,8 @@ from pydantic import (
     SecretStr,
     WithJsonSchema,
 )
+
+from watcher.core.secret_texts import beyond_ascii, not_in_url
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
@@ -58,28 +62,72 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A source's or channel's name: it becomes a metric label and part of a path."""
 
 
+_LONGEST_URL = 8192
+_EXPECTED_URL = "; expected one that begins with http:// or https://, and a host"
+_HOST_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+
+
+def check_url_text(text: str) -> None:
+    """Raise `ValueError` if `text` is empty or contains what no URL can, such as white space."""
+    if not text.strip():
+        raise ValueError("must not be empty")
+    if len(text) > _LONGEST_URL:
+        raise ValueError(f"is longer than {_LONGEST_URL} characters")
+    if fault := not_in_url(text):
+        raise ValueError(f"{fault}, which no URL can contain")
+
+
+def split_url(text: str) -> SplitResult:
+    """Return the parts of an http(s) URL.
+
+    Raises `ValueError` if it is none, without the URL in its text.
+    """
+    check_url_text(text)
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # its text may contain the user and password
+        raise ValueError(f"invalid URL{_EXPECTED_URL}") from None
+    if parts.scheme not in ("http", "https") or not _is_host(host):
+        raise ValueError(f"invalid URL{_EXPECTED_URL}")
+    if port == 0:
+        raise ValueError("invalid URL: its port is 0")
+    return parts
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        try:
+            return bool(ipaddress.IPv6Address(host))
+        except ValueError:
+            return False
+    if not all(char.isascii() or unicodedata.category(char)[0] in "LMN" for char in host):
+        return False
+    try:
+        host = host.encode("idna").decode()
+    except UnicodeError:
+        return False
+    labels = host.removesuffix(".").split(".")
+    return len(host) < 254 and all(_HOST_LABEL.fullmatch(label) for label in labels)
+
+
 def http_url(text: str) -> str:
     """Return `text` if it is an http(s) URL.
 
     Raises `ValueError` otherwise, without the URL in its text.
     """
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("invalid URL; expected one that begins with http:// or https://")
+    parts = split_url(text)
     if parts.username is not None or parts.fragment:
         raise ValueError("must not contain a user name or a fragment")
-    _ = parts.port  # raises ValueError if it is not a number
     return text
 
 
 def _fits_a_header(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
-    if not text:
+    if not text.strip():
         raise ValueError("must not be empty")
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError(
-            "contains characters that no header can carry, such as curly quotes or white space"
-        )
+    if fault := beyond_ascii(text):
+        raise ValueError(f"{fault}, which no header can carry")
     return secret
 
 

@@ -22,15 +22,15 @@ from watcher.core.setting_types import (
     Name,
     PositiveDuration,
     SecretUrl,
+    split_url,
 )
 from watcher.core.tasks import KNOWN_STATUSES
 from watcher.core.texts import check_id
 
 
 def _proxy_url(url: SecretStr | None) -> SecretStr | None:
-    parts = urlsplit("" if url is None else url.get_secret_value())
-    if url is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
-        raise ValueError("invalid URL; expected one that begins with http:// or https://")
+    if url is not None:
+        split_url(url.get_secret_value())
     return url
 
 

@@ -10,6 +10,7 @@ separated by a space, so that a receiver can rotate its secret without missing a
 import base64
 import binascii
 import hmac
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ _SYMMETRIC, _PRIVATE, _PUBLIC = "whsec_", "whsk_", "whpk_"
 _SHORTEST, _LONGEST = 24, 64
 _SEED = 32
 _UNTIL = "until="
+_BETWEEN_SECRETS = re.compile(r"[ \t\r\n,]+")
 
 
 class VerificationError(Exception):
@@ -39,7 +41,7 @@ class Secret:
 def split_secrets(text: str) -> list[str]:
     """Return the secrets of `text`, separated by white space or commas, each with its expiry."""
     secrets: list[str] = []
-    for part in text.replace(",", " ").split():
+    for part in filter(None, _BETWEEN_SECRETS.split(text)):
         if part.startswith(_UNTIL) and secrets:
             secrets[-1] += f" {part}"
         else:

@@ -45,11 +45,11 @@ def _mention(text: str) -> str:
 
 def _templates(links: dict[str, str]) -> dict[str, str]:
     for name, template in links.items():
-        for _, field, _, _ in string.Formatter().parse(template):
-            if field is not None and field not in PLACEHOLDERS:
+        for _, field, form, conversion in string.Formatter().parse(template):
+            if field is not None and (field not in PLACEHOLDERS or form or conversion):
                 known = ", ".join(sorted(PLACEHOLDERS))
                 raise ValueError(f"unknown {{{field}}} in {name!r}; expected one of {known}")
-        http_url(template)
+        http_url(template.format_map(dict.fromkeys(PLACEHOLDERS, "x")))
     return links
 
 
