@@ -88,7 +88,7 @@ async def test_a_canceled_batch_and_a_killed_task_are_sent(site: Site) -> None:
             "1 cancellations requested, 0 accepted, 1 rejected: work may still be running" in result
         )
         site.upstream.set("task_1", "CANCELED")
-        assert "killed" in await output(site, daemon, "kill", "task_x")
+        assert "killed" in await output(site, daemon, "kill", "task_x", "--yes")
         await site.until(lambda: set(task_ids(site, "task.canceled")) == {"task_1", "task_x"})
         assert "killed" in await output(site, daemon, "kill", "task_none", "--yes")
         watched = json.loads(await output(site, daemon, "ls", "--json"))

@@ -89,6 +89,9 @@ def test_deliveries_are_purged(outbox: Harness) -> None:
         (["retry", "x"], "'x' is not a valid integer"),
         (["replay", "--channel", "c"], "Missing option '--since'"),
         (["purge", "--channel", "c", "--state", "lost"], "'lost' is not one of 'pending'"),
+        (["purge", "--channel", "c", "--state", "failed"], "set --yes"),
+        (["kill", "t"], "set --yes"),
+        (["cancel-batch", "b", "c", "--json"], "set --yes"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str], error: str) -> None:

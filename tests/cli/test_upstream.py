@@ -67,17 +67,17 @@ def test_a_batch_is_canceled(harness: Harness) -> None:
         "be running"
     ]
     harness.upstream.api.rejected_jobs = 0
-    canceled = json.loads(harness.run("cancel-batch", "bkt", "batch_2", "--json").stdout)
+    canceled = json.loads(harness.run("cancel-batch", "bkt", "batch_2", "--yes", "--json").stdout)
     assert canceled["status"] == "CANCELED"
-    missing = harness.run("cancel-batch", "bkt", "batch_9")
+    missing = harness.run("cancel-batch", "bkt", "batch_9", "--yes")
     assert (missing.exit_code, "batch_9 not found" in missing.stderr) == (4, True)
 
 
 def test_a_task_is_killed(harness: Harness) -> None:
     harness.upstream.set("task_1", "IN_PROGRESS")
     harness.upstream.set("task_2", "IN_PROGRESS")
-    assert harness.lines("kill", "task_1") == ["Task task_1 killed"]
-    assert json.loads(harness.run("kill", "task_2", "--json").stdout)["success"] is True
+    assert harness.lines("kill", "task_1", "--yes") == ["Task task_1 killed"]
+    assert json.loads(harness.run("kill", "task_2", "--yes", "--json").stdout)["success"] is True
     assert harness.lines("kill", "task_9", "--yes") == ["Task task_9 killed"]
     assert json.loads(harness.run("ls", "--json").stdout) != []
     assert "task_9" not in harness.run("ls").stdout
@@ -92,7 +92,7 @@ def test_a_task_is_killed(harness: Harness) -> None:
     assert (locked.exit_code, locked.stdout) == (4, "")
     assert locked.stderr == "watcher: task_3 was not killed: it is\\nlocked\n"
     assert harness.lines("kill", "task_4", "--yes") == ["task_4 killed"]
-    unknown = harness.run("kill", "task_1", "--source", "nowhere")
+    unknown = harness.run("kill", "task_1", "--yes", "--source", "nowhere")
     assert (unknown.exit_code, "nowhere" in unknown.stderr) == (4, True)
 
 

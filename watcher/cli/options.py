@@ -32,7 +32,9 @@ source_option = click.option(
 watch_source_option = click.option(
     "--source", help="Source of the task; required if several have this ID."
 )
-yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
+yes_option = click.option(
+    "--yes", is_flag=True, help="Skip the confirmation prompt; required without a terminal."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -82,9 +84,15 @@ def labels_of(texts: Sequence[str]) -> dict[str, str]:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Prompt on a terminal; abort if the answer is no."""
-    if not yes and sys.stdin.isatty():
-        click.confirm(visible(question), abort=True)
+    """Prompt on a terminal; abort if the answer is no.
+
+    Raises `UsageError` without a terminal: a script has to be explicit.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal for a confirmation; set --yes")
+    click.confirm(visible(question), abort=True)
 
 
 def load_settings(config: Path | None) -> "Settings":
