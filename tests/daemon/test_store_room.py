@@ -107,7 +107,7 @@ async def test_a_dead_channel_fills_its_share_while_the_other_receives_everythin
     assert len(delivered) == len(ids) + 1
 
     assert announcement["type"] == "channel.failing"
-    assert announcement["reason"].startswith("backlog exceeds its share of the store (7.8 MiB): ")
+    assert announcement["reason"].startswith("backlog exceeds its share of the store (7.3 MiB): ")
     assert " oldest deliveries failed, from 2027-" in announcement["reason"]
     depth = await small.depth("backend")
     assert depth is not None

@@ -169,6 +169,6 @@ def _view(now: Status) -> StatusView:
         watches=dict(sorted(watches.items())),
         discovery=[RuleStatusView.of(rule) for rule in now.rules],
         transitions_per_minute=now.stored.transitions,
-        store=StoreStatusView(bytes=now.size.used, limit_bytes=now.size.limit),
+        store=StoreStatusView(bytes=now.size.all_used, limit_bytes=now.size.whole_limit),
         attention=[AttentionView.of(item) for item in attention(now)],
     )

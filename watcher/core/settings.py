@@ -173,9 +173,6 @@ class DiscoverySettings(Model):
         return self
 
 
-MAX_SIZE = 4 * 1024**3
-"""Default limit of a store, in bytes."""
-
 SIZE_SCHEMA = {
     "anyOf": [
         {"type": "integer", "minimum": 0},
@@ -193,11 +190,10 @@ class StoreSettings(Model):
     """
     retention: PositiveDuration = 7 * 86400.0
     """How long ended watches and delivered events are kept."""
-    max_size: Annotated[ByteSize, Field(ge=16 * 1024**2), WithJsonSchema(SIZE_SCHEMA)] = ByteSize(
-        MAX_SIZE
-    )
-    """Limit in bytes, or text such as 512MiB, 4GiB. Half of it may be pending deliveries. Near it,
-    ended watches and events are removed early; at it, writes fail."""
+    max_size: Annotated[ByteSize, Field(ge=16 * 1024**2), WithJsonSchema(SIZE_SCHEMA)] | None = None
+    """Limit in bytes, or text such as 512MiB, 4GiB. Default: 4GiB or nine tenths of what the volume
+    has left, the smaller. Half of it may be pending deliveries. Near it, ended watches and events
+    are removed early; at it, writes fail."""
 
 
 DEFAULT_ATTEMPTS = (

@@ -277,8 +277,8 @@ class Metrics:
         self._unexpected_errors[component].inc()
 
     def stored(self, size: StoreSize) -> None:
-        self._store.size.set(size.used)
-        self._store.limit.set(size.limit)
+        self._store.size.set(size.all_used)
+        self._store.limit.set(size.whole_limit)
 
     def outbox(self, waiting: Mapping[str, tuple[int, float, int]]) -> None:
         """Set, by channel, the number of pending deliveries, the age in seconds of the oldest, and

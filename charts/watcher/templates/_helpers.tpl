@@ -58,6 +58,22 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* The configuration. The store gets nine tenths of the claim that the chart makes for it, unless it has a limit. */}}
+{{- define "watcher.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $store := default (dict) $config.store -}}
+{{- $claim := .Values.persistence -}}
+{{- $isClaimed := and $claim.enabled (not $claim.existingClaim) (hasPrefix "sqlite:////var/lib/watcher/" (default "sqlite:////var/lib/watcher/" $store.url)) -}}
+{{- if and $isClaimed (not $store.max_size) -}}
+{{- $units := dict "" 1 "k" 1e3 "K" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $size := toString $claim.size -}}
+{{- $unit := regexFind "[A-Za-z]*$" $size -}}
+{{- $bytes := mulf (trimSuffix $unit $size | float64) (get $units $unit) 0.9 | floor | int64 -}}
+{{- $_ := set $config "store" (mergeOverwrite (deepCopy $store) (dict "max_size" (max 16777216 $bytes))) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
 {{/* The API's port if it listens beyond loopback, else empty. */}}
 {{- define "watcher.apiPort" -}}
 {{- $server := default (dict) .Values.config.server -}}

@@ -7,10 +7,26 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSize:
-    """The bytes that a store uses, and its limit. Space that is free for writes is not used."""
+    """The bytes that a store uses, and its limit. Space that is free for writes is not used.
+
+    `log` are the bytes of what was written last, kept apart until it is moved to the others, and
+    `log_limit` those that are set apart for it. No removal of records makes the log smaller.
+    """
 
     used: int
     limit: int
+    log: int = 0
+    log_limit: int = 0
+
+    @property
+    def all_used(self) -> int:
+        """What the store takes, with its log."""
+        return self.used + self.log
+
+    @property
+    def whole_limit(self) -> int:
+        """What it may take, with its log."""
+        return self.limit + self.log_limit
 
     @property
     def used_share(self) -> float:

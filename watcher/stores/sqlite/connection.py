@@ -10,6 +10,7 @@ from watcher.core.errors import StoreCorruptError, StoreError, StoreFullError, S
 from watcher.stores.sqlite.file import create_file
 from watcher.stores.sqlite.numbered import NumberedConnection
 from watcher.stores.sqlite.schema import migrate, pragma
+from watcher.stores.sqlite.sizes import Sizes
 
 _BUSY_SECONDS = 5.0
 _SETTINGS = (
@@ -19,7 +20,6 @@ _SETTINGS = (
     "foreign_keys = ON",
     "temp_store = MEMORY",
     "cache_size = -8000",
-    "journal_size_limit = 16777216",
 )
 
 
@@ -46,7 +46,7 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     return StoreError(f"{path}: {error}: nothing was stored")
 
 
-async def connect(path: Path, max_size: int, opener: Opener) -> aiosqlite.Connection:
+async def connect(path: Path, sizes: Sizes, opener: Opener) -> aiosqlite.Connection:
     """Open the writing connection and bring the schema up to date.
 
     Raises `StoreUnusableError` if the file is not a watcher's, is damaged, or has a newer schema.
@@ -57,7 +57,7 @@ async def connect(path: Path, max_size: int, opener: Opener) -> aiosqlite.Connec
         for setting in _SETTINGS:
             await connection.execute(f"PRAGMA {setting}")
         await migrate(connection, path)  # before the limit: a full store can be migrated, too
-        await limit_size(connection, max_size)
+        await apply(connection, sizes)
     except sqlite3.Error as error:
         await connection.close()
         raise StoreUnusableError(str(store_error(error, path))) from None
@@ -67,12 +67,12 @@ async def connect(path: Path, max_size: int, opener: Opener) -> aiosqlite.Connec
     return connection
 
 
-async def connect_reader(path: Path, max_size: int, opener: Opener) -> aiosqlite.Connection:
+async def connect_reader(path: Path, sizes: Sizes, opener: Opener) -> aiosqlite.Connection:
     """Open a second, read-only connection, so that no read waits for a commit."""
     connection = await opener(path)
     await connection.execute("PRAGMA query_only = ON")
     await connection.execute("PRAGMA cache_size = -8000")
-    await limit_size(connection, max_size)  # a limit of the connection, not of the file
+    await limit_size(connection, sizes.writable)  # a limit of the connection, not of the file
     return connection
 
 
@@ -83,7 +83,26 @@ async def open_file(path: Path) -> aiosqlite.Connection:
     )
 
 
-async def limit_size(connection: aiosqlite.Connection, max_size: int) -> None:
-    """Make writes fail that would make the file larger than `max_size` bytes."""
-    pages = max_size // await pragma(connection, "page_size")
+async def apply(connection: aiosqlite.Connection, sizes: Sizes) -> None:
+    """Limit what the writing connection may take of the disk."""
+    await connection.execute_fetchall(f"PRAGMA journal_size_limit = {sizes.kept_log}")
+    await connection.execute_fetchall(f"PRAGMA wal_autocheckpoint = {sizes.checkpoint}")
+    await limit_size(connection, sizes.writable)
+
+
+async def limit_size(connection: aiosqlite.Connection, size: int) -> None:
+    """Make writes fail that would make the database larger than `size` bytes."""
+    pages = size // await pragma(connection, "page_size")
     await connection.execute_fetchall(f"PRAGMA max_page_count = {pages}")
+
+
+async def cut_log(connection: aiosqlite.Connection) -> bool:
+    """Empty the write-ahead log at once; return whether no reader has prevented it."""
+    await connection.execute_fetchall("PRAGMA busy_timeout = 0")
+    try:
+        rows = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error:
+        return False
+    finally:
+        await connection.execute_fetchall(f"PRAGMA busy_timeout = {int(1000 * _BUSY_SECONDS)}")
+    return all(row[0] == 0 for row in rows)

@@ -13,25 +13,16 @@ import anyio
 
 from watcher.core.clock import Clock
 from watcher.core.errors import StoreError, StoreFullError
-from watcher.stores.sqlite.connection import limit_size, store_error
+from watcher.stores.sqlite.connection import apply, cut_log, limit_size, store_error
 from watcher.stores.sqlite.group_commit import BatchOperation, GroupCommit, Operation, Result
 from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.rows import Row
-
-_RESERVED_SHARE = 32
-_MAX_RESERVE = 8 * 1024 * 1024
-
-
-def writable_size(max_size: int) -> int:
-    """Return the bytes that ordinary writes may fill. The rest is a reserve: the removal of records
-    needs pages, too.
-    """
-    return max_size - min(max_size // _RESERVED_SHARE, _MAX_RESERVE)
+from watcher.stores.sqlite.sizes import MIB, Sizes
 
 
 class Database:
-    """One open file of at most `max_size` bytes. `on_error` is called for each operation that
-    failed.
+    """One open file. `measure` returns the sizes that it may have now, and `on_error` is called
+    for each operation that failed.
 
     Every method raises `StoreError`.
     """
@@ -41,7 +32,8 @@ class Database:
         writer: aiosqlite.Connection,
         reader: aiosqlite.Connection,
         path: Path,
-        max_size: int,
+        sizes: Sizes,
+        measure: Callable[[], Sizes],
         on_error: Callable[[], None],
         files: OpenedFiles,
     ) -> None:
@@ -51,10 +43,11 @@ class Database:
         self.wanted = 0
         """The bytes of the events that could not be stored last; 0 once others were stored."""
         self._files = files
-        self._commits = GroupCommit(writer, lambda error: store_error(error, path), files.moved)
+        self._commits = GroupCommit(writer, lambda error: store_error(error, path), self._unusable)
         self._reader = reader
         self._path = path
-        self._max_size = max_size
+        self._sizes = sizes
+        self._measure = measure
         self._on_error = on_error
         self._room_lock = anyio.Lock()
         self._times_made = 0
@@ -64,6 +57,38 @@ class Database:
         if (moved := self._files.moved()) is not None:
             self._on_error()
             raise moved
+
+    def log_size(self) -> tuple[int, int]:
+        """Return the bytes of the write-ahead log, and those that are set apart for it."""
+        self._files.moved()
+        return self._files.sizes()[1], self._sizes.log
+
+    async def follow_volume(self) -> None:
+        """Raise a limit that is not configured as far as the volume allows now. It is not lowered:
+        that would remove records for the sake of another program.
+        """
+        try:
+            sizes = self._measure()
+        except OSError:
+            return
+        if sizes.max_size > self._sizes.max_size:
+            self._sizes = sizes
+            await apply(self.writer, sizes)
+            await limit_size(self._reader, sizes.writable)
+
+    async def _unusable(self) -> StoreError | None:
+        """Return why nothing may be written: no file to write to, or a log that cannot be cut."""
+        if (moved := self._files.moved()) is not None:
+            return moved
+        database, log = self._files.sizes()
+        if log <= self._sizes.log or database + log <= self._sizes.max_size:
+            return None
+        if await cut_log(self.writer):
+            return None
+        return StoreFullError(
+            f"{self._path}-wal has {log // MIB} MiB and cannot be emptied while another program "
+            "reads the store, such as a backup or sqlite3: nothing was stored; end that program"
+        )
 
     async def read(self, query: str, *parameters: object) -> list[Row]:
         """Return all rows, as of the last commit."""
@@ -87,11 +112,11 @@ class Database:
         """Run `operation`, which makes room, in a transaction that may use the reserve."""
 
         async def reserved(connection: aiosqlite.Connection) -> Result:
-            await limit_size(connection, self._max_size)
+            await limit_size(connection, self._sizes.database)
             try:
                 return await operation(connection)
             finally:
-                await limit_size(connection, writable_size(self._max_size))
+                await limit_size(connection, self._sizes.writable)
 
         return await self._counted(lambda: self._commits.write(reserved))
 

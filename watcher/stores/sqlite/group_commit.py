@@ -33,7 +33,7 @@ class _PendingWrite:
 class GroupCommit:
     """Runs operations in transactions on the one writing connection.
 
-    `unusable` returns why nothing may be written now, if so.
+    `unusable` returns why nothing may be written now, if so; no transaction runs meanwhile.
 
     Tasks that share a connection share its transaction, so this class alone may use it. The task
     that gets the lock commits for all that wait for it; there is no background task that could die
@@ -44,7 +44,7 @@ class GroupCommit:
         self,
         connection: aiosqlite.Connection,
         failure: Callable[[sqlite3.Error], StoreError],
-        unusable: Callable[[], StoreError | None],
+        unusable: Callable[[], Awaitable[StoreError | None]],
     ) -> None:
         self._connection = connection
         self._failure = failure
@@ -95,7 +95,7 @@ class GroupCommit:
                 ]
 
     async def _commit(self, batch: list[_PendingWrite]) -> None:
-        if (reason := self._unusable()) is not None:
+        if (reason := await self._unusable()) is not None:
             for write in batch:
                 write.error, write.done = reason, True
             return

@@ -63,8 +63,10 @@ class SqliteMaintenance(StorePart):
         return removed
 
     async def size(self) -> StoreSize:
+        await self._database.follow_volume()
         ((used, limit),) = await self._database.read(queries.SIZE)
-        return StoreSize(used=used, limit=limit)
+        log, log_limit = self._database.log_size()
+        return StoreSize(used=used, limit=limit, log=log, log_limit=log_limit)
 
     async def make_room_with(self, make_room: Callable[[int], Awaitable[None]] | None) -> None:
         self._database.make_room = make_room

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiosqlite
@@ -10,7 +11,6 @@ import anyio
 
 from watcher.core.clock import Clock, wall_clock
 from watcher.core.errors import StoreUnusableError
-from watcher.core.settings import MAX_SIZE
 from watcher.stores.sqlite.channel_states import SqliteChannelStates
 from watcher.stores.sqlite.connection import (
     Opener,
@@ -19,7 +19,7 @@ from watcher.stores.sqlite.connection import (
     open_file,
     store_error,
 )
-from watcher.stores.sqlite.database import Database, writable_size
+from watcher.stores.sqlite.database import Database
 from watcher.stores.sqlite.discovery_log import SqliteDiscoveryLog
 from watcher.stores.sqlite.event_log import SqliteEventLog
 from watcher.stores.sqlite.file import create_folder, exclusive_lock, warn_if_on_network
@@ -27,6 +27,7 @@ from watcher.stores.sqlite.maintenance import SqliteMaintenance
 from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.operation_log import SqliteOperationLog
 from watcher.stores.sqlite.outbox import SqliteOutbox
+from watcher.stores.sqlite.sizes import Sizes, free_space, sizes_of
 from watcher.stores.sqlite.summary import SqliteSummary
 from watcher.stores.sqlite.watchlist import SqliteWatchlist
 
@@ -48,34 +49,41 @@ class SqliteStore(
 async def create(
     url: str,
     *,
-    max_size: int = MAX_SIZE,
+    max_size: int | None = None,
     wall: Clock = wall_clock,
     failed: Callable[[], None] = lambda: None,
     opener: Opener = open_file,
+    free: Callable[[Path], int] = free_space,
 ) -> AsyncIterator[SqliteStore]:
     """Open the store at `sqlite:////absolute/path` or `sqlite:///relative/path`; create the file
     if it does not exist.
 
-    The file never becomes larger than `max_size` bytes: writes fail before, as on a full disk.
-    `failed` is called for each operation that fails; `opener` opens both connections. Raises
-    `StoreUnusableError` where this process cannot use the store at all.
+    Database and log never take more than `max_size` bytes, but for the log of one transaction:
+    writes fail before, as on a full disk. None is 4 GiB, or nine tenths of what the volume has for
+    the store, whichever is smaller.
+    `failed` is called for each operation that fails; `opener` opens both connections; `free`
+    returns the bytes that are left on the volume of a folder. Raises `StoreUnusableError` where
+    this process cannot use the store at all.
     """
     path = path_of(url)
     create_folder(path)
     with exclusive_lock(path):
         warn_if_on_network(path)
+        measure = partial(sizes_of, path, max_size, free)
+        sizes = measure()
         async with (
-            _writer(path, writable_size(max_size), opener) as writer,
-            _reader(path, writable_size(max_size), opener) as reader,
+            _writer(path, sizes, opener) as writer,
+            _reader(path, sizes, opener) as reader,
         ):
             opened = OpenedFiles(files(url))
-            yield SqliteStore(Database(writer, reader, path, max_size, failed, opened), wall)
+            database = Database(writer, reader, path, sizes, measure, failed, opened)
+            yield SqliteStore(database, wall)
 
 
 @asynccontextmanager
-async def _writer(path: Path, max_size: int, opener: Opener) -> AsyncIterator[aiosqlite.Connection]:
+async def _writer(path: Path, sizes: Sizes, opener: Opener) -> AsyncIterator[aiosqlite.Connection]:
     try:
-        connection = await connect(path, max_size, opener)
+        connection = await connect(path, sizes, opener)
     except OSError as error:
         raise StoreUnusableError(f"{path} cannot be opened: {error.strerror}") from None
     try:
@@ -86,9 +94,9 @@ async def _writer(path: Path, max_size: int, opener: Opener) -> AsyncIterator[ai
 
 
 @asynccontextmanager
-async def _reader(path: Path, max_size: int, opener: Opener) -> AsyncIterator[aiosqlite.Connection]:
+async def _reader(path: Path, sizes: Sizes, opener: Opener) -> AsyncIterator[aiosqlite.Connection]:
     try:
-        connection = await connect_reader(path, max_size, opener)
+        connection = await connect_reader(path, sizes, opener)
     except sqlite3.Error as error:
         raise StoreUnusableError(str(store_error(error, path))) from None
     try:
