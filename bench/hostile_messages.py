@@ -1,131 +1,199 @@
-"""Hostile strings through every message for people: `python -m bench.hostile_messages 100000`.
+"""Hostile strings through every message for people: what Slack and the services behind Apprise get.
 
-Prints how many live mentions, links and extra lines there were; there must be none.
+The channels are the real ones. Slack rejects the blocks of each message, so that the second try is
+looked at too. Time is virtual: a bot sends one request a second.
 """
 
+import json
 import re
-import sys
-from collections.abc import Iterator
-from random import Random
+from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
+import anyio
+import httpx
 import msgspec
 
-from watcher.channels.apprise import notification
-from watcher.channels.slack import blocks
-from watcher.channels.slack.workflow import digest_variables, variables
+from bench.hostile_strings import Fault, Tally, lines, one_line
+from tests.support.virtual_time import VirtualLoop, wall
+from watcher.channels.apprise import notification, subject_of
+from watcher.channels.slack import channel as slack
 from watcher.core.deliveries import Message
+from watcher.core.interfaces.channel import Digesting
+from watcher.delivery.notes import InMemoryNotes
 
-PIECES = (
-    *("<!channel>", "<!here>", "<@U123>", "<#C1>", "<https://evil.example|text>", "@everyone"),
-    *("@here", "<@&123>", "[text](https://evil.example)", "![x](http://evil.example/x)"),
-    *("```", "`", "www.evil.example", "mailto:a@evil.example", "<b>", "<img src=x>"),
-    *("&lt;!channel&gt;", "&#60;", "\n", "\r\n", "\u2028", "\x85", "\x0b", "\u202e", "\u200b"),
-    *("\0", "\x1b[2J", "*", "_", "~", "Status: COMPLETED", "*Status*", "\nStatus: COMPLETED"),
-    *("{task_id}", "%s", "|", "#", ">", "x", "\\", "task_1", " ", "é", "😀", "&", ";", "://"),
-    "matrix:u/x",
-)
 FIELDS = ("task_id", "task_type", "namespace", "status", "previous_status", "error_message")
 TYPES = (
-    "task.failed",
-    "task.completed_with_errors",
-    "task.lost",
-    "source.unreachable",
-    "channel.x",
+    *("task.failed", "task.completed_with_errors", "task.lost", "source.unreachable"),
+    *("channel.failing", "task.other"),
 )
-
-
-class Style:
-    """No mention and one link, so that whatever else is live comes from outside."""
-
-    mention = None
-    mention_on = ()
-    links = {"task": "https://console.example/{task_id}?s={status}"}  # noqa: RUF012
-
+DIGEST = 7
+"""Events of one digest."""
+_WORKFLOW = "https://hooks.slack.com/triggers/T0/1/x"
+_WEBHOOK = "https://hooks.slack.com/services/T0/B0/x"
+_LINK = "https://console.example/tasks/{task_id}?status={status}"
 
 _SLACK = re.compile(r"<|>|&(?!amp;|lt;|gt;)")
-_ELSEWHERE = re.compile(r"[<>@`\[\]*|~\\]|://|www\.|mailto:|&#?\w+;", re.IGNORECASE)
-_LINE = re.compile(
+_LIVE = re.compile(r"[<>@`\[\]*|~\\]|&#?\w+;", re.IGNORECASE)
+_LINKED = re.compile(r"://|www\.|(?:mailto|tel|xmpp|magnet|matrix|javascript):", re.IGNORECASE)
+_OURS = re.compile(
     r"(Status|Task|Type|Namespace|Labels|Watched for|Reason|Since|Pending|Active watches|Error"
-    r"|Partial success): |    |• "
+    r"|Partial success):[ …]|    |• "
 )
-_LINE_BREAKS = re.compile(r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_CODE = "```"
 
 
-def faults(content: dict[str, str]) -> list[str]:
-    """Return what is live or forged in the messages about a task or an outage whose fields are
-    `content`.
-    """
-    text = content["text"]
+def message_of(text: str, kind: str) -> Message:
+    """Return the event of a task, a source or a channel of which every field is `text`."""
+    text = text.encode("utf-8", "ignore").decode()  # what is stored is UTF-8
     data: dict[str, Any] = {
-        **dict.fromkeys(FIELDS, text),
-        **{"reason": text, "source": text, "channel": text, "labels": {text: text}},
+        **dict.fromkeys((*FIELDS, "reason", "source", "channel", "since"), text),
+        **{"pending": text, "active_watches": text, "labels": {text: text}},
         "additional_data": {"batch_id": text, "labels": text, "reason": text},
-        "outputs": [{"failed_count": text, "items": [{"id": text, "error": text}]}],
+        "outputs": [{"failed_count": text, "items": [{"id": text, "error": text}, text]}],
     }
-    body = msgspec.json.encode({"type": content["type"], "data": data})
-    message = Message(event_id="msg_1", type=content["type"], body=body)
-    return [*_slack_faults(message), *_workflow_faults(message), *_apprise_faults(message)]
+    if kind == "task.completed_with_errors":
+        data["status"] = "COMPLETED_WITH_ERRORS"
+    body = msgspec.json.encode({"type": kind, "data": data})
+    return Message(event_id="msg_1", type=kind, body=body, watched_for=1.0)
 
 
-def _slack_faults(message: Message) -> Iterator[str]:
-    statuses = {str(message.body): "FAILED"}
-    for shown in (
-        blocks.render(message, Style()),
-        blocks.render_digest([message] * 3, Style()),
-        blocks.render_batch(str(message.body), statuses),
+def look_at(texts: Sequence[str], tally: Tally) -> None:
+    """Send a message for each of `texts`, and digests of them, by each channel."""
+    anyio.run(_look_at, texts, tally, backend_options={"loop_factory": VirtualLoop})
+
+
+async def _look_at(texts: Sequence[str], tally: Tally) -> None:
+    messages = [message_of(text, TYPES[n % len(TYPES)]) for n, text in enumerate(texts)]
+    for surface, options in (
+        ("Slack webhook", {"url": _WEBHOOK}),
+        ("Slack bot", {"bot_token": "xoxb-made-up-0123456789", "slack_channel": "C0"}),
+        ("workflow", {"url": _WORKFLOW}),
     ):
-        again = blocks.plain(shown)
-        texts = [shown["text"], again["text"], *_formatted(shown["blocks"])]
-        yield from (f"Slack: {text}" for text in texts if _SLACK.search(text))
-        yield from (f"line: {url}" for url in _urls(shown) if not url.isascii() or " " in url)
+        receiver = SlackFake(surface, tally)
+        settings = slack.Settings.model_validate(
+            {"name": "slack", "links": {"task": _LINK}, **options}
+        )
+        transport = httpx.MockTransport(receiver)
+        channel = slack.create(settings, transport=transport, notes=InMemoryNotes(), wall=wall)
+        for one in messages:
+            await channel.send(one)
+        receiver.surface = f"{surface}, digest"
+        await _digests(channel, messages)
+    for one in messages:
+        for fault_text, faults in _apprise(one):
+            tally.add("Apprise", fault_text, *faults)
 
 
-def _formatted(value: Any) -> Iterator[str]:
-    if isinstance(value, dict) and value.get("type") == "mrkdwn":
-        yield value["text"] if value.get("verbatim") else f"<not verbatim> {value['text']}"
-    members = value.values() if isinstance(value, dict) else value
-    if isinstance(value, dict | list):
-        for member in members:
-            yield from _formatted(member)
+async def _digests(channel: Digesting, messages: Sequence[Message]) -> None:
+    for start in range(0, len(messages), DIGEST):
+        group = messages[start : start + DIGEST]
+        if len(group) > 1:
+            await channel.send_digest(group)
 
 
-def _urls(content: dict[str, Any]) -> Iterator[str]:
-    for block in content["blocks"]:
-        yield from (element["url"] for element in block.get("elements", ()))
+class SlackFake:
+    """Slack: it rejects blocks. What it gets is looked at."""
+
+    def __init__(self, surface: str, tally: Tally) -> None:
+        self.surface = surface
+        self._tally = tally
+        self._posted = 0
+        self._texts = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        content = json.loads(request.content)
+        method = request.url.path.rpartition("/")[2]
+        if "text" in content and "task_id" in content:
+            self._workflow(content)
+            return httpx.Response(200, json={"ok": True})
+        is_first = bool(content.get("blocks"))
+        surface = self.surface if is_first else f"{self.surface}, second try"
+        for text, faults in self._blocks(content) if is_first else self._plain(content):
+            self._tally.add(surface, text, *faults)
+        if method != "chat.update" and (content["unfurl_links"] or content["unfurl_media"]):
+            self._tally.add(surface, "", Fault("link", "previews"))
+        if is_first:
+            return httpx.Response(200, json={"ok": False, "error": "invalid_blocks"})
+        self._posted += 1
+        return httpx.Response(200, json={"ok": True, "channel": "C0", "ts": f"{self._posted}.0"})
+
+    def _blocks(self, content: dict[str, Any]) -> Iterator[tuple[str, list[Fault]]]:
+        yield content["text"], [*_slack(content["text"]), *one_line(content["text"])]
+        self._texts = 0
+        for block in content["blocks"]:
+            for part in _parts(block):
+                self._texts += 1
+                text = part.get("text", "")
+                if part["type"] == "plain_text":
+                    yield text, [*one_line(text)]
+                elif part["type"] == "mrkdwn":
+                    live = () if part.get("verbatim") else (Fault("link", f"linked: {text}"),)
+                    yield text, [*_slack(text), *live, *_layout(text)]
+                else:
+                    self._texts -= 1
+                    yield part["url"], [*_route(part["url"])]
+
+    def _plain(self, content: dict[str, Any]) -> Iterator[tuple[str, list[Fault]]]:
+        text = content["text"]
+        faults = [*_slack(text)]
+        if content["parse"] != "none" or content["mrkdwn"]:
+            faults.append(Fault("link", "parsed"))
+        begun = [line for line in lines(text) if not line.startswith("    ")]
+        if len(begun) > max(self._texts, 1):
+            faults.append(Fault("line", text))
+        yield text, faults
+
+    def _workflow(self, content: dict[str, Any]) -> None:
+        for name, text in content.items():
+            single = () if name in ("text", "error_message") else one_line(text)
+            self._tally.add(self.surface, text, *_slack(text), *single)
 
 
-def _workflow_faults(message: Message) -> Iterator[str]:
-    for values in (variables(message), digest_variables([message] * 3)):
-        yield from (f"workflow: {text}" for text in values.values() if _SLACK.search(text))
-    names = ("task_id", "task_type", "status")
-    one_line = (variables(message)[name] for name in names)
-    yield from (f"line: {text!r}" for text in one_line if _LINE_BREAKS.search(text))
+def _parts(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the texts and the buttons of a block."""
+    if isinstance(value, dict):
+        if value.get("type") in ("mrkdwn", "plain_text", "button"):
+            yield value
+        for member in value.values():
+            yield from _parts(member)
+    if isinstance(value, list):
+        for member in value:
+            yield from _parts(member)
 
 
-def _apprise_faults(message: Message) -> Iterator[str]:
+def _slack(text: str) -> Iterator[Fault]:
+    if _SLACK.search(text):
+        yield Fault("mention", text)
+
+
+def _layout(text: str) -> Iterator[Fault]:
+    """Yield a fault if a text has more lines than ours: only within a block of code may it."""
+    if text.startswith(_CODE):
+        if text.count(_CODE) != 2 or not text.endswith(_CODE):
+            yield Fault("line", text)
+        return
+    begun = lines(text)
+    is_list = all(line.startswith("• ") for line in begun)
+    if not is_list and len(begun) > (2 if text.startswith("*") else 1):
+        yield Fault("line", text)
+
+
+def _route(url: str) -> Iterator[Fault]:
+    parts = urlsplit(url)
+    shape = parts.path.count("/"), parts.query.count("="), parts.query.count("&"), parts.fragment
+    if parts.netloc != "console.example" or shape != (2, 1, 0, "") or not url.isascii():
+        yield Fault("route", url)
+
+
+def _apprise(message: Message) -> Iterator[tuple[str, list[Fault]]]:
     title, body = notification(message)
-    yield from (f"Apprise: {text}" for text in (title, body) if _ELSEWHERE.search(text))
-    lines = [] if body == title else _LINE_BREAKS.split(body)
-    yield from (f"line: {line!r}" for line in lines if not _LINE.match(line) and line != "…")
-    if _LINE_BREAKS.search(title):
-        yield f"line: {title!r}"
-
-
-def strings(count: int, random: Random) -> Iterator[dict[str, str]]:
-    """Yield `count` hostile texts, each with the type of an event."""
-    for _ in range(count):
-        pieces = random.choices(PIECES, k=random.randint(1, 12))
-        yield {"text": "".join(pieces), "type": random.choice(TYPES)}
-
-
-def main(count: int) -> int:
-    found = [fault for content in strings(count, Random(1)) for fault in faults(content)]
-    print(f"{count} hostile strings: {len(found)} live mentions, links or extra lines")
-    for fault in found[:20]:
-        print(f"  {fault}")
-    return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))
+    for text in (title, body):
+        live = [Fault("mention", text)] if _LIVE.search(text) else []
+        live += [Fault("link", text)] if _LINKED.search(text) else []
+        yield text, live
+    yield title, [*one_line(title)]
+    yield subject_of(message), [*one_line(subject_of(message))]
+    if body != title:
+        forged = [one for one in lines(body) if not _OURS.match(one) and one != "…"]
+        yield body, [Fault("line", one) for one in forged]

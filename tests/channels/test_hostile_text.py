@@ -4,18 +4,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bench.hostile_messages import PIECES, TYPES, faults
+from bench.hostile_messages import TYPES, look_at
+from bench.hostile_strings import ALPHABETS, Tally
 from watcher.channels._neutral_text import neutral
 from watcher.channels.slack import blocks
 
+PIECES = [piece for alphabet in ALPHABETS.values() for piece in alphabet]
 HOSTILE = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=12).map("".join)
 
 
-@settings(max_examples=200)
-@given(HOSTILE, st.sampled_from(TYPES))
-@example("<!channel> @everyone [text](https://evil.example)\nStatus: COMPLETED", "task.failed")
-def test_no_message_has_a_live_mention_a_link_or_a_forged_line(text: str, type_: str) -> None:
-    assert faults({"text": text, "type": type_}) == []
+@settings(max_examples=30, deadline=None)
+@given(st.lists(HOSTILE, min_size=len(TYPES), max_size=len(TYPES)))
+@example(["<!channel> @everyone [text](https://evil.example)\nStatus: COMPLETED"] * len(TYPES))
+def test_no_message_has_a_live_mention_a_link_or_a_forged_line(texts: list[str]) -> None:
+    tally = Tally()
+    look_at(texts, tally)
+    assert tally.faults == {}
 
 
 def test_the_second_try_escapes_the_headline_too() -> None:

@@ -42,7 +42,7 @@ def test_an_unknown_word_is_its_own_status(word: str, status: str) -> None:
     assert StatusTable().canonical(word) == status
 
 
-@pytest.mark.parametrize("value", [None, 7, [], "x" * 101, "a\nb"])
+@pytest.mark.parametrize("value", [None, 7, [], "x" * 101, "a\nb", "a\u3164", "a\u2028b"])
 def test_what_cannot_be_a_status(value: object) -> None:
     assert StatusTable().canonical(value) == ""
 

@@ -29,6 +29,7 @@ from watcher.channels._text import (
     facts,
     headline_of,
     item_errors,
+    one_line,
     partial_success,
     text_of,
 )
@@ -189,7 +190,7 @@ def subject_of(message: Message) -> str:
     subject = message.type.partition(".")[0]
     data = event_data(message)
     name = data.get("task_id") if subject == "task" else data.get(subject)
-    return cut(f"{subject} {text_of(name)}", 200)
+    return cut(f"{subject} {one_line(text_of(name))}", 200)
 
 
 def notification(message: Message) -> tuple[str, str]:

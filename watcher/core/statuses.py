@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from watcher.core.masking import SECRETS
 from watcher.core.tasks import KNOWN_STATUSES
+from watcher.core.texts import is_shown
 
 _OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "COMPLETED": ("COMPLETE", "DONE", "FINISHED", "SUCCESS", "SUCCESSFUL", "SUCCEEDED"),
@@ -59,4 +60,4 @@ class StatusTable:
         if (known := self._canonical.get(_key(word))) is not None:
             return known
         status = SECRETS.text(word).strip().upper()
-        return status if len(status) <= _STATUS_LIMIT and status.isprintable() else ""
+        return status if len(status) <= _STATUS_LIMIT and is_shown(status) else ""

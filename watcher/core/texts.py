@@ -23,9 +23,12 @@ _FURTHER_UNSEEN = (
 """The same beyond U+FFFF, and surrogates: not every syntax has these."""
 UNSEEN_IN_ID = UNSEEN + r"\x20\ufe0e\ufe0f"
 _MARK = (
-    r"[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0e47-\u0e4e"
-    r"\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+    r"[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u06d6-\u06ed\u0730-\u074a"
+    r"\u07eb-\u07f3\u0816-\u082d\u0898-\u089f\u08ca-\u08ff\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ebc"
+    r"\u0ec8-\u0ece\u0f71-\u0f87\u0f8d-\u0fbc\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u302a-\u302f"
+    r"\ua66f-\ua67d\ufe20-\ufe2f]"
 )
+"""What is drawn above, below or around the character before it."""
 _MARKS_SHOWN = 8
 _UNSEEN = re.compile(f"[{UNSEEN}{_FURTHER_UNSEEN}]|(?<={_MARK}{{{_MARKS_SHOWN}}}){_MARK}")
 _NOT_IN_ID = re.compile(rf"[{UNSEEN_IN_ID}{_FURTHER_UNSEEN}]")
