@@ -2,7 +2,7 @@
 
 import pytest
 
-from watcher.core.outage import Outage, OutageAction, next_step
+from watcher.core.outage import Outage, OutageAction, next_step, restored
 
 OPENED = Outage(subject="channel a", since=10.0)
 ANNOUNCED = Outage(subject="channel a", since=10.0, alerted_at=20.0)
@@ -44,3 +44,9 @@ def test_every_row_of_the_table(
         stored, subject="channel a", failing_since=failing_since, alert_due=alert_due, now=30.0
     )
     assert (None if step is None else (step.action, step.outage, step.send_event)) == expected
+
+
+def test_one_that_was_stored_before_the_clock_was_set_back_begins_now() -> None:
+    assert restored(None, 15.0) is None
+    assert restored(ANNOUNCED, 15.0) == ANNOUNCED
+    assert restored(ANNOUNCED, 5.0) == Outage(subject="channel a", since=5.0, alerted_at=20.0)

@@ -19,6 +19,7 @@ from tests.delivery.harness import (
     running,
 )
 from tests.support.stores import FullDisk
+from tests.support.virtual_time import wall
 from watcher.core.deliveries import DeliveryState
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 
@@ -108,6 +109,20 @@ async def test_a_restart_repeats_only_what_was_in_flight(harness: Harness) -> No
     assert len(channel.delivered) == 5
     assert len(channel.attempts) == 5 + len(repeated)
     assert counts == [2, 2]
+
+
+async def test_after_a_restart_with_an_earlier_clock_everything_pending_is_due(
+    harness: Harness,
+) -> None:
+    channel = ScriptedChannel(lambda message, now: DOWN)
+    sent = [await harness.store_event(f"task_{number}") for number in range(3)]
+    async with running(harness.dispatcher(channel, wall=lambda: wall() + 3600.0)):
+        await anyio.sleep(5)
+    works = ScriptedChannel()
+    async with running(harness.dispatcher(works)):
+        await anyio.sleep(1)
+
+    assert [event_id for _, event_id in works.delivered] == sent
 
 
 async def test_a_result_that_could_not_be_stored_is_kept_and_not_sent_again(

@@ -34,6 +34,13 @@ _REPLAYED_AFTER_A_PURGE = [
     op.Store(tasks=[2, 2], count=1, size=1),
     op.Replay(channel="backend", seconds=600.0, task=None),
 ]
+_RESTARTED_WITH_AN_EARLIER_CLOCK = [
+    op.Respond(channel="people", answers=["503 for 2 h"], latency=0.0),
+    op.Store(tasks=[1, 3], count=1, size=1),
+    op.Jump(seconds=-3600.0),
+    op.Restart(awaits=44, concurrency=8, order_wait=600.0),
+    op.Wait(seconds=400.0),
+]
 _OF_THE_RULES = [
     # nothing is left to send once the outage was announced
     [
@@ -83,6 +90,7 @@ _OF_THE_RULES = [
 @example(_PLACES_TAKEN_BACK_IN_FLIGHT)
 @example(_STOPPED_ON_A_FULL_DISK)
 @example(_REPLAYED_AFTER_A_PURGE)
+@example(_RESTARTED_WITH_AN_EARLIER_CLOCK)
 @example(_OF_THE_RULES[0])
 @example(_OF_THE_RULES[1])
 @example(_OF_THE_RULES[2])

@@ -76,6 +76,15 @@ async def test_a_restart_continues_the_stored_outage(harness: Harness) -> None:
     assert await stored(harness) is None
 
 
+async def test_after_a_restart_with_an_earlier_clock_the_alert_is_not_late(
+    harness: Harness,
+) -> None:
+    await channel_outage(harness).reconcile(wall() + 3600.0, ERROR)
+    restarted = channel_outage(harness)
+    assert await restarted.load() == wall()
+    assert restarted.alert_due_at(await restarted.load()) == wall() + ALERT_AFTER
+
+
 async def test_after_a_stop_no_further_alert_is_sent(harness: Harness) -> None:
     outage = channel_outage(harness)
     since = wall()

@@ -110,6 +110,19 @@ def test_the_stored_result_of_a_failure(disposition: Disposition, unblocks_at: f
     assert result.unblocks_at == unblocks_at
 
 
+def test_order_wait_counts_from_the_last_attempt_if_the_first_is_in_the_future() -> None:
+    result = failed_result(
+        replace(DELIVERY, first_attempt_at=NOW + 3600.0),
+        failure(Disposition.TRANSIENT),
+        Retry(steps_used=2, next_attempt_at=NOW + 30.0),
+        attempted_at=NOW,
+        now=NOW,
+        duration=0.5,
+        order_wait=600.0,
+    )
+    assert result.unblocks_at == NOW + 600.0
+
+
 def test_the_stored_result_of_the_last_failure() -> None:
     result = failed_result(
         DELIVERY,

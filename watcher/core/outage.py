@@ -53,6 +53,13 @@ class OutageStep:
     send_event: bool
 
 
+def restored(stored: Outage | None, now: float) -> Outage | None:
+    """Return an outage that was stored before a restart. If the clock was set back meanwhile, it
+    begins now: else its alert would be late by as much.
+    """
+    return None if stored is None else replace(stored, since=min(stored.since, now))
+
+
 def next_step(
     stored: Outage | None, *, subject: str, failing_since: float | None, alert_due: bool, now: float
 ) -> OutageStep | None:

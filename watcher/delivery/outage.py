@@ -10,7 +10,7 @@ import anyio
 from watcher.core.clock import rfc3339
 from watcher.core.errors import DeliveryError
 from watcher.core.events import Event
-from watcher.core.outage import Outage, OutageAction, OutageStep, next_step
+from watcher.core.outage import Outage, OutageAction, OutageStep, next_step, restored
 from watcher.delivery.context import DeliveryContext
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ class ChannelOutage:
     async def load(self) -> float | None:
         """Read the stored outage; return since when the channel has been failing."""
         async with self._lock:
-            self._stored = await self._context.store.outage(self._subject)
+            stored = await self._context.store.outage(self._subject)
+            self._stored = restored(stored, self._context.wall())
             return None if self._stored is None else self._stored.since
 
     @property

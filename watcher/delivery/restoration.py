@@ -15,6 +15,8 @@ async def restore(context: DeliveryContext, health: ChannelHealth, cooldown: Coo
     """
     await health.load()
     stored = await context.store.target(context.name)
+    # What was due at a time that is in the future again, because the clock was set back.
+    await context.store.make_due(context.name, 0.0, context.wall())
     unchanged = stored is None or is_digest_of(stored, context.settings)
     if unchanged:
         now = context.wall()

@@ -92,7 +92,8 @@ def failed_result(
     """
     wait = None if error.retry_after is None else min(error.retry_after, MAX_RETRY_AFTER)
     not_before = None if wait is None else now + wait
-    first_at = attempted_at if delivery.first_attempt_at is None else delivery.first_attempt_at
+    # A first attempt in the future: the clock was set back.
+    first_at = min(delivery.first_attempt_at or attempted_at, attempted_at)
     rejected = error.disposition is Disposition.REJECTED
     unblocks_at = None
     if order_wait is not None:

@@ -10,7 +10,7 @@ import anyio
 from watcher.core.clock import rfc3339
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.core.events import Event
-from watcher.core.outage import Outage, OutageAction, OutageStep, next_step
+from watcher.core.outage import Outage, OutageAction, OutageStep, next_step, restored
 from watcher.polling.context import PollingContext
 from watcher.polling.reachability import PROBE_INTERVAL, Reachability
 
@@ -68,7 +68,8 @@ class SourceOutage:
 
     async def restore(self) -> None:
         """Read the outage that was stored before a restart. Raises `StoreError`."""
-        self._stored = await self._context.store.outage(self._subject)
+        stored = await self._context.store.outage(self._subject)
+        self._stored = restored(stored, self._context.wall())
 
     def request_sent(self) -> None:
         """Note a request: while the source is down, the next one follows after `PROBE_INTERVAL`."""

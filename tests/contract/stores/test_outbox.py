@@ -44,6 +44,11 @@ async def test_a_failed_attempt_is_counted_and_its_times_are_kept(store: Store) 
     )
     assert (delivery.next_attempt_at, delivery.not_before) == (150.0, None)
 
+    # the clock was set back
+    await store.settle([settled(1, DeliveryState.PENDING, at=50.0, next_attempt_at=60.0)])
+    (delivery,) = await store.due("backend", 200.0, 10)
+    assert (delivery.first_attempt_at, delivery.last_attempt_at) == (50.0, 50.0)
+
 
 async def test_make_due_spares_later_attempts_and_keeps_not_before(store: Store) -> None:
     for number in range(4):

@@ -133,7 +133,7 @@ STORE_OUTAGE = _insert("outages", rows.OUTAGE_COLUMNS, "INSERT OR REPLACE")
 DELETE_OUTAGE = "DELETE FROM outages WHERE subject = ?"
 
 # The outbox. A queue is the deliveries with one channel and one order key, in the order of their
-# events: one that is replayed after it was removed has a later ID than those it belongs before.
+# events: one that is replayed after it was removed has a later ID than what belongs after it.
 
 _JOINED = "FROM deliveries AS d JOIN events AS e ON e.id = d.event"
 
@@ -162,10 +162,10 @@ SELECT min(moment) FROM (
 SETTLE = _numbered(
     """
 UPDATE deliveries SET state = :state, attempts = attempts + 1, scheduled = :scheduled,
-    first_attempt_at = coalesce(first_attempt_at, :attempted_at), last_attempt_at = :attempted_at,
-    next_attempt_at = :next_attempt_at, scheduled_at = :next_attempt_at, not_before = :not_before,
-    unblocks_at = :unblocks_at, last_error = :last_error, last_status = :last_status,
-    delivered_at = CASE WHEN :state = 'delivered' THEN :now END,
+    first_attempt_at = min(coalesce(first_attempt_at, :attempted_at), :attempted_at),
+    last_attempt_at = :attempted_at, next_attempt_at = :next_attempt_at, not_before = :not_before,
+    scheduled_at = :next_attempt_at, unblocks_at = :unblocks_at, last_error = :last_error,
+    last_status = :last_status, delivered_at = CASE WHEN :state = 'delivered' THEN :now END,
     bypassed = bypassed OR (is_head = 1
         AND :state = 'pending' AND :unblocks_at IS NOT NULL AND :unblocks_at <= :attempted_at)
 WHERE id = :delivery_id AND state = 'pending'
