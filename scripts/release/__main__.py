@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,16 @@ def base_image(folder: Path) -> str:
     return pinned[0]
 
 
-def release(root: Path, folder: Path, *, image: bool, builder: str) -> None:
-    """Build what is released of the commit in `root` into `folder`."""
+def release(
+    root: Path,
+    folder: Path,
+    *,
+    build_image: Callable[[artefacts.Source, Path], Path] | None,
+    builder: str,
+) -> None:
+    """Build what is released of the commit in `root` into `folder`; the image with `build_image`,
+    if there is to be one.
+    """
     base = base_image(root)
     source = artefacts.source(root)
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +52,7 @@ def release(root: Path, folder: Path, *, image: bool, builder: str) -> None:
         raise ReleaseError(f"{folder} is not empty")
     wheel, sdist = artefacts.build_distributions(source, folder)
     chart = artefacts.package_chart(source, folder)
-    built = artefacts.build_image(source, folder) if image else None
+    built = None if build_image is None else build_image(source, folder)
 
     of_wheel = bills.of_wheel(source, wheel, _program("cyclonedx-py"))
     made = [wheel, sdist, chart, write(folder, wheel.name, of_wheel)]
@@ -53,7 +61,7 @@ def release(root: Path, folder: Path, *, image: bool, builder: str) -> None:
     if built is not None:
         path = write(folder, built.name, bills.of_image(of_wheel, built, base))
         subjects |= {path.name: sha256(path), **image_subject(built)}
-    used = base if image else None
+    used = None if built is None else base
     said = provenance.statement(source, subjects, base=used, builder=builder)
     (folder / "provenance.intoto.json").write_text(_text(said))
     sums = [f"{sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir()) if path.is_file()]
@@ -92,7 +100,8 @@ def main() -> str | None:
     options = parser.parse_args()
     folder: Path = options.folder.resolve()
     try:
-        release(ROOT, folder, image=not options.without_image, builder=options.builder)
+        build_image = None if options.without_image else artefacts.build_image
+        release(ROOT, folder, build_image=build_image, builder=options.builder)
     except ReleaseError as error:
         return str(error)
     return None

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from tests.support.raw_server import OK, read_request, server
 from watcher.channels import webhook
+from watcher.channels.slack import channel as slack
 from watcher.core.receiver_settings import ReceiverSettings
 from watcher.net.exchange import ExchangeError, exchange
 from watcher.net.public_socket import NotPublicError, public_socket
@@ -76,6 +77,13 @@ def test_a_host_that_is_never_public_is_an_error_of_the_settings(host: str) -> N
     with pytest.raises(ValidationError, match="not on the internet") as caught:
         settings(url=f"https://{host}/secret-path")
     assert "secret-path" not in str(caught.value)
+
+
+def test_the_api_of_slack_has_to_be_on_the_internet_too() -> None:
+    bot = {"name": "x", "bot_token": "xoxb-made-up", "slack_channel": "#x", "deny_private": True}
+    assert slack.Settings.model_validate(bot).deny_private
+    with pytest.raises(ValidationError, match="the host of api_url is not on the internet"):
+        slack.Settings.model_validate({**bot, "api_url": "https://[::ffff:a00:1]/api/"})
 
 
 def test_a_proxy_would_resolve_the_host() -> None:

@@ -26,9 +26,9 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from scripts.release import bills, provenance
-from scripts.release.__main__ import image_subject
+from scripts.release.__main__ import image_subject, release
 from scripts.release.artefacts import ReleaseError, Source, build_image, sha256
-from tests.shipped.tools import ROOT, TOOLS, free_port, lacking, run, tool
+from tests.shipped.tools import ROOT, TOOLS, committed, free_port, lacking, run, tool
 from watcher import __version__
 
 USER = 65532
@@ -335,6 +335,35 @@ def test_its_bill_names_what_is_inside(image: Image) -> None:
         "name": base.partition("@")[0],
         "digest": {"sha256": base.partition("sha256:")[2]},
     }
+
+
+def test_a_release_with_the_image_names_its_digest_everywhere(image: Image, tmp_path: Path) -> None:
+    """The whole of `python -m scripts.release`, but for the pull of the base."""
+    tool("cyclonedx-py")
+    folder = tmp_path / "dist"
+
+    def built(_: Source, released: Path) -> Path:
+        (released / image.released.name).symlink_to(image.released)
+        return released / image.released.name
+
+    repository = committed(tmp_path / "repository")
+    release(repository, folder, build_image=built, builder="urn:made-up")
+
+    digest = sha256(image.released / "manifest.json")
+    files = {one.name for one in folder.iterdir() if one.is_file()}
+    sums = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert {*sums} == files - {"SHA256SUMS"}
+    said = json.loads((folder / "provenance.intoto.json").read_text())
+    subjects = {one["name"]: one["digest"]["sha256"] for one in said["subject"]}
+    tag = f"mixpeek-watcher:{__version__}"
+    assert subjects == {tag: digest} | {
+        name: sum_ for name, sum_ in sums.items() if name != "provenance.intoto.json"
+    }
+    made_of = said["predicate"]["buildDefinition"]["resolvedDependencies"]
+    (base,) = bases()
+    assert made_of[-1]["digest"] == {"sha256": base.partition("sha256:")[2]}
+    for name in (f"watcher-{__version__}.tgz", image.released.name):
+        assert digest in (folder / f"{name}.cdx.json").read_text()
 
 
 def test_what_the_lock_does_not_name_is_no_part_of_an_image(image: Image) -> None:

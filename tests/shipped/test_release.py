@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import os
 import re
-import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -16,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from scripts.release.artefacts import sha256
-from tests.shipped.tools import ROOT, TOOLS, run, tool
+from tests.shipped.tools import ROOT, TOOLS, committed, run, tool
 from watcher import __version__
 
 
@@ -96,26 +95,6 @@ message = ParseDict({"type": given.pop("_type"), **given}, Message())
 Statement.copy_from_pb(message).validate()
 """
 """Runs where `.ci/install` put the libraries."""
-
-
-def committed(folder: Path) -> Path:
-    """Make a repository of the files here, with one commit whose time is fixed."""
-    names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
-    for name in filter(None, names.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)  # with the time and mode of now
-    commit(folder)
-    return folder
-
-
-def commit(folder: Path) -> None:
-    day = "2026-11-01T00:00:00Z"
-    author = ("-c", "user.name=Made Up", "-c", "user.email=made-up@example.com")
-    run("git", "init", "--quiet", cwd=folder)
-    run("git", "add", "--all", cwd=folder)
-    command = ("git", *author, "commit", "--quiet", "--message", "x", "--date", day)
-    run(*command, cwd=folder, env={**os.environ, "GIT_COMMITTER_DATE": day})
 
 
 def release(repository: Path, folder: Path, check: bool = True) -> str:

@@ -46,3 +46,19 @@ def free_port() -> int:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
         return port
+
+
+def committed(folder: Path) -> Path:
+    """Make a repository of the files here, with one commit whose time is fixed."""
+    names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    for name in filter(None, names.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)  # with the time and mode of now
+    day = "2026-11-01T00:00:00Z"
+    author = ("-c", "user.name=Made Up", "-c", "user.email=made-up@example.com")
+    run("git", "init", "--quiet", cwd=folder)
+    run("git", "add", "--all", cwd=folder)
+    command = ("git", *author, "commit", "--quiet", "--message", "x", "--date", day)
+    run(*command, cwd=folder, env={**os.environ, "GIT_COMMITTER_DATE": day})
+    return folder

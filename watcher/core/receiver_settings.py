@@ -22,11 +22,19 @@ class ReceiverSettings(ConnectionSettings):
             return self
         if self.proxy is not None:
             raise ValueError("deny_private cannot hold with a proxy, which resolves the host")
-        url = getattr(self, "url", None)
-        text = url.get_secret_value() if isinstance(url, SecretStr) else ""
-        host = (urlsplit(text).hostname or "").rstrip(".")
-        address = literal(host)
-        local = host == "localhost" or host.endswith(".localhost")
-        if local or (address is not None and not is_public(address)):
-            raise ValueError("the host of url is not on the internet, as deny_private demands")
+        for name in ("url", "api_url"):
+            url = getattr(self, name, None)
+            text = url.get_secret_value() if isinstance(url, SecretStr) else url or ""
+            if _is_local(urlsplit(text).hostname or ""):
+                raise ValueError(
+                    f"the host of {name} is not on the internet, as deny_private demands"
+                )
         return self
+
+
+def _is_local(host: str) -> bool:
+    """Return whether the host of a URL can never be on the internet."""
+    host = host.rstrip(".")
+    address = literal(host)
+    local = host == "localhost" or host.endswith(".localhost")
+    return local or (address is not None and not is_public(address))
