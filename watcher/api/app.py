@@ -13,7 +13,7 @@ from watcher.api.attempts import TokenAttempts
 from watcher.api.auth import Guard
 from watcher.api.channels import channels
 from watcher.api.deliveries import deliveries
-from watcher.api.dependencies import Daemon
+from watcher.api.dependencies import Daemon, ProbedDaemon
 from watcher.api.events import events
 from watcher.api.openapi import document_of
 from watcher.api.origins import is_reached_privately
@@ -21,8 +21,10 @@ from watcher.api.probes import probes
 from watcher.api.status import status
 from watcher.api.upstream import upstream
 from watcher.api.watches import MAX_ENTRIES, one_entry, watches
+from watcher.core.errors import StoreError
 from watcher.core.listener_settings import TelemetrySettings
 from watcher.core.local_address import is_loopback
+from watcher.core.settings import Settings
 
 
 def create_api(daemon: Daemon) -> FastAPI:
@@ -63,24 +65,49 @@ def create_api(daemon: Daemon) -> FastAPI:
     return api
 
 
-def create_telemetry(daemon: Daemon) -> FastAPI:
+def create_telemetry(daemon: ProbedDaemon) -> FastAPI:
     """Return only metrics and probes, for a listener that other machines can reach."""
     api = _application("The watcher's telemetry", daemon)
     api.include_router(probes)
-
-    def is_ours(host: str) -> bool:
-        settings = daemon.settings.telemetry or TelemetrySettings()
-        if host in settings.hosts:
-            return True
-        return is_loopback(host) if is_loopback(settings.host) else is_reached_privately(host)
-
     api.add_middleware(
-        Admission, is_ours=is_ours, detail="not a name of this listener; see telemetry.hosts"
+        Admission,
+        is_ours=lambda host: _is_telemetry_s(host, daemon.settings),
+        detail="not a name of this listener; see telemetry.hosts",
     )
     return api
 
 
-def _application(title: str, daemon: Daemon) -> FastAPI:
+def create_waiting(daemon: ProbedDaemon) -> FastAPI:
+    """Return metrics and probes of a daemon whose store is not open, for both listeners; all other
+    calls are 503 with the reason.
+    """
+    api = _application("The watcher, which waits for its store", daemon)
+    api.include_router(probes)
+
+    async def wait() -> None:
+        raise StoreError(await daemon.health.unready() or "the store is not open yet")
+
+    methods = ["GET", "HEAD", "POST", "DELETE"]
+    api.add_api_route("/{path:path}", wait, methods=methods, include_in_schema=False)
+    api.add_middleware(
+        Admission,
+        is_ours=lambda host: (
+            daemon.settings.server.api_token is not None or _is_telemetry_s(host, daemon.settings)
+        ),
+        detail="not a name of this listener",
+    )
+    return api
+
+
+def _is_telemetry_s(host: str, settings: Settings) -> bool:
+    """Return whether a request for `host` is for the listener of telemetry."""
+    telemetry = settings.telemetry or TelemetrySettings()
+    if host in telemetry.hosts:
+        return True
+    return is_loopback(host) if is_loopback(telemetry.host) else is_reached_privately(host)
+
+
+def _application(title: str, daemon: ProbedDaemon) -> FastAPI:
     api = FastAPI(
         title=title,
         version=__version__,

@@ -19,19 +19,28 @@ from watcher.telemetry.health import Health
 from watcher.telemetry.metrics import Metrics
 
 
-class Daemon(Protocol):
-    """What the API needs of the daemon; `settings` change with a reload."""
+class ProbedDaemon(Protocol):
+    """What probes and metrics need of the daemon; `settings` change with a reload."""
 
-    store: Store
     metrics: Metrics
-    outbox: Wakeup
     health: Health
-    stopping: anyio.Event
 
     @property
     def settings(self) -> Settings:
         """The effective settings."""
         ...
+
+    async def refresh_gauges(self) -> None:
+        """Update the gauges that are computed on demand. Raises `StoreError`."""
+        ...
+
+
+class Daemon(ProbedDaemon, Protocol):
+    """What the API needs of the daemon."""
+
+    store: Store
+    outbox: Wakeup
+    stopping: anyio.Event
 
     def track(self, watches: Iterable[Watch]) -> None:
         """Poll these at once."""
@@ -67,10 +76,6 @@ class Daemon(Protocol):
 
     async def status(self) -> Status:
         """Return what the daemon does now; it may be a moment old."""
-        ...
-
-    async def refresh_gauges(self) -> None:
-        """Update the gauges that are computed on demand."""
         ...
 
 

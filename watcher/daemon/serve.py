@@ -3,27 +3,33 @@
 import asyncio
 import gc
 import logging
+import socket
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 
 import anyio
 import anyio.abc
 
 from watcher.api import server
-from watcher.api.app import create_api, create_telemetry
+from watcher.api.app import create_api, create_telemetry, create_waiting
 from watcher.api.turns import Turns
 from watcher.configuration import plugins
 from watcher.core.errors import ConfigurationError
+from watcher.core.interfaces.store import Store
 from watcher.core.listener_settings import ServerSettings
 from watcher.core.settings import Settings
-from watcher.daemon import store_files
+from watcher.daemon import store_files, waiting
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.reload import ReloadRequests
+from watcher.daemon.waiting import WaitingDaemon
 from watcher.net.server_tls import ListenerTls
 from watcher.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
+
+Listening = tuple[socket.socket, ListenerTls | None]
+"""A listener, and its TLS if it has any."""
 
 
 async def serve(
@@ -35,21 +41,25 @@ async def serve(
 ) -> None:
     """Run the daemon until `requests` stop it; report the API's base URL once everything runs.
 
-    Raises `ConfigurationError` if an address cannot be used, and `StoreError` if the store cannot.
+    Raises `ConfigurationError` if an address cannot be used, and `StoreError` if the store cannot;
+    on a full disk it waits for space.
     """
-    create_store = plugins.load("stores", settings.store.url.partition(":")[0]).create
     async with AsyncExitStack() as resources:
-        listener, tls = resources.enter_context(server.listening("server", settings.server))
-        opening = create_store(
-            settings.store.url, max_size=settings.store.max_size, failed=metrics.store_errors.inc
+        api, telemetry = _listeners(settings, resources)
+        turns = Turns(asyncio.get_running_loop())
+        store = await waiting.opened(
+            _create_store(settings, metrics),
+            resources,
+            partial(WaitingDaemon, settings, metrics),
+            partial(_serve_waiting, api, telemetry, turns),
+            requests.stopping,
         )
-        daemon = Daemon(settings, await resources.enter_async_context(opening), metrics)
-        url = server.url_of(listener, tls=tls is not None)
+        if store is None:
+            return
+        daemon = Daemon(settings, store, metrics)
+        url = server.url_of(api[0], tls=api[1] is not None)
         async with anyio.create_task_group() as tasks:
-            turns = Turns(asyncio.get_running_loop())
-            serve_api = partial(server.serve, name="server", turns=turns, tls=tls)
-            await tasks.start(serve_api, create_api(daemon), listener, daemon.stopping, name="api")
-            encrypted = [tls, await _serve_telemetry(daemon, resources, tasks, turns)]
+            encrypted = await _serve_both(daemon, api, telemetry, tasks, turns)
             logger.info("the API listens on %s", url)
             _warn_without_token(settings.server)
             following = anyio.CancelScope()
@@ -68,6 +78,24 @@ async def serve(
             daemon.outbox.set()  # ends the event streams, which wait for it
 
 
+def _listeners(settings: Settings, resources: AsyncExitStack) -> tuple[Listening, Listening | None]:
+    """Open the listeners of the API and, if it is configured, of telemetry."""
+    api = resources.enter_context(server.listening("server", settings.server))
+    if settings.telemetry is None:
+        return api, None
+    return api, resources.enter_context(server.listening("telemetry", settings.telemetry))
+
+
+def _create_store(
+    settings: Settings, metrics: Metrics
+) -> Callable[[], AbstractAsyncContextManager[Store]]:
+    store = settings.store
+    create: Callable[..., AbstractAsyncContextManager[Store]] = plugins.load(
+        "stores", store.url.partition(":")[0]
+    ).create
+    return partial(create, store.url, max_size=store.max_size, failed=metrics.store_errors.inc)
+
+
 def _warn_without_token(api: ServerSettings) -> None:
     if api.api_token is None:
         who = "every user" if api.socket is None else "every user of the socket's group"
@@ -79,17 +107,42 @@ def _warn_without_token(api: ServerSettings) -> None:
         )
 
 
-async def _serve_telemetry(
-    daemon: Daemon, resources: AsyncExitStack, tasks: anyio.abc.TaskGroup, turns: Turns
-) -> ListenerTls | None:
-    if (telemetry := daemon.settings.telemetry) is None:
-        return None
-    listener, tls = resources.enter_context(server.listening("telemetry", telemetry))
-    logger.info("metrics and probes listen on %s", server.url_of(listener, tls=tls is not None))
-    serve_telemetry = partial(server.serve, name="telemetry", turns=turns, tls=tls)
+async def _serve_waiting(
+    api: Listening,
+    telemetry: Listening | None,
+    turns: Turns,
+    shown: WaitingDaemon,
+    tasks: anyio.abc.TaskGroup,
+) -> None:
+    """Serve the probes of a daemon without a store on copies of the listeners."""
+    application = create_waiting(shown)
+    for name, listening in (("server", api), ("telemetry", telemetry)):
+        if listening is not None:
+            listener, tls = listening
+            serve_probes = partial(server.serve, name=name, turns=turns, tls=tls)
+            await tasks.start(serve_probes, application, listener.dup(), anyio.Event(), name=name)
+
+
+async def _serve_both(
+    daemon: Daemon,
+    api: Listening,
+    telemetry: Listening | None,
+    tasks: anyio.abc.TaskGroup,
+    turns: Turns,
+) -> list[ListenerTls | None]:
+    """Serve the API and telemetry; return their TLS, as far as they have any."""
+    listener, tls = api
+    serve_api = partial(server.serve, name="server", turns=turns, tls=tls)
+    await tasks.start(serve_api, create_api(daemon), listener, daemon.stopping, name="api")
+    if telemetry is None:
+        return [tls]
+    second, second_tls = telemetry
+    serve_second = partial(server.serve, name="telemetry", turns=turns, tls=second_tls)
     application = create_telemetry(daemon)
-    await tasks.start(serve_telemetry, application, listener, daemon.stopping, name="telemetry")
-    return tls
+    await tasks.start(serve_second, application, second, daemon.stopping, name="telemetry")
+    url = server.url_of(second, tls=second_tls is not None)
+    logger.info("metrics and probes listen on %s", url)
+    return [tls, second_tls]
 
 
 def _reload_certificates(listeners: Iterable[ListenerTls | None]) -> None:

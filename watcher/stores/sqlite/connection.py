@@ -7,12 +7,14 @@ from pathlib import Path
 import aiosqlite
 
 from watcher.core.errors import StoreCorruptError, StoreError, StoreFullError, StoreUnusableError
-from watcher.stores.sqlite.file import create_file
+from watcher.stores.sqlite.file import create_file, disk_is_full, full_disk
 from watcher.stores.sqlite.numbered import NumberedConnection
 from watcher.stores.sqlite.schema import migrate, pragma
 from watcher.stores.sqlite.sizes import Sizes
 
 _BUSY_SECONDS = 5.0
+_FULL = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE"})
+"""Errors of a full disk: the second of its memory map, the third of a quota."""
 _SETTINGS = (
     "auto_vacuum = INCREMENTAL",  # has no effect once there is a table
     "journal_mode = WAL",
@@ -46,13 +48,25 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     return StoreError(f"{path}: {error}: nothing was stored")
 
 
+def opening_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """Return why a store cannot be opened: `StoreFullError` if it may be once there is space."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if name in _FULL or (name == "SQLITE_CANTOPEN" and disk_is_full(path.parent)):
+        return StoreFullError(full_disk(path, str(error)))
+    return StoreUnusableError(str(store_error(error, path)))
+
+
 async def connect(path: Path, sizes: Sizes, opener: Opener) -> aiosqlite.Connection:
     """Open the writing connection and bring the schema up to date.
 
-    Raises `StoreUnusableError` if the file is not a watcher's, is damaged, or has a newer schema.
+    Raises `StoreUnusableError` if the file is not a watcher's, is damaged, or has a newer schema,
+    and `StoreFullError` if its disk is full.
     """
     create_file(path)
-    connection = await opener(path)
+    try:
+        connection = await opener(path)
+    except sqlite3.Error as error:
+        raise opening_error(error, path) from None
     try:
         for setting in _SETTINGS:
             await connection.execute(f"PRAGMA {setting}")
@@ -60,7 +74,7 @@ async def connect(path: Path, sizes: Sizes, opener: Opener) -> aiosqlite.Connect
         await apply(connection, sizes)
     except sqlite3.Error as error:
         await connection.close()
-        raise StoreUnusableError(str(store_error(error, path))) from None
+        raise opening_error(error, path) from None
     except BaseException:
         await connection.close()
         raise

@@ -19,6 +19,8 @@ from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.rows import Row
 from watcher.stores.sqlite.sizes import MIB, Sizes
 
+_MIN_WANTED = 64 * 1024
+
 
 class Database:
     """One open file. `measure` returns the sizes that it may have now, and `on_error` is called
@@ -41,7 +43,7 @@ class Database:
         self.make_room: Callable[[int], Awaitable[None]] | None = None
         """Awaited with what a write needs, if it finds no room; the write is then tried again."""
         self.wanted = 0
-        """The bytes of the events that could not be stored last; 0 once others were stored."""
+        """The bytes of what could not be stored last; 0 once as much has been stored again."""
         self._files = files
         self._commits = GroupCommit(writer, lambda error: store_error(error, path), self._unusable)
         self._reader = reader
@@ -99,7 +101,7 @@ class Database:
             raise store_error(error, self._path) from None
 
     async def write(self, operation: Operation[Result], needed: int = 0) -> Result:
-        """Run `operation`, which stores events of `needed` bytes, in one transaction; see
+        """Run `operation`, which stores `needed` bytes, in one transaction; see
         `GroupCommit.write`.
         """
         return await self._with_room(lambda: self._commits.write(operation), needed)
@@ -125,6 +127,16 @@ class Database:
         return await self._counted(lambda: self._commits.write(operation))
 
     async def _with_room(self, write: Callable[[], Awaitable[Result]], needed: int) -> Result:
+        try:
+            result = await self._tried_twice(write, needed)
+        except StoreError:
+            self.wanted = max(needed, _MIN_WANTED)
+            raise
+        if needed >= self.wanted:
+            self.wanted = 0
+        return result
+
+    async def _tried_twice(self, write: Callable[[], Awaitable[Result]], needed: int) -> Result:
         times_made = self._times_made
         try:
             return await write()

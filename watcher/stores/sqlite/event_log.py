@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import aiosqlite
 
-from watcher.core.errors import StoreFullError
 from watcher.core.events import Change, Event, StoredEvent
 from watcher.core.outage import Outage
 from watcher.core.tasks import TaskKey, WatchState
@@ -60,18 +59,8 @@ class SqliteEventLog(StorePart):
 async def store_events(
     database: Database, operation: Operation[Result], events: Sequence[Event]
 ) -> Result:
-    """Run `operation`, which stores `events`, in one transaction. If they find no room, note how
-    large they are, until others are stored.
-    """
-    needed = sum(len(event.body) for event in events)
-    try:
-        result = await database.write(operation, needed)
-    except StoreFullError:
-        database.wanted = needed
-        raise
-    if events:
-        database.wanted = 0
-    return result
+    """Run `operation`, which stores `events`, in one transaction."""
+    return await database.write(operation, sum(len(event.body) for event in events))
 
 
 async def insert_events(connection: aiosqlite.Connection, events: Sequence[Event]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from watcher.core.errors import StoreUnusableError
+from watcher.core.errors import StoreError, StoreFullError, StoreUnusableError
 from watcher.core.file_rights import exposed_folder
 
 logger = logging.getLogger(__name__)
@@ -82,11 +82,35 @@ def _opened(path: Path) -> int:
         share_with_group(descriptor, path.parent)
     except OSError as error:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
-        raise StoreUnusableError(f"{path} cannot be opened for writing: {reason}") from None
+        raise file_error(error, path, f"{path} cannot be opened for writing: {reason}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise StoreUnusableError(f"{path} cannot be opened for writing: it is not a regular file")
     return descriptor
+
+
+def file_error(error: OSError, path: Path, text: str) -> StoreError:
+    """Return `error` as `StoreFullError` if the disk is full, else as unusable, with `text`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFullError(full_disk(path, str(error.strerror)))
+    return StoreUnusableError(text)
+
+
+def full_disk(path: Path, reason: str) -> str:
+    """Return what an operator can do about a full disk."""
+    return (
+        f"the disk of {path} has no space ({reason}): nothing can be stored; free some, or enlarge "
+        "the volume"
+    )
+
+
+def disk_is_full(folder: Path) -> bool:
+    """Return whether no file, or nothing more in files, can be stored on the disk of `folder`."""
+    try:
+        volume = os.statvfs(folder)
+    except OSError:
+        return False
+    return volume.f_bavail == 0 or volume.f_favail == 0 < volume.f_files
 
 
 def share_with_group(descriptor: int, folder: Path) -> None:
@@ -112,8 +136,8 @@ def create_folder(path: Path) -> None:
                     folder.chmod(0o2770)
         exposed = exposed_folder(path.parent)
     except OSError as error:
-        raise StoreUnusableError(
-            f"the folder {path.parent} cannot be created: {error.strerror}"
+        raise file_error(
+            error, path, f"the folder {path.parent} cannot be created: {error.strerror}"
         ) from None
     if exposed is not None:
         raise StoreUnusableError(

@@ -75,16 +75,23 @@ class SqliteMaintenance(StorePart):
         self._database.check_files()
 
     async def ping(self) -> None:
-        now, size = self._wall(), max(_MIN_PROBE, self._database.wanted)
+        now, wanted = self._wall(), self._database.wanted
+
+        async def fill(connection: aiosqlite.Connection) -> None:
+            await connection.execute(queries.PROBE_ROOM, (wanted,))
 
         async def write(connection: aiosqlite.Connection) -> None:
             await connection.execute("SAVEPOINT probe")
-            await connection.execute(queries.PROBE_ROOM, (size,))
+            await connection.execute(queries.PROBE_ROOM, (_MIN_PROBE,))
             await connection.execute("ROLLBACK TO probe")
             await connection.execute("RELEASE probe")
             await connection.execute(queries.PROBE, (now,))
 
+        if wanted:  # to the disk: what is rolled back shows only what `max_size` allows
+            await self._database.try_write(fill)
         await self._database.try_write(write)
+        if self._database.wanted == wanted:
+            self._database.wanted = 0
 
     async def _vacuum(self) -> None:
         """Return free pages to the file system, in steps."""

@@ -17,12 +17,17 @@ from watcher.stores.sqlite.connection import (
     connect,
     connect_reader,
     open_file,
-    store_error,
+    opening_error,
 )
 from watcher.stores.sqlite.database import Database
 from watcher.stores.sqlite.discovery_log import SqliteDiscoveryLog
 from watcher.stores.sqlite.event_log import SqliteEventLog
-from watcher.stores.sqlite.file import create_folder, exclusive_lock, warn_if_on_network
+from watcher.stores.sqlite.file import (
+    create_folder,
+    exclusive_lock,
+    file_error,
+    warn_if_on_network,
+)
 from watcher.stores.sqlite.maintenance import SqliteMaintenance
 from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.operation_log import SqliteOperationLog
@@ -63,7 +68,7 @@ async def create(
     the store, whichever is smaller.
     `failed` is called for each operation that fails; `opener` opens both connections; `free`
     returns the bytes that are left on the volume of a folder. Raises `StoreUnusableError` where
-    this process cannot use the store at all.
+    this process cannot use the store at all, and `StoreFullError` while its disk is full.
     """
     path = path_of(url)
     create_folder(path)
@@ -85,7 +90,7 @@ async def _writer(path: Path, sizes: Sizes, opener: Opener) -> AsyncIterator[aio
     try:
         connection = await connect(path, sizes, opener)
     except OSError as error:
-        raise StoreUnusableError(f"{path} cannot be opened: {error.strerror}") from None
+        raise file_error(error, path, f"{path} cannot be opened: {error.strerror}") from None
     try:
         yield connection
     finally:
@@ -98,7 +103,7 @@ async def _reader(path: Path, sizes: Sizes, opener: Opener) -> AsyncIterator[aio
     try:
         connection = await connect_reader(path, sizes, opener)
     except sqlite3.Error as error:
-        raise StoreUnusableError(str(store_error(error, path))) from None
+        raise opening_error(error, path) from None
     try:
         yield connection
     finally:

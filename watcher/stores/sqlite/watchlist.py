@@ -26,6 +26,10 @@ _UNCHANGED_BATCH = 500
 _PRUNE_BATCH = 1000
 
 
+_WATCH = 1024
+"""Bytes that a new watch takes, about."""
+
+
 class SqliteWatchlist(StorePart):
     """Implements `watcher.core.interfaces.store.Watchlist`."""
 
@@ -38,7 +42,7 @@ class SqliteWatchlist(StorePart):
                 return TooManyLabelsError(overfull)
             return await _store(connection, requests, before, after)
 
-        added = await self._database.write(store)
+        added = await self._database.write(store, _WATCH * len(requests))
         if isinstance(added, TooManyLabelsError):
             raise added
         return added
