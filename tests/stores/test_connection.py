@@ -55,7 +55,7 @@ def test_an_error_is_explained(name: str | None, error_type: type[StoreError], t
     ],
 )
 @pytest.mark.parametrize("number", [1, 2])
-async def test_a_full_disk_differs_from_what_no_space_would_mend(
+async def test_a_full_disk_is_an_error_that_free_space_ends(
     tmp_path: Path, name: str, expected: type[Exception], number: int
 ) -> None:
     """… when the writing connection opens and when the reading one does."""
