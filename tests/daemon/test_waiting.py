@@ -1,4 +1,4 @@
-"""A start on a full disk waits and says so, and continues once there is space."""
+"""A start on a full disk waits, with the reason in the log, until there is space."""
 
 import logging
 from collections.abc import AsyncIterator
