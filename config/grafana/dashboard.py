@@ -162,12 +162,13 @@ _POLLING = [
         steps=_GOOD_IS_ONE,
     ),
     _stat(
-        "Time since the last answer",
-        "Time since upstream last answered about a task. Grows if there are no active watches.",
-        "s",
-        f"min by (source) (time() - ({_metric('watcher_last_success_timestamp_seconds')} > 0))",
+        "Time without an answer",
+        "Time without a successful poll although one was due, of what the settings allow.",
+        "percentunit",
+        f"max by (source) ({_metric('watcher_poll_silent_seconds')}"
+        f" / {_metric('watcher_poll_silent_limit_seconds')})",
         "{{source}}",
-        steps=_rising(120, 900),
+        steps=_rising(0.5, 1),
     ),
     _stat(
         "Active watches",

@@ -73,6 +73,9 @@ def test_nothing_needs_a_person_while_all_is_well() -> None:
     assert attention(WELL) == []
     pending = depths("alerts", pending=3, oldest_created_at=NOW - 5)
     assert attention(replace(WELL, depths=pending)) == []
+    for max_interval, behind in ((0.1, 29.0), (3600.0, 3599.0)):
+        source = replace(SOURCE, max_interval=max_interval, behind=behind)
+        assert attention(replace(WELL, sources=[source])) == []
 
 
 @pytest.mark.parametrize(

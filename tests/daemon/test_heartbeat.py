@@ -1,5 +1,6 @@
 """The dead man's switch beats while all is well, and only then."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,10 @@ import anyio
 import httpx
 import pytest
 
-from tests.support.virtual_time import VirtualLoop, wall
+from tests.support.virtual_time import VirtualLoop
 from watcher.core.errors import StoreError
 from watcher.core.settings import HeartbeatSettings
-from watcher.daemon.heartbeat import Heartbeat
+from watcher.daemon.heartbeat import Heartbeat, Wait
 from watcher.telemetry.health import Health
 from watcher.telemetry.liveness import LivenessMonitor
 
@@ -29,8 +30,9 @@ class World:
         self.beats: list[float] = []
         self.status = 200
         self.store_error: StoreError | None = None
-        self.oldest = 0.0
-        self.answered_at: float | None = wall()
+        self.oldest = Wait(0.0, 300.0)
+        self.silent_since: float | None = None
+        self.silent_limit = 130.0
         self.pulse = LivenessMonitor(anyio.current_time)
         self.keep_beating = True
 
@@ -38,8 +40,13 @@ class World:
         if self.store_error:
             raise self.store_error
 
-    async def oldest_pending(self) -> float:
-        return self.oldest
+    async def pending(self) -> Mapping[str, Wait]:
+        return {"backend": self.oldest}
+
+    def silent(self) -> Mapping[str, Wait]:
+        since = self.silent_since
+        seconds = 0.0 if since is None else anyio.current_time() - since
+        return {"mixpeek": Wait(seconds, self.silent_limit)}
 
     def receive(self, request: httpx.Request) -> httpx.Response:
         self.beats.append(anyio.current_time())
@@ -58,9 +65,8 @@ class World:
             settings=HeartbeatSettings.model_validate({"url": "https://beat.example/hidden"}),
             transport=httpx.MockTransport(self.receive),
             health=Health(self.ping, lambda: {"poller": self.pulse}),
-            answered_at=lambda: {"mixpeek": self.answered_at},
-            oldest_pending=self.oldest_pending,
-            wall=wall,
+            silent=self.silent,
+            pending=self.pending,
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.live)
@@ -86,20 +92,22 @@ async def test_it_stops_when_the_store_cannot_be_written() -> None:
     assert await world.run(600) == []
 
 
-async def test_it_stops_when_a_source_has_not_answered_for_five_minutes() -> None:
-    assert await World().run(900) == [0, 60, 120, 180, 240, 300]
-
-
-async def test_a_source_that_never_answered_counts_from_the_start() -> None:
+@pytest.mark.parametrize(("limit", "last"), [(130.0, 300), (500.0, 480)])
+async def test_it_stops_when_a_source_is_silent_for_longer_than_its_settings_allow(
+    limit: float, last: int
+) -> None:
     world = World()
-    world.answered_at = None
-    assert await world.run(900) == [0, 60, 120, 180, 240, 300]
+    world.silent_since = anyio.current_time()
+    world.silent_limit = limit
+    assert (await world.run(900))[-1] == last
 
 
-async def test_it_stops_when_a_delivery_is_older_than_a_quarter_of_an_hour() -> None:
+async def test_it_stops_when_a_delivery_is_older_than_its_channel_allows() -> None:
     world = World()
-    world.oldest = 901.0
+    world.oldest = Wait(901.0, 300.0)
     assert await world.run(300) == []
+    world.oldest = Wait(901.0, 3600.0)
+    assert len(await world.run(290)) == 5
 
 
 async def test_a_redirect_is_not_followed_and_trouble_is_said_once_without_the_url(

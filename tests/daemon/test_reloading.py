@@ -123,6 +123,28 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield World(store)
 
 
+async def test_what_alerts_compare_with_follows_the_settings(world: World) -> None:
+    def shown(name: str, **labels: str) -> float | None:
+        return world.metrics.registry.get_sample_value(name, labels)
+
+    base = settings_of({"name": "backend", "alert_after": "1h"})
+    async with world.running(base):
+        await world.shown()
+        assert shown("watcher_max_interval_seconds", source="mixpeek") == 30
+        assert shown("watcher_poll_silent_limit_seconds", source="mixpeek") == 900
+        assert shown("watcher_poll_silent_seconds", source="mixpeek") == 0
+        assert shown("watcher_alert_after_seconds", channel="backend") == 3600
+        source = base.sources[0].model_copy(update={"unreachable_after": 600.0, "timeout": 5.0})
+        polling = base.polling.model_copy(update={"max_interval": 3600.0})
+        await world.reload(base.model_copy(update={"sources": (source,), "polling": polling}))
+        assert shown("watcher_max_interval_seconds", source="mixpeek") == 3600
+        assert shown("watcher_poll_silent_limit_seconds", source="mixpeek") == 7805
+    metrics = Metrics(CollectorRegistry(), "test")
+    metrics.outbox({"no longer configured": (1, 5.0, 1)})
+    labels = {"channel": "no longer configured"}
+    assert metrics.registry.get_sample_value("watcher_alert_after_seconds", labels) == 300
+
+
 async def test_only_what_has_other_settings_starts_again(world: World, tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     authority.write_text("first")
@@ -229,6 +251,7 @@ async def test_what_left_the_configuration_leaves_the_metrics(world: World) -> N
         # Of a channel with pending deliveries what waits is shown, until its name returns.
         about_gone = [line for line in shown.splitlines() if '"gone"' in line]
         assert {line.partition("{")[0] for line in about_gone} == {
+            "watcher_alert_after_seconds",
             "watcher_outbox_pending",
             "watcher_outbox_bytes",
             "watcher_outbox_oldest_seconds",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from watcher.core.alert_limits import delay_limit
 from watcher.core.status import RuleStatus, SourceStatus, Status
 
 FULL_SHARE = 0.8
@@ -86,7 +87,7 @@ def _about_source(source: SourceStatus) -> Iterator[Attention]:
             since=source.since,
             command="watcher config check --live",
         )
-    elif source.behind > source.max_interval:
+    elif source.behind > delay_limit(source.max_interval):
         yield Attention(
             kind=AttentionKind.POLLING_BEHIND,
             subject=source.name,

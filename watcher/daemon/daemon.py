@@ -19,7 +19,7 @@ from watcher.core.settings import HeartbeatSettings, Settings
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.daemon.build import Shared, Surroundings
-from watcher.daemon.heartbeat import Heartbeat
+from watcher.daemon.heartbeat import Heartbeat, Wait
 from watcher.daemon.maintenance import maintain
 from watcher.daemon.pending import log_pending, warn_of_orphans
 from watcher.daemon.reload import ReloadRequests
@@ -129,7 +129,8 @@ class Daemon:
         )
         self.metrics.stored(await self.store.size())
         for name, unit in self._units.sources.items():
-            self.metrics.source(name).watching(unit.poller.counts(), unit.poller.behind())
+            poller = unit.poller
+            self.metrics.source(name).watching(poller.counts(), poller.behind(), poller.silent())
 
     def _monitors(self) -> Mapping[str, LivenessMonitor]:
         pollers = {
@@ -202,28 +203,28 @@ class Daemon:
                 settings=settings,
                 transport=transport,
                 health=self.health,
-                answered_at=self._answered_at,
-                oldest_pending=self._oldest_pending,
-                wall=self._wall,
+                silent=self._silent,
+                pending=self._pending,
             )
             await heartbeat.run()
 
-    def _answered_at(self) -> Mapping[str, float | None]:
+    def _silent(self) -> Mapping[str, Wait]:
+        """Return for how long each source has answered nothing, and may, in seconds."""
         return {
-            name: unit.poller.outage.last_answer_at
+            name: Wait(unit.poller.silent(), unit.answer_limit)
             for name, unit in self._units.sources.items()
-            if unit.poller.counts()
         }
 
-    async def _oldest_pending(self) -> float:
-        """Return the age in seconds of the oldest delivery to a configured channel."""
+    async def _pending(self) -> Mapping[str, Wait]:
+        """Return for how long the oldest delivery to each configured channel has been pending, and
+        may be, in seconds.
+        """
         now, channels = self._wall(), self._units.channels
-        ages = (
-            now - depth.oldest_created_at
+        return {
+            depth.channel: Wait(now - depth.oldest_created_at, channels[depth.channel].alert_after)
             for depth in await self.store.outbox()
             if depth.oldest_created_at is not None and depth.channel in channels
-        )
-        return max(ages, default=0.0)
+        }
 
 
 def _waiting(depth: OutboxDepth | None, now: float) -> tuple[int, float, int]:

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 import anyio
 import httpx
 
-from watcher.core.clock import Clock
 from watcher.core.errors import StoreError
 from watcher.core.settings import HeartbeatSettings
 from watcher.net.exchange import ExchangeError, exchange
@@ -16,12 +16,24 @@ from watcher.telemetry.health import Health
 logger = logging.getLogger(__name__)
 
 ANSWERED_WITHIN = 300.0
-"""Seconds within which every polled source must have answered."""
+"""Seconds within which every polled source must have answered, if its settings do not allow
+more."""
 DELIVERED_WITHIN = 900.0
-"""Seconds that the oldest delivery may be pending."""
+"""Seconds that the oldest delivery may be pending, if `alert_after` is not longer."""
 
 _DEADLINE = 10.0
 _RESPONSE_LIMIT = 1024
+
+
+class Wait(NamedTuple):
+    """For how many seconds something has been waited for, and for how many the settings allow."""
+
+    seconds: float
+    allowed: float
+
+    def exceeds(self, least: float) -> bool:
+        """Return whether it lasts too long; `least` seconds are always allowed."""
+        return self.seconds > max(self.allowed, least)
 
 
 class Heartbeat:
@@ -33,21 +45,18 @@ class Heartbeat:
         settings: HeartbeatSettings,
         transport: httpx.AsyncBaseTransport,
         health: Health,
-        answered_at: Callable[[], Mapping[str, float | None]],
-        oldest_pending: Callable[[], Awaitable[float]],
-        wall: Clock,
+        silent: Callable[[], Mapping[str, Wait]],
+        pending: Callable[[], Awaitable[Mapping[str, Wait]]],
     ) -> None:
-        """`answered_at` returns when each source with watches last answered, in Unix seconds, or
-        None; `oldest_pending` the age in seconds of the oldest pending delivery.
+        """`silent` returns for how long each source has answered nothing although polls were due,
+        `pending` for how long the oldest delivery to each channel has been pending.
         """
         self._url = httpx.URL(settings.url.get_secret_value())
         self._every = settings.every
         self._transport = transport
         self._health = health
-        self._answered_at = answered_at
-        self._oldest_pending = oldest_pending
-        self._wall = wall
-        self._started_at = wall()
+        self._silent = silent
+        self._pending = pending
         self._problem: str | None = None
 
     async def run(self) -> None:
@@ -67,16 +76,16 @@ class Heartbeat:
             return f"stalled loops: {', '.join(late)}"
         if reason := await self._health.unready():
             return reason
-        now = self._wall()
-        for source, answered_at in self._answered_at().items():
-            if now - (self._started_at if answered_at is None else answered_at) > ANSWERED_WITHIN:
-                return f"source {source!r} has not answered for {ANSWERED_WITHIN:g} s"
+        for source, wait in self._silent().items():
+            if wait.exceeds(ANSWERED_WITHIN):
+                return f"source {source!r} has not answered for {wait.seconds:.0f} s"
         try:
-            oldest = await self._oldest_pending()
+            pending = await self._pending()
         except StoreError as error:
             return str(error)
-        if oldest > DELIVERED_WITHIN:
-            return f"a delivery has been pending for more than {DELIVERED_WITHIN:g} s"
+        for channel, wait in pending.items():
+            if wait.exceeds(DELIVERED_WITHIN):
+                return f"a delivery to {channel!r} has been pending for {wait.seconds:.0f} s"
         return None
 
     async def _send(self) -> str | None:

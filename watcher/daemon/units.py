@@ -10,6 +10,7 @@ from functools import partial
 import anyio
 import anyio.abc
 
+from watcher.core.alert_limits import SHORTEST_ANSWER_LIMIT, answer_limit
 from watcher.core.interfaces.channel import Closing
 from watcher.core.interfaces.source import Source
 from watcher.core.settings import ChannelSettings, PollingSettings, SourceSettings
@@ -75,6 +76,7 @@ class SourceUnit(Unit):
         super().__init__(key)
         self.type = settings.type
         self._settings = settings
+        self.answer_limit = answer_limit(settings, polling)
         self._polling = polling
         self._shared = shared
 
@@ -84,6 +86,10 @@ class SourceUnit(Unit):
         self.source = build.create_source(self._settings, self._shared, transport)
         context = build.polling_context(self._settings, self._polling, self._shared)
         self.poller = Poller(self.source, context)
+        context.metrics.limits(
+            max_interval=self._polling.max_interval,
+            silent=max(self.answer_limit, SHORTEST_ANSWER_LIMIT),
+        )
 
     async def _run(self) -> None:
         await self.poller.run()
@@ -99,6 +105,7 @@ class ChannelUnit(Unit):
 
     def __init__(self, key: object, settings: ChannelSettings, shared: Shared) -> None:
         super().__init__(key)
+        self.alert_after = settings.alert_after
         self._settings = settings
         self._shared = shared
 
@@ -108,7 +115,9 @@ class ChannelUnit(Unit):
         channel = build.create_channel(self._settings, self._shared, transport)
         if isinstance(channel, Closing):
             resources.push_async_callback(channel.aclose)
-        self.dispatcher = Dispatcher(channel, build.delivery_context(self._settings, self._shared))
+        context = build.delivery_context(self._settings, self._shared)
+        context.metrics.alerts_after(self.alert_after)
+        self.dispatcher = Dispatcher(channel, context)
 
     async def _run(self) -> None:
         await self.dispatcher.run()

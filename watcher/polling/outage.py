@@ -66,6 +66,14 @@ class SourceOutage:
         """Whether requests are answered. If not, one probe may go out from `probe_at` on."""
         return self._reachability.answering
 
+    def silent(self, behind: float) -> float:
+        """Return for how many seconds nothing was learnt although a poll was due; `behind` is how
+        many seconds the most overdue one is late.
+        """
+        now, failing_since = anyio.current_time(), self._reachability.failing_since
+        overdue = max(behind, 0.0 if failing_since is None else now - failing_since)
+        return overdue if self.learnt_at is None else min(overdue, now - self.learnt_at)
+
     async def restore(self) -> None:
         """Read the outage that was stored before a restart. Raises `StoreError`."""
         stored = await self._context.store.outage(self._subject)

@@ -128,6 +128,10 @@ class Poller:
         """Return for how many seconds the most overdue task has been due."""
         return self._tasks.late(anyio.current_time())
 
+    def silent(self) -> float:
+        """Return for how many seconds no poll has succeeded although one was due."""
+        return self.outage.silent(self.behind()) if len(self._tasks) else 0.0
+
     @property
     def reason(self) -> SourceFailure | None:
         """Why the source is down; None while it is up."""

@@ -49,6 +49,11 @@ class Reachability:
         return min((moment for moment in moments if moment is not None), default=None)
 
     @property
+    def failing_since(self) -> float | None:
+        """Since when every request has taught nothing; None while there is no failure."""
+        return self._failing_since
+
+    @property
     def answering(self) -> bool:
         """Whether requests are answered; while they are not, only probes make sense."""
         return self._unanswered_reason is None

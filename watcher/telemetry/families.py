@@ -131,6 +131,21 @@ class PollingFamilies(Families):
         self.poll_behind = self.gauge(
             "watcher_poll_behind_seconds", "Delay of the most overdue poll in seconds.", "source"
         )
+        self.max_interval = self.gauge(
+            "watcher_max_interval_seconds",
+            "Longest interval between two polls of a task in seconds, as polling.max_interval.",
+            "source",
+        )
+        self.silent = self.gauge(
+            "watcher_poll_silent_seconds",
+            "Time without a successful poll although one was due in seconds.",
+            "source",
+        )
+        self.silent_limit = self.gauge(
+            "watcher_poll_silent_limit_seconds",
+            "Time without a successful poll that the settings allow in seconds.",
+            "source",
+        )
         self.transitions = self.counter(
             "watcher_transitions_total",
             "Total number of task status transitions.",
@@ -216,6 +231,11 @@ class DeliveryFamilies(Families):
         self.oldest = self.gauge(
             "watcher_outbox_oldest_seconds",
             "Age of the oldest pending delivery in seconds.",
+            "channel",
+        )
+        self.alert_after = self.gauge(
+            "watcher_alert_after_seconds",
+            "Time without a success after which a channel is failing in seconds, as alert_after.",
             "channel",
         )
         self.bytes = self.gauge(

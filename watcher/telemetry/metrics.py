@@ -16,6 +16,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from watcher.core.alert_limits import DEFAULT_ALERT_AFTER
 from watcher.core.channels import SuspensionKind
 from watcher.core.interfaces.maintenance import StoreSize
 from watcher.core.tasks import KNOWN_STATUSES, TERMINAL_STATUSES
@@ -95,6 +96,9 @@ class SourceMetrics:
         self._observations = polling.observations.labels(source)
         self._lag = polling.poll_lag.labels(source)
         self._behind = polling.poll_behind.labels(source)
+        self._silent = polling.silent.labels(source)
+        self._silent_limit = polling.silent_limit.labels(source)
+        self._max_interval = polling.max_interval.labels(source)
         self._unmapped = polling.unmapped_statuses.labels(source)
         self._up = polling.source_up.labels(source)
         self._last_success = polling.last_success.labels(source)
@@ -156,12 +160,19 @@ class SourceMetrics:
     def up(self, reachable: bool) -> None:
         self._up.set(1 if reachable else 0)
 
-    def watching(self, counts: Mapping[str | None, int], behind: float) -> None:
-        """Set the number of active watches by status, and the delay of the most overdue poll.
+    def limits(self, *, max_interval: float, silent: float) -> None:
+        """Set what alerts compare with: the longest interval, and how long no poll may succeed."""
+        self._max_interval.set(max_interval)
+        self._silent_limit.set(silent)
 
-        The status None stands for a task not observed yet; `behind` is in seconds.
+    def watching(self, counts: Mapping[str | None, int], behind: float, silent: float) -> None:
+        """Set the number of active watches by status, the delay of the most overdue poll, and for
+        how long none has succeeded although one was due, in seconds.
+
+        The status None stands for a task not observed yet.
         """
         self._behind.set(behind)
+        self._silent.set(silent)
         by_label: Tally[str] = Tally()
         for status, count in counts.items():
             label = UNSEEN_STATUS if status is None else status
@@ -204,10 +215,15 @@ class ChannelMetrics:
         self._latency = delivery.event_latency.labels(channel)
         self._overflowed = delivery.overflowed.labels(channel)
         self._last_delivery = delivery.last_delivery.labels(channel)
+        self._alert_after = delivery.alert_after.labels(channel)
         self._breaker = state.breaker_open.labels(channel)
         self._held: dict[SuspensionKind, Gauge] = {
             kind: state.held.labels(channel, kind) for kind in SuspensionKind
         }
+
+    def alerts_after(self, seconds: float) -> None:
+        """Set what alerts compare the age of pending deliveries with."""
+        self._alert_after.set(seconds)
 
     def delivered(self, *, duration: float, latency: float, at: float) -> None:
         """Count a success.
@@ -294,6 +310,8 @@ class Metrics:
             self._delivery.pending.labels(name).set(pending)
             self._delivery.bytes.labels(name).set(size)
             self._delivery.oldest.labels(name).set(max(oldest_seconds, 0.0))
+            if name not in self._channels:  # not configured, so it has no setting
+                self._delivery.alert_after.labels(name).set(DEFAULT_ALERT_AFTER)
 
     def overflowed(self, channel: str, count: int) -> None:
         """Count deliveries of a channel that is not configured, which failed because its backlog
