@@ -13,6 +13,13 @@ if "run" in sys.argv[1:] and sys.platform != "win32":
 
 def main() -> None:
     """Run the command line; the console script."""
+    try:
+        _main()
+    except KeyboardInterrupt:  # during the imports
+        sys.exit(130)
+
+
+def _main() -> None:
     if sys.argv[1:2] == ["healthcheck"]:
         from watcher.cli import health
 

@@ -30,7 +30,7 @@ def test_the_client_follows_pages_and_sends_the_token() -> None:
     watches: list[Any] = list(client.watches(state="active", status=[]))
     assert watches == items
     assert [dict(request.url.params) for request in requests] == [
-        {"state": "active", "limit": "1000"},
+        {"state": "active", "limit": "100"},
         {"state": "active", "limit": "1000", "cursor": "c"},
     ]
     assert requests[0].headers["authorization"] == "Bearer hidden"

@@ -49,7 +49,15 @@ def urls(folder: Path, text: str | None, **environ: str) -> list[str]:
     file = folder / "watcher.yaml"
     if text is not None:
         file.write_text(text)
-    return [probe.url for probe in probes_of(file, environ)]
+    return [probe.url for probe in probes_of(None, {"WATCHER_CONFIG": str(file), **environ})]
+
+
+def test_a_mistyped_file_is_an_error_whatever_listens_at_the_default_ports(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing.yaml", tmp_path / "missing" / "watcher.yaml"):
+        finished = run("healthcheck", "-c", str(path))
+        assert (finished.exit_code, finished.stdout) == (2, "")
+        assert finished.stderr.startswith(f"watcher: cannot read {path}: ")
+        assert health.run(["-c", str(path)], {}) is None  # the command of click prints it
 
 
 def test_it_imports_nothing_that_is_slow(tmp_path: Path) -> None:

@@ -97,14 +97,24 @@ def test_each_kind_of_error_is_one_line_with_its_exit_code(tmp_path: Path) -> No
         ["batches", "b"],
         ["kill", "t", "--yes"],
         ["cancel-batch", "b", "c", "--yes"],
+        ["status"],
+        ["confirm-uploads", "b", "uploads.json"],
     ],
 )
-def test_without_a_daemon_every_command_exits_4(arguments: list[str]) -> None:
+def test_without_a_daemon_every_command_exits_4(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "uploads.json").write_text(
+        '[{"upload_id": "u", "etag": "e", "file_size_bytes": 1}]'
+    )
     finished = run(*arguments, "--url", "http://127.0.0.1:9")
     assert (finished.exit_code, finished.stderr) == (4, f"{NO_DAEMON}\n")
 
 
-@pytest.mark.parametrize("url", ["http://[", "ftp://127.0.0.1", "127.0.0.1:9", ""])
+@pytest.mark.parametrize(
+    "url", ["http://[", "http://[::1", "ftp://127.0.0.1", "127.0.0.1:9", "", "http://a..b"]
+)
 def test_an_invalid_url_is_one_line(url: str) -> None:
     for arguments in (["ls"], ["wait", "t"]):
         finished = run(*arguments, "--url", url)
@@ -148,3 +158,60 @@ def test_a_closed_pipe_ends_a_command_without_a_message(
         assert started.stderr is not None
         started.stdout.close()
         assert (started.stderr.read(), started.wait()) == (b"", 1)
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no full device")
+@pytest.mark.parametrize("arguments", [["config", "schema"], ["healthcheck"], ["--help"]])
+def test_output_that_cannot_be_written_is_one_line_and_exit_1(arguments: list[str]) -> None:
+    with FULL.open("wb") as full:
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**CLEAN, "WATCHER_URL": "http://127.0.0.1:9"},
+            check=False,
+        )
+    error = b"watcher: cannot write the output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, b"" if arguments == ["healthcheck"] else error)
+
+
+def test_streams_may_be_closed_and_arguments_any_bytes() -> None:
+    def shell(line: str) -> tuple[int, bytes]:
+        done = subprocess.run(
+            ["/bin/sh", "-c", line, COMMAND],
+            env={**CLEAN, "WATCHER_URL": "http://127.0.0.1:9"},
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    missing = b"watcher: missing task ID: standard input has none\n"
+    not_utf8 = b"watcher: an argument or the input is not valid UTF-8\n"
+    assert shell('"$0" --version >&- 2>&- <&-') == (0, b"")
+    assert shell('"$0" wait --stdin <&-') == (2, missing)
+    assert shell(r"""exec "$0" add "$(printf 't\377')" """) == (2, not_utf8)
+
+
+def test_an_interrupt_at_any_moment_prints_no_traceback(harness: Harness) -> None:
+    environ = {**CLEAN, "WATCHER_URL": harness.url, "WATCHER_API_TOKEN": TOKEN}
+    script = (
+        "import os, signal, sys, threading\n"
+        "from watcher.__main__ import main\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == where: signal.raise_signal(signal.SIGINT)\n"
+        "where = sys.argv.pop(1)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "main()\n"
+    )
+    for module in ("watcher.cli.main", "watcher.cli.tables", "watcher.cli.client", "httpx._urls"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, module, "ls"],
+            env=environ,
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr.strip()) == (130, b"", b""), module

@@ -45,8 +45,11 @@ def test_a_terminal_prompts_before_a_permanent_action(
         confirm("Delete?", yes=False)
 
 
-def test_yes_and_scripts_skip_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yes_skips_the_prompt_and_a_script_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
     confirm("Delete?", yes=True)
-    monkeypatch.setattr("sys.stdin", StringIO("n\n"))
-    confirm("Delete?", yes=False)
+    for stdin in (StringIO("y\n"), None):
+        monkeypatch.setattr("sys.stdin", stdin)
+        confirm("Delete?", yes=True)
+        with pytest.raises(click.UsageError, match="set --yes"):
+            confirm("Delete?", yes=False)

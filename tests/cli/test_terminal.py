@@ -10,7 +10,8 @@ import pytest
 from tests.cli.harness import Terminal
 from watcher.cli.checks import Verdict
 from watcher.cli.progress import Progress
-from watcher.cli.terminal import Counting, ago, cancellation, plain, print_table, print_verdicts
+from watcher.cli.tables import print_table
+from watcher.cli.terminal import Counting, ago, cancellation, plain, print_verdicts
 
 ROWS: list[dict[str, Any]] = [
     {"task_id": "a", "status": "FAILED"},

@@ -1,7 +1,7 @@
 """`add`, `ls`, `show`, `rm` and `wait` against the real API."""
 
 import json
-from io import StringIO
+from io import BytesIO, TextIOWrapper
 
 import pytest
 
@@ -57,17 +57,85 @@ def test_added_tasks_are_printed_as_json(harness: Harness) -> None:
     assert (watch["task_id"], watch["namespace"], watch["source"]) == ("t", "ns_9", "mixpeek")
 
 
+def given(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Give the next command this standard input, in an encoding that does not matter."""
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(content), encoding="ascii"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"task_1\r\ntask_\xc3\xa9\r\n\r\ntask_1\r\n",
+        b"\xef\xbb\xbftask_1\n task_\xc3\xa9\t",
+        "\ufefftask_1\ntask_é\n".encode("utf-16-le"),
+    ],
+)
+def test_a_wait_reads_ids_as_other_systems_write_them(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    harness.lines("add", "task_1", "task_é")
+    harness.record("task_1", "COMPLETED")
+    harness.record("task_é", "FAILED")
+    given(monkeypatch, content)
+    finished = harness.run("wait", "--stdin", "--timeout", "60s")
+    assert finished.exit_code == 1
+    assert finished.rows[1:] == [["task_1", "COMPLETED"], ["task_é", "FAILED"]]
+
+
+@pytest.mark.parametrize("command", ["add", "wait"])
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", "missing task ID: standard input has none"),
+        (b"\r\n \n", "missing task ID: standard input has none"),
+        (b"good\n\na/b\n", "standard input, line 3: an ID contains no slash, and is not . or .."),
+        (b"good\n..\n", "standard input, line 2: an ID contains no slash, and is not . or .."),
+        (b"one two\n", "standard input, line 1: an ID has visible characters only, and no spaces"),
+        (b"x" * 257, "standard input, line 1: an ID has 1 to 256 characters"),
+        (b"good\n\xff\n", "standard input is not valid UTF-8"),
+    ],
+)
+def test_a_broken_list_of_ids_adds_nothing(
+    monkeypatch: pytest.MonkeyPatch, command: str, content: bytes, error: str
+) -> None:
+    given(monkeypatch, content)
+    finished = run(command, "--stdin", "--url", "http://127.0.0.1:9")
+    assert (finished.exit_code, finished.stderr) == (2, f"watcher: {error}\n")
+
+
+def test_unknown_ids_are_named_and_the_others_removed(harness: Harness) -> None:
+    harness.lines("add", "a", "b")
+    finished = harness.run("rm", "x", "a", "a", "b", "y")
+    assert (finished.exit_code, finished.stdout) == (1, "2 removed\n")
+    assert [line.split(":")[1] for line in finished.stderr.splitlines()] == [" x", " y"]
+    assert harness.run("ls").rows[1:] == []
+    single = harness.run("rm", "x")
+    assert (single.exit_code, single.stderr.count("\n")) == (1, 1)
+    assert "'x' is not watched" in single.stderr
+
+
+def test_ls_prints_a_limited_number_of_items(harness: Harness) -> None:
+    harness.lines("add", *(f"t{number}" for number in range(150)))
+    assert len(harness.lines("ls")) == 151
+    assert len(json.loads(harness.run("ls", "--limit", "0", "--json").stdout)) == 150
+    newest = [item["task_id"] for item in json.loads(harness.run("ls", "--json").stdout)]
+    for limit in (1, 100, 101, 1000):
+        assert [row[0] for row in harness.run("ls", "--limit", str(limit)).rows[1:]] == newest[
+            :limit
+        ]
+
+
 def test_ids_are_read_from_standard_input(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", StringIO("task_1\n\n  task_2  \ntask_1\n"))
+    given(monkeypatch, b"task_1\n\n  task_2  \ntask_1\n")
     assert harness.lines("add", "task_3", "--stdin") == ["3 added, 0 already watched"]
 
 
 def test_many_tasks_show_the_progress_on_a_terminal(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", StringIO("\n".join(f"t{n}" for n in range(1500))))
+    given(monkeypatch, "\n".join(f"t{n}" for n in range(1500)).encode())
     finished = harness.run("add", "--stdin", terminal=True)
     assert finished.stderr == "\r1000 of 1500 tasks\r1500 of 1500 tasks\n"
     assert finished.stdout == "1500 added, 0 already watched\n"

@@ -21,13 +21,14 @@ def channels() -> None:
 @json_option
 def list_channels(url: str | None, as_json: bool) -> None:
     """List channels with their status and deliveries."""
-    from watcher.cli.terminal import ago, print_json, print_table
+    from watcher.cli.tables import print_items, print_table
+    from watcher.cli.terminal import ago
 
-    items = list(client_at(url).channels())
+    items = client_at(url).channels()
     if as_json:
-        print_json(items)
+        print_items(items)
     else:
-        print_table(_COLUMNS, [{**item, "since": ago(item["since"])} for item in items])
+        print_table(_COLUMNS, ({**item, "since": ago(item["since"])} for item in items))
 
 
 @channels.command()

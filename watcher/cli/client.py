@@ -7,14 +7,25 @@ from typing import Any, Self
 import httpx
 
 from watcher.cli.address import Address
+from watcher.cli.tables import FIRST_PAGE, PAGE
 from watcher.core.errors import DaemonError
-from watcher.core.interfaces.source import UPLOADS_PER_REQUEST
 from watcher.net.url import quote_segment
 
 ADD_LIMIT = 1000
-_PAGE = 1000
 _UNLIMITED = 2**62
+NOT_CONNECTED = (httpx.TransportError, httpx.InvalidURL)
+"""What a request raises that reaches no daemon."""
 _TIMEOUT = 40.0  # seconds; longer than the daemon waits for its request budget and for upstream
+
+
+def base_url(address: Address) -> httpx.URL:
+    """Return the URL of all requests to a daemon; `DaemonError` if no host can have this name."""
+    try:
+        url = httpx.URL(address.base_url)
+        url.host.encode("idna")  # the socket does so: "a..b" is none
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise unreachable(address, error) from None
+    return url
 
 
 def headers(token: str | None) -> dict[str, str]:
@@ -63,7 +74,7 @@ class Client:
         self._address = address
         # Not through a proxy of the environment: the daemon is local.
         self._http = httpx.Client(
-            base_url=address.base_url,
+            base_url=base_url(address),
             headers=headers(address.token),
             timeout=_TIMEOUT,
             trust_env=False,
@@ -81,9 +92,9 @@ class Client:
         for start in range(0, len(entries), ADD_LIMIT):
             yield self._call("POST", "/v1/watches", json=entries[start : start + ADD_LIMIT])
 
-    def watches(self, **query: Any) -> Iterator[dict[str, Any]]:
-        """Yield every watch the query selects."""
-        return self._items("/v1/watches", query)
+    def watches(self, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield the watches the query selects, at most `limit`."""
+        return self._pages("GET", "/v1/watches", limit, query)
 
     def watch(self, task_id: str, source: str | None) -> dict[str, Any]:
         """Return one watch with its transitions."""
@@ -97,9 +108,9 @@ class Client:
             "DELETE", f"/v1/watches/{quote_segment(task_id)}", params=_without_none(source=source)
         )
 
-    def deliveries(self, **query: Any) -> Iterator[dict[str, Any]]:
-        """Yield every delivery the query selects."""
-        return self._items("/v1/deliveries", query)
+    def deliveries(self, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield the deliveries the query selects, at most `limit`."""
+        return self._pages("GET", "/v1/deliveries", limit, query)
 
     def delivery(self, delivery_id: int) -> dict[str, Any]:
         """Return one delivery with its attempts."""
@@ -150,40 +161,38 @@ class Client:
         return self._call("POST", f"/v1/channels/{quote_segment(channel)}/resume")
 
     def upstream_tasks(
-        self, source: str, criteria: Mapping[str, Any], limit: int | None
+        self, source: str | None, criteria: Mapping[str, Any], limit: int | None
     ) -> Iterator[dict[str, Any]]:
         """Yield tasks of the upstream API, at most `limit`."""
-        return self._pages(f"/v1/sources/{quote_segment(source)}/tasks/list", criteria, {}, limit)
+        return self._pages("POST", f"{self._source(source)}/tasks/list", limit, json=criteria)
 
     def batches(
         self,
-        source: str,
+        source: str | None,
         bucket: str,
         criteria: Mapping[str, Any],
         namespace: str | None,
         limit: int | None,
     ) -> Iterator[dict[str, Any]]:
         """Yield a bucket's batches, at most `limit`."""
-        path = f"/v1/sources/{quote_segment(source)}/buckets/{quote_segment(bucket)}/batches/list"
-        return self._pages(path, criteria, _without_none(namespace=namespace), limit)
+        path = f"{self._source(source)}/buckets/{quote_segment(bucket)}/batches/list"
+        return self._pages("POST", path, limit, {"namespace": namespace}, json=criteria)
 
     def cancel_batch(
-        self, source: str, bucket: str, batch: str, reason: str | None, namespace: str | None
+        self, source: str | None, bucket: str, batch: str, reason: str | None, namespace: str | None
     ) -> dict[str, Any]:
         """Cancel a batch; return upstream's response."""
-        of_bucket = f"/v1/sources/{quote_segment(source)}/buckets/{quote_segment(bucket)}"
+        of_bucket = f"{self._source(source)}/buckets/{quote_segment(bucket)}"
         path = f"{of_bucket}/batches/{quote_segment(batch)}/cancel"
         return self._call("POST", path, params=_without_none(reason=reason, namespace=namespace))
 
-    def kill(self, source: str, task_id: str) -> dict[str, Any]:
+    def kill(self, source: str | None, task_id: str) -> dict[str, Any]:
         """Kill a task; return upstream's response."""
-        return self._call(
-            "DELETE", f"/v1/sources/{quote_segment(source)}/tasks/{quote_segment(task_id)}"
-        )
+        return self._call("DELETE", f"{self._source(source)}/tasks/{quote_segment(task_id)}")
 
     def confirm_uploads(
         self,
-        source: str,
+        source: str | None,
         bucket: str,
         confirmations: Sequence[Mapping[str, Any]],
         *,
@@ -191,9 +200,10 @@ class Client:
         resend_doubtful: bool,
     ) -> Iterator[dict[str, Any]]:
         """Confirm uploads, a hundred per request, and yield each response."""
-        path = (
-            f"/v1/sources/{quote_segment(source)}/buckets/{quote_segment(bucket)}/uploads/confirm"
-        )
+        path = f"{self._source(source)}/buckets/{quote_segment(bucket)}/uploads/confirm"
+        # Imported here, because it is slow to import.
+        from watcher.core.interfaces.source import UPLOADS_PER_REQUEST
+
         for start in range(0, len(confirmations), UPLOADS_PER_REQUEST):
             body = {
                 "confirmations": confirmations[start : start + UPLOADS_PER_REQUEST],
@@ -201,37 +211,35 @@ class Client:
             }
             yield self._call("POST", path, json=body, params=_without_none(namespace=namespace))
 
-    def _pages(
-        self, path: str, criteria: Mapping[str, Any], query: Mapping[str, Any], limit: int | None
-    ) -> Iterator[dict[str, Any]]:
-        cursor: str | None = None
-        remaining = _UNLIMITED if limit is None else limit
-        while remaining > 0:
-            page = self._call(
-                "POST",
-                path,
-                json=criteria,
-                params={**_without_none(cursor=cursor), **query, "limit": min(remaining, _PAGE)},
-            )
-            yield from page["items"][:remaining]
-            remaining -= len(page["items"])
-            if (cursor := page["next_cursor"]) is None:
-                return
+    def _source(self, name: str | None) -> str:
+        """Return the path of a source: the first that the daemon has, if none is named."""
+        if name is None:
+            name = next((source["name"] for source in self.status()["sources"]), "mixpeek")
+        return f"/v1/sources/{quote_segment(name)}"
 
-    def _items(self, path: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _pages(
+        self,
+        method: str,
+        path: str,
+        limit: int | None,
+        query: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the items of a list, at most `limit`, page by page."""
         cursor: str | None = None
-        while True:
-            page = self._call(
-                "GET", path, params=_without_none(**query, limit=_PAGE, cursor=cursor)
-            )
-            yield from page["items"]
+        remaining, size = _UNLIMITED if limit is None else limit, FIRST_PAGE
+        while remaining > 0:
+            params = _without_none(**query or {}, cursor=cursor, limit=min(remaining, size))
+            page = self._call(method, path, params=params, **options)
+            yield from page["items"][:remaining]
+            remaining, size = remaining - len(page["items"]), PAGE
             if (cursor := page["next_cursor"]) is None:
                 return
 
     def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
             response = self._http.request(method, path, **options)
-        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        except NOT_CONNECTED as error:
             raise unreachable(self._address, error) from None
         if not response.is_success:
             raise error_of(response)

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 import click
 
-from watcher.cli.options import client_at, confirm, json_option, moment, url_option, yes_option
+from watcher.cli.options import (
+    client_at,
+    confirm,
+    json_option,
+    limit_option,
+    moment,
+    url_option,
+    yes_option,
+)
 from watcher.cli.terminal import say
 
 _COLUMNS = (
@@ -23,17 +31,21 @@ _STATES = click.Choice(["pending", "delivered", "failed"])
 @click.command()
 @click.option("--state", type=_STATES, help="Only this state.")
 @click.option("--channel", help="Only deliveries to this channel.")
+@limit_option()
 @url_option
 @json_option
-def deliveries(state: str | None, channel: str | None, url: str | None, as_json: bool) -> None:
+def deliveries(
+    state: str | None, channel: str | None, limit: int, url: str | None, as_json: bool
+) -> None:
     """List deliveries, newest first."""
-    from watcher.cli.terminal import ago, print_json, print_table
+    from watcher.cli.tables import print_items, print_table
+    from watcher.cli.terminal import ago
 
-    items = list(client_at(url).deliveries(state=state, channel=channel))
+    items = client_at(url).deliveries(limit or None, state=state, channel=channel)
     if as_json:
-        print_json(items)
+        print_items(items)
     else:
-        print_table(_COLUMNS, [{**item, "created": ago(item["created_at"])} for item in items])
+        print_table(_COLUMNS, ({**item, "created": ago(item["created_at"])} for item in items))
 
 
 @click.command()
@@ -45,11 +57,11 @@ def attempts(delivery_id: int, url: str | None, as_json: bool) -> None:
 
     For each: time, duration, status, error and the beginning of the response.
     """
-    from watcher.cli.terminal import print_json, print_table
+    from watcher.cli.tables import print_items, print_table
 
     history = client_at(url).delivery(delivery_id)["history"]
     if as_json:
-        print_json(history)
+        print_items(history)
     else:
         print_table(("number", "at", "duration", "status", "error", "answer"), history)
 

@@ -7,7 +7,9 @@ on while its file is broken.
 """
 
 import base64
+import errno
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from watcher.cli.streams import guarded, unguarded
+from watcher.cli.streams import discard, guarded, unguarded
 from watcher.configuration.defaults import find_file
 from watcher.core.local_address import local_url
 from watcher.core.texts import visible
@@ -69,12 +71,16 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int | None:
         return None
     try:
         probes = [Probe(url)] if url else probes_of(Path(config) if config else None, environ)
-    except UnknownPortError:
+    except (UnknownPortError, OSError):
         return None
     found = check(probes)
     line = f"{found.url}: {'ok' if found.good else 'failed'}: {found.text}"
-    with guarded():
-        unguarded().write(f"{visible(line)}\n")
+    try:
+        with guarded():
+            unguarded().write(f"{visible(line)}\n")
+            unguarded().flush()
+    except OSError:
+        discard()  # the exit code says it, too
     return 0 if found.good else 1
 
 
@@ -96,8 +102,11 @@ def probes_of(config: Path | None, environ: Mapping[str, str]) -> list[Probe]:
     """Return where the configured daemon may listen, the likeliest first.
 
     That is both listeners, because a file that was changed since the start may be right about one
-    only, and their defaults if the file cannot be read. Raises `UnknownPortError`.
+    only, and their defaults if the file cannot be read. Raises `UnknownPortError`, and `OSError` if
+    `config` is given and no file.
     """
+    if config is not None:
+        _require_file(config)
     file = find_file(config, environ)
     sections = {"server": {}} if file is None else _sections(file)
     for name, value in environ.items():
@@ -109,6 +118,16 @@ def probes_of(config: Path | None, environ: Mapping[str, str]) -> list[Probe]:
     if not known:
         raise UnknownPortError
     return known
+
+
+def _require_file(config: Path) -> None:
+    """Raise `OSError` if no file has this name, which is then probably mistyped: what a default
+    port says would be of another daemon.
+    """
+    with suppress(PermissionError):  # it may be there
+        if config.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        config.stat()
 
 
 def _sections(file: Path) -> dict[str, dict[str, Any]]:

@@ -1,20 +1,21 @@
 """The command line. Each command imports what is slow to import itself."""
 
+import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 
 import click
 
 from watcher import __version__
-from watcher.cli import backup, deliveries, init, run, signing, status, upstream, watches
+from watcher.cli import backup, deliveries, init, run, signing, status, streams, upstream, watches
 from watcher.cli.channels import channels
 from watcher.cli.config import config_group
 from watcher.cli.routes import routes_group
-from watcher.cli.streams import guarded
 from watcher.cli.terminal import say, say_lines
 from watcher.core.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
 from watcher.core.masking import SECRETS
@@ -34,7 +35,12 @@ def main() -> None:
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # The first process of a container ignores signals without a handler.
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    sys.exit(execute(sys.argv[1:]))
+    try:
+        sys.exit(execute(sys.argv[1:]))
+    finally:
+        if sys.argv[1:2] != ["run"]:
+            # While the interpreter ends, an interrupt is nothing to report.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -42,7 +48,7 @@ def execute(arguments: Sequence[str]) -> int:
 
     Raises `SystemExit` for commands that choose their exit code themselves.
     """
-    with guarded():
+    with streams.guarded():
         return _executed(arguments)
 
 
@@ -63,18 +69,29 @@ def _executed(arguments: Sequence[str]) -> int:
     except UnicodeError:
         _print_errors("an argument or the input is not valid UTF-8")
         return USAGE
+    except OSError as error:
+        _print_errors(_described(error))
+        return 1
     return 0
 
 
+def _described(error: OSError) -> str:
+    streams.discard()
+    return f"{error.filename or 'cannot write the output'}: {error.strerror or error}"
+
+
 def _print_errors(*lines: str) -> None:
-    for line in lines:
-        say(f"watcher: {line}", err=True)
+    with suppress(OSError):  # nothing else can be written to
+        for line in lines:
+            say(f"watcher: {line}", err=True)
 
 
 def _print_uncaught(
     kind: type[BaseException], error: BaseException | None, place: TracebackType | None
 ) -> None:
     """Print an exception that nothing caught, whatever its text contains."""
+    if issubclass(kind, KeyboardInterrupt):
+        os._exit(INTERRUPTED)  # raised where Python cannot pass it on, as in a finalizer
     lines = traceback.format_exception(kind, error, place)
     say_lines(SECRETS.text("".join(lines)).rstrip(), err=True)
 

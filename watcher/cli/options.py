@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from watcher.core.settings import Settings
 
 _CONFIG = "watcher.config"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 config_option = click.option(
     "-c",
@@ -36,6 +38,20 @@ yes_option = click.option(
     "--yes", is_flag=True, help="Skip the confirmation prompt; required without a terminal."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+stdin_option = click.option(
+    "--stdin", is_flag=True, help="Read IDs from standard input, one per line."
+)
+
+
+def limit_option(default: int = 0) -> Callable[[Command], Command]:
+    """Return `--limit`; 0 is no limit."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=0),
+        default=default,
+        show_default=str(default or "all"),
+        help="Maximum number of items; 0 for all.",
+    )
 
 
 def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,7 +106,7 @@ def confirm(question: str, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("there is no terminal for a confirmation; set --yes")
     click.confirm(visible(question), abort=True)
 

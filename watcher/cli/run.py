@@ -32,7 +32,7 @@ def healthcheck(config: Path | None, url: str | None) -> None:
     """Check that the local daemon is alive.
 
     Exits 0 if it is, otherwise 1 with the reason. Of the configuration, it reads only where the
-    daemon listens.
+    daemon listens; a configuration file that does not exist is an error.
     """
     # `__main__` has run it already, unless that takes more than a URL without TLS.
     from watcher.cli import address, health
@@ -43,6 +43,8 @@ def healthcheck(config: Path | None, url: str | None) -> None:
         else:
             found = address.given(url, None, os.environ)
             probes = [health.Probe(found.url, found.socket, found.encryption)]
+    except OSError as error:
+        raise ConfigurationError([f"cannot read {config}: {error.strerror}"]) from None
     except health.UnknownPortError:
         raise ConfigurationError(
             ["the configured port is 0, so the actual one is unknown: set --url"]

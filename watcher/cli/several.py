@@ -13,15 +13,16 @@ Id = TypeVar("Id", str, int)
 def for_each(ids: Sequence[Id], step: Callable[[Id], object], done: str) -> None:
     """Run `step` for each ID, and print how many succeeded: `2 removed`, with `done` as the word.
 
-    Prints the error of each that failed, and then exits 1. A single ID that fails is the command's
-    own error, and so is a daemon that cannot be reached or wants another token.
+    Prints the error of each that failed, and then exits 1. A daemon that cannot be reached or wants
+    another token is the command's own error.
     """
+    ids = list(dict.fromkeys(ids))
     failed = 0
     for each in ids:
         try:
             step(each)
         except DaemonError as error:
-            if len(ids) == 1 or error.status in (None, 401, 403):
+            if error.status in (None, 401, 403):
                 raise
             failed += 1
             say(f"watcher: {each}: {error}", err=True)

@@ -33,7 +33,8 @@ def status(url: str, as_json: bool) -> None:
 
 
 def _print(shown: Mapping[str, Any]) -> None:
-    from watcher.cli.terminal import ago, plain, print_table, say, span
+    from watcher.cli.tables import print_table
+    from watcher.cli.terminal import ago, plain, say, span
 
     watches = shown["watches"]
     say(f"watcher {plain(shown['version'])}, up {span(shown['uptime_seconds'])}")

@@ -6,9 +6,11 @@ the text within has been escaped.
 """
 
 import io
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TextIO
 
 from watcher.core.texts import visible_lines
@@ -45,7 +47,7 @@ class GuardedStream(io.TextIOBase):
 def guarded() -> Iterator[None]:
     """Guard both streams while the context runs."""
     before = sys.stdout, sys.stderr
-    guards = [GuardedStream(_with_escapes(stream)) for stream in before]
+    guards = [GuardedStream(_with_escapes(stream or _nowhere())) for stream in before]
     sys.stdout, sys.stderr = guards
     try:
         yield
@@ -59,6 +61,27 @@ def unguarded(err: bool = False) -> TextIO:
     """Return the stream below the guard, for text that has been escaped."""
     stream = sys.stderr if err else sys.stdout
     return stream.stream if isinstance(stream, GuardedStream) else stream
+
+
+def _nowhere() -> TextIO:
+    """Return a stream for output that was closed before the command began (`>&-`)."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def discard() -> None:
+    """Discard what cannot be written, which would fail again as the interpreter ends."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None and _fails(stream):
+            with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _fails(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 def _with_escapes(stream: TextIO) -> TextIO:

@@ -1,11 +1,11 @@
-"""Output of the commands: lines, tables on a terminal, aligned text elsewhere, JSON.
+"""Output of the commands: lines, JSON, YAML, progress. `tables` prints lists.
 
 Whatever is printed comes from here. Text from outside is one line, with escapes in place of what is
 not visible, and has a bound; `--json` has all of it.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -16,36 +16,31 @@ from watcher.core.texts import cut, is_shown, visible, visible_json, visible_lin
 if TYPE_CHECKING:
     from watcher.cli.checks import Verdict
 
-_STYLES = {
-    "COMPLETED": "green",
-    "COMPLETED_WITH_ERRORS": "yellow",
-    "FAILED": "red",
-    "CANCELED": "magenta",
-    "delivered": "green",
-    "failed": "red",
-    "pending": "yellow",
-}
 _LINE_LIMIT = 4096
 _CELL_LIMIT = 1024
 """Characters that are shown of one value."""
 
 
 class Coloured(NamedTuple):
-    """A part of a line, in a colour where the stream is a terminal."""
+    """A part of a line, in a colour or bold where the stream is a terminal."""
 
     text: str
-    colour: str
+    colour: str = ""
+    bold: bool = False
 
 
-def say(*parts: str | Coloured, err: bool = False) -> None:
+Part = str | Coloured
+
+
+def say(*parts: Part, err: bool = False) -> None:
     """Print one line, to standard error if `err`."""
-    shown = "".join(
-        click.style(_shown(part.text), fg=part.colour)
-        if isinstance(part, Coloured)
-        else _shown(part)
-        for part in parts
-    )
-    click.echo(shown, file=unguarded(err))
+    click.echo("".join(map(_styled, parts)), file=unguarded(err))
+
+
+def say_all(lines: Iterable[Iterable[Part]]) -> None:
+    """Print many lines at once."""
+    text = "\n".join("".join(map(_styled, parts)) for parts in lines)
+    click.echo(text, file=unguarded())
 
 
 def say_lines(text: str, *, err: bool = False) -> None:
@@ -72,38 +67,6 @@ def plain(value: object) -> str:
     return visible(cut(str(value), _CELL_LIMIT))
 
 
-def style_of(text: str) -> str:
-    """Return the colour of a status or a state, or nothing."""
-    return _STYLES.get(text, "")
-
-
-def print_table(columns: Sequence[str], items: Sequence[Mapping[str, Any]]) -> None:
-    """Print `items`, one per line, with the fields that `columns` names."""
-    rows = [[plain(item.get(column)) for column in columns] for item in items]
-    if is_terminal():
-        _print_rich(columns, rows)
-        return
-    titles = [column.upper() for column in columns]
-    widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
-    for row in (titles, *rows):
-        cells = zip(row, widths, strict=True)
-        say_lines("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
-
-
-def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from watcher.cli.console import GuardedConsole
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell, style=style_of(cell)) for cell in row))
-    GuardedConsole().print(table)
-
-
 def print_verdicts(verdicts: Sequence["Verdict"]) -> None:
     """Print the result of each check; exit 1 if one failed."""
     for verdict in verdicts:
@@ -117,7 +80,12 @@ def print_json(value: object) -> None:
     """Print `value` as indented JSON."""
     import json
 
-    click.echo(visible_json(json.dumps(value, indent=2, ensure_ascii=False)), file=unguarded())
+    print_json_text(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_json_text(text: str, *, end: str = "\n") -> None:
+    """Print JSON, or a part of it, as it is, with escapes in its strings."""
+    click.echo(visible_json(text) + end, file=unguarded(), nl=False)
 
 
 def print_yaml(value: object) -> None:
@@ -190,6 +158,15 @@ class Counting:
         if is_terminal(err=True):
             self._shown = True
             overwrite(f"{count} of {self._total} {self._what}")
+
+
+def _styled(part: Part) -> str:
+    if isinstance(part, str):
+        return _shown(part)
+    shown = _shown(part.text)
+    if not (part.colour or part.bold):
+        return shown
+    return click.style(shown, fg=part.colour or None, bold=part.bold or None)
 
 
 def _shown(text: str) -> str:

@@ -9,25 +9,23 @@ from typing import Any
 
 import click
 
-from watcher.cli.options import client_at, confirm, json_option, url_option, yes_option
+from watcher.cli.options import (
+    client_at,
+    confirm,
+    json_option,
+    limit_option,
+    source_option,
+    url_option,
+    yes_option,
+)
 from watcher.cli.terminal import say
 from watcher.core.errors import DaemonError
 
 _TASK_COLUMNS = ("task_id", "status", "task_type", "error")
 _BATCH_COLUMNS = ("batch_id", "status", "done", "task_id", "error")
 
-upstream_option = click.option(
-    "--source", default="mixpeek", show_default=True, help="Name of the source."
-)
 namespace_option = click.option(
     "--namespace", help="Namespace, sent as X-Namespace.  [default: the source's]"
-)
-limit_option = click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=100,
-    show_default=True,
-    help="Maximum number of items; 0 for all.",
 )
 
 
@@ -41,8 +39,8 @@ limit_option = click.option(
 )
 @click.option("--search", metavar="TEXT", help="Only tasks with this text in ID, type or status.")
 @click.option("--sort", metavar="FIELD[:desc]", help="Field to sort by.")
-@limit_option
-@upstream_option
+@limit_option(default=100)
+@source_option
 @url_option
 @json_option
 def tasks(
@@ -51,13 +49,13 @@ def tasks(
     filters: str | None,
     search: str | None,
     sort: str | None,
-    limit: int | None,
-    source: str,
+    limit: int,
+    source: str | None,
     url: str | None,
     as_json: bool,
 ) -> None:
     """List tasks of the API, watched or not."""
-    from watcher.cli.terminal import print_json, print_table
+    from watcher.cli.tables import print_items, print_table
 
     field, _, direction = (sort or "").partition(":")
     criteria = {
@@ -67,13 +65,13 @@ def tasks(
         "search": search,
         "sort": {"field": field, "direction": direction or "asc"} if sort else None,
     }
-    items = list(client_at(url).upstream_tasks(source, _present(criteria), limit or None))
+    items = client_at(url).upstream_tasks(source, _present(criteria), limit or None)
     if as_json:
-        print_json(items)
+        print_items(items)
     else:
         print_table(
             _TASK_COLUMNS,
-            [{**item, "error": item.get("error_message") or item.get("error")} for item in items],
+            ({**item, "error": item.get("error_message") or item.get("error")} for item in items),
         )
 
 
@@ -81,34 +79,32 @@ def tasks(
 @click.argument("bucket")
 @click.option("--status", metavar="S", help="Only this status.")
 @namespace_option
-@limit_option
-@upstream_option
+@limit_option(default=100)
+@source_option
 @url_option
 @json_option
 def batches(
     bucket: str,
     status: str | None,
     namespace: str | None,
-    limit: int | None,
-    source: str,
+    limit: int,
+    source: str | None,
     url: str | None,
     as_json: bool,
 ) -> None:
     """List batches of a bucket."""
-    from watcher.cli.terminal import print_json, print_table
+    from watcher.cli.tables import print_items, print_table
 
-    items = list(
-        client_at(url).batches(
-            source, bucket, _present({"status": status}), namespace, limit or None
-        )
+    items = client_at(url).batches(
+        source, bucket, _present({"status": status}), namespace, limit or None
     )
     if as_json:
-        print_json(items)
+        print_items(items)
         return
-    rows = [
+    rows = (
         {**item, "done": _share(item.get("progress")), "error": item.get("failure_reason")}
         for item in items
-    ]
+    )
     print_table(_BATCH_COLUMNS, rows)
 
 
@@ -118,7 +114,7 @@ def batches(
 @click.option("--reason", metavar="TEXT", help="Reason, passed to upstream.")
 @namespace_option
 @yes_option
-@upstream_option
+@source_option
 @url_option
 @json_option
 def cancel_batch(
@@ -127,7 +123,7 @@ def cancel_batch(
     reason: str | None,
     namespace: str | None,
     yes: bool,
-    source: str,
+    source: str | None,
     url: str | None,
     as_json: bool,
 ) -> None:
@@ -149,10 +145,10 @@ def cancel_batch(
 @click.command()
 @click.argument("task_id", metavar="ID")
 @yes_option
-@upstream_option
+@source_option
 @url_option
 @json_option
-def kill(task_id: str, yes: bool, source: str, url: str | None, as_json: bool) -> None:
+def kill(task_id: str, yes: bool, source: str | None, url: str | None, as_json: bool) -> None:
     """Kill a task.
 
     Its final status is reported as usual.
@@ -179,7 +175,7 @@ def kill(task_id: str, yes: bool, source: str, url: str | None, as_json: bool) -
     help="Also resend uploads whose result is unknown.",
 )
 @namespace_option
-@upstream_option
+@source_option
 @url_option
 @json_option
 def confirm_uploads(
@@ -187,7 +183,7 @@ def confirm_uploads(
     file: Path,
     resend_doubtful: bool,
     namespace: str | None,
-    source: str,
+    source: str | None,
     url: str | None,
     as_json: bool,
 ) -> None:

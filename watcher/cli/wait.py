@@ -13,7 +13,7 @@ import anyio
 import httpx
 
 from watcher.cli.address import Address
-from watcher.cli.client import ADD_LIMIT, error_of, headers, unreachable
+from watcher.cli.client import ADD_LIMIT, NOT_CONNECTED, base_url, error_of, headers, unreachable
 from watcher.core.errors import DaemonError
 
 _READ_TIMEOUT = 45.0  # seconds; three times the interval of the daemon's keep-alive
@@ -78,7 +78,7 @@ class Waiting:
         self._last_event_id: str | None = None
         self._connected = False
         self._http = httpx.AsyncClient(
-            base_url=address.base_url,
+            base_url=base_url(address),
             headers=headers(address.token),
             timeout=httpx.Timeout(10, read=_READ_TIMEOUT),
             trust_env=False,
@@ -95,7 +95,7 @@ class Waiting:
                 while self.tally.waiting:
                     try:
                         await self._follow()
-                    except (httpx.TransportError, httpx.InvalidURL) as error:
+                    except NOT_CONNECTED as error:
                         if not self._connected:
                             raise unreachable(self._address, error) from None
                     except DaemonError as error:

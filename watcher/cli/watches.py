@@ -13,7 +13,9 @@ from watcher.cli.options import (
     json_option,
     label_option,
     labels_of,
+    limit_option,
     source_option,
+    stdin_option,
     url_option,
     watch_source_option,
 )
@@ -26,7 +28,7 @@ _COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
 @source_option
 @click.option("--namespace", help="Namespace, included in every event of these tasks.")
 @label_option
-@click.option("--stdin", is_flag=True, help="Read IDs from standard input, one per line.")
+@stdin_option
 @click.option("--again", is_flag=True, help="Watch tasks again that have ended.")
 @url_option
 @json_option
@@ -43,7 +45,7 @@ def add(
     """Add tasks to the watchlist."""
     from watcher.cli.terminal import Counting, print_json, say
 
-    entries = _entries([*task_ids, *(_lines() if stdin else ())], source, namespace, labels)
+    entries = _entries(task_ids, stdin, source, namespace, labels)
     if again:
         entries = [{**entry, "again": True} for entry in entries]
     added = existing = 0
@@ -73,24 +75,29 @@ def add(
     metavar="K=V",
     help="Only tasks with this label; repeatable.",
 )
+@limit_option()
 @url_option
 @json_option
 def list_watches(
     statuses: Sequence[str],
     state: str | None,
     labels: Sequence[str],
+    limit: int,
     url: str | None,
     as_json: bool,
 ) -> None:
-    """List watched tasks."""
-    from watcher.cli.terminal import ago, print_json, print_table
+    """List watched tasks, newest first."""
+    from watcher.cli.tables import print_items, print_table
+    from watcher.cli.terminal import ago
 
     label_texts = [f"{name}:{value}" for name, value in labels_of(labels).items()]
-    items = [*client_at(url).watches(status=list(statuses), state=state, label=label_texts)]
+    items = client_at(url).watches(
+        limit or None, status=list(statuses), state=state, label=label_texts
+    )
     if as_json:
-        print_json(items)
+        print_items(items)
     else:
-        print_table(_COLUMNS, [{**item, "changed": ago(item["changed_at"])} for item in items])
+        print_table(_COLUMNS, ({**item, "changed": ago(item["changed_at"])} for item in items))
 
 
 @click.command()
@@ -100,7 +107,8 @@ def list_watches(
 @json_option
 def show(task_id: str, source: str | None, url: str | None, as_json: bool) -> None:
     """Show a watched task with its transitions."""
-    from watcher.cli.terminal import plain, print_json, print_table, say
+    from watcher.cli.tables import print_table
+    from watcher.cli.terminal import plain, print_json, say
 
     watch = client_at(url).watch(task_id, source)
     if as_json:
@@ -130,7 +138,8 @@ def remove(task_ids: Sequence[str], source: str | None, url: str | None) -> None
 
 
 @click.command()
-@click.argument("task_ids", nargs=-1, required=True, metavar="ID…")
+@click.argument("task_ids", nargs=-1, metavar="ID…")
+@stdin_option
 @click.option("--timeout", metavar="D", help="Give up after this time, such as 90s or 2h.")
 @source_option
 @click.option("--namespace", help="Namespace of tasks that are not watched yet.")
@@ -139,6 +148,7 @@ def remove(task_ids: Sequence[str], source: str | None, url: str | None) -> None
 @json_option
 def wait(
     task_ids: Sequence[str],
+    stdin: bool,
     timeout: str | None,
     source: str | None,
     namespace: str | None,
@@ -154,10 +164,11 @@ def wait(
     import anyio
 
     from watcher.cli.progress import Progress
-    from watcher.cli.terminal import print_json, print_table, say
+    from watcher.cli.tables import print_table
+    from watcher.cli.terminal import print_json, say
     from watcher.cli.wait import Waiting
 
-    entries = _entries(task_ids, source, namespace, labels)
+    entries = _entries(task_ids, stdin, source, namespace, labels)
     limit = duration(timeout)
     address = address_at(url)
 
@@ -178,15 +189,20 @@ def wait(
     sys.exit(tally.exit_code())
 
 
-def _lines() -> list[str]:
-    return [line.strip() for line in sys.stdin if line.strip()]
-
-
 def _entries(
-    task_ids: Sequence[str], source: str | None, namespace: str | None, labels: Sequence[str]
+    task_ids: Sequence[str],
+    stdin: bool,
+    source: str | None,
+    namespace: str | None,
+    labels: Sequence[str],
 ) -> list[dict[str, Any]]:
+    """Return what to request for each task, once, in their order."""
+    from watcher.cli import id_lines
+
+    task_ids = [*task_ids, *(id_lines.read() if stdin else ())]
     if not task_ids:
-        raise click.UsageError("missing task ID: pass at least one, or use --stdin")
+        missing = "standard input has none" if stdin else "pass at least one, or use --stdin"
+        raise click.UsageError(f"missing task ID: {missing}")
     common = {"source": source, "namespace": namespace, "labels": labels_of(labels)}
     options = {name: value for name, value in common.items() if value}
     return [{"task_id": task_id, **options} for task_id in dict.fromkeys(task_ids)]

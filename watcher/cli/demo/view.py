@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from watcher.cli.console import GuardedConsole
-from watcher.cli.terminal import style_of
+from watcher.cli.tables import style_of
 from watcher.testing.receiver import Received
 
 
