@@ -40,29 +40,28 @@ def test_wide_characters_take_two_columns(terminal: bool) -> None:
     assert printed(rows, terminal)[1:] == ["日本     A", "e\u0301        B"]
 
 
-def pages(asked: list[int], count: int) -> Iterator[dict[str, Any]]:
+def pages(requested: list[int], count: int) -> Iterator[dict[str, Any]]:
     for number in range(count):
-        asked.append(number)
+        requested.append(number)
         yield {"task_id": str(number), "status": None}
 
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_page_is_printed_before_the_next_is_requested(as_json: bool) -> None:
     seen: list[tuple[int, int]] = []
-    asked: list[int] = []
+    requested: list[int] = []
 
     class Stream(io.StringIO):
         def flush(self) -> None:
-            seen.append((len(asked), self.getvalue().count("\n")))
+            seen.append((len(requested), self.getvalue().count("\n")))
 
     with redirect_stdout(Stream()):
-        items = pages(asked, FIRST_PAGE + PAGE + 1)
+        items = pages(requested, FIRST_PAGE + PAGE + 1)
         if as_json:
             print_items(items)
         else:
             print_table(COLUMNS, items)
-    requested = [count for count, _ in seen]
-    assert requested[:2] == [FIRST_PAGE, FIRST_PAGE + PAGE]
+    assert [count for count, _ in seen][:2] == [FIRST_PAGE, FIRST_PAGE + PAGE]
     assert seen[0][1] > FIRST_PAGE - 1
 
 

@@ -44,7 +44,7 @@ stdin_option = click.option(
 
 
 def limit_option(default: int = 0) -> Callable[[Command], Command]:
-    """Return `--limit`; 0 is no limit."""
+    """Return `--limit`, where 0 means all."""
     return click.option(
         "--limit",
         type=click.IntRange(min=0),
