@@ -1,9 +1,10 @@
 """Peers that mean harm, in a process of their own: `python -m bench.hostile_peers PORT_FILE`.
 
-The path is the name of one of `tests.support.hostile_answers`; `/healthy` answers 204.
+The path begins with the name of one of `tests.support.hostile_answers`; `/healthy` answers 204.
 """
 
 import asyncio
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -11,14 +12,16 @@ from pathlib import Path
 
 from tests.support.hostile_answers import BOMBS, answer, bomb
 
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            if head.startswith(b"POST"):
-                await reader.readexactly(2)
-            name = head.split(b" ")[1][1:].decode().replace("_", " ")
+            if length := _LENGTH.search(head):
+                await reader.readexactly(int(length[1]))
+            name = head.split(b" ")[1].split(b"/")[1].decode().replace("_", " ")
             if name == "healthy":
                 writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
                 continue
