@@ -1,6 +1,5 @@
-"""What a peer that means harm costs the daemon: every one of `tests.support.hostile_answers`, as
-receiver and as upstream, one at a time and all together beside a healthy receiver and a healthy
-upstream.
+"""What a peer that means harm costs: every one of `tests.support.hostile_answers`, as receiver and
+as upstream, one at a time beside a healthy receiver. `hostile_daemon` measures them together.
 
     scripts/bench hostile_answers [NAME …]
 
@@ -34,7 +33,7 @@ from watcher.net.transport import channel_transport, create_transport
 from watcher.sources.mixpeek.connection import REPLY_LIMIT
 from watcher.sources.mixpeek.pagination import PAGE_BYTES
 
-SECONDS, SECONDS_TOGETHER = 2.0, 15.0
+SECONDS = 2.0
 _APART = 0.1  # seconds between the first requests of two senders
 _AFTER_SUCCESS, _AFTER_FAILURE = 0.4, 2.0
 _POLLERS = 8  # the concurrency with which a source begins
@@ -111,29 +110,28 @@ async def poll(url: str) -> None:
                 tasks.start_soon(request, number, limit)
 
 
-async def attack(url: str, names: Sequence[str], seconds: float) -> Measured:
-    """Let each of `names` receive and be polled, beside a healthy receiver."""
+async def attack(url: str, name: str | None) -> Measured:
+    """Let the peer called `name` receive and be polled, beside a healthy receiver."""
     measured = Measured()
-    with anyio.move_on_after(seconds):
+    with anyio.move_on_after(SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(measured.watch_loop)
             tasks.start_soon(deliver, f"{url}/healthy", measured.latencies)
-            for name in names:
+            if name is not None:
                 path = name.replace(" ", "_")
                 tasks.start_soon(deliver, f"{url}/{path}")
                 tasks.start_soon(poll, f"{url}/{path}")
     return measured
 
 
-def measure(url: str, names: Sequence[str], seconds: float) -> None:
+def measure(url: str, name: str | None) -> None:
     """Measure in this process, which is a new one, and print a line."""
     pin(OURS)
     tls_context(None)  # some 30 ms, at start
     before = resident_mebibytes()
-    measured = anyio.run(attack, url, names, seconds, backend_options={"use_uvloop": True})
+    measured = anyio.run(attack, url, name, backend_options={"use_uvloop": True})
     measured.peak = peak_mebibytes()
-    title = names[0] if len(names) == 1 else f"all {len(names)} together" if names else "none"
-    print(f"{title:36} {measured} (began with {before:.0f} MiB)", flush=True)
+    print(f"{name or 'none':36} {measured} (began with {before:.0f} MiB)", flush=True)
 
 
 def peak_mebibytes() -> float:
@@ -143,19 +141,14 @@ def peak_mebibytes() -> float:
 
 
 def main(names: Sequence[str]) -> None:
-    """Measure the named ones, or all of them, then all together."""
-    names = names or NAMES
-    runs: list[tuple[Sequence[str], float]] = [((), SECONDS)]
-    runs += [((name,), SECONDS) for name in names]
-    if len(names) > 1:
-        runs.append((names, SECONDS_TOGETHER))
+    """Measure without a peer, then the named ones, or all of them."""
     processes = multiprocessing.get_context("fork")  # each begins with the memory of this one
     with (
         tempfile.TemporaryDirectory() as folder,
         server("bench.hostile_peers", Path(folder)) as (_, url),
     ):
-        for run in runs:
-            process = processes.Process(target=measure, args=(url, *run))
+        for name in (None, *(names or NAMES)):
+            process = processes.Process(target=measure, args=(url, name))
             process.start()
             process.join()
     print("limits: peak 128 MiB, turn 200 ms, healthy p99 100 ms")
