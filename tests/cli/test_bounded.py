@@ -67,3 +67,38 @@ async def test_other_responses_and_the_event_stream_are_read() -> None:
             async for chunk in stream.aiter_bytes():
                 total += len(chunk)
     assert total > bounded.LIMIT
+
+
+ENDLESS = {
+    "interim responses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "a head": (b"HTTP/1.1 200 OK\r\n", b"x"),
+    "a body": (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b"x"),
+    "extensions": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1;a=b\r\nx\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", ENDLESS)
+async def test_a_response_without_end_is_an_error(answer: str) -> None:
+    async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
+        await read_request(stream)
+        begin, rest = ENDLESS[answer]
+        await stream.send(begin)
+        while True:
+            await stream.send(rest)
+            await anyio.sleep(0.002)
+
+    def blocking(url: str) -> None:
+        transport = bounded.BoundedTransport(encryption=None, uds=None, within=0.1)
+        with httpx.Client(transport=transport) as client:
+            client.get(url)
+
+    asynchronous = bounded.AsyncBoundedTransport(encryption=None, uds=None, within=0.1)
+    async with server(serve) as url:
+        with pytest.raises(DaemonError, match="does not end"):
+            await anyio.to_thread.run_sync(blocking, url)
+        async with httpx.AsyncClient(transport=asynchronous) as client:
+            with pytest.raises(DaemonError, match="does not end"):
+                await client.get(url)

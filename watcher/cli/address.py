@@ -50,14 +50,11 @@ class Address:
 
     def transport(self) -> httpx.HTTPTransport:
         """Return a connection for the blocking client."""
-        return BoundedTransport(verify=self._verify(), uds=self._uds())
+        return BoundedTransport(encryption=self.encryption, uds=self._uds())
 
     def async_transport(self) -> httpx.AsyncHTTPTransport:
         """Return a connection for the asynchronous client."""
-        return AsyncBoundedTransport(verify=self._verify(), uds=self._uds())
-
-    def _verify(self) -> ssl.SSLContext | bool:
-        return False if self.encryption is None else self.encryption
+        return AsyncBoundedTransport(encryption=self.encryption, uds=self._uds())
 
     def _uds(self) -> str | None:
         return None if self.socket is None else str(self.socket)
