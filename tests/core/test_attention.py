@@ -139,6 +139,11 @@ def test_nothing_needs_a_person_while_all_is_well() -> None:
             "discovery rule 0 tasks stops at max_pages before the end of its list",
         ),
         (
+            replace(WELL, unready="watcher.db was removed"),
+            AttentionKind.STORE_UNWRITABLE,
+            "events cannot be stored: watcher.db was removed",
+        ),
+        (
             replace(WELL, size=StoreSize(used=81, limit=100)),
             AttentionKind.STORE_FULL,
             "the store uses 81% of its limit",

@@ -16,6 +16,7 @@ FAILURE_GROUPS = 3
 class AttentionKind(StrEnum):
     """What is wrong, the most urgent kind first."""
 
+    STORE_UNWRITABLE = "store_unwritable"
     SOURCE_DOWN = "source_down"
     CHANNEL_FAILING = "channel_failing"
     CHANNEL_STOPPED = "channel_stopped"
@@ -67,6 +68,14 @@ def _everything(status: Status) -> Iterator[Attention]:
     yield from _about_tasks(status)
     for rule in status.rules:
         yield from _about_rule(rule)
+    if status.unready is not None:
+        yield Attention(
+            kind=AttentionKind.STORE_UNWRITABLE,
+            subject="store",
+            text=f"events cannot be stored: {status.unready}",
+            since=None,
+            command="watcher status",
+        )
     if status.size.used_share > FULL_SHARE:
         yield Attention(
             kind=AttentionKind.STORE_FULL,

@@ -60,3 +60,5 @@ class Status:
     rules: Sequence[RuleStatus]
     stored: StoredSummary
     size: StoreSize
+    unready: str | None = None
+    """Why events cannot be stored; None if they can."""

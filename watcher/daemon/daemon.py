@@ -65,7 +65,9 @@ class Daemon:
         )
         self._settings = settings
         self._units = RunningUnits(self._shared, self._beat)
-        self.status = StatusReader(self._shared, self._units, lambda: self._settings).status
+        self.status = StatusReader(
+            self._shared, self._units, lambda: self._settings, self.health.unready
+        ).status
 
     # For the API
 

@@ -1,6 +1,6 @@
 """Reads the status of the daemon, for all who want it at once."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 
@@ -20,9 +20,14 @@ class StatusReader:
     """Reads the status at most once in `MIN_AGE`, and for at most 2 % of the time."""
 
     def __init__(
-        self, shared: Shared, units: RunningUnits, settings: Callable[[], Settings]
+        self,
+        shared: Shared,
+        units: RunningUnits,
+        settings: Callable[[], Settings],
+        unready: Callable[[], Awaitable[str | None]],
     ) -> None:
         self._shared = shared
+        self._unready = unready
         self._units = units
         self._settings = settings
         self._started_at = shared.surroundings.wall()
@@ -54,6 +59,7 @@ class StatusReader:
             rules=[unit.discovery.record.status() for unit in units.rules.values()],
             stored=await store.summary(now),
             size=await store.size(),
+            unready=await self._unready(),
         )
 
     def _source(self, name: str, unit: SourceUnit) -> SourceStatus:
