@@ -17,6 +17,7 @@ from watcher.api.app import create_telemetry
 pytestmark = pytest.mark.anyio
 
 JSON = {"content-type": "application/json"}
+SINCE = "2026-11-01T00:00:00Z"
 ORIGIN = "http://127.0.0.1:8080"
 
 
@@ -47,6 +48,21 @@ async def test_a_body_of_too_many_values_is_rejected(api: httpx.AsyncClient, bod
             "30000 values"
             in problem(await api.post(path, content=body, headers=JSON), 413)["detail"]
         )
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "a\\udc00b", "\\uD83D\\uD83D", "\\ud83d\\u0041"])
+async def test_half_a_surrogate_pair_is_no_text(api: httpx.AsyncClient, text: str) -> None:
+    for path, body in (
+        ("/v1/watches", f'{{"task_id": "{text}"}}'),
+        ("/v1/channels/backend/replay", f'{{"since": "{SINCE}", "task_ids": ["{text}"]}}'),
+        ("/v1/channels/backend/pause", f'{{"reason": "{text}"}}'),
+        ("/v1/sources/mixpeek/tasks/list", f'{{"filters": {{"a": "{text}"}}}}'),
+    ):
+        problem(await api.post(path, content=body, headers=JSON), 400)
+    for whole in ("\\ud83d\\ude00", "\\\\ud800"):
+        body = f'{{"since": "{SINCE}", "task_ids": ["{whole}"]}}'
+        answer = await api.post("/v1/channels/backend/replay", content=body, headers=JSON)
+        assert answer.status_code == 202
 
 
 async def test_problems_have_bounds(api: httpx.AsyncClient) -> None:

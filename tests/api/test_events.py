@@ -27,7 +27,9 @@ async def test_the_stream_begins_with_the_next_event_and_resumes_without_a_gap(
         await store_event(daemon, 4)
         async with client.stream("GET", "/v1/events", headers={"last-event-id": "1"}) as stream:
             assert await read_ids(stream, 3) == [2, 3, 4]
-        problem(await client.get("/v1/events", headers={"last-event-id": "x"}), 422)
+        for wrong in (b"x", b"-1", b"\xb2", b"", b"9" * 5000):
+            headers = {b"last-event-id": wrong}
+            problem(await client.get("/v1/events", headers=headers), 422)
 
 
 async def test_stopping_ends_open_streams_at_once(daemon: FakeDaemon) -> None:

@@ -542,6 +542,8 @@ async def test_uploads_stay_open_if_upstream_confirms_fewer_than_were_sent(
         [],
         [{"etag": "x"}],
         [{"upload_id": "u", "color": 1}],
+        [{"upload_id": "u\u202e"}],
+        [{"upload_id": "u", "etag": "x" * 1025}],
         [{"upload_id": "u", "file_size_bytes": 0}],
     ],
 )

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+import msgspec
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,7 @@ MOST_REQUESTS = 64
 _UNLIMITED = frozenset({"/healthz", "/v1/events"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _JSON = "application/json"
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 Headers = Mapping[bytes, Sequence[str]]
@@ -147,12 +149,23 @@ def _limited(receive: Receive) -> Receive:
             raise HTTPException(413, f"a body is limited to {BODY_LIMIT} bytes")
         commas += part.count(b",")
         parts.append(part)
-        is_last = not message.get("more_body", False)
-        if is_last and commas >= VALUES_LIMIT and _values(parts) > VALUES_LIMIT:
-            raise HTTPException(413, f"a body is limited to {VALUES_LIMIT} values")
+        if not message.get("more_body", False):
+            if commas >= VALUES_LIMIT and _values(parts) > VALUES_LIMIT:
+                raise HTTPException(413, f"a body is limited to {VALUES_LIMIT} values")
+            _check_texts(parts)
         return message
 
     return receive_some
+
+
+def _check_texts(body: Iterable[bytes]) -> None:
+    """Raise 400 for half of a surrogate pair, which not every decoder rejects."""
+    content = b"".join(body)
+    if _SURROGATE.search(content):
+        try:
+            msgspec.json.decode(content)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise HTTPException(400, "the body is not JSON with texts of Unicode") from None
 
 
 def _values(body: Iterable[bytes]) -> int:

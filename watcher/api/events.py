@@ -1,5 +1,6 @@
 """The event stream."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from watcher.api.problems import Problem, documented
 
 MAX_STREAMS = 100
 """Streams that may be open at once."""
+_NUMBER = re.compile(r"[0-9]{1,100}")
 
 events = APIRouter(prefix="/v1", tags=["outbox"])
 
@@ -37,7 +39,7 @@ async def stream_events(
 
     `Last-Event-ID` resumes without a gap; without it, the stream begins with the next event.
     """
-    if last_event_id is not None and not (last_event_id.isascii() and last_event_id.isdigit()):
+    if last_event_id is not None and not _NUMBER.fullmatch(last_event_id):
         raise bad_query("Last-Event-ID", "not a number of this stream")
     state = request.app.state
     if state.streams >= MAX_STREAMS:

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from watcher.api.fields import Printable
 from watcher.api.openapi import ItemOrNull
 from watcher.api.uploads import ConfirmationRequest, Confirmed, UploadResult, UploadState
 
@@ -19,8 +20,8 @@ class ConfirmationView(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    upload_id: Annotated[str, Field(min_length=1, max_length=256)]
-    etag: str | None = None
+    upload_id: Printable
+    etag: Annotated[str, Field(max_length=1024)] | None = None
     file_size_bytes: Annotated[int, Field(ge=1), BeforeValidator(_whole)] | None = None
 
 

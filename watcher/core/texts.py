@@ -53,6 +53,11 @@ def is_shown(text: str) -> bool:
     return text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None)
 
 
+def holds_unseen(text: str) -> bool:
+    """Return whether a character is not visible; one that Python does not know yet is."""
+    return _UNSEEN.search(text) is not None
+
+
 def visible(text: str) -> str:
     """Return `text` on one line, with escapes such as `\\x1b` for what is not visible."""
     return text if is_shown(text) else _replaced(text, _escape)
