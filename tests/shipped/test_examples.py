@@ -45,7 +45,6 @@ def test_the_sidecar_starts_first_is_kept_alive_and_has_no_readiness_probe() -> 
     assert sidecar["restartPolicy"] == "Always"
     assert {"startupProbe", "livenessProbe"} <= sidecar.keys()
     assert "readinessProbe" not in sidecar
-    assert "watcher wait" in pod["containers"][0]["args"][0]
 
 
 def test_every_example_names_this_version() -> None:
