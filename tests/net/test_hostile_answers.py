@@ -10,9 +10,11 @@ import anyio.abc
 import anyio.lowlevel
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from tests.support.hostile_answers import BOMBS, ENDLESS, FINITE, NAMES, answer, bomb
 from tests.support.raw_server import OK, read_request, server
+from watcher.core.settings import ConnectionSettings
 from watcher.net.body_memory import BodyMemory
 from watcher.net.exchange import ExchangeError, Reply, exchange
 from watcher.net.response_limits import MOST_INTERIM, MOST_OVERHEAD
@@ -24,8 +26,11 @@ TURN = 0.2
 LIMIT = 100_000
 
 
-async def request(url: str, *, limit: int = LIMIT, **options: Any) -> Reply | ExchangeError:
-    async with create_transport(large_responses=False) as transport:
+async def request(
+    url: str, *, limit: int = LIMIT, proxy: str | None = None, **options: Any
+) -> Reply | ExchangeError:
+    reached = None if proxy is None else ConnectionSettings(proxy=SecretStr(proxy))
+    async with create_transport(reached=reached, large_responses=False) as transport:
         try:
             return await exchange(
                 transport,
@@ -38,7 +43,9 @@ async def request(url: str, *, limit: int = LIMIT, **options: Any) -> Reply | Ex
             return error
 
 
-async def attacked(name: str, **options: Any) -> tuple[Reply | ExchangeError, int, float]:
+async def attacked(
+    name: str, *, as_proxy: bool = False, **options: Any
+) -> tuple[Reply | ExchangeError, int, float]:
     """Return the outcome, the bytes that the server could send, and the longest turn of the loop in
     seconds of processor time.
     """
@@ -63,7 +70,10 @@ async def attacked(name: str, **options: Any) -> tuple[Reply | ExchangeError, in
 
     async with server(serve) as url, anyio.create_task_group() as tasks:
         tasks.start_soon(watch_loop)
-        outcome = await request(url, **options)
+        if as_proxy:
+            outcome = await request("https://x.invalid/", proxy=url, **options)
+        else:
+            outcome = await request(url, **options)
         tasks.cancel_scope.cancel()
     return outcome, sent, longest
 
@@ -104,6 +114,14 @@ async def test_an_answer_that_means_harm_costs_little(name: str) -> None:
     if isinstance(outcome, Reply):
         assert len(outcome.body) <= LIMIT
     # What a server could send is what was read, and what the buffers of the system hold.
+    assert sent < 12_000_000
+    assert longest < TURN
+
+
+@pytest.mark.parametrize("name", [*ENDLESS, *FINITE, *BOMBS])
+async def test_a_proxy_that_means_harm_is_an_error_that_costs_little(name: str) -> None:
+    outcome, sent, longest = await attacked(name, as_proxy=True)
+    assert isinstance(outcome, ExchangeError)
     assert sent < 12_000_000
     assert longest < TURN
 
