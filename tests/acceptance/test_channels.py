@@ -1,12 +1,15 @@
 """Failed deliveries, and paused and stopped channels, from the command line."""
 
 import json
+from collections import Counter
 
 import anyio
 import pytest
 from aiohttp import web
 
 from tests.acceptance.daemon import PATIENCE, Site, add
+from tests.support.accepting_answers import ANSWERS, Receivers
+from tests.support.raw_server import server
 from watcher.testing.faults import answers
 
 pytestmark = pytest.mark.anyio
@@ -75,3 +78,23 @@ async def test_a_410_stops_the_channel_until_it_is_resumed(
             (204, None),
         ]
         assert await daemon.stop() == 0
+
+
+async def test_a_2xx_is_one_attempt_and_frees_its_sender_whatever_follows(site: Site) -> None:
+    receivers = Receivers()
+    names = [f"task_{number}" for number in range(len(ANSWERS))]
+    for name in names:
+        site.upstream.set(name, "COMPLETED")
+    channel = json.loads(site.environ["WATCHER_CHANNELS"])[0]
+    async with server(receivers.serve) as url:
+        channel |= {"url": f"{url}next", "concurrency": 4, "timeout": "1m"}
+        async with site.daemon(WATCHER_CHANNELS=json.dumps([channel])) as daemon:
+            await add(daemon, *names)
+            await site.until(lambda: receivers.requests.total() == len(names))
+            with anyio.fail_after(PATIENCE):
+                while await site.json(daemon, "deliveries", "--state", "pending"):
+                    await anyio.sleep(0.05)
+            delivered = await site.json(daemon, "deliveries", "--state", "delivered")
+            assert await daemon.stop() == 0
+    assert [item["attempts"] for item in delivered] == [1] * len(names)
+    assert receivers.requests == Counter(ANSWERS.keys())
