@@ -181,7 +181,12 @@ async def test_lists_come_in_pages_with_filters(api: httpx.AsyncClient, daemon: 
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=1001", "limit=x", "state=asleep", "label=x", "cursor=nonsense"]
+    "query",
+    [
+        *("limit=0", "limit=1001", "limit=x", "state=asleep", "label=x", "cursor=nonsense"),
+        "&".join(f"label={number}:x" for number in range(21)),
+        "&".join(f"status={number}" for number in range(101)),
+    ],
 )
 async def test_an_invalid_query_is_rejected(api: httpx.AsyncClient, query: str) -> None:
     assert problem(await api.get(f"/v1/watches?{query}"), 422)["errors"]

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bench.hostile_messages import TYPES, look_at
+from bench.hostile_messages import TYPES, look_at, message_of
 from bench.hostile_strings import ALPHABETS, Tally
 from watcher.channels._neutral_text import neutral
+from watcher.channels.apprise import notification
 from watcher.channels.slack import blocks
 
 PIECES = [piece for alphabet in ALPHABETS.values() for piece in alphabet]
@@ -44,3 +45,8 @@ def test_what_a_service_interprets_becomes_a_character_that_looks_like_it(
     text: str, shown: str
 ) -> None:
     assert neutral(text) == shown
+
+
+def test_a_title_has_a_bound() -> None:
+    title, _ = notification(message_of("x" * 100_000, "task.failed"))
+    assert len(title) <= 300

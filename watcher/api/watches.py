@@ -19,6 +19,7 @@ from watcher.api.fields import Id, Labels, Printable, StoredTaskId, Time, option
 from watcher.api.openapi import shows
 from watcher.api.peers import Logged
 from watcher.api.problems import MOST_ERRORS, FieldError, Problem, documented, field_error
+from watcher.core import labels
 from watcher.core.clock import rfc3339, wall_clock
 from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import StoredEvent
@@ -34,6 +35,8 @@ from watcher.core.texts import check_id
 
 MAX_ENTRIES = 1000
 """Tasks that one request may add."""
+MOST_STATUSES = 100
+"""Statuses of which one request may list the watches."""
 
 watches = APIRouter(prefix="/v1/watches", tags=["watches"])
 
@@ -232,12 +235,16 @@ def _invalid(errors: Sequence[FieldError], count: int | None = None) -> Problem:
 async def list_watches(
     daemon: Running,
     status: Annotated[
-        list[str] | None, Query(description="Status; repeat it for alternatives.")
+        list[str] | None,
+        Query(max_length=MOST_STATUSES, description="Status; repeat it for alternatives."),
     ] = None,
     state: Annotated[WatchState | None, Query(description="State of the watch.")] = None,
     label: Annotated[
         list[LabelText] | None,
-        Query(description="`key:value`; repeat it for labels that must all match."),
+        Query(
+            max_length=labels.MOST,
+            description="`key:value`; repeat it for labels that must all match.",
+        ),
     ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,

@@ -54,6 +54,7 @@ _TYPES = {
     "success": ("task.completed", "source.recovered", "channel.recovered"),
 }
 _MAX_TEXT = 2000
+_MAX_TITLE = 300
 _MAX_ITEM_ERRORS = 3
 _INDENT = "\n    "
 _REASONS: dict[str | None, DeliveryFailure] = {
@@ -205,7 +206,7 @@ def notification(message: Message) -> tuple[str, str]:
     if summary := partial_success(data):
         lines.append(f"Partial success: {summary}")
     lines += [f"• {item}" for item in item_errors(data)[:_MAX_ITEM_ERRORS]]
-    headline = neutral(headline_of(message.type, data))
+    headline = neutral(cut(headline_of(message.type, data), _MAX_TITLE))
     # Apprise sends nothing without a text.
     return headline, neutral(cut("\n".join(lines), _MAX_TEXT)) or headline
 
