@@ -38,7 +38,7 @@ async def test_nothing_is_written_to_a_file_without_its_name_until_it_is_back(
         await store.check_files()
         named, before = file.with_name(file.name + end), content(file)
         change(named)
-        for fails in (lambda: store.add([request("lost")], NOW), store.ping, store.check_files):
+        for fails in (store.check_files, lambda: store.add([request("lost")], NOW), store.ping):
             with pytest.raises(StoreMovedError) as caught:
                 await fails()
             text = str(caught.value)

@@ -56,7 +56,7 @@ class Database:
 
     def check_files(self) -> None:
         """Raise `StoreMovedError` if the files are not those that were opened."""
-        if (moved := self._files.moved()) is not None:
+        if (moved := self._files.look()) is not None:
             self._on_error()
             raise moved
 

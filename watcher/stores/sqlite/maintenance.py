@@ -75,6 +75,7 @@ class SqliteMaintenance(StorePart):
         self._database.check_files()
 
     async def ping(self) -> None:
+        self._database.check_files()
         now, wanted = self._wall(), self._database.wanted
 
         async def fill(connection: aiosqlite.Connection) -> None:
