@@ -151,7 +151,7 @@ def terminal(texts: Sequence[str], tally: Tally) -> None:
 
 
 def _json(tally: Tally) -> None:
-    written, _ = _run("tasks", "--limit", "0", "--json")
+    written, _ = _run("tasks", "--source", "mixpeek", "--limit", "0", "--json")
     if json.loads(written) != json.loads(json.dumps(_Daemon.items)):
         tally.add("--json", written, Fault("line", "another value"))
     expected = json.dumps(_Daemon.items, indent=2, ensure_ascii=True).count("\n") + 1
