@@ -72,7 +72,9 @@ class _Daemon(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_DELETE(self) -> None:
-        self._answer(409, {"detail": self.texts[int(self.path.rpartition("/")[2])]})
+        self._answer(
+            409, {"detail": self.texts[int(self.path.rpartition("/")[2]) % len(self.texts)]}
+        )
 
     def _answer(self, status: int, content: object) -> None:
         body = json.dumps(content).encode()
@@ -142,7 +144,7 @@ def terminal(texts: Sequence[str], tally: Tally) -> None:
         if not line.startswith(f"{[*_Daemon.items[0]][number]}:"):
             tally.add("values", line, Fault("line", line))
     _json(tally)
-    _, errors = _run("rm", *map(str, range(len(texts))), "0")
+    _, errors = _run("rm", *map(str, range(len(texts) + 1)))
     _counted(tally, "errors", errors, len(texts) + 1)
     for text in texts:
         _, errors = _run(text or "x", on_terminal=True)
