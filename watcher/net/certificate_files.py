@@ -3,9 +3,6 @@
 import ssl
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_private_key, pkcs12
-
 _LONGEST = 16 * 1024 * 1024
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _TRUSTED = b"-----BEGIN TRUSTED CERTIFICATE-----"
@@ -97,7 +94,12 @@ def _not_pem(content: bytes) -> str | None:
     return "no valid PEM in it"
 
 
+# What parses certificates is imported only for a file that cannot be used: it takes 9 MiB.
+
+
 def _is_der_certificate(content: bytes) -> bool:
+    from cryptography import x509
+
     try:
         x509.load_der_x509_certificate(content)
     except ValueError:
@@ -106,6 +108,8 @@ def _is_der_certificate(content: bytes) -> bool:
 
 
 def _is_der_key(content: bytes) -> bool:
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
     try:
         load_der_private_key(content, None)
     except TypeError:
@@ -116,6 +120,8 @@ def _is_der_key(content: bytes) -> bool:
 
 
 def _is_pkcs12(content: bytes) -> bool:
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
     try:
         pkcs12.load_key_and_certificates(content, None)
     except ValueError as error:
