@@ -184,6 +184,7 @@ def log(texts: Sequence[str], tally: Tally) -> None:
                 stream.seek(0)
                 stream.truncate()
                 root.error("%s", text, exc_info=ValueError(text))
+                logs.flush(60)
                 shown = _COLOURS.sub("", stream.getvalue()).removesuffix("\n")
                 faults = _log_faults(form, text, shown)
                 tally.add(f"log, {form}", shown, *faults)

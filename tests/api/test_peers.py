@@ -12,6 +12,7 @@ from tests.support.records import KEY
 from watcher.api.app import create_api
 from watcher.api.attempts import FREE_ATTEMPTS, INTERVAL, MOST_PEERS, TokenAttempts
 from watcher.api.peers import group_of
+from watcher.core.log_fields import ABOUT
 
 pytestmark = pytest.mark.anyio
 
@@ -127,3 +128,12 @@ async def test_what_ends_or_removes_work_is_logged_with_the_peer(
         "127.0.0.1 retried delivery 2 to channel 'backend'",
         f"127.0.0.1 removed task {KEY.task_id!r} of source 'mixpeek'",
     ]
+    fields = [getattr(record, ABOUT) for record in caplog.records]
+    assert {one["peer"] for one in fields} == {"127.0.0.1"}
+    assert [one.get("channel") for one in fields[:6]] == [
+        *["backend"] * 4,
+        "other\nname",
+        "backend",
+    ]
+    assert fields[5]["delivery_id"] == 2
+    assert (fields[6]["source"], fields[6]["task_id"]) == KEY

@@ -11,10 +11,13 @@ import pytest
 from tests.polling.harness import Harness, names, running
 from tests.support.stores import FullDisk, SlowDisk, opened
 from tests.support.virtual_time import attentive, wall
+from watcher.core.log_fields import ABOUT
 from watcher.core.tasks import TaskKey, WatchState
 from watcher.polling.poller import IN_FLIGHT
 
 pytestmark = pytest.mark.anyio
+
+LEVELS = ("DEBUG", "INFO")
 
 
 async def test_answers_that_wait_for_the_store_hold_back_polls(tmp_path: Path) -> None:
@@ -82,6 +85,33 @@ async def test_a_change_starts_the_interval_again_and_the_end_ends_it(harness: H
         ("IN_PROGRESS", "COMPLETED", 3),
     ]
     assert (await harness.store.find("task_1"))[0].state is WatchState.DONE
+
+
+async def test_each_transition_is_one_line_and_each_poll_another(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "watcher.polling")
+    harness.source.shown["task_1"] = "PENDING"
+    async with running(harness.poller):
+        await harness.watch("task_1")
+        await anyio.sleep(10)
+        harness.source.shown["task_1"] = "COMPLETED"
+        await anyio.sleep(60)
+
+    lines = {level: [one for one in caplog.records if one.levelname == level] for level in LEVELS}
+    assert [one.message for one in lines["INFO"]] == [
+        "task 'task_1': not seen before -> PENDING",
+        "task 'task_1': PENDING -> COMPLETED",
+    ]
+    events = [one.event_id for one in await harness.events()]
+    assert [getattr(one, ABOUT) for one in lines["INFO"]] == [
+        {"source": "mixpeek", "task_id": "task_1", "event_id": event_id} for event_id in events
+    ]
+    assert len(lines["DEBUG"]) == len(harness.source.polls)
+    assert {one.message for one in lines["DEBUG"]} == {
+        "polled task 'task_1': PENDING",
+        "polled task 'task_1': COMPLETED",
+    }
 
 
 async def test_statuses_that_are_not_a_run_are_polled_slowly(harness: Harness) -> None:

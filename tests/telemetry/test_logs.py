@@ -3,11 +3,12 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from watcher.core.errors import StoreError, StoreMovedError
+from watcher.core.log_fields import about, lines_about
 from watcher.core.masking import SECRETS
 from watcher.core.settings import LogSettings
 from watcher.telemetry import logs
@@ -28,10 +29,12 @@ def logged(
     text: str,
     *arguments: object,
     error: Exception | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> str:
     stream = io.StringIO()
     logs.configure(LogSettings.model_validate({"format": form}), stream=stream)
-    logging.getLogger("watcher.test").error(text, *arguments, exc_info=error)
+    logging.getLogger("watcher.test").error(text, *arguments, exc_info=error, extra=extra)
+    logs.flush(60)
     return stream.getvalue()
 
 
@@ -94,3 +97,20 @@ def test_a_secret_is_masked_before_a_long_text_is_cut() -> None:
     for form in ("text", "json"):
         line = logged(form, "%s", "x" * 4090 + "hidden-key")
         assert "hidden" not in line
+
+
+def test_a_line_has_what_it_is_about_as_fields() -> None:
+    SECRETS.add(["hidden-key"])
+    extra = about(channel="a b", task_id="t\x1b", delivery_id=7, event_id="hidden-key")
+    with lines_about(source="mixpeek", channel="other"):
+        line = json.loads(logged("json", "x", extra=extra))
+        text = logged("text", "x", extra=extra)
+    assert {name: line[name] for name in ("source", "channel", "task_id", "delivery_id")} == {
+        "source": "mixpeek",
+        "channel": "a b",
+        "task_id": "t\x1b",
+        "delivery_id": 7,
+    }
+    fields = r'source=mixpeek  channel="a b"  task_id=t\x1b  delivery_id=7  event_id=********'
+    assert text.endswith(f" x  {fields}\n")
+    assert "source" not in json.loads(logged("json", "x"))

@@ -5,6 +5,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 
+from watcher.core.log_fields import about
 from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
@@ -46,5 +47,10 @@ class TokenAttempts:
         if wait <= 0:
             return None
         if self._throttle.ready("limited"):
-            logger.warning("%s has sent %d wrong API tokens: limited", peer, FREE_ATTEMPTS)
+            logger.warning(
+                "%s has sent %d wrong API tokens: limited",
+                peer,
+                FREE_ATTEMPTS,
+                extra=about(peer=peer),
+            )
         return math.ceil(wait)

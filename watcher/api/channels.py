@@ -116,7 +116,7 @@ async def pause_channel(
     """Pause a channel until it is resumed, across restarts. Attempts in flight end."""
     reason = (options or PauseRequestView()).reason
     await daemon.pause(_configured(daemon, name), reason)
-    log("paused channel %.150r: %.250r", name, reason)
+    log("paused channel %.150r: %.250r", name, reason, channel=name)
     return await _view(daemon, name)
 
 
@@ -128,7 +128,7 @@ async def pause_channel(
 async def resume_channel(name: str, daemon: Running, log: Logged) -> Response:
     """Resume a paused or stopped channel. Its pending deliveries are sent at once."""
     await daemon.resume(_configured(daemon, name))
-    log("resumed channel %.150r", name)
+    log("resumed channel %.150r", name, channel=name)
     return await _view(daemon, name)
 
 
@@ -149,7 +149,7 @@ async def replay_channel(
         task_ids=tuple(options.task_ids),
     )
     queued = await daemon.store.replay(name, criteria, wall_clock())
-    log("replayed %d events to channel %.150r", queued, name)
+    log("replayed %d events to channel %.150r", queued, name, channel=name)
     daemon.outbox.set()
     return json_response(ReplayView(queued=queued), 202)
 
@@ -164,7 +164,13 @@ async def purge_channel(
     """Permanently delete deliveries of a channel, configured or not."""
     before = wall_clock() if options.before is None else _seconds("before", options.before)
     purged = await daemon.store.purge(name, options.state, before)
-    log("purged %d %s deliveries of channel %.150r", purged, options.state.value, name)
+    log(
+        "purged %d %s deliveries of channel %.150r",
+        purged,
+        options.state.value,
+        name,
+        channel=name,
+    )
     daemon.outbox.set()
     return json_response(PurgedView(purged=purged))
 

@@ -134,5 +134,12 @@ async def retry_delivery(delivery_id: int, daemon: Running, log: Logged) -> Resp
     if delivery is None:
         raise Problem(404, f"unknown delivery {delivery_id}")
     daemon.attempt_all(delivery.channel)
-    log("retried delivery %d to channel %.150r", delivery_id, delivery.channel)
+    log(
+        "retried delivery %d to channel %.150r",
+        delivery_id,
+        delivery.channel,
+        channel=delivery.channel,
+        delivery_id=delivery_id,
+        task_id=delivery.task_id,
+    )
     return json_response(DeliveryView.of(delivery), 202)

@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.types import Scope
 
+from watcher.core.log_fields import about
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,8 +46,18 @@ Log = Callable[..., None]
 async def _log_of(request: Request) -> Log:
     peer = peer_of(request.scope)
 
-    def log(text: str, *values: object) -> None:
-        logger.info(f"%s {text}", peer, *values)
+    def log(
+        text: str,
+        *values: object,
+        source: str | None = None,
+        channel: str | None = None,
+        task_id: str | None = None,
+        delivery_id: int | None = None,
+    ) -> None:
+        fields = about(
+            peer=peer, source=source, channel=channel, task_id=task_id, delivery_id=delivery_id
+        )
+        logger.info(f"%s {text}", peer, *values, extra=fields)
 
     return log
 

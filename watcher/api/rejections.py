@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from watcher.core.log_fields import about
 from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Rejections:
                 self._count,
                 peer,
                 what,
+                extra=about(peer=peer),
             )
             self._count = 0
 

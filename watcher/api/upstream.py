@@ -171,7 +171,9 @@ async def cancel_batch(
     if not isinstance(upstream_source, CancelsBatches):
         raise _unsupported(source, "cancelling batches")
     _require_token(daemon)
-    log("cancels batch %.150r of bucket %.150r, source %.150r", batch, bucket, source)
+    log(
+        "cancels batch %.150r of bucket %.150r, source %.150r", batch, bucket, source, source=source
+    )
     answer, task_id = await _answered(
         upstream_source.cancel_batch(bucket, batch, reason, namespace)
     )
@@ -195,7 +197,7 @@ async def kill_task(source: str, task_id: TaskIdInPath, daemon: Running, log: Lo
     if not isinstance(upstream_source, KillsTasks):
         raise _unsupported(source, "killing tasks")
     _require_token(daemon)
-    log("kills task %.150r of source %.150r", task_id, source)
+    log("kills task %.150r of source %.150r", task_id, source, source=source, task_id=task_id)
     answer = await _answered(upstream_source.kill_task(task_id))
     key = TaskKey(source, task_id)
     if await _is_watched(daemon, key) or await _is_known(upstream_source, task_id):
@@ -223,7 +225,7 @@ async def confirm_uploads(
     if not isinstance(upstream_source, ConfirmsUploads):
         raise _unsupported(source, "confirming uploads")
     count = len(options.confirmations)
-    log("confirms %d uploads of bucket %.150r, source %.150r", count, bucket, source)
+    log("confirms %d uploads of bucket %.150r, source %.150r", count, bucket, source, source=source)
     confirmations = {one.upload_id: _without_none(one) for one in options.confirmations}
     try:
         done = await confirm(

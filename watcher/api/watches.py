@@ -301,7 +301,14 @@ async def remove_watch(
     watch = await _find(daemon, task_id, source)
     await daemon.store.remove(watch.key)
     daemon.forget(watch.key)
-    log("removed task %.150r of source %.150r", watch.key.task_id, watch.key.source)
+    key = watch.key
+    log(
+        "removed task %.150r of source %.150r",
+        key.task_id,
+        key.source,
+        source=key.source,
+        task_id=key.task_id,
+    )
     return Response(status_code=204)
 
 

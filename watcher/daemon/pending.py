@@ -6,6 +6,7 @@ from collections.abc import Container, Sequence
 from watcher.core.deliveries import OutboxDepth
 from watcher.core.errors import StoreError
 from watcher.core.interfaces.store import Outbox
+from watcher.core.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +19,7 @@ async def warn_of_orphans(outbox: Outbox, channels: Container[str]) -> None:
                 "%d pending deliveries kept until channel %r is configured again",
                 depth.pending,
                 depth.channel,
+                extra=about(channel=depth.channel),
             )
 
 
@@ -29,6 +31,7 @@ async def log_pending(outbox: Outbox) -> None:
                 "%d deliveries to %r are pending and will be sent later",
                 depth.pending,
                 depth.channel,
+                extra=about(channel=depth.channel),
             )
 
 

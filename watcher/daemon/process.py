@@ -32,6 +32,8 @@ from watcher.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+LOG_GRACE = 1.0
+"""Seconds that the last lines get to be read, at the end of the process."""
 FILE_CHECK_INTERVAL = 2.0
 """Seconds between two checks whether a file that the configuration depends on has changed."""
 
@@ -41,7 +43,13 @@ def run(config: Path | None, environ: Mapping[str, str]) -> None:
 
     Raises `ConfigurationError` and `StoreUnusableError` if it cannot start.
     """
-    configuration = _Configuration(config, environ)
+    try:
+        _run_configured(_Configuration(config, environ))
+    finally:
+        logs.flush(LOG_GRACE)
+
+
+def _run_configured(configuration: "_Configuration") -> None:
     settings = configuration.load()
     open_files.raise_limit()
     try:
@@ -132,6 +140,7 @@ async def _handle_signals(
                     requests.reload(reloaded)
             elif stopping:
                 # The second signal ends the process at once; the store survives that.
+                logs.flush(0.1)
                 os._exit(128 + number)
             else:
                 stopping = True

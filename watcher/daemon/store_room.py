@@ -17,6 +17,7 @@ from watcher.core.errors import StoreError
 from watcher.core.fair_share import fair_level
 from watcher.core.interfaces.maintenance import Maintenance
 from watcher.core.interfaces.store import Outbox
+from watcher.core.log_fields import about
 from watcher.delivery.overflow import ChannelOverflow, overflow_reason
 from watcher.telemetry.throttle import LogThrottle
 
@@ -132,7 +133,12 @@ class StoreRoom:
         failed = await self._store.fail_oldest(oldest, reason)
         self._overflowed(channel, failed)
         if self._log_throttle.ready(channel):
-            logger.error("channel %r, which is not configured: %s", channel, reason)
+            logger.error(
+                "channel %r, which is not configured: %s",
+                channel,
+                reason,
+                extra=about(channel=channel),
+            )
         return failed
 
     async def _end_overflows(self) -> None:

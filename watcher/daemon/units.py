@@ -13,6 +13,7 @@ import anyio.abc
 from watcher.core.alert_limits import SHORTEST_ANSWER_LIMIT, answer_limit
 from watcher.core.interfaces.channel import Closing
 from watcher.core.interfaces.source import Source
+from watcher.core.log_fields import lines_about
 from watcher.core.settings import ChannelSettings, PollingSettings, SourceSettings
 from watcher.daemon import build
 from watcher.daemon.build import Shared
@@ -28,8 +29,10 @@ DELIVERY_GRACE = 10.0
 class Unit(ABC):
     """Runs once, from `run` until `close`. Units with equal keys run the same."""
 
-    def __init__(self, key: object) -> None:
+    def __init__(self, key: object, **about: str) -> None:
+        """`about` are the fields of all log lines of the unit."""
         self.key = key
+        self._about = about
         self._scope = anyio.CancelScope()
         self._ended = anyio.Event()
 
@@ -39,6 +42,7 @@ class Unit(ABC):
         """Open what the unit needs, report that it is open, and run until `close`."""
         try:
             async with AsyncExitStack() as resources:
+                resources.enter_context(lines_about(**self._about))
                 await self._open(resources)
                 task_status.started()
                 with self._scope:
@@ -73,7 +77,7 @@ class SourceUnit(Unit):
     def __init__(
         self, key: object, settings: SourceSettings, polling: PollingSettings, shared: Shared
     ) -> None:
-        super().__init__(key)
+        super().__init__(key, source=settings.name)
         self.type = settings.type
         self._settings = settings
         self.answer_limit = answer_limit(settings, polling)
@@ -104,7 +108,7 @@ class ChannelUnit(Unit):
     dispatcher: Dispatcher
 
     def __init__(self, key: object, settings: ChannelSettings, shared: Shared) -> None:
-        super().__init__(key)
+        super().__init__(key, channel=settings.name)
         self.alert_after = settings.alert_after
         self._settings = settings
         self._shared = shared

@@ -12,6 +12,7 @@ import anyio
 from watcher.core.channels import ChannelState, SuspensionKind
 from watcher.core.clock import rfc3339
 from watcher.core.errors import DeliveryError
+from watcher.core.log_fields import about
 from watcher.delivery.claims import PROBE_INTERVAL
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.outage import ChannelOutage
@@ -137,6 +138,7 @@ class ChannelHealth:
                 "channel %r: circuit breaker opened (%s); sending probes only",
                 self._context.name,
                 error,
+                extra=about(channel=self._context.name),
             )
         self._context.metrics.breaker(is_open)
 
@@ -165,7 +167,10 @@ class ChannelHealth:
         self._changed()
         if self._log_throttle.ready("failing"):
             logger.warning(
-                "channel %r: delivery failed (%s); will retry", self._context.name, error
+                "channel %r: delivery failed (%s); will retry",
+                self._context.name,
+                error,
+                extra=about(channel=self._context.name),
             )
 
     # Stored phases
@@ -183,7 +188,11 @@ class ChannelHealth:
     async def settings_changed(self) -> None:
         """End a suspension by the receiver: what it answered concerned the settings before."""
         if self._suspension.current is not None and self.phase is not Phase.PAUSED:
-            logger.info("channel %r: its settings have changed", self._context.name)
+            logger.info(
+                "channel %r: its settings have changed",
+                self._context.name,
+                extra=about(channel=self._context.name),
+            )
             await self.resume()
 
     async def reconcile_suspension(self) -> bool:

@@ -10,6 +10,7 @@ import anyio
 from watcher.core.clock import rfc3339
 from watcher.core.errors import DeliveryError
 from watcher.core.events import Event
+from watcher.core.log_fields import about
 from watcher.core.outage import Outage, OutageAction, OutageStep, next_step, restored
 from watcher.delivery.context import DeliveryContext
 
@@ -116,7 +117,8 @@ class ChannelOutage:
         if event is not None:
             self._context.outbox.set()
             if closed:
-                logger.info("channel %r recovered", self._context.name)
+                name = self._context.name
+                logger.info("channel %r recovered", name, extra=about(channel=name))
 
     async def _event(
         self, kind: str, outage: Outage, error: DeliveryError | None, reason: str | None = None

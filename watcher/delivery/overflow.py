@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from watcher.core.clock import rfc3339
 from watcher.core.deliveries import OldestPending
+from watcher.core.log_fields import about
 from watcher.core.outage import Outage
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.outage import ChannelOutage
@@ -67,6 +68,14 @@ class ChannelOverflow:
             return 0
         else:
             failed = await self._announce(oldest, reason)
+        if failed:
+            logger.error(
+                "channel %r: %d deliveries failed: %s",
+                name,
+                failed,
+                reason,
+                extra=about(channel=name),
+            )
         self._context.metrics.overflowed(failed)
         return failed
 
@@ -79,7 +88,6 @@ class ChannelOverflow:
             )
             self.since = now
         self._context.outbox.set()
-        logger.error("channel %r: %s", self._context.name, reason)
         return failed
 
     async def backlog_is_small(self) -> None:
@@ -89,4 +97,8 @@ class ChannelOverflow:
         await self._context.store.record_outage(None, None, recovered=self._subject)
         self.since = None
         self._context.outbox.set()
-        logger.info("channel %r: its backlog is within its share again", self._context.name)
+        logger.info(
+            "channel %r: its backlog is within its share again",
+            self._context.name,
+            extra=about(channel=self._context.name),
+        )

@@ -9,6 +9,7 @@ from watcher.core.cooldown import Cooldown
 from watcher.core.deliveries import AttemptResult, DueDelivery, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition, StoreError
 from watcher.core.interfaces.channel import Channel, Digesting
+from watcher.core.log_fields import Fields, about
 from watcher.delivery.channel_health import ChannelHealth
 from watcher.delivery.claimed_queue import ClaimedQueue, message_of
 from watcher.delivery.context import DeliveryContext
@@ -114,6 +115,7 @@ class Sender:
         latency = now - delivery.event_at
         self._context.metrics.delivered(duration=duration, latency=latency, at=now)
         self._cooldown.succeeded()
+        self._log_attempt(delivery, duration, f"HTTP {receipt.status}")
         if (attempted_before := self._health.delivered(at)) is not None:
             self._recovered(attempted_before)
         return delivered_result(delivery, receipt, attempted_at=at, duration=duration)
@@ -143,6 +145,7 @@ class Sender:
             now=now,
             random=self._context.random,
         )
+        self._log_attempt(delivery, duration, error)
         self._report(delivery, error, retry, now, duration)
         if error.disposition is Disposition.OVERLOADED:
             self._pause(error, at_most=max((retry.next_attempt_at or now) - now, 0.0))
@@ -184,4 +187,23 @@ class Sender:
             self._context.name,
             delivery.id,
             error,
+            extra=self._about(delivery),
         )
+
+    def _about(self, delivery: DueDelivery) -> dict[str, Fields]:
+        return about(
+            channel=self._context.name,
+            delivery_id=delivery.id,
+            event_id=delivery.event_id,
+        )
+
+    def _log_attempt(self, delivery: DueDelivery, duration: float, result: object) -> None:
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "channel %r: attempt of delivery %d took %.3f s: %s",
+                self._context.name,
+                delivery.id,
+                duration,
+                result,
+                extra=self._about(delivery),
+            )

@@ -8,6 +8,7 @@ import anyio
 from watcher.core.deliveries import AttemptResult
 from watcher.core.errors import StoreError
 from watcher.core.interfaces.store import Outbox
+from watcher.core.log_fields import about
 from watcher.core.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
@@ -50,13 +51,21 @@ class Settler:
             await self._store.settle(self._results)
         except StoreError as error:
             logger.error(
-                "%s; %d deliveries will be repeated after the next start", error, len(self._results)
+                "%s; %d deliveries will be repeated after the next start",
+                error,
+                len(self._results),
+                extra=about(channel=self._channel),
             )
 
     def store_failed(self, error: StoreError) -> None:
         """Log a failure of the store, once until it works again."""
         if self._store_works:
-            logger.error("channel %r: %s; will retry", self._channel, error)
+            logger.error(
+                "channel %r: %s; will retry",
+                self._channel,
+                error,
+                extra=about(channel=self._channel),
+            )
         self._store_works = False
 
     async def _settle_batch(self) -> None:

@@ -7,6 +7,7 @@ import logging
 
 from watcher.core.channels import Suspension, SuspensionKind
 from watcher.core.events import Event
+from watcher.core.log_fields import about
 from watcher.core.outage import Outage
 from watcher.delivery.context import DeliveryContext
 
@@ -37,19 +38,22 @@ class ChannelSuspension:
         suspension = self._new(SuspensionKind.PAUSED, reason)
         await self._context.store.suspend(suspension, None, None)
         self._set(suspension)
-        logger.info("channel %r paused: %s", self._context.name, reason)
+        name = self._context.name
+        logger.info("channel %r paused: %s", name, reason, extra=about(channel=name))
 
     async def stop(self, kind: SuspensionKind, reason: str, outage: Outage, event: Event) -> None:
         """Store the suspension with its outage and its `channel.stopped` event."""
         suspension = self._new(kind, reason)
         await self._context.store.suspend(suspension, event, outage)
         self._set(suspension)
-        logger.error("channel %r is %s: %s", self._context.name, kind, reason)
+        name = self._context.name
+        logger.error("channel %r is %s: %s", name, kind, reason, extra=about(channel=name))
 
     async def lift(self) -> None:
         await self._context.store.lift_suspension(self._context.name)
         if self._suspension is not None:
-            logger.info("channel %r resumed", self._context.name)
+            name = self._context.name
+            logger.info("channel %r resumed", name, extra=about(channel=name))
         self._set(None)
 
     def _new(self, kind: SuspensionKind, reason: str) -> Suspension:

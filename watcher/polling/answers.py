@@ -9,6 +9,7 @@ import anyio
 
 from watcher.core.clock import ClockJumpDetector
 from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.log_fields import about
 from watcher.core.tasks import (
     TERMINAL_STATUSES,
     Answer,
@@ -66,6 +67,8 @@ class AnswerProcessor:
         """
         now = anyio.current_time()
         self._clock_jumps.observe()
+        if logger.isEnabledFor(logging.DEBUG):
+            self._log_polls(answers)
         unchanged: list[TrackedTask] = []
         pending: list[PendingStep] = []
         unreadable: list[TaskUnreadable] = []
@@ -105,8 +108,16 @@ class AnswerProcessor:
         still_up = was_up and self._outage.reason is None
         if still_up and self._log_throttle.ready(error.reason):
             logger.warning(
-                "request to source %r failed (%s); will retry", self._context.source_name, error
+                "request to source %r failed (%s); will retry",
+                self._context.source_name,
+                error,
+                extra=about(
+                    source=self._context.source_name,
+                    task_id=next(iter(tasks)).task_id if individually else None,
+                ),
             )
+        if logger.isEnabledFor(logging.DEBUG):
+            self._log_failed_polls(tasks, error)
         if individually:
             return [step for task in tasks for step in self._rejected.failed(task, error, now)]
         if error.reason is SourceFailure.REJECTED:
@@ -114,6 +125,19 @@ class AnswerProcessor:
         else:
             self._tasks.reschedule(tasks, now)
         return []
+
+    def _log_polls(self, answers: Sequence[Answer]) -> None:
+        source = self._context.source_name
+        for answer in answers:
+            shown = answer.status if isinstance(answer, Observation) else type(answer).__name__
+            fields = about(source=source, task_id=answer.task_id)
+            logger.debug("polled task %r: %s", answer.task_id, shown, extra=fields)
+
+    def _log_failed_polls(self, tasks: Collection[TrackedTask], error: SourceError) -> None:
+        source = self._context.source_name
+        for task in tasks:
+            fields = about(source=source, task_id=task.task_id)
+            logger.debug("the poll of task %r failed: %s", task.task_id, error, extra=fields)
 
     def forget(self, task_id: str) -> None:
         """Forget what was noted of a task that is not watched any more."""

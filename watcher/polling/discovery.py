@@ -22,6 +22,7 @@ from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, StoreError
 from watcher.core.events import bounded_name
 from watcher.core.interfaces.source import DiscoversBatches, DiscoversTasks, Source
+from watcher.core.log_fields import about
 from watcher.core.settings import DiscoverySettings
 from watcher.core.tasks import DiscoveredPage, DiscoveredTask, Watch
 from watcher.core.texts import OTHER, is_id, label
@@ -107,9 +108,11 @@ class Discovery:
         """
         if self._pages is None:
             logger.error(
-                "discovery of %s at %r: the source does not support it; the rule is inactive",
+                "discovery of %s at source %r: the source does not support it; the rule is "
+                "inactive",
                 self._rule.list,
                 self._source_name,
+                extra=about(source=self._source_name),
             )
             return
         while True:
@@ -129,10 +132,11 @@ class Discovery:
                 await self._ended(error)
             if self._log_throttle.ready("failed"):
                 logger.warning(
-                    "discovery of %s at %r failed: %s; will retry",
+                    "discovery of %s at source %r failed: %s; will retry",
                     self._rule.list,
                     self._source_name,
                     error,
+                    extra=about(source=self._source_name),
                 )
 
     async def run_once(self) -> None:
@@ -251,11 +255,12 @@ class Discovery:
         self._metrics.skipped(count)
         if self._log_throttle.ready("skipped"):
             logger.warning(
-                "discovery of %s at %r: %d tasks are skipped, because their IDs are not valid: IDs "
-                "are 1 to 256 visible characters, without a slash, and neither . nor ..",
+                "discovery of %s at source %r: %d tasks are skipped, because their IDs are not "
+                "valid: IDs are 1 to 256 visible characters, without a slash, and neither . nor ..",
                 self._rule.list,
                 self._source_name,
                 count,
+                extra=about(source=self._source_name),
             )
 
     async def _store_new(self, page: DiscoveredPage, *, silent: bool) -> int:

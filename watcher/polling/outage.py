@@ -10,6 +10,7 @@ import anyio
 from watcher.core.clock import rfc3339
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.core.events import Event
+from watcher.core.log_fields import about
 from watcher.core.outage import Outage, OutageAction, OutageStep, next_step, restored
 from watcher.polling.context import PollingContext
 from watcher.polling.reachability import PROBE_INTERVAL, Reachability
@@ -119,19 +120,20 @@ class SourceOutage:
 
     def report(self, cause: str = _WRONG_SOURCE) -> None:
         """Log whether the source is up or down, and show it in the metrics."""
-        reason = self.reason
+        reason, name = self.reason, self._context.source_name
         self._context.metrics.up(reason is None)
         if reason is None:
-            logger.info("source %r recovered", self._context.source_name)
+            logger.info("source %r recovered", name, extra=about(source=name))
         elif reason is SourceFailure.UNAUTHORIZED:
             logger.error(
                 "source %r rejects the API key (%s); set a valid api_key",
-                self._context.source_name,
+                name,
                 cause,
+                extra=about(source=name),
             )
         else:
             logger.error(
-                "source %r is down, reason %s: %s", self._context.source_name, reason, cause
+                "source %r is down, reason %s: %s", name, reason, cause, extra=about(source=name)
             )
 
     async def store_changes(self) -> bool:

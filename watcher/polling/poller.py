@@ -18,6 +18,7 @@ import anyio.abc
 
 from watcher.core.errors import SourceError, SourceFailure, StoreError
 from watcher.core.interfaces.source import Endpoint, Source
+from watcher.core.log_fields import about
 from watcher.core.tasks import ActiveWatch, TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.polling.absence import AbsenceJudge
@@ -165,7 +166,7 @@ class Poller:
             try:
                 return await self.outage.restore()
             except StoreError as error:
-                logger.error("%s; will retry", error)
+                logger.error("%s; will retry", error, extra=about(source=self._context.source_name))
                 await anyio.sleep(RECHECK_INTERVAL)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ import anyio
 
 from watcher.core.errors import StoreError, StoreFullError
 from watcher.core.events import Change, bounded_name, namespace_of, task_alert_event, task_event
+from watcher.core.log_fields import about
 from watcher.core.tasks import (
     KNOWN_STATUSES,
     SLOW_STATUSES,
@@ -21,6 +22,7 @@ from watcher.core.tasks import (
     Watch,
     WatchState,
 )
+from watcher.polling.change_log import log_change
 from watcher.polling.context import PollingContext
 from watcher.polling.schedule import Outcome
 from watcher.polling.transitions import Step
@@ -81,7 +83,11 @@ class Recorder:
                     await self._store_steps(part)
                 return
             if not self._store_fails and self._log_throttle.ready("record"):
-                logger.error("%s; changes will be detected again", error)
+                logger.error(
+                    "%s; changes will be detected again",
+                    error,
+                    extra=about(source=self._context.source_name),
+                )
             self._store_fails = True
             self._tasks.reschedule(tasks, anyio.current_time())
             return
@@ -89,6 +95,7 @@ class Recorder:
         applied = dict(zip(changes, results, strict=True))
         for task, step, observation, _ in steps:
             if applied.get(task.task_id):
+                log_change(changes[task.task_id])
                 self._advance(task, changes[task.task_id].watch, step, observation)
             else:
                 self._tasks.reschedule([task], anyio.current_time())
@@ -101,7 +108,7 @@ class Recorder:
             await operation()
         except StoreError as error:
             if self._log_throttle.ready("store"):
-                logger.warning("%s", error)
+                logger.warning("%s", error, extra=about(source=self._context.source_name))
 
     def _change(self, watch: Watch, pending: PendingStep, at: float) -> Change:
         if pending.step is Step.TRANSITION and pending.observation is not None:
@@ -184,6 +191,7 @@ class Recorder:
                     "to the source's statuses",
                     source,
                     observation.status,
+                    extra=about(source=source, task_id=watch.key.task_id),
                 )
         if paths := observation.detail().unreadable:
             logger.warning(
@@ -191,6 +199,7 @@ class Recorder:
                 source,
                 watch.key.task_id,
                 ", ".join(paths),
+                extra=about(source=source, task_id=watch.key.task_id),
             )
 
     def _is_new(self, status: str) -> bool:

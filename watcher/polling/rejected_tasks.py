@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.log_fields import about
 from watcher.core.tasks import TaskUnreadable
 from watcher.core.texts import REASON_LIMIT, cut
 from watcher.polling.context import PollingContext
@@ -56,6 +57,7 @@ class RejectedTasks:
                 self._context.source_name,
                 task.task_id,
                 answer.reason,
+                extra=about(source=self._context.source_name, task_id=task.task_id),
             )
         cause = f"its status could not be read ({answer.reason})"
         return self._rejected(task, cause, SourceFailure.PROTOCOL, now)

@@ -15,7 +15,9 @@ import anyio
 from watcher.core.clock import ClockJumpDetector
 from watcher.core.errors import StoreError
 from watcher.core.events import Change, task_alert_event
+from watcher.core.log_fields import about
 from watcher.core.tasks import TaskKey, Watch
+from watcher.polling.change_log import log_change
 from watcher.polling.context import PollingContext
 
 logger = logging.getLogger(__name__)
@@ -60,7 +62,11 @@ class StalledTasks:
             try:
                 await self._check(before=self._context.wall() - min(limits))
             except StoreError as error:
-                logger.warning("%s; the check for stalled tasks will be repeated", error)
+                logger.warning(
+                    "%s; the check for stalled tasks will be repeated",
+                    error,
+                    extra=about(source=self._context.source_name),
+                )
 
     @property
     def _stalled_after(self) -> Mapping[str, float | None]:
@@ -76,7 +82,10 @@ class StalledTasks:
                 if (limit := self._exceeded_limit(watch)) is not None
             ]
             if changes:
-                await context.store.record(changes)
+                stored = await context.store.record(changes)
+                for change, applied in zip(changes, stored, strict=True):
+                    if applied:
+                        log_change(change)
                 context.outbox.set()
 
     def _exceeded_limit(self, watch: Watch) -> float | None:

@@ -15,6 +15,7 @@ from watcher.channels._http import body_excerpt, require_success
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
+from watcher.core.log_fields import about
 from watcher.core.texts import spaced
 from watcher.net.delays import retry_after
 from watcher.net.exchange import Reply
@@ -170,6 +171,7 @@ class Responses:
                 "channel %r: Slack answered with the unknown error %s; will retry",
                 self._channel,
                 code,
+                extra=about(channel=self._channel),
             )
         source = "Slack error" if 200 <= reply.status < 300 else f"HTTP {reply.status}"
         return kind(

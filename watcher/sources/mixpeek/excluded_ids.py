@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from watcher.core.cooldown import Now
 from watcher.core.errors import SourceError
+from watcher.core.log_fields import about
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class ExcludedIds:
                 self._source,
                 task_id,
                 error,
+                extra=about(source=self._source, task_id=task_id),
             )
 
     def include(self, task_id: str) -> None:

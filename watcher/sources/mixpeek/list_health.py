@@ -14,6 +14,7 @@ from enum import Enum
 import anyio
 
 from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.log_fields import about
 from watcher.sources.mixpeek.pagination import LIST_TASKS
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,12 @@ class ListHealth:
             return
         if not self._logged:
             logger.warning(
-                "source %r: %s is now %s: %s", self._source, LIST_TASKS, state.value, reason
+                "source %r: %s is now %s: %s",
+                self._source,
+                LIST_TASKS,
+                state.value,
+                reason,
+                extra=about(source=self._source),
             )
         self._logged = True
         self._state = state
@@ -85,7 +91,11 @@ class ListHealth:
         if self._logged:
             self._logged = False
             logger.info(
-                "source %r: %s is %s again", self._source, LIST_TASKS, FilterState.WORKING.value
+                "source %r: %s is %s again",
+                self._source,
+                LIST_TASKS,
+                FilterState.WORKING.value,
+                extra=about(source=self._source),
             )
 
     def filter_returned_nothing(self, task_ids: Iterable[str]) -> None:
