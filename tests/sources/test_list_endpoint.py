@@ -135,7 +135,7 @@ async def test_a_rejected_id_is_found_by_bisection_and_polled_individually(
 async def test_the_list_is_scanned_while_its_filter_does_not_work(
     harness: Harness, behaviour: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "watcher.sources")
     harness.upstream.api.id_filter = behaviour
     harness.set_status([f"other_{number}" for number in range(3000)], "COMPLETED")
     async with harness.running():

@@ -64,18 +64,11 @@ class ChannelOverflow:
         reason = overflow_reason(oldest, share)
         if self.since is not None:
             failed = await store.fail_oldest(oldest, reason)
+            logger.info("channel %r: %s", name, reason, extra=about(channel=name))
         elif self._outage.changing:
             return 0
         else:
             failed = await self._announce(oldest, reason)
-        if failed:
-            logger.error(
-                "channel %r: %d deliveries failed: %s",
-                name,
-                failed,
-                reason,
-                extra=about(channel=name),
-            )
         self._context.metrics.overflowed(failed)
         return failed
 
@@ -88,6 +81,8 @@ class ChannelOverflow:
             )
             self.since = now
         self._context.outbox.set()
+        name = self._context.name
+        logger.error("channel %r: %s", name, reason, extra=about(channel=name))
         return failed
 
     async def backlog_is_small(self) -> None:
