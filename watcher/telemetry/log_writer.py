@@ -1,4 +1,4 @@
-"""Writes log lines in a thread of its own: a pipe that nothing reads makes no one else wait."""
+"""Writes log lines in a thread of its own: a pipe that nothing reads blocks nothing else."""
 
 import os
 import threading
@@ -56,7 +56,7 @@ class LogWriter:
     def _run(self) -> None:
         while True:
             text = self._taken()
-            # A reader that is gone, or a disk that is full, is no reason to stop.
+            # The reader may be gone, or the disk full; the daemon runs on.
             with suppress(OSError, ValueError):
                 self._write(text)
 
