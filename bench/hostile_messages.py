@@ -195,5 +195,5 @@ def _apprise(message: Message) -> Iterator[tuple[str, list[Fault]]]:
     yield title, [*one_line(title)]
     yield subject_of(message), [*one_line(subject_of(message))]
     if body != title:
-        forged = [one for one in lines(body) if not _OURS.match(one) and one != "…"]
+        forged = [one for one in lines(body) if not _OURS.match(one) and one.strip() != "…"]
         yield body, [Fault("line", one) for one in forged]

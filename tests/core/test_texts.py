@@ -25,7 +25,9 @@ UNSEEN = {"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"}
 HOSTILE = st.text(
     st.characters()
     | st.characters(categories=["Cc", "Cf", "Cs", "Zs", "Zl", "Zp"])
-    | st.sampled_from("/\\.%2ef\n\r\x1b[]\x9b\u202e\u2028\u200b\ufeff\u3164\U000e0041\"'")
+    | st.sampled_from(
+        "/\\.%2ef\n\r\x1b[]\x9b\u202e\u2028\u200b\ufeff\u3164\U000e0041\"'\ufe0f⚠\u0301"
+    )
 )
 
 
@@ -56,6 +58,14 @@ def test_shown_text_is_one_line_without_a_live_control(text: str) -> None:
         assert is_shown(shown)
     assert len(spaced(text)) == len(text)
     assert not live(visible_lines(text).replace("\n", ""))
+
+
+def test_what_chooses_the_form_of_an_emoji_hides_nothing_itself() -> None:
+    for shown in ("⚠\ufe0f ✔\ufe0e", "1\ufe0f\u20e3", "©\ufe0f", "😀\ufe0f"):
+        assert visible(shown) == spaced(shown) == shown
+    assert visible("⚠\ufe0f\ufe0e\ufe0f") == "⚠\ufe0f\\ufe0e\\ufe0f"
+    assert visible("\u3164\ufe0f \u0378\ufe0e") == "\\u3164\\ufe0f \\u0378\\ufe0e"
+    assert spaced("\ufe0fa\ufe0e" + "\ufe0f" * 9) == " a" + " " * 10
 
 
 def test_a_flood_of_marks_does_not_cover_the_lines_around() -> None:

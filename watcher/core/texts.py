@@ -2,7 +2,8 @@
 
 Not visible are controls (C0, C1), line separators, what changes the direction or has no width,
 blanks other than U+0020, surrogates and, but in an ID, what Unicode has not assigned, and the marks
-that are combined with one character beyond the eighth: they would cover the lines around it.
+that are combined with one character beyond the eighth: they would cover the lines around it. What
+chooses the form of an emoji is visible after one only.
 """
 
 import re
@@ -30,7 +31,13 @@ _MARK = (
 )
 """What is drawn above, below or around the character before it."""
 _MARKS_SHOWN = 8
-_UNSEEN = re.compile(f"[{UNSEEN}{_FURTHER_UNSEEN}]|(?<={_MARK}{{{_MARKS_SHOWN}}}){_MARK}")
+_WITH_FORMS = r"\xa9\xae\u203c-\ufe0d\ufe10-\U0010ffff"
+_KEYS = "#*0-9"
+"""What may be an emoji, so that the next character may choose its form; these only as key caps."""
+_UNSEEN = re.compile(
+    f"[{UNSEEN}{_FURTHER_UNSEEN}]|(?<={_MARK}{{{_MARKS_SHOWN}}}){_MARK}"
+    rf"|(?<![{_WITH_FORMS}{_KEYS}])[\ufe0e\ufe0f]|(?<=[{_KEYS}])[\ufe0e\ufe0f](?!\u20e3)"
+)
 _NOT_IN_ID = re.compile(rf"[{UNSEEN_IN_ID}{_FURTHER_UNSEEN}]")
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -41,6 +48,8 @@ ERROR_MESSAGE_LIMIT = 8192
 """Characters kept of a task's error."""
 REASON_LIMIT = 1000
 """Characters kept of any other text that says why: of a failed request, an attempt, an outage."""
+RESPONSE_KEPT = 1024
+"""Characters kept of a receiver's response."""
 NAME_LIMIT = 256
 """Characters kept of a word of upstream: a task type, a status, a namespace."""
 
@@ -129,8 +138,10 @@ def is_id(text: object) -> bool:
 
 
 def _replaced(text: str, by: Callable[[str], str]) -> str:
-    seen = _UNSEEN.sub(lambda unseen: by(unseen[0]), text)
-    return "".join(char if char.isprintable() else by(char) for char in seen)
+    seen = "".join(char if char.isprintable() else by(char) for char in text)
+    for _ in range(2):  # what chooses the form of an unseen character is not visible either
+        seen = _UNSEEN.sub(lambda unseen: by(unseen[0]), seen)
+    return seen
 
 
 def _escape(char: str) -> str:
