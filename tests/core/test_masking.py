@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.core.errors import DeliveryError, DeliveryFailure
 from watcher.core.events import bounded_name
 from watcher.core.masking import MASK, MOST_VALUES, SECRETS, Mask
 from watcher.core.secret_parts import parts, passwords_in, spellings
@@ -187,6 +188,25 @@ def test_what_upstream_shows_of_a_task_is_masked() -> None:
     detail = observation.detail()
     assert detail.error_message == f"t: {MASK}"
     assert bytes(detail.raw) == b'{"outputs": ["********"]}'
+
+
+class LongDetails:
+    """What a source of others may give."""
+
+    def of(self, task_id: str) -> Detail:
+        return Detail(
+            error_message="e" * 1_000_000,
+            raw=msgspec.Raw(b"{}"),
+            upstream_status="s" * 1_000_000,
+        )
+
+
+def test_what_any_plugin_says_is_cut() -> None:
+    detail = Observation(task_id="t", status="FAILED", details=LongDetails()).detail()
+    assert detail.error_message == "e" * 8191 + "…"
+    assert detail.upstream_status == "s" * 255 + "…"
+    error = DeliveryError(DeliveryFailure.REJECTED, "x" * 1_000_000, response="r" * 1_000_000)
+    assert (len(str(error)), error.response) == (8192, "r" * 1024)
 
 
 def test_a_long_text_is_masked_and_cut() -> None:

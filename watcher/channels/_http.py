@@ -6,7 +6,7 @@ from watcher.core.clock import Clock
 from watcher.core.deliveries import Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.masking import SECRETS
-from watcher.core.texts import spaced
+from watcher.core.texts import RESPONSE_KEPT, spaced
 from watcher.net.delays import retry_after
 from watcher.net.exchange import ExchangeError, Reply, exchange
 
@@ -21,7 +21,6 @@ _TRANSIENT = frozenset({408, 425})
 _TOO_LARGE = frozenset({413, 431})
 _READ = 8192
 _IN_ERROR_TEXT = 200
-_KEPT = 1024
 
 
 async def post(
@@ -73,7 +72,7 @@ def require_success(reply: Reply, wall: Clock) -> Receipt:
 
 def body_excerpt(reply: Reply) -> str:
     """Return the first 1,024 characters of the response body, for the delivery log."""
-    return SECRETS.text(_readable(reply), _KEPT)
+    return SECRETS.text(_readable(reply), RESPONSE_KEPT)
 
 
 def _readable(reply: Reply) -> str:

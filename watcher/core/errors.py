@@ -20,7 +20,7 @@ from pathlib import Path
 
 from watcher.core import labels
 from watcher.core.masking import SECRETS
-from watcher.core.texts import ERROR_MESSAGE_LIMIT
+from watcher.core.texts import ERROR_MESSAGE_LIMIT, RESPONSE_KEPT
 
 
 class WatcherError(Exception):
@@ -185,4 +185,4 @@ class DeliveryError(WatcherError):
         self.disposition = disposition
         self.status = status
         self.retry_after = retry_after
-        self.response = None if response is None else SECRETS.text(response)
+        self.response = None if response is None else SECRETS.text(response, RESPONSE_KEPT)

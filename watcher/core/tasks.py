@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from watcher.core.masking import SECRETS
+from watcher.core.texts import ERROR_MESSAGE_LIMIT, NAME_LIMIT
 
 TERMINAL_STATUSES = frozenset(
     {"COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELED", "SKIPPED"}
@@ -141,8 +142,8 @@ class Details(Protocol):
         ...
 
 
-def _masked(text: str | None) -> str | None:
-    return None if text is None else SECRETS.text(text)
+def _masked(text: str | None, limit: int) -> str | None:
+    return None if text is None else SECRETS.cut(text, limit)
 
 
 class Observation(msgspec.Struct, gc=False):
@@ -159,21 +160,21 @@ class Observation(msgspec.Struct, gc=False):
     details: Any = msgspec.field(name="(details)", default=None)
 
     def detail(self) -> Detail:
-        """Return the details with secrets masked; they are decoded the first time."""
+        """Return the details, masked and cut; they are decoded the first time."""
         if not isinstance(self.details, _MaskedDetails):
             self.details = _MaskedDetails(self.details.of(self.task_id))
         return self.details.of(self.task_id)
 
 
 class _MaskedDetails:
-    """The details of one task, without secrets."""
+    """The details of one task, without secrets, its texts bounded."""
 
     def __init__(self, detail: Detail) -> None:
         self._detail = replace(
             detail,
-            error_message=_masked(detail.error_message),
+            error_message=_masked(detail.error_message, ERROR_MESSAGE_LIMIT),
             raw=msgspec.Raw(SECRETS.raw_json(bytes(detail.raw))),
-            upstream_status=_masked(detail.upstream_status),
+            upstream_status=_masked(detail.upstream_status, NAME_LIMIT),
             unreadable=tuple(map(SECRETS.text, detail.unreadable)),
         )
 

@@ -23,6 +23,7 @@ from watcher.core.backoff import lengthened
 from watcher.core.deliveries import AttemptResult, DeliveryState, DueDelivery, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.masking import SECRETS
+from watcher.core.texts import RESPONSE_KEPT
 
 FREE_RETRY = 5.0
 """Seconds until the next attempt if the last one used no step of the schedule."""
@@ -124,7 +125,7 @@ def delivered_result(
         scheduled=delivery.scheduled + 1,
         last_status=receipt.status,
         duration=duration,
-        response=SECRETS.text(receipt.response),
+        response=SECRETS.text(receipt.response, RESPONSE_KEPT),
     )
 
 

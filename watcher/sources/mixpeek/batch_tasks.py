@@ -6,10 +6,8 @@ The API forgets a task before its batch. A batch has one task, and one per tier.
 import msgspec
 
 from watcher.core.interfaces.source import BatchOfTask
-from watcher.core.masking import SECRETS
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Detail, Observation
-from watcher.core.texts import ERROR_MESSAGE_LIMIT
 from watcher.sources.mixpeek.connection import Call, Connection
 from watcher.sources.mixpeek.error_decoding import UNREADABLE, error_text, protocol_error
 from watcher.sources.mixpeek.paths import path_of
@@ -88,7 +86,7 @@ def _observation(
         "tier_num": tier.tier_num,
     }
     detail = Detail(
-        error_message=None if error is None else SECRETS.cut(error, ERROR_MESSAGE_LIMIT),
+        error_message=error,
         raw=msgspec.Raw(msgspec.json.encode({"additional_data": additional_data})),
         upstream_status=tier.status if isinstance(tier.status, str) else None,
         observed_from="batch",

@@ -7,10 +7,8 @@ ignored and does not make the task unreadable.
 import msgspec
 
 from watcher.core.json_repair import is_deep, is_suspicious, repaired
-from watcher.core.masking import SECRETS
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Detail, Observation, TaskUnreadable
-from watcher.core.texts import ERROR_MESSAGE_LIMIT
 from watcher.net.exchange import Reply
 from watcher.sources.mixpeek.connection import REPLY_LIMIT
 from watcher.sources.mixpeek.error_decoding import UNREADABLE, error_text, protocol_error
@@ -117,9 +115,8 @@ def _error_message(task: _Task) -> str | None:
     """Return the error text from any of the three places where versions of the API put it."""
     for value in (task.error_message, task.error):
         if value is not None and (text := error_text(value)):
-            return SECRETS.cut(text, ERROR_MESSAGE_LIMIT)
+            return text
     try:
-        text = error_text(_decode_additional_data(task.additional_data).error)
+        return error_text(_decode_additional_data(task.additional_data).error)
     except UNREADABLE:
         return None
-    return None if text is None else SECRETS.cut(text, ERROR_MESSAGE_LIMIT)
