@@ -46,7 +46,7 @@ _OF_THE_RULES = [
     [
         op.Respond(channel="backend", answers=["accepts, then reset"], latency=0.0),
         op.Store(tasks=[3], count=1, size=1),
-        op.Wait(seconds=700.0),
+        op.Wait(seconds=400.0),
         op.Purge(channel="backend", state="pending"),
     ],
     # the last attempt that begins is not the last one that ends
@@ -61,7 +61,7 @@ _OF_THE_RULES = [
         op.Respond(channel="backend", answers=["accepts, then reset"], latency=0.0),
         op.Store(tasks=[2], count=1, size=1),
         op.Disk(full=True),
-        op.Wait(seconds=700.0),
+        op.Wait(seconds=400.0),
         op.Disk(full=False),
         op.Wait(seconds=0.0),
     ],

@@ -29,6 +29,8 @@ SETTLED = 6.0
 """Virtual seconds in which each attempt in flight has ended, and its result is stored."""
 STANDSTILL = 10.0
 """Virtual seconds between two looks whether the scenario makes no progress."""
+MOST_FULL = 400.0
+"""Seconds with a full disk at a time: more of them show nothing, and cost a failed write each."""
 MOST_SECONDS = 200_000.0
 """Virtual seconds in which every scenario has ended."""
 MOST_ROUNDS = 1_000_000
@@ -128,7 +130,7 @@ class World:
             case op.Store():
                 await self._store(operation)
             case op.Wait(seconds=seconds):
-                await anyio.sleep(seconds)
+                await anyio.sleep(min(seconds, MOST_FULL) if self._disk.full else seconds)
                 for rules in self._rules:
                     rules.check_attention()
                     rules.check_alert()
