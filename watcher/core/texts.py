@@ -35,8 +35,10 @@ _WITH_FORMS = r"\xa9\xae\u203c-\ufe0d\ufe10-\U0010ffff"
 _KEYS = "#*0-9"
 """What may be an emoji, so that the next character may choose its form; these only as key caps."""
 _UNSEEN = re.compile(
-    f"[{UNSEEN}{_FURTHER_UNSEEN}]|(?<={_MARK}{{{_MARKS_SHOWN}}}){_MARK}"
-    rf"|(?<![{_WITH_FORMS}{_KEYS}])[\ufe0e\ufe0f]|(?<=[{_KEYS}])[\ufe0e\ufe0f](?!\u20e3)"
+    # Each alternative begins with the character itself, because that fails fastest.
+    f"[{UNSEEN}{_FURTHER_UNSEEN}]|{_MARK}(?<={_MARK}{{{_MARKS_SHOWN + 1}}})"
+    rf"|[\ufe0e\ufe0f](?:(?<![{_WITH_FORMS}{_KEYS}].)|(?<=[{_KEYS}].)(?!\u20e3))",
+    re.DOTALL,
 )
 _NOT_IN_ID = re.compile(rf"[{UNSEEN_IN_ID}{_FURTHER_UNSEEN}]")
 
