@@ -89,6 +89,7 @@ async def test_a_start_on_a_full_disk_waits_and_a_full_disk_is_not_ready(
                 entries = [{"task_id": f"{'x' * 200}-{batch}-{number}"} for number in range(100)]
                 last = (await client.post("/v1/watches", json=entries)).status_code
             assert last == 503
+            assert "has no space" in (await status_of("/readyz"))[1]
             assert (await status_of("/healthz"))[0] == 200
             ballast.unlink()
             while (await status_of("/readyz"))[0] != 200:

@@ -25,6 +25,9 @@ _SETTINGS = (
 )
 
 
+_LITTLE = 1024 * 1024
+"""Bytes that are left on a disk which is full for what a daemon stores."""
+
 Opener = Callable[[Path], Awaitable[aiosqlite.Connection]]
 """Opens a connection to a file, which exists. Transactions are explicit."""
 
@@ -37,6 +40,8 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
             f"{path} is damaged ({error}): stop, keep a copy of the file, and restore a backup"
         )
     if name.startswith("SQLITE_FULL"):
+        if disk_is_full(path.parent, left=_LITTLE):
+            return StoreFullError(full_disk(path, str(error)))
         return StoreFullError(
             f"{path} is as large as store.max_size allows, or its disk is full:"
             " nothing was stored; free some space"

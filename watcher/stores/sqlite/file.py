@@ -104,13 +104,13 @@ def full_disk(path: Path, reason: str) -> str:
     )
 
 
-def disk_is_full(folder: Path) -> bool:
-    """Return whether no file, or nothing more in files, can be stored on the disk of `folder`."""
+def disk_is_full(folder: Path, left: int = 1) -> bool:
+    """Return whether the disk of `folder` takes no new file, or fewer than `left` bytes."""
     try:
         volume = os.statvfs(folder)
     except OSError:
         return False
-    return volume.f_bavail == 0 or volume.f_favail == 0 < volume.f_files
+    return volume.f_bavail * volume.f_frsize < left or volume.f_favail == 0 < volume.f_files
 
 
 def share_with_group(descriptor: int, folder: Path) -> None:
