@@ -32,6 +32,7 @@ async def test_a_task_and_its_delivery_can_be_followed_by_their_fields(site: Sit
         if one["level"] == "debug" and one.get("event_id") == change["event_id"]
     )
     assert (attempt["channel"], attempt["delivery_id"]) == ("backend", 1)
+    assert attempt["task_id"] == "task_1"
     (removed,) = (one for one in lines if one.get("peer") and one.get("task_id") == "task_2")
     assert (removed["peer"], removed["source"]) == ("127.0.0.1", "mixpeek")
 

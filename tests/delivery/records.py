@@ -10,6 +10,7 @@ DELIVERY = DueDelivery(
     channel="backend",
     event_id="msg_1",
     type="task.failed",
+    task_id="task_1",
     body=b"{}",
     body_size=2,
     event_at=900.0,

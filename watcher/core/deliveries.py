@@ -36,8 +36,8 @@ SMALL_BODY = 8192
 class DueDelivery:
     """A pending delivery, as its channel and the retry policy need it.
 
-    `body` is None if its `body_size` is above `SMALL_BODY`; a channel that combines events gets a
-    summary instead.
+    `task_id` is None for an event of a source or channel. `body` is None if its `body_size` is
+    above `SMALL_BODY`; a channel that combines events gets a summary instead.
     `event_at` is when the event was observed. `first_attempt_at` and `last_attempt_at` are None
     before the first attempt. `attempts` counts all attempts, `scheduled` those that used a step of
     the channel's schedule (a probe does not). `next_attempt_at` is when it is due, `scheduled_at`
@@ -49,6 +49,7 @@ class DueDelivery:
     channel: str
     event_id: str
     type: str
+    task_id: str | None
     body: bytes | None
     body_size: int
     event_at: float

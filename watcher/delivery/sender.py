@@ -195,6 +195,7 @@ class Sender:
             channel=self._context.name,
             delivery_id=delivery.id,
             event_id=delivery.event_id,
+            task_id=delivery.task_id,
         )
 
     def _log_attempt(self, delivery: DueDelivery, duration: float, result: object) -> None:
