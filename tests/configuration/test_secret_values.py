@@ -157,6 +157,8 @@ def test_a_secret_in_the_place_of_its_file_is_not_shown(tmp_path: Path, kind: st
         "heartbeat: {url: 'https://x.example/', proxy: 'http://me:hidden'}",
         "heartbeat: {url: 'https://x.example/', proxy: 'http://me:hidden/x@proxy'}",
         "server: {host: 1.2.3.4, api_token: hidden, cors_origins: ['https://me:hidden@[x']}",
+        "channels: [{name: a, type: hidden_0123, url: hidden_0123}]",
+        "channels: [{name: a, type: 'Bearer hidden_0', headers: {Authorization: Bearer hidden_0}}]",
         "sources: [{name: hidden_0, api_key: hidden_0, statuses: {A: hidden_0}}]",
     ],
 )

@@ -47,8 +47,8 @@ class Diagnostics:
         """Mask every text of a value in all errors: it may be in a wrong place, too."""
         if isinstance(secret, str):
             self._secrets += _SURROGATES.split(secret)
-        elif isinstance(secret, list):
-            for member in secret:
+        elif isinstance(secret, list | dict):
+            for member in secret.values() if isinstance(secret, dict) else secret:
                 self.hide(member)
 
     def add(self, place: Place, text: str, *, key: str = "") -> None:

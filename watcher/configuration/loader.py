@@ -123,7 +123,7 @@ class _Reading:
         known = [*SECTIONS, *LISTS]
         for name in sorted(values.keys() - {*known}):
             self._diagnostics.add_unknown((name,), name, known)
-            del values[name]
+            self._diagnostics.hide(values.pop(name))
         variables = read_variables(self._environ, self._diagnostics, sections=SECTIONS, lists=LISTS)
         for name, value in variables.items():
             below = values.get(name)
@@ -136,6 +136,7 @@ class _Reading:
         value = values.get(name, default)
         if value is not None and not isinstance(value, list):
             self._diagnostics.add((name,), "expected a list")
+            self._diagnostics.hide(value)
             return []
         return value
 
@@ -149,6 +150,9 @@ class _Reading:
     def _plugin(self, folder: plugins.Folder, item: Any, place: Place) -> Any:
         default = DEFAULT_SOURCE_TYPE if folder == "sources" else None
         kind = item.get("type", default) if isinstance(item, dict) else None
+        if kind not in plugins.names(folder):
+            named = {key: item[key] for key in item.keys() - {"name", "type"}} if kind else item
+            self._diagnostics.hide(named)  # any of its values may be a secret
         if not isinstance(kind, str):
             expected = ", ".join(plugins.names(folder))
             self._diagnostics.add(place, f"expected a mapping with a type, one of: {expected}")

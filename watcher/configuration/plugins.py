@@ -4,10 +4,14 @@ one.
 
 import importlib
 import pkgutil
+import re
 from types import ModuleType
 from typing import Literal
 
 from watcher.core.errors import ConfigurationError
+
+_WORD = re.compile(r"[A-Za-z_-]{0,20}")
+"""Anything else could be a secret in a wrong place."""
 
 Folder = Literal["sources", "stores", "channels"]
 
@@ -24,7 +28,8 @@ def load(folder: Folder, name: str) -> ModuleType:
     known = names(folder)
     if name not in known:
         kind = folder.removesuffix("s")
+        shown = f" {name!r}" if _WORD.fullmatch(name) else ""
         raise ConfigurationError(
-            [f"unknown {kind} type {name!r}; expected one of: {', '.join(known)}"]
+            [f"unknown {kind} type{shown}; expected one of: {', '.join(known)}"]
         )
     return importlib.import_module(f"watcher.{folder}.{name}")

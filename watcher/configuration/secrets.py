@@ -61,7 +61,7 @@ class SecretFiles:
                 values[name] = split_secrets(text) if several else text
         for name in secret_maps(model):
             if isinstance(secrets := values.get(name), dict) and name not in invalid:
-                self._diagnostics.hide([*secrets.values()])
+                self._diagnostics.hide([one for one in secrets.values() if isinstance(one, str)])
                 values[name] = self._resolved(secrets, (*place, name))
         return values
 
@@ -145,11 +145,14 @@ def mask_secrets(settings: Settings) -> None:
 
 
 def masked(settings: Settings) -> dict[str, Any]:
-    """Return the effective settings as plain values, each secret as asterisks."""
+    """Return the effective settings as plain values, each secret as asterisks, also where it is in
+    a setting that is none.
+    """
     shown: dict[str, Any] = {}
     for name, value in settings:
         if isinstance(value, tuple):
             shown[name] = [item.model_dump(mode="json") for item in value]
         elif isinstance(value, BaseModel):
             shown[name] = value.model_dump(mode="json")
-    return shown
+    hidden: dict[str, Any] = SECRETS.json(shown)
+    return hidden

@@ -46,6 +46,7 @@ class Validator:
         """
         if not isinstance(item, dict):
             self._diagnostics.add(place, "expected a mapping of keys to values")
+            self._diagnostics.hide(item)
             return None
         values = {str(key): value for key, value in item.items()}
         invalid = self._placeholders(model, values, place, variables or {})
