@@ -38,7 +38,7 @@ _LIVE = re.compile(r"[<>@`\[\]*|~\\]|&#?\w+;", re.IGNORECASE)
 _LINKED = re.compile(r"://|www\.|(?:mailto|tel|xmpp|magnet|matrix|javascript):", re.IGNORECASE)
 _OURS = re.compile(
     r"(Status|Task|Type|Namespace|Labels|Watched for|Reason|Since|Pending|Active watches|Error"
-    r"|Partial success):[ …]|    |• "
+    r"|Partial success):[ …]|    |•[ …]"
 )
 _CODE = "```"
 
