@@ -1,8 +1,10 @@
 """How much a store may take, and that database and log together stay within it."""
 
+import errno
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.records import event
-from watcher.core.errors import StoreFullError
+from watcher.core.errors import StoreFullError, StoreUnusableError
 from watcher.stores.sqlite import store as sqlite
 from watcher.stores.sqlite.sizes import MIB, Sizes, default_size
 from watcher.stores.sqlite.store import SqliteStore
@@ -59,6 +61,31 @@ async def test_a_limit_grows_with_its_volume_and_is_not_lowered(url: str) -> Non
     async with sqlite.create(url, free=lambda _: 10 * MIB) as store:
         size = await store.size()
         assert size.whole_limit == pytest.approx((size.all_used + 10 * MIB) * 0.9, rel=0.05)
+
+
+async def test_a_limit_beyond_the_volume_is_warned_of(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for free in (100 * MIB, 15 * MIB):
+        assert caplog.messages == []
+        async with sqlite.create(url, max_size=LIMIT, free=partial(left, free)):
+            pass
+    (message,) = caplog.messages
+    assert message.startswith("store.max_size is 16 MiB, but the volume of ")
+    assert " has 15 MiB for it: " in message
+
+
+def left(free: int, _: Path) -> int:
+    return free
+
+
+async def test_a_volume_that_cannot_be_examined_is_an_error_of_one_line(url: str) -> None:
+    def fail(_: Path) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(StoreUnusableError, match=r"cannot be opened: Input/output error$"):
+        async with sqlite.create(url, free=fail):
+            pass
 
 
 async def fill(store: SqliteStore, number: int) -> None:

@@ -1,9 +1,12 @@
 """How much the files of a store may take, and how that is divided between them."""
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 MIB = 1024**2
 
@@ -66,6 +69,22 @@ def sizes_of(path: Path, max_size: int | None, free: Callable[[Path], int]) -> S
     """Return the sizes of the store at `path`: as configured, else as its volume allows now."""
     if max_size is not None:
         return Sizes(max_size)
+    return Sizes(default_size(_taken(path), free(path.parent)))
+
+
+def warn_if_too_large(path: Path, sizes: Sizes, free: Callable[[Path], int]) -> None:
+    """Warn if the volume is full before the store is, since no record is removed for that."""
+    room = _taken(path) + free(path.parent)
+    if sizes.max_size > room:
+        logger.warning(
+            "store.max_size is %d MiB, but the volume of %s has %d MiB for it: it will be full "
+            "before old records are removed; lower the setting, or enlarge the volume",
+            sizes.max_size // MIB,
+            path,
+            room // MIB,
+        )
+
+
+def _taken(path: Path) -> int:
     log = path.with_name(path.name + "-wal")
-    taken = sum(file.stat().st_size for file in (path, log) if file.exists())
-    return Sizes(default_size(taken, free(path.parent)))
+    return sum(file.stat().st_size for file in (path, log) if file.exists())

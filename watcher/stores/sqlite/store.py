@@ -32,7 +32,7 @@ from watcher.stores.sqlite.maintenance import SqliteMaintenance
 from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.operation_log import SqliteOperationLog
 from watcher.stores.sqlite.outbox import SqliteOutbox
-from watcher.stores.sqlite.sizes import Sizes, free_space, sizes_of
+from watcher.stores.sqlite.sizes import Sizes, free_space, sizes_of, warn_if_too_large
 from watcher.stores.sqlite.summary import SqliteSummary
 from watcher.stores.sqlite.watchlist import SqliteWatchlist
 
@@ -75,7 +75,11 @@ async def create(
     with exclusive_lock(path):
         warn_if_on_network(path)
         measure = partial(sizes_of, path, max_size, free)
-        sizes = measure()
+        try:
+            sizes = measure()
+            warn_if_too_large(path, sizes, free)
+        except OSError as error:
+            raise file_error(error, path, f"{path} cannot be opened: {error.strerror}") from None
         async with (
             _writer(path, sizes, opener) as writer,
             _reader(path, sizes, opener) as reader,
