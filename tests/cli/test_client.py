@@ -36,6 +36,20 @@ def test_the_client_follows_pages_and_sends_the_token() -> None:
     assert requests[0].headers["authorization"] == "Bearer hidden"
 
 
+def test_the_source_is_the_first_of_the_daemon_unless_it_is_named() -> None:
+    status = {"sources": [{"name": "a b"}, {"name": "mixpeek"}]}
+    client, requests = client_of(
+        *(httpx.Response(200, json=one) for one in (status, {}, {})),
+    )
+    client.kill(None, "t")
+    client.kill("other", "t")
+    assert [request.url.raw_path.decode() for request in requests] == [
+        "/v1/status",
+        "/v1/sources/a%20b/tasks/t",
+        "/v1/sources/other/tasks/t",
+    ]
+
+
 def test_tasks_are_added_in_requests_of_a_thousand() -> None:
     client, requests = client_of(*(httpx.Response(201, json={}) for _ in range(3)))
     list(client.add([{"task_id": str(number)} for number in range(2500)]))

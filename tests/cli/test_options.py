@@ -1,12 +1,14 @@
 """Options that several commands share."""
 
 import re
+from collections.abc import Iterator
 from io import StringIO
 
 import click
 import pytest
 
 from tests.cli.harness import Terminal
+from watcher.cli.main import cli
 from watcher.cli.options import confirm, duration, labels_of, moment
 
 
@@ -53,3 +55,21 @@ def test_yes_skips_the_prompt_and_a_script_needs_it(monkeypatch: pytest.MonkeyPa
         confirm("Delete?", yes=True)
         with pytest.raises(click.UsageError, match="set --yes"):
             confirm("Delete?", yes=False)
+
+
+def commands(group: click.Group) -> Iterator[click.Command]:
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from commands(command)
+        else:
+            yield command
+
+
+def test_every_command_for_a_daemon_finds_it_by_its_configuration_too() -> None:
+    options = {
+        command.name: {name for option in command.params for name in option.opts}
+        for command in commands(cli)
+    }
+    for_daemon = {name: found for name, found in options.items() if "--url" in found}
+    assert len(for_daemon) > 15
+    assert all({"-c", "--config"} <= found for found in for_daemon.values())
