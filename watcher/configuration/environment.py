@@ -4,7 +4,9 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from watcher.configuration.diagnostics import PREFIX, Diagnostics, dotted, nearest, variable_for
 from watcher.configuration.fields import is_collection, keys_at, section_at
@@ -20,6 +22,29 @@ SHORTCUTS = ("WATCHER_WEBHOOK_URL", _SECRETS, "WATCHER_SLACK_URL")
 """Variables that make channels of their own."""
 
 
+class _Variables(EnvSettingsSource):
+    """Nests the values of variables like the file: `WATCHER_SERVER__TLS__KEY_FILE` is a key of
+    `tls`, which is one of `server`. Lists and maps may be given as JSON.
+    """
+
+    def __init__(self, shape: type[BaseSettings], texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        super().__init__(shape, env_prefix=PREFIX, env_nested_delimiter="__")
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): text for name, text in self._texts.items()}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Return decoded JSON; a text that is none is for validation to judge."""
+        return json.loads(value) if value.startswith(("{", "[")) else value
+
+
+def _shape(sections: Mapping[str, type[BaseModel]], lists: Collection[str]) -> type[BaseSettings]:
+    fields: dict[str, Any] = {name: (model, None) for name, model in sections.items()}
+    fields |= dict.fromkeys(lists, (list[Any], None))
+    return create_model("_Shape", __base__=BaseSettings, **fields)
+
+
 def read_variables(
     environ: Mapping[str, str],
     diagnostics: Diagnostics,
@@ -28,29 +53,45 @@ def read_variables(
     lists: Collection[str],
 ) -> dict[str, Any]:
     """Return the values of all variables, nested like the file."""
-    values: dict[str, Any] = {}
-    for variable, text in sorted(environ.items()):
-        section, separator, rest = variable.removeprefix(PREFIX).lower().partition("__")
-        # Kubernetes injects WATCHER_PORT and others for a service named watcher, so only a list may
-        # come without `__`.
-        if not variable.startswith(PREFIX) or not (separator or section in lists):
+    texts: dict[str, str] = {}
+    plain: set[Place] = set()
+    for variable, given in sorted(environ.items()):
+        place = _place_of(variable, sections, lists, diagnostics)
+        text = None if place is None else text_of(variable, given, diagnostics)
+        if place is None or text is None:
             continue
-        place: Place = (section, *rest.split("__")) if separator else (section,)
-        if section in lists:
-            value = _list(variable, separator, text, diagnostics)
-        elif section in sections:
-            value = _value(variable, place, text, sections[section], diagnostics)
+        if place[0] in lists:
+            value = _list(variable, place, text, diagnostics)
         else:
-            known = [*sections, *lists]
-            suggestion = nearest(section, known)
-            diagnostics.add_line(f"{variable}: unknown section {section!r}{suggestion}")
+            value = _value(variable, place, text, sections[str(place[0])], diagnostics)
+        if value is None:
             continue
-        if value is not None:
-            _put(values, place, value, variable, diagnostics)
-    token = text_of(API_TOKEN, environ[API_TOKEN], diagnostics) if API_TOKEN in environ else None
-    if token is not None:
-        _put_token(values, token, diagnostics)
+        if place[:-1] in plain:
+            diagnostics.add_line(f"{variable}: {dotted(place[:-1])} is set by another variable")
+            continue
+        if not isinstance(value, dict):
+            plain.add(place)
+        texts[variable] = text
+        diagnostics.name(variable, place, value)
+    values = _Variables(_shape(sections, lists), texts)()
+    _put_token(values, environ, diagnostics)
     return values
+
+
+def _place_of(
+    variable: str, sections: Collection[str], lists: Collection[str], diagnostics: Diagnostics
+) -> Place | None:
+    """Return the place in the file that a variable sets; None if it sets none."""
+    section, separator, rest = variable.removeprefix(PREFIX).lower().partition("__")
+    # Kubernetes injects WATCHER_PORT and others for a service named watcher, so only a list may
+    # come without `__`.
+    if not variable.startswith(PREFIX) or not (separator or section in lists):
+        return None
+    if section not in sections and section not in lists:
+        suggestion = nearest(section, [*sections, *lists])
+        diagnostics.add_line(f"{variable}: unknown section {section!r}{suggestion}")
+        return None
+    return (section, *rest.split("__")) if separator else (section,)
 
 
 def text_of(variable: str, text: str, diagnostics: Diagnostics) -> str | None:
@@ -69,18 +110,15 @@ def text_of(variable: str, text: str, diagnostics: Diagnostics) -> str | None:
     return value
 
 
-def _list(variable: str, separator: str, text: str, diagnostics: Diagnostics) -> Any:
+def _list(variable: str, place: Place, text: str, diagnostics: Diagnostics) -> Any:
     whole = variable.partition("__")[0]
-    if separator:
+    if len(place) > 1:
         diagnostics.add_line(
             f"{variable}: a variable sets no key within a list; give the whole list as JSON in "
             f"{whole}, or the key in the file (x_file for a secret)"
         )
         return None
-    value = text_of(variable, text, diagnostics)
-    if value is None:
-        return None
-    return _decoded(variable, value, "a whole list is given as JSON", diagnostics)
+    return _decoded(variable, text, "a whole list is given as JSON", diagnostics)
 
 
 def _value(
@@ -91,9 +129,6 @@ def _value(
     diagnostics: Diagnostics,
 ) -> Any:
     """Return the value of a key of a section; None, with the error collected, if it has none."""
-    value = text_of(variable, text, diagnostics)
-    if value is None:
-        return None
     *outer, last = map(str, place[1:])
     for depth, key in enumerate(outer, 2):
         inner = section_at(model, key)
@@ -108,12 +143,12 @@ def _value(
             if key in keys_at(model, ()):
                 diagnostics.add_line(f"{variable}: {dotted(place[:depth])} has no keys")
                 return None
-            return value  # an unknown key, which validation finds
+            return text  # an unknown key, which validation finds
         model = inner
     has_members = is_collection(model, last) or section_at(model, last) is not None
-    if has_members and value.startswith(("{", "[")):
-        return _decoded(variable, value, f"{dotted(place)} is given as JSON", diagnostics)
-    return value
+    if has_members and text.startswith(("{", "[")):
+        return _decoded(variable, text, f"{dotted(place)} is given as JSON", diagnostics)
+    return text
 
 
 def _decoded(variable: str, text: str, rule: str, diagnostics: Diagnostics) -> Any:
@@ -142,28 +177,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _put(
-    values: dict[str, Any], place: Place, value: Any, variable: str, diagnostics: Diagnostics
+def _put_token(
+    values: dict[str, Any], environ: Mapping[str, str], diagnostics: Diagnostics
 ) -> None:
-    node = values
-    for key in map(str, place[:-1]):
-        node = node.setdefault(key, {})
-        if not isinstance(node, dict):
-            diagnostics.add_line(f"{variable}: {dotted(place[:-1])} is set by another variable")
-            return
-    key = str(place[-1])
-    node[key] = {**node[key], **value} if _are_mappings(node.get(key), value) else value
-    diagnostics.name(variable, place, value)
-
-
-def _are_mappings(one: Any, other: Any) -> bool:
-    return isinstance(one, dict) and isinstance(other, dict)
-
-
-def _put_token(values: dict[str, Any], token: str, diagnostics: Diagnostics) -> None:
+    if API_TOKEN not in environ:
+        return
+    token = text_of(API_TOKEN, environ[API_TOKEN], diagnostics)
+    if token is None:
+        return
     server = values.setdefault("server", {})
     if not {"api_token", "api_token_file"} & server.keys():
-        _put(values, ("server", "api_token"), token, API_TOKEN, diagnostics)
+        server["api_token"] = token
+        diagnostics.name(API_TOKEN, ("server", "api_token"), token)
     elif not token:
         diagnostics.add_line(f"{API_TOKEN}: must not be empty")
 
