@@ -20,7 +20,15 @@ from pathlib import Path
 import anyio
 import httpx
 
-from bench.processes import OURS, SECRET, percentile, pin, resident_mebibytes, server
+from bench.processes import (
+    OURS,
+    SECRET,
+    peak_mebibytes,
+    percentile,
+    pin,
+    resident_mebibytes,
+    server,
+)
 from tests.support.hostile_answers import NAMES
 from watcher.channels import webhook
 from watcher.core.clock import wall_clock
@@ -132,12 +140,6 @@ def measure(url: str, name: str | None) -> None:
     measured = anyio.run(attack, url, name, backend_options={"use_uvloop": True})
     measured.peak = peak_mebibytes()
     print(f"{name or 'none':36} {measured} (began with {before:.0f} MiB)", flush=True)
-
-
-def peak_mebibytes() -> float:
-    """Return the most memory this process has held."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
 def main(names: Sequence[str]) -> None:

@@ -11,12 +11,8 @@ receiver. The limits of the last line are promises.
 
 import asyncio
 import json
-import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -24,7 +20,16 @@ import httpx
 import uvloop
 
 from bench.listeners import Site, probe, served
-from bench.processes import COMMAND, OURS, SECRET, THEIRS, free_port, percentile, pin, server
+from bench.processes import (
+    SECRET,
+    THEIRS,
+    daemon,
+    free_port,
+    peak_mebibytes,
+    percentile,
+    pin,
+    server,
+)
 from tests.support.hostile_answers import NAMES
 
 SECONDS = 60.0
@@ -33,34 +38,27 @@ HOSTILE_TASKS = 8
 _PROBE_EVERY = 0.05
 
 
-@contextmanager
-def daemon(folder: Path, port: int, urls: tuple[str, str], hostile: str) -> Iterator[int]:
-    """Run the installed daemon between all of them; yield its process ID."""
+def settings(urls: tuple[str, str], hostile: str) -> dict[str, str]:
+    """Return the variables of a daemon between all of them."""
     peers = {name: f"{hostile}/{name.replace(' ', '_')}" for name in NAMES}
     names = {name: f"peer-{number}" for number, name in enumerate(peers)}
-    unlimited = {"requests_per_minute": None, "api_key": "sk_bench"}
-    sources = [{"name": "mixpeek", "base_url": urls[0], **unlimited}]
-    sources += [{"name": names[name], "base_url": url, **unlimited} for name, url in peers.items()]
-    receivers = {"backend": urls[1], **{names[name]: url for name, url in peers.items()}}
-    channels = [
-        {"name": name, "type": "webhook", "url": url, "secrets": [SECRET]}
-        for name, url in receivers.items()
-    ]
-    environ = {
-        **os.environ,
-        "WATCHER_SOURCES": json.dumps(sources),
-        "WATCHER_CHANNELS": json.dumps(channels),
+    sources = {"mixpeek": urls[0], **{names[name]: url for name, url in peers.items()}}
+    channels = {"backend": urls[1], **{names[name]: url for name, url in peers.items()}}
+    return {
+        "WATCHER_SOURCES": json.dumps(
+            [
+                {"name": name, "base_url": url, "requests_per_minute": None}
+                for name, url in sources.items()
+            ]
+        ),
+        "WATCHER_CHANNELS": json.dumps(
+            [
+                {"name": name, "type": "webhook", "url": url, "secrets": [SECRET]}
+                for name, url in channels.items()
+            ]
+        ),
         "WATCHER_POLLING__MAX_INTERVAL": "1s",
-        "WATCHER_STORE__URL": f"sqlite:///{folder}/watcher.db",
-        "WATCHER_SERVER__PORT": str(port),
-        "WATCHER_LOG__LEVEL": "error",
     }
-    process = subprocess.Popen([COMMAND, "run"], env=environ, preexec_fn=lambda: pin(OURS))
-    try:
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait()
 
 
 async def watch(port: int) -> None:
@@ -85,25 +83,19 @@ def delays(site: Site) -> list[float]:
     ]
 
 
-def peak_mebibytes(pid: int) -> float:
-    """Return the most memory that the process has held."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-
-
 async def measure(folder: Path, hostile: str, seconds: float) -> None:
     """Run it, and print a line."""
     site, port = Site(), free_port()
     async with served(site) as urls, asyncio.TaskGroup() as tasks:
         changing = tasks.create_task(site.change())
-        with daemon(folder, port, urls, hostile) as pid:
+        with daemon(folder, urls[0], port, **settings(urls, hostile)) as process:
             await watch(port)
             ends = asyncio.get_running_loop().time() + seconds
             probes = []
             while asyncio.get_running_loop().time() < ends:
                 probes.append(await probe(port))
                 await asyncio.sleep(_PROBE_EVERY)
-            peak = peak_mebibytes(pid)
+            peak = peak_mebibytes(process.pid)
         changing.cancel()
     waited = delays(site)
     print(

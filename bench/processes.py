@@ -82,12 +82,17 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_mebibytes(pid: int | str = "self") -> float:
     """Return the memory that a process, or this one, holds now."""
-    line = next(
-        line
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        if line.startswith("VmRSS")
-    )
-    return int(line.split()[1]) / 1024
+    return _mebibytes(pid, "VmRSS")
+
+
+def peak_mebibytes(pid: int | str = "self") -> float:
+    """Return the most memory that a process, or this one, has held."""
+    return _mebibytes(pid, "VmHWM")
+
+
+def _mebibytes(pid: int | str, name: str) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
 def free_port() -> int:

@@ -14,7 +14,7 @@ map within a section is JSON, too: a variable for one key within a list or map i
 Every secret `x` can be read from a file: `x_file`. Blanks and newlines around the value of a
 variable or a file are not part of it. An empty secret is an error, and so is one with characters
 that cannot be sent, such as a byte-order mark. Nothing is replaced in the file: `${NAME}` and
-other placeholders are errors. A secret that looks like one belongs in a file or a variable.
+other placeholders are errors. A secret that looks like a placeholder belongs in a file.
 
 `WATCHER_API_TOKEN` is `server.api_token`, and `MIXPEEK_API_KEY` and `MIXPEEK_BASE_URL` are
 `api_key` and `base_url` of sources that set none. Without `channels`, `WATCHER_WEBHOOK_URL` with

@@ -197,3 +197,46 @@ def test_an_emoji_as_json_writes_it_is_one_character(tmp_path: Path) -> None:
     assert loaded.discovery[0].labels == {"mood": "🎉"}
     half = problem(tmp_path, {}, '{"discovery": [{"list": "tasks", "labels": {"a": "\\ud83d"}}]}')
     assert half == "watcher.yaml:1: contains half a surrogate pair"
+
+
+@pytest.mark.parametrize(
+    ("host", "valid"),
+    [
+        *((host, True) for host in ("::", "0.0.0.0", "localhost", "watcher-0.svc", "fe80::1%eth0")),
+        *((host, False) for host in ("", "a..b", "a b", "http://x", "[::1]", "x:80", "a" * 64)),
+    ],
+)
+def test_the_host_of_a_listener_is_one(tmp_path: Path, host: str, valid: bool) -> None:
+    environ = {"WATCHER_TELEMETRY__HOST": host}
+    if valid:
+        assert load(tmp_path, environ).telemetry is not None
+    else:
+        expected = "WATCHER_TELEMETRY__HOST: telemetry.host: expected the name or address of a host"
+        assert problem(tmp_path, environ).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"MIXPEEK_API_KEY": "x" * 8193},
+        {"WATCHER_API_TOKEN": "x" * 8193},
+        {
+            "WATCHER_CHANNELS": json.dumps(
+                [
+                    {
+                        "name": "a",
+                        "type": "webhook",
+                        "url": "https://x.example",
+                        "secrets": [SECRET],
+                    }
+                    | {"headers": {"x": "x" * 8193}}
+                ]
+            )
+        },
+    ],
+    ids=["key", "token", "header"],
+)
+def test_a_secret_that_no_server_accepts_is_an_error(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    assert "is longer than 8192 characters" in problem(tmp_path, environ)

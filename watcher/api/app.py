@@ -71,7 +71,7 @@ def create_telemetry(daemon: ProbedDaemon) -> FastAPI:
     api.include_router(probes)
     api.add_middleware(
         Admission,
-        is_ours=lambda host: _is_telemetry_s(host, daemon.settings),
+        is_ours=lambda host: _names_telemetry(host, daemon.settings),
         detail="not a name of this listener; see telemetry.hosts",
     )
     return api
@@ -92,15 +92,15 @@ def create_waiting(daemon: ProbedDaemon) -> FastAPI:
     api.add_middleware(
         Admission,
         is_ours=lambda host: (
-            daemon.settings.server.api_token is not None or _is_telemetry_s(host, daemon.settings)
+            daemon.settings.server.api_token is not None or _names_telemetry(host, daemon.settings)
         ),
         detail="not a name of this listener",
     )
     return api
 
 
-def _is_telemetry_s(host: str, settings: Settings) -> bool:
-    """Return whether a request for `host` is for the listener of telemetry."""
+def _names_telemetry(host: str, settings: Settings) -> bool:
+    """Return whether `host` is a name of the telemetry listener."""
     telemetry = settings.telemetry or TelemetrySettings()
     if host in telemetry.hosts:
         return True

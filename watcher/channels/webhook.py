@@ -16,7 +16,7 @@ from watcher.core.event_forms import EventForms
 from watcher.core.interfaces.channel import Notes
 from watcher.core.receiver_settings import ReceiverSettings
 from watcher.core.secret_texts import beyond_ascii
-from watcher.core.setting_types import SecretUrl
+from watcher.core.setting_types import LONGEST_SECRET, SecretUrl
 from watcher.core.settings import SIZE_SCHEMA, ChannelSettings
 from watcher.core.signing import Signer, parse_secret
 from watcher.net.headers import USER_AGENT
@@ -68,6 +68,8 @@ def _custom_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
         if name.lower() in _RESERVED or name.lower().startswith("webhook-"):
             raise ValueError(f"{name!r} is reserved: the watcher sets it")
         text = value.get_secret_value()
+        if len(text) > LONGEST_SECRET:
+            raise ValueError(f"the value of {name!r} is longer than {LONGEST_SECRET} characters")
         if fault := beyond_ascii(text, spaces=True):
             raise ValueError(f"the value of {name!r} {fault}, which no header can carry")
         if not text.strip() or (name.lower() in _CREDENTIALS and _SCHEME.fullmatch(text.strip())):

@@ -18,16 +18,6 @@ NOT_CONNECTED = (httpx.TransportError, httpx.InvalidURL)
 _TIMEOUT = 40.0  # seconds; longer than the daemon waits for its request budget and for upstream
 
 
-def base_url(address: Address) -> httpx.URL:
-    """Return the URL of all requests to a daemon; `DaemonError` if no host can have this name."""
-    try:
-        url = httpx.URL(address.base_url)
-        url.host.encode("idna")  # the socket does so: "a..b" is none
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise unreachable(address, error) from None
-    return url
-
-
 def headers(token: str | None) -> dict[str, str]:
     """Return the headers of every request to a daemon."""
     return {"authorization": f"Bearer {token}"} if token else {}
@@ -74,7 +64,7 @@ class Client:
         self._address = address
         # Not through a proxy of the environment: the daemon is local.
         self._http = httpx.Client(
-            base_url=base_url(address),
+            base_url=address.base_url,
             headers=headers(address.token),
             timeout=_TIMEOUT,
             trust_env=False,

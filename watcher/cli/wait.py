@@ -13,7 +13,7 @@ import anyio
 import httpx
 
 from watcher.cli.address import Address
-from watcher.cli.client import ADD_LIMIT, NOT_CONNECTED, base_url, error_of, headers, unreachable
+from watcher.cli.client import ADD_LIMIT, NOT_CONNECTED, error_of, headers, unreachable
 from watcher.core.errors import DaemonError
 
 _READ_TIMEOUT = 45.0  # seconds; three times the interval of the daemon's keep-alive
@@ -78,7 +78,7 @@ class Waiting:
         self._last_event_id: str | None = None
         self._connected = False
         self._http = httpx.AsyncClient(
-            base_url=base_url(address),
+            base_url=address.base_url,
             headers=headers(address.token),
             timeout=httpx.Timeout(10, read=_READ_TIMEOUT),
             trust_env=False,

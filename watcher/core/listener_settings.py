@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from watcher.core.setting_types import ApiToken, Model, split_url
+from watcher.core.setting_types import ApiToken, ListeningHost, Model, split_url
 
 
 def _origin(text: str) -> str:
@@ -64,7 +64,7 @@ def _socket_path(path: Path | None) -> Path | None:
 class ServerSettings(Model):
     """The HTTP API."""
 
-    host: str = "127.0.0.1"
+    host: ListeningHost = "127.0.0.1"
     """Address to listen on; `::` for all, IPv4's too. All but loopback require `api_token`."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port to listen on; 0 for any free one."""
@@ -97,7 +97,7 @@ class ServerSettings(Model):
 class TelemetrySettings(Model):
     """The optional second listener: metrics and probes only."""
 
-    host: str = "0.0.0.0"  # noqa: S104  # Prometheus and the kubelet connect from outside the pod
+    host: ListeningHost = "0.0.0.0"  # noqa: S104  # Prometheus and the kubelet connect from outside the pod
     """Address to listen on; `::` for all, IPv4's too, and those alone where IPv6 is missing."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
     """Port to listen on."""

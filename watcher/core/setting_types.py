@@ -62,7 +62,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A source's or channel's name: it becomes a metric label and part of a path."""
 
 
-_LONGEST_URL = 8192
+LONGEST_SECRET = 8192
+"""Characters of a key, token, header or URL: servers accept no longer ones, and masking them would
+take seconds."""
 _EXPECTED_URL = "; expected one that begins with http:// or https://, and a host"
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
@@ -71,8 +73,8 @@ def check_url_text(text: str) -> None:
     """Raise `ValueError` if `text` is empty or contains what no URL can, such as white space."""
     if not text.strip():
         raise ValueError("must not be empty")
-    if len(text) > _LONGEST_URL:
-        raise ValueError(f"is longer than {_LONGEST_URL} characters")
+    if len(text) > LONGEST_SECRET:
+        raise ValueError(f"is longer than {LONGEST_SECRET} characters")
     if fault := not_in_url(text):
         raise ValueError(f"{fault}, which no URL can contain")
 
@@ -111,6 +113,16 @@ def _is_host(host: str) -> bool:
     return len(host) < 254 and all(_HOST_LABEL.fullmatch(label) for label in labels)
 
 
+def _listening_host(text: str) -> str:
+    if not _is_host(text):
+        raise ValueError("expected the name or address of a host, such as 127.0.0.1")
+    return text
+
+
+ListeningHost = Annotated[str, AfterValidator(_listening_host)]
+"""What a listener is bound to, and what a command connects to."""
+
+
 def http_url(text: str) -> str:
     """Return `text` if it is an http(s) URL.
 
@@ -126,6 +138,8 @@ def _fits_a_header(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     if not text.strip():
         raise ValueError("must not be empty")
+    if len(text) > LONGEST_SECRET:
+        raise ValueError(f"is longer than {LONGEST_SECRET} characters")
     if fault := beyond_ascii(text):
         raise ValueError(f"{fault}, which no header can carry")
     return secret
