@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from watcher.core.masking import SECRETS
+from tests.support.secrets import own_secrets
 
 settings.register_profile("watcher", deadline=None)
 settings.load_profile("watcher")
@@ -20,8 +20,6 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True)
-def own_secrets() -> Iterator[None]:
-    """Mask nothing further once the test has ended."""
-    before = dict(vars(SECRETS))
-    yield
-    vars(SECRETS).update(before)
+def secrets() -> Iterator[None]:
+    with own_secrets():
+        yield

@@ -89,7 +89,7 @@ def test_a_variable_sets_any_key(
         ),
         ({"WATCHER_ROUTES": '[{"channels": ["x"]}]'}, "WATCHER_ROUTES: routes[0].channels: unkn"),
         ({"WATCHER_SERVER__PORT": ""}, "WATCHER_SERVER__PORT: server.port: input should be a val"),
-        ({"WATCHER_SERVER__HOST": "0.0.0.0"}, "WATCHER_SERVER__HOST: server.host: 0.0.0.0 is"),
+        ({"WATCHER_SERVER__HOST": "0.0.0.0"}, "WATCHER_SERVER__HOST: server.host: reachable"),
         ({"WATCHER_POLLING__MIN_INTERVAL": "60s"}, "WATCHER_POLLING__MIN_INTERVAL: polling.min_"),
         ({"WATCHER_STORE__URL": "x://"}, "WATCHER_STORE__URL: store.url: unknown store type 'x'"),
         (

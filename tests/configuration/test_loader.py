@@ -185,7 +185,7 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ),
         (
             "server: {host: 0.0.0.0}",
-            "server.host: 0.0.0.0 is reachable from other machines; set server.api_token",
+            "server.host: reachable from other machines; set server.api_token",
         ),
         (
             "server: {api_token: a, api_token_file: b}",

@@ -169,6 +169,25 @@ def test_no_error_shows_a_secret_that_is_misspelt(tmp_path: Path, text: str) -> 
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        *("HEARTBEAT__EVERY", "POLLING__MAX_INTERVAL", "STORE__MAX_SIZE", "SERVER__PORT"),
+        *("SERVER__HOST", "LOG__LEVEL", "POLLING__MODE", "STORE__URL", "SERVER__CORS_ORIGINS"),
+    ],
+)
+@pytest.mark.parametrize(
+    "value", ["sk_hidden_0123_abc", '[{"api_key": "hidden-key-01", "x": "it\'s"}]']
+)
+def test_no_error_shows_a_secret_in_the_place_of_another_value(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    environ = {"WATCHER_HEARTBEAT__URL": "https://x.example", f"WATCHER_{name}": value}
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, environ)
+    assert "hidden" not in " ".join(caught.value.problems)
+
+
+@pytest.mark.parametrize(
     ("url", "valid"),
     [
         ("https://exämple.com/ü", True),

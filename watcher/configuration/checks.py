@@ -25,10 +25,7 @@ def contradictions(settings: Settings) -> list[tuple[Place, str]]:
         problems += [(("store", "url"), problem) for problem in error.problems]
     problems += _unknown_names(settings)
     if settings.server.api_token is None and not is_loopback(settings.server.host):
-        fault = (
-            f"{settings.server.host} is reachable from other machines; set server.api_token, or "
-            "use 127.0.0.1"
-        )
+        fault = "reachable from other machines; set server.api_token, or use 127.0.0.1"
         problems.append((("server", "host"), fault))
     return problems
 

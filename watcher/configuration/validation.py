@@ -1,6 +1,7 @@
 """Validates the values of one section, plugin, route or rule, and collects what is wrong."""
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from watcher.configuration.yaml_document import Place
 from watcher.core.errors import ConfigurationError
 from watcher.core.listener_settings import TlsSettings
 from watcher.core.settings import ConnectionSettings
+
+_HARMLESS = re.compile(r"[\w. +-]{0,12}|[A-Za-z_-]{0,20}")
+"""What is too short for a secret, or a word."""
 
 
 class Validator:
@@ -59,7 +63,7 @@ class Validator:
         try:
             settings = model.model_validate(values)
         except ValidationError as error:
-            errors = error.errors(include_input=False, include_url=False, include_context=False)
+            errors = error.errors(include_url=False, include_context=False)
             for one in errors:
                 if _adds_something(one, errors, invalid):
                     self._add_invalid(model, one, place, files, variables or {})
@@ -96,6 +100,7 @@ class Validator:
         variables: Mapping[str, str],
     ) -> None:
         """Add an error of a value; `files` are those that secrets were read from."""
+        self._diagnostics.hide([*_doubtful(error["input"])])
         kind, inner = error["type"], error["loc"]
         secrets, key = secret_fields(model), inner[-1] if inner else ""
         text = error["msg"].removeprefix("Value error, ")
@@ -133,6 +138,19 @@ class Validator:
         except ConfigurationError as error:
             key, _, text = error.problems[0].partition(": ")
             self._diagnostics.add((*place, key), text)
+
+
+def _doubtful(value: Any) -> Iterator[str]:
+    """Yield the texts of a value that may be a secret in a wrong place: an error may quote it."""
+    if isinstance(value, str) and not _HARMLESS.fullmatch(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from _doubtful(str(key))
+            yield from _doubtful(member)
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from _doubtful(member)
 
 
 def _adds_something(
