@@ -204,6 +204,8 @@ def test_an_interrupt_at_any_moment_prints_no_traceback(harness: Harness) -> Non
         "    def find_spec(self, name, *_):\n"
         "        if name == where: signal.raise_signal(signal.SIGINT)\n"
         "where = sys.argv.pop(1)\n"
+        # What begins in the background of a shell ignores it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "sys.meta_path.insert(0, Interrupting())\n"
         "main()\n"
     )
