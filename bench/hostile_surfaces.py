@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families as families
 from bench.hostile_strings import Fault, Tally, lines
 from watcher.api.event_stream import frame
 from watcher.cli.main import execute
+from watcher.core.deliveries import OutboxDepth
 from watcher.core.errors import SourceError
 from watcher.core.events import StoredEvent, event_type
 from watcher.core.settings import LogSettings
@@ -213,7 +214,7 @@ def labels(texts: Sequence[str], tally: Tally) -> None:
         source.requested("GET /", text, 0.1)
         metrics.rule("mixpeek", text)
         metrics.overflowed(text, 1)
-    metrics.outbox(dict.fromkeys(texts, (1, 1.0, 1)))
+    metrics.outbox({text: OutboxDepth.empty(text) for text in texts}, now=0.0)
     scrape = generate_latest(registry).decode("utf-8", "surrogatepass")
     found = lines(scrape.removesuffix("\n"))
     forged = [Fault("line", line) for line in found if not _SAMPLE.fullmatch(line)]

@@ -11,7 +11,7 @@ from watcher.telemetry.metrics import Metrics
 INTRODUCTION = """
 `GET /metrics` of the API and of the `telemetry` listener. Timestamps are 0 until the first
 occurrence. No label grows with the number of tasks. Histograms have `_bucket`, `_sum` and `_count`
-series. The usual `process_…` metrics are included.
+series, summaries `_sum` and `_count`. The usual `process_…` metrics are included.
 """
 
 
@@ -32,9 +32,8 @@ def metrics() -> str:
 def _families(collector: Any) -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     """Yield name, type, labels and help text of each family of a collector."""
     if hasattr(collector, "_labelnames"):
-        suffix = "_total" if collector._type == "counter" else ""
         yield (
-            collector._name + suffix,
+            _name(collector._name, collector._type),
             collector._type,
             tuple(collector._labelnames),
             collector._documentation,
@@ -42,4 +41,8 @@ def _families(collector: Any) -> Iterator[tuple[str, str, tuple[str, ...], str]]
     else:
         for family in collector.collect():
             labels = tuple(getattr(family, "_labelnames", ()))
-            yield family.name, family.type, labels, family.documentation
+            yield _name(family.name, family.type), family.type, labels, family.documentation
+
+
+def _name(name: str, kind: str) -> str:
+    return name + "_total" if kind == "counter" else name

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from watcher.api import server
 from watcher.api.app import create_api
 from watcher.configuration import loader
 from watcher.core.channels import ChannelState
-from watcher.core.deliveries import DeliveryState
+from watcher.core.deliveries import DeliveryState, OutboxDepth
 from watcher.core.settings import Settings
 from watcher.core.status import SourceStatus, Status
 from watcher.core.tasks import TaskKey, Watch
@@ -109,7 +110,10 @@ class FakeDaemon:
 
     async def refresh_gauges(self) -> None:
         self.metrics.channel("backend")
-        self.metrics.outbox({"backend": (3, 1.5, 4096)})
+        depth = replace(
+            OutboxDepth.empty("backend"), pending=3, oldest_created_at=100.0, pending_bytes=4096
+        )
+        self.metrics.outbox({"backend": depth}, now=101.5)
 
 
 @asynccontextmanager

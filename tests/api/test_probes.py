@@ -67,6 +67,15 @@ async def test_metrics_come_in_both_formats(api: httpx.AsyncClient) -> None:
     assert "watcher_build" in " ".join(family.name for family in openmetrics(requested.text))  # type: ignore[no-untyped-call]
 
 
+async def test_metrics_are_compressed_on_request(api: httpx.AsyncClient) -> None:
+    plain = await api.get("/metrics", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    packed = await api.get("/metrics", headers={"accept-encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "watcher_outbox_pending" in packed.text
+    assert int(packed.headers["content-length"]) < len(plain.content) / 4
+
+
 async def test_the_telemetry_listener_has_only_probes_and_metrics(tmp_path: Path) -> None:
     async with opened(tmp_path) as (daemon, _):
         transport = httpx.ASGITransport(create_telemetry(daemon))

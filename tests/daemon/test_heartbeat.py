@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
 from tests.support.virtual_time import VirtualLoop
 from watcher.core.errors import StoreError
@@ -14,6 +15,7 @@ from watcher.core.settings import HeartbeatSettings
 from watcher.daemon.heartbeat import Heartbeat, Wait
 from watcher.telemetry.health import Health
 from watcher.telemetry.liveness import LivenessMonitor
+from watcher.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +37,7 @@ class World:
         self.silent_limit = 130.0
         self.pulse = LivenessMonitor(anyio.current_time)
         self.keep_beating = True
+        self.metrics = Metrics(CollectorRegistry(), "test")
 
     async def ping(self) -> None:
         if self.store_error:
@@ -59,6 +62,12 @@ class World:
                 self.pulse.beat()
             await anyio.sleep(10)
 
+    def counted(self, outcome: str) -> float | None:
+        """Return how many heartbeats ended so."""
+        return self.metrics.registry.get_sample_value(
+            "watcher_heartbeats_total", {"outcome": outcome}
+        )
+
     async def run(self, seconds: float) -> list[float]:
         """Run for a while, and return when it beat."""
         heartbeat = Heartbeat(
@@ -67,6 +76,8 @@ class World:
             health=Health(self.ping, lambda: {"poller": self.pulse}),
             silent=self.silent,
             pending=self.pending,
+            metrics=self.metrics,
+            wall=anyio.current_time,
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.live)
@@ -118,5 +129,19 @@ async def test_a_redirect_is_not_followed_and_trouble_is_said_once_without_the_u
     await world.run(290)
     assert len(world.beats) == 5
     assert [record.message for record in caplog.records] == [
-        "heartbeat suppressed: the receiver answered HTTP 302"
+        "heartbeat failed: the receiver answered HTTP 302"
     ]
+    assert world.counted("failed") == 5
+
+
+async def test_heartbeats_are_counted_by_their_outcome() -> None:
+    world = World()
+    await world.run(290)
+    assert (world.counted("sent"), world.counted("failed")) == (5, 0)
+    assert (
+        world.metrics.registry.get_sample_value("watcher_heartbeat_last_success_timestamp_seconds")
+        == world.beats[-1]
+    )
+    world.keep_beating = False
+    await world.run(600)
+    assert world.counted("suppressed") == 9

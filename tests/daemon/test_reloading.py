@@ -17,11 +17,14 @@ from tests.support.records import SECRET
 from tests.support.stores import opened
 from tests.support.virtual_time import VirtualLoop, attentive, wall
 from watcher.configuration import loader
+from watcher.core.deliveries import OutboxDepth
+from watcher.core.errors import StoreError, StoreFailure, StoreFullError, StoreMovedError
 from watcher.core.settings import ChannelSettings, Settings, SourceSettings
 from watcher.core.tasks import TaskKey, WatchRequest
 from watcher.daemon.build import Surroundings
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.reload import ReloadRequests
+from watcher.telemetry.health import Health
 from watcher.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
@@ -140,9 +143,42 @@ async def test_what_alerts_compare_with_follows_the_settings(world: World) -> No
         assert shown("watcher_max_interval_seconds", source="mixpeek") == 3600
         assert shown("watcher_poll_silent_limit_seconds", source="mixpeek") == 7805
     metrics = Metrics(CollectorRegistry(), "test")
-    metrics.outbox({"no longer configured": (1, 5.0, 1)})
+    name = "no longer configured"
+    metrics.outbox({name: OutboxDepth.empty(name)}, now=0.0)
     labels = {"channel": "no longer configured"}
     assert metrics.registry.get_sample_value("watcher_alert_after_seconds", labels) == 300
+
+
+async def test_a_scrape_shows_whether_and_why_not_events_can_be_stored(world: World) -> None:
+    def unwritable() -> list[str]:
+        return [
+            reason
+            for reason in StoreFailure
+            if world.metrics.registry.get_sample_value(
+                "watcher_store_unwritable", {"reason": reason}
+            )
+        ]
+
+    error: StoreError | None = None
+
+    async def ping() -> None:
+        if error is not None:
+            raise error
+
+    world.daemon.health = Health(ping, dict)
+    async with world.running(settings_of("backend")):
+        assert "watcher_store_free_bytes" in await world.shown()
+        assert unwritable() == []
+        for failure, reason in (
+            (StoreFullError("no space"), "disk_full"),
+            (StoreFullError("too large", StoreFailure.MAX_SIZE), "max_size"),
+            (StoreMovedError("removed"), "moved"),
+            (StoreError("I/O error"), "error"),
+        ):
+            error = failure
+            await anyio.sleep(2)  # a result is kept for one second
+            await world.shown()
+            assert unwritable() == [reason]
 
 
 async def test_only_what_has_other_settings_starts_again(world: World, tmp_path: Path) -> None:
@@ -249,9 +285,10 @@ async def test_what_left_the_configuration_leaves_the_metrics(world: World) -> N
         shown = await world.shown()
         assert not any(f'"{name}"' in shown for name in ("idle", "second", "0 tasks"))
         # Of a channel with pending deliveries what waits is shown, until its name returns.
-        about_gone = [line for line in shown.splitlines() if '"gone"' in line]
+        about_gone = [line for line in shown.splitlines() if 'channel="gone"' in line]
         assert {line.partition("{")[0] for line in about_gone} == {
             "watcher_alert_after_seconds",
+            "watcher_deliveries_kept",
             "watcher_outbox_pending",
             "watcher_outbox_bytes",
             "watcher_outbox_oldest_seconds",
@@ -261,4 +298,4 @@ async def test_what_left_the_configuration_leaves_the_metrics(world: World) -> N
         await anyio.sleep(60)
         assert 'watcher_outbox_pending{channel="gone"} 0.0' in await world.shown()
         await world.reload(settings_of("kept"))
-        assert '"gone"' not in await world.shown()
+        assert 'channel="gone"' not in await world.shown()

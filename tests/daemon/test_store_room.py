@@ -182,10 +182,12 @@ async def test_two_backlogs_share_and_one_that_is_not_configured_is_no_exception
     assert any("'alerts', which is not configured" in record.message for record in caplog.records)
     scrape = generate_latest(small.metrics.registry).decode()
     assert sorted(re.findall(r'(\w+)\{channel="alerts"', scrape)) == [
+        "watcher_deliveries_created",
         "watcher_deliveries_total",
+        "watcher_outbox_overflowed_created",
         "watcher_outbox_overflowed_total",
     ]
-    small.metrics.outbox({})
+    small.metrics.outbox({}, now=0.0)
     assert "alerts" not in generate_latest(small.metrics.registry).decode()
 
 

@@ -362,8 +362,12 @@ async def test_a_list_that_fails_is_said_rarely_and_tried_again_and_is_first_unt
     harness.upstream.answer = failing  # type: ignore[method-assign]
     async with running(harness.rule()):
         await anyio.sleep(900)
+        assert harness.sample("failing") == 1
+        assert harness.sample("last_success_timestamp_seconds") == 0
         harness.upstream.answer = answer  # type: ignore[method-assign]
         await anyio.sleep(60)
+        assert harness.sample("failing") == 0
+        assert (harness.sample("last_success_timestamp_seconds") or 0.0) > 0
         harness.show(range(1500, 1501), "COMPLETED")
         await anyio.sleep(60)
 

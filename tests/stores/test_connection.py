@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
         ("SQLITE_CORRUPT", StoreCorruptError, "watcher.db is damaged"),
         ("SQLITE_CORRUPT_VTAB", StoreCorruptError, "watcher.db is damaged"),
         ("SQLITE_NOTADB", StoreCorruptError, "watcher.db is damaged"),
-        ("SQLITE_FULL", StoreFullError, "free some space"),
+        ("SQLITE_FULL", StoreFullError, "store.max_size"),
         ("SQLITE_READONLY_DIRECTORY", StoreError, "cannot be written"),
         ("SQLITE_IOERR_FSYNC", StoreError, "I/O error on the disk"),
         ("SQLITE_BUSY", StoreError, "watcher.db: locked: nothing was stored"),

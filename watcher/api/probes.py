@@ -1,17 +1,21 @@
 """Liveness, readiness and metrics."""
 
+import gzip
 from contextlib import suppress
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Header, Response
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from watcher.api.dependencies import Running, json_response
 from watcher.api.openapi import shows
 from watcher.core.errors import StoreError
 
 probes = APIRouter(tags=["probes"])
+
+_GZIP_LEVEL = 1
+"""Metrics compress to a tenth at the lowest level already."""
 
 
 class HealthView(msgspec.Struct, frozen=True):
@@ -49,13 +53,22 @@ async def readyz(daemon: Running) -> Response:
         }
     },
 )
-async def metrics(daemon: Running, accept: Annotated[str, Header()] = "") -> Response:
-    """Metrics for Prometheus, in the OpenMetrics format if requested."""
+async def metrics(
+    daemon: Running,
+    accept: Annotated[str, Header()] = "",
+    accept_encoding: Annotated[str, Header()] = "",
+) -> Response:
+    """Metrics for Prometheus, in the OpenMetrics format and compressed with gzip if requested."""
     # If the store fails, the other metrics matter all the more.
     with suppress(StoreError):
         await daemon.refresh_gauges()
     encode, content_type = choose_encoder(accept)
-    return Response(encode(daemon.metrics.registry), headers={"content-type": content_type})
+    headers = {"content-type": content_type, "vary": "accept, accept-encoding"}
+    body = encode(daemon.metrics.registry)
+    if gzip_accepted(accept_encoding):
+        body = gzip.compress(body, _GZIP_LEVEL)
+        headers["content-encoding"] = "gzip"
+    return Response(body, headers=headers)
 
 
 for path, endpoint in {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}.items():

@@ -22,7 +22,7 @@ from watcher.api.problems import MOST_ERRORS, FieldError, Problem, documented, f
 from watcher.core import labels
 from watcher.core.clock import rfc3339, wall_clock
 from watcher.core.errors import TooManyLabelsError
-from watcher.core.events import StoredEvent
+from watcher.core.events import TASK_ALERTS, StoredEvent
 from watcher.core.tasks import (
     TERMINAL_STATUSES,
     TaskKey,
@@ -285,7 +285,7 @@ async def show_watch(task_id: StoredTaskId, daemon: Running, source: SourceName 
     transitions = [
         TransitionView.of(event)
         for event in await daemon.store.transitions(watch.key)
-        if event.at >= watch.added_at and event.type not in ("task.lost", "task.stalled")
+        if event.at >= watch.added_at and event.type not in TASK_ALERTS
     ]
     fields = msgspec.structs.asdict(WatchView.of(watch, daemon))
     return json_response(WatchWithTransitionsView(**fields, transitions=transitions))

@@ -136,6 +136,18 @@ class OutboxDepth:
     pending_bytes: int
     failed_bytes: int
 
+    @classmethod
+    def empty(cls, channel: str) -> "OutboxDepth":
+        """Return that of a channel without deliveries."""
+        return cls(
+            channel=channel,
+            pending=0,
+            failed=0,
+            oldest_created_at=None,
+            pending_bytes=0,
+            failed_bytes=0,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OldestPending:

@@ -41,18 +41,36 @@ class ConfigurationError(WatcherError):
         self.files = files
 
 
+class StoreFailure(StrEnum):
+    """Why nothing can be stored. A closed list, which metrics show."""
+
+    DISK_FULL = "disk_full"
+    MAX_SIZE = "max_size"  # the store is as large as `store.max_size` allows
+    MOVED = "moved"  # a file of the store was removed or replaced
+    NO_RESPONSE = "no_response"
+    ERROR = "error"  # any other
+
+
 class StoreError(WatcherError):
     """A store operation failed and changed nothing; the same operation may succeed later."""
+
+    failure = StoreFailure.ERROR
 
 
 class StoreFullError(StoreError):
     """The store has reached its limit, or its disk is full: the operation may fit later."""
+
+    def __init__(self, text: str, failure: StoreFailure = StoreFailure.DISK_FULL) -> None:
+        super().__init__(text)
+        self.failure = failure
 
 
 class StoreMovedError(StoreError):
     """A file of the open store was removed or replaced: what is written now would be lost. The
     daemon logs it once, so that each component that fails of it need not.
     """
+
+    failure = StoreFailure.MOVED
 
 
 class StoreUnusableError(StoreError):

@@ -83,6 +83,15 @@ class EventFilter:
     task_ids: tuple[str, ...] = ()
 
 
+TASK_ALERTS = ("task.lost", "task.stalled")
+"""The types of events about a task that are no transitions."""
+SYSTEM_EVENTS = (
+    *("source.unreachable", "source.recovered"),
+    *("channel.failing", "channel.recovered", "channel.stopped"),
+)
+"""The types of events about a source or a channel."""
+
+
 class SystemEventFactory(Protocol):
     """Builds events about a source or a channel."""
 

@@ -27,3 +27,11 @@ class StoredSummary:
     stalled: int
     stalled_at: float | None
     transitions: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TroubledTasks:
+    """How many tasks of a source are lost, and how many stalled. One may be both."""
+
+    lost: int = 0
+    stalled: int = 0

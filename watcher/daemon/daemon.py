@@ -16,6 +16,7 @@ from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
 from watcher.core.settings import HeartbeatSettings, Settings
+from watcher.core.summary import TroubledTasks
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.daemon.build import Shared, Surroundings
@@ -121,18 +122,22 @@ class Daemon:
 
     async def refresh_gauges(self) -> None:
         """Update the gauges that are computed only for a scrape."""
-        now = self._wall()
-        depths = {depth.channel: depth for depth in await self.store.outbox()}
-        self.metrics.outbox(
-            {
-                channel: _waiting(depths.get(channel), now)
-                for channel in {*depths, *self._units.channels}
-            }
-        )
-        self.metrics.stored(await self.store.size())
         for name, unit in self._units.sources.items():
             poller = unit.poller
             self.metrics.source(name).watching(poller.counts(), poller.behind(), poller.silent())
+        await self.health.unready()
+        self.metrics.store_writable(self.health.store_failure)
+        await self._refresh_stored()
+
+    async def _refresh_stored(self) -> None:
+        depths = {channel: OutboxDepth.empty(channel) for channel in self._units.channels}
+        depths |= {depth.channel: depth for depth in await self.store.outbox()}
+        self.metrics.outbox(depths, self._wall())
+        self.metrics.stored(await self.store.size())
+        troubled = await self.store.troubled_tasks()
+        for name in self._units.sources:
+            tasks = troubled.get(name, TroubledTasks())
+            self.metrics.source(name).lost_and_stalled(tasks.lost, tasks.stalled)
 
     def _monitors(self) -> Mapping[str, LivenessMonitor]:
         pollers = {
@@ -207,6 +212,8 @@ class Daemon:
                 health=self.health,
                 silent=self._silent,
                 pending=self._pending,
+                metrics=self.metrics,
+                wall=self._wall,
             )
             await heartbeat.run()
 
@@ -227,10 +234,3 @@ class Daemon:
             for depth in await self.store.outbox()
             if depth.oldest_created_at is not None and depth.channel in channels
         }
-
-
-def _waiting(depth: OutboxDepth | None, now: float) -> tuple[int, float, int]:
-    """Return how many deliveries are pending, the age of the oldest in seconds, and the bytes."""
-    if depth is None or depth.oldest_created_at is None:
-        return 0, 0.0, 0
-    return depth.pending, now - depth.oldest_created_at, depth.pending_bytes

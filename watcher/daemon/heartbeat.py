@@ -7,11 +7,13 @@ from typing import NamedTuple
 import anyio
 import httpx
 
+from watcher.core.clock import Clock
 from watcher.core.errors import StoreError
 from watcher.core.settings import HeartbeatSettings
 from watcher.net.exchange import ExchangeError, exchange
 from watcher.net.headers import USER_AGENT
 from watcher.telemetry.health import Health
+from watcher.telemetry.metrics import HeartbeatOutcome, Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ class Heartbeat:
         health: Health,
         silent: Callable[[], Mapping[str, Wait]],
         pending: Callable[[], Awaitable[Mapping[str, Wait]]],
+        metrics: Metrics,
+        wall: Clock,
     ) -> None:
         """`silent` returns for how long each source has answered nothing although polls were due,
         `pending` for how long the oldest delivery to each channel has been pending.
@@ -57,18 +61,35 @@ class Heartbeat:
         self._health = health
         self._silent = silent
         self._pending = pending
+        self._metrics = metrics
+        self._wall = wall
         self._problem: str | None = None
 
     async def run(self) -> None:
         """Send until cancelled."""
+        try:
+            await self._send_regularly()
+        finally:
+            self._metrics.heartbeat_removed()
+
+    async def _send_regularly(self) -> None:
         while True:
-            problem = await self.problem() or await self._send()
+            problem, outcome = await self._beat()
+            self._metrics.heartbeat(outcome, self._wall())
             if problem is not None and self._problem is None:
-                logger.warning("heartbeat suppressed: %s", problem)
+                logger.warning("heartbeat %s: %s", outcome, problem)
             elif problem is None and self._problem is not None:
                 logger.info("heartbeat resumed")
             self._problem = problem
             await anyio.sleep(self._every)
+
+    async def _beat(self) -> tuple[str | None, HeartbeatOutcome]:
+        """Send if the watcher is healthy; return what is wrong, and how the heartbeat ended."""
+        if (problem := await self.problem()) is not None:
+            return problem, HeartbeatOutcome.SUPPRESSED
+        if (problem := await self._send()) is not None:
+            return problem, HeartbeatOutcome.FAILED
+        return None, HeartbeatOutcome.SENT
 
     async def problem(self) -> str | None:
         """Return why the watcher is not healthy; None if it is."""

@@ -93,7 +93,13 @@ def _create_store(
     create: Callable[..., AbstractAsyncContextManager[Store]] = plugins.load(
         "stores", store.url.partition(":")[0]
     ).create
-    return partial(create, store.url, max_size=store.max_size, failed=metrics.store_errors.inc)
+    return partial(
+        create,
+        store.url,
+        max_size=store.max_size,
+        failed=metrics.store_errors.inc,
+        committed=metrics.store_commit_took,
+    )
 
 
 def _warn_without_token(api: ServerSettings) -> None:

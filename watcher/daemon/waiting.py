@@ -32,10 +32,11 @@ class WaitingDaemon:
         self.health = Health(self._fail, dict)
 
     async def refresh_gauges(self) -> None:
+        self.metrics.store_writable(self.reason.failure)
         await self._fail()
 
     async def _fail(self) -> None:
-        raise StoreFullError(str(self.reason))
+        raise self.reason
 
 
 Serve = Callable[[WaitingDaemon, anyio.abc.TaskGroup], Awaitable[None]]

@@ -122,11 +122,17 @@ class ChannelHealth:
         """Note that a delivery failed, not because of its payload."""
         if self.record.delivery_failed(delivery_id, error, now):
             self._outage_began(error)
+        self._show_failing(error)
 
     def request_rejected(self, ids: Iterable[int], error: DeliveryError, now: float) -> None:
         """Note that the receiver rejected a request (4xx) with these deliveries."""
         if self.record.request_rejected(ids, error, now):
             self._outage_began(error)
+        self._show_failing(error)
+
+    def _show_failing(self, error: DeliveryError) -> None:
+        if self.failing:
+            self._context.metrics.failing(error.reason)
 
     def request_failed(self, error: DeliveryError) -> None:
         """Note that one request failed, however many deliveries it held."""
@@ -155,6 +161,7 @@ class ChannelHealth:
         if was_failing:
             self._breaker_logged = False
             self._context.metrics.breaker(False)
+            self._context.metrics.failing(None)
             self._changed()
         return due_before
 

@@ -10,7 +10,7 @@ from watcher.core.interfaces.store import ChannelStates, EventLog, Outbox
 from watcher.core.settings import ChannelSettings
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.body_memory import BodyMemory
-from watcher.telemetry.metrics import ChannelMetrics
+from watcher.telemetry.channel_metrics import ChannelMetrics
 from watcher.telemetry.unexpected import UnexpectedErrors
 
 OFF_AFTER = 3 * 86400.0

@@ -87,6 +87,7 @@ class ChannelOutage:
             now = self._context.wall()
             outage = Outage(subject=self._subject, since=failing_since or now, alerted_at=now)
             yield outage, await self._event("channel.stopped", outage, error)
+            self._context.metrics.event_stored("channel.stopped")
             self._stored, self._alert_now = outage, False
 
     @asynccontextmanager
@@ -100,6 +101,7 @@ class ChannelOutage:
             outage = stored or Outage(subject=self._subject, since=now)
             outage = replace(outage, alerted_at=now)
             yield outage, await self._event("channel.failing", outage, None, reason)
+            self._context.metrics.event_stored("channel.failing")
             self._stored, self._alert_now = outage, False
 
     @property
@@ -115,6 +117,7 @@ class ChannelOutage:
         await self._context.store.record_outage(event, outage, recovered=recovered)
         self._stored = outage
         if event is not None:
+            self._context.metrics.event_stored(kind)
             self._context.outbox.set()
             if closed:
                 name = self._context.name

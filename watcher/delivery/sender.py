@@ -113,7 +113,8 @@ class Sender:
     ) -> AttemptResult:
         now = self._context.wall()
         latency = now - delivery.event_at
-        self._context.metrics.delivered(duration=duration, latency=latency, at=now)
+        metrics = self._context.metrics
+        metrics.delivered(delivery.event_id, duration=duration, latency=latency, at=now)
         self._cooldown.succeeded()
         self._log_attempt(delivery, duration, f"HTTP {receipt.status}")
         if (attempted_before := self._health.delivered(at)) is not None:

@@ -2,7 +2,7 @@
 
 import logging
 
-from watcher.core.events import Change
+from watcher.core.events import TASK_ALERTS, Change
 from watcher.core.log_fields import about
 
 logger = logging.getLogger(__name__)
@@ -14,7 +14,7 @@ def log_change(change: Change) -> None:
         return
     key = change.watch.key
     fields = about(source=key.source, task_id=key.task_id, event_id=event.event_id)
-    if event.type in ("task.lost", "task.stalled"):
+    if event.type in TASK_ALERTS:
         logger.info("task %r: %s", key.task_id, event.type, extra=fields)
     else:
         before = event.previous_status or "not seen before"

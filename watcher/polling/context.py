@@ -13,7 +13,7 @@ from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings
 from watcher.core.tasks import TaskKey
 from watcher.core.wakeup import Wakeup
-from watcher.telemetry.metrics import SourceMetrics
+from watcher.telemetry.source_metrics import SourceMetrics
 from watcher.telemetry.unexpected import UnexpectedErrors
 
 

@@ -29,7 +29,7 @@ from watcher.core.texts import OTHER, is_id, label
 from watcher.polling.rotation import Rotation
 from watcher.polling.rule_record import RuleRecord
 from watcher.polling.running_again import DiscoveryStore, RunningAgain
-from watcher.telemetry.metrics import RuleMetrics
+from watcher.telemetry.source_metrics import RuleMetrics
 from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
@@ -124,10 +124,13 @@ class Discovery:
     async def _attempt(self) -> None:
         try:
             await self.run_once()
-            self.record.succeeded(self._wall())
+            now = self._wall()
+            self.record.succeeded(now)
+            self._metrics.succeeded(now)
             await self._ended(None)
         except (SourceError, StoreError) as error:
             self.record.failed(error)
+            self._metrics.failed()
             if isinstance(error, SourceError):
                 await self._ended(error)
             if self._log_throttle.ready("failed"):

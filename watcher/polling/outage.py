@@ -88,12 +88,16 @@ class SourceOutage:
 
     def answered(self, count: int) -> None:
         """Note an answer that taught something about `count` tasks; 0 for a list of others."""
+        is_first = self.last_answer_at is None
         self.last_answer_at = self._context.wall()
         self.learnt_at = anyio.current_time()
         if count:
             self._context.metrics.observed(count, self.last_answer_at)
-        if self._reachability.succeeded():
+        recovered = self._reachability.succeeded()
+        if recovered:
             self.report("")
+        elif is_first:
+            self._context.metrics.reachable(self.reason)
 
     def failed(self, error: SourceError) -> None:
         """Note a request that taught nothing about any task."""
@@ -121,7 +125,7 @@ class SourceOutage:
     def report(self, cause: str = _WRONG_SOURCE) -> None:
         """Log whether the source is up or down, and show it in the metrics."""
         reason, name = self.reason, self._context.source_name
-        self._context.metrics.up(reason is None)
+        self._context.metrics.reachable(reason)
         if reason is None:
             logger.info("source %r recovered", name, extra=about(source=name))
         elif reason is SourceFailure.UNAUTHORIZED:
@@ -159,6 +163,7 @@ class SourceOutage:
         except BaseException:
             self._stored = before
             raise
+        self._context.metrics.event_stored(kind)
         return True
 
     def _next_step(self, now: float) -> OutageStep | None:

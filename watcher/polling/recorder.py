@@ -95,12 +95,18 @@ class Recorder:
         applied = dict(zip(changes, results, strict=True))
         for task, step, observation, _ in steps:
             if applied.get(task.task_id):
-                log_change(changes[task.task_id])
+                self._note(changes[task.task_id])
                 self._advance(task, changes[task.task_id].watch, step, observation)
             else:
                 self._tasks.reschedule([task], anyio.current_time())
                 await self._resynchronise(task)
         self._context.outbox.set()
+
+    def _note(self, change: Change) -> None:
+        """Log and count the event of a stored change, if it has one."""
+        log_change(change)
+        if change.event is not None:
+            self._context.metrics.event_stored(change.event.type)
 
     async def attempt(self, operation: Callable[[], Awaitable[None]]) -> None:
         """Run a store operation that a later one repeats if it fails."""
@@ -183,6 +189,7 @@ class Recorder:
         """Count a transition, and log once what is odd about it."""
         metrics, source = self._context.metrics, self._context.source_name
         metrics.transitioned(watch.task_type, observation.status)
+        self._report_duration(watch)
         if observation.status not in KNOWN_STATUSES:
             metrics.unmapped_status()
             if self._is_new(observation.status):
@@ -201,6 +208,12 @@ class Recorder:
                 ", ".join(paths),
                 extra=about(source=source, task_id=watch.key.task_id),
             )
+
+    def _report_duration(self, watch: Watch) -> None:
+        """Record how long a task took that was seen before it ended."""
+        began, ended, status = watch.first_seen_at, watch.changed_at, watch.status
+        if watch.state is WatchState.DONE and watch.sequence > 1 and began and ended and status:
+            self._context.metrics.ended(watch.task_type, status, ended - began)
 
     def _is_new(self, status: str) -> bool:
         """Return whether an unknown status is seen for the first time."""

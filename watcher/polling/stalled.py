@@ -86,6 +86,7 @@ class StalledTasks:
                 for change, applied in zip(changes, stored, strict=True):
                     if applied:
                         log_change(change)
+                        context.metrics.event_stored("task.stalled")
                 context.outbox.set()
 
     def _exceeded_limit(self, watch: Watch) -> float | None:

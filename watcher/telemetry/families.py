@@ -3,89 +3,19 @@
 Names and labels are public. Help texts follow the Prometheus naming guide.
 """
 
-from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from watcher.core.texts import label
-from watcher.telemetry.histogram import BulkHistogram, BulkSeries
-
-Series = TypeVar("Series")
+from watcher.telemetry.family import Families, Family
 
 _REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_LAG_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-_SECONDS_BELOW_A_MINUTE = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
-_LATENCY_SECONDS = (*_SECONDS_BELOW_A_MINUTE, 60.0, 300.0, 3600.0, 86400.0)
-
-
-class _RemovesSeries(Protocol):
-    def remove_by_labels(self, labels: dict[str, str]) -> None: ...
-
-
-class _ForgetsSeries(Protocol):
-    def forget(self, name: str, value: str) -> None: ...
-
-
-class Family(Generic[Series]):
-    """A metric family with labels, whose values have a bound, wherever they come from.
-
-    `series` returns the series of these label values, created on first use.
-    """
-
-    def __init__(
-        self, family: _RemovesSeries, series: Callable[..., Series], names: tuple[str, ...]
-    ) -> None:
-        self._family = family
-        self._series = series
-        self._names = names
-
-    def labels(self, *values: str) -> Series:
-        """Return the series of these label values: `other` in place of what cannot be one."""
-        return self._series(*map(label, values))
-
-    def forget(self, name: str, value: str) -> None:
-        """Remove all series in which the label `name` has this value."""
-        if name in self._names:
-            self._family.remove_by_labels({name: label(value)})
-
-
-class Families:
-    """Creates metric families with labels on one registry, and removes series from them."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-        self._families: list[_ForgetsSeries] = []
-
-    def counter(self, name: str, help_text: str, *labels: str) -> Family[Counter]:
-        counter = Counter(name, help_text, labels, registry=self._registry)
-        return self._kept(Family(counter, counter.labels, labels))
-
-    def gauge(self, name: str, help_text: str, *labels: str) -> Family[Gauge]:
-        gauge = Gauge(name, help_text, labels, registry=self._registry)
-        return self._kept(Family(gauge, gauge.labels, labels))
-
-    def histogram(
-        self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str
-    ) -> Family[Histogram]:
-        histogram = Histogram(name, help_text, labels, buckets=buckets, registry=self._registry)
-        return self._kept(Family(histogram, histogram.labels, labels))
-
-    def bulk_histogram(
-        self, name: str, help_text: str, buckets: tuple[float, ...], label_name: str
-    ) -> Family[BulkSeries]:
-        histogram = BulkHistogram(name, help_text, buckets, label_name)
-        self._registry.register(histogram)
-        return self._kept(Family(histogram, histogram.series, (label_name,)))
-
-    def forget(self, name: str, value: str) -> None:
-        """Remove all series in which the label `name` has this value."""
-        for family in self._families:
-            family.forget(name, value)
-
-    def _kept(self, family: Family[Series]) -> Family[Series]:
-        self._families.append(family)
-        return family
+_LAG_BELOW_A_SECOND = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
+_LAG_SECONDS = (*_LAG_BELOW_A_SECOND, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_LATENCY_BELOW_A_SECOND = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5)
+_LATENCY_SECONDS = (
+    *(*_LATENCY_BELOW_A_SECOND, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0),
+    *(600.0, 1800.0, 3600.0, 86400.0),
+)
+_COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
 class RequestFamilies(Families):
@@ -107,6 +37,12 @@ class RequestFamilies(Families):
         self.budget_remaining = self.gauge(
             "watcher_request_budget_remaining",
             "Number of requests that the budget allows now.",
+            *("source", "route"),
+        )
+        self.hold = self.gauge(
+            "watcher_request_hold_seconds",
+            "Time for which upstream has paused the requests of a route, as far as it is not over, "
+            "in seconds.",
             *("source", "route"),
         )
 
@@ -149,15 +85,24 @@ class PollingFamilies(Families):
         self.transitions = self.counter(
             "watcher_transitions_total",
             "Total number of task status transitions.",
-            *("source", "task_type", "status"),
+            *("source", "status"),
         )
+        self.lost = self.gauge("watcher_tasks_lost", "Number of lost tasks.", "source")
+        self.stalled = self.gauge("watcher_tasks_stalled", "Number of stalled tasks.", "source")
         self.unmapped_statuses = self.counter(
             "watcher_unmapped_statuses_total",
             "Total number of transitions to a status that is not known.",
             "source",
         )
         self.source_up = self.gauge(
-            "watcher_source_up", "1 if the source is reachable, 0 if it is down.", "source"
+            "watcher_source_up",
+            "1 if the source is reachable, 0 if it is down; absent until it was polled.",
+            "source",
+        )
+        self.source_down = self.gauge(
+            "watcher_source_down",
+            "1 while the source is down for this reason, the one with which it went down.",
+            *("source", "reason"),
         )
         self.last_success = self.gauge(
             "watcher_last_success_timestamp_seconds",
@@ -201,6 +146,12 @@ class DiscoveryFamilies(Families):
             "1 if the last run stopped at max_pages before the end of the list.",
             *labels,
         )
+        self.failing = self.gauge("watcher_discovery_failing", "1 if the last run failed.", *labels)
+        self.last_success = self.gauge(
+            "watcher_discovery_last_success_timestamp_seconds",
+            "Unix time of the last run that did not fail.",
+            *labels,
+        )
 
 
 class DeliveryFamilies(Families):
@@ -227,6 +178,11 @@ class DeliveryFamilies(Families):
         )
         self.pending = self.gauge(
             "watcher_outbox_pending", "Number of pending deliveries.", "channel"
+        )
+        self.kept = self.gauge(
+            "watcher_deliveries_kept",
+            "Number of deliveries in the store that are pending or have failed.",
+            *("channel", "state"),
         )
         self.oldest = self.gauge(
             "watcher_outbox_oldest_seconds",
@@ -270,20 +226,47 @@ class ChannelFamilies(Families):
             "off after days of failures.",
             *("channel", "kind"),
         )
+        self.failing = self.gauge(
+            "watcher_channel_failing",
+            "1 while the channel has accepted nothing since it failed with this reason.",
+            *("channel", "reason"),
+        )
 
 
-class StoreFamilies:
-    """The store's size and failures."""
+class StoreFamilies(Families):
+    """The store's size, speed and failures."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self.unwritable = self.gauge(
+            "watcher_store_unwritable", "1 while events cannot be stored for this reason.", "reason"
+        )
+        self.commit_duration = Histogram(
+            "watcher_store_commit_duration_seconds",
+            "Duration of durable transactions in seconds.",
+            buckets=_COMMIT_SECONDS,
+            registry=registry,
+            unit="seconds",
+        )
+        self.free = Gauge(
+            "watcher_store_free_bytes",
+            "Free space on the file system of the store in bytes.",
+            registry=registry,
+            unit="bytes",
+        )
         self.errors = Counter(
             "watcher_store_errors_total",
             "Total number of failed store operations.",
             registry=registry,
         )
-        self.size = Gauge("watcher_store_bytes", "Size of the store in bytes.", registry=registry)
+        self.size = Gauge(
+            "watcher_store_bytes", "Size of the store in bytes.", registry=registry, unit="bytes"
+        )
         self.limit = Gauge(
-            "watcher_store_limit_bytes", "Maximum size of the store in bytes.", registry=registry
+            "watcher_store_limit_bytes",
+            "Maximum size of the store in bytes.",
+            registry=registry,
+            unit="bytes",
         )
 
 
@@ -300,4 +283,35 @@ class ReloadFamilies:
             "watcher_config_last_reload_success_timestamp_seconds",
             "Unix time of the last successful reload of the configuration.",
             registry=registry,
+            unit="seconds",
         )
+
+
+class HeartbeatFamilies:
+    """The heartbeat, if one is configured."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.heartbeats = Families(registry).counter(
+            "watcher_heartbeats_total",
+            "Total number of heartbeats that were due: sent, failed, or suppressed because the "
+            "watcher was not healthy.",
+            "outcome",
+        )
+        self.failing = Gauge(
+            "watcher_heartbeat_failing",
+            "1 if the receiver did not accept the last heartbeat.",
+            registry=registry,
+        )
+        self.sent_at = Gauge(
+            "watcher_heartbeat_last_success_timestamp_seconds",
+            "Unix time of the last heartbeat that the receiver accepted.",
+            registry=registry,
+            unit="seconds",
+        )
+
+
+def events(registry: CollectorRegistry) -> Family[Counter]:
+    """Return the family that counts stored events, by type."""
+    return Families(registry).counter(
+        "watcher_events_total", "Total number of events that were stored.", "type"
+    )

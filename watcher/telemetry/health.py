@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
 
-from watcher.core.errors import StoreError
+from watcher.core.errors import StoreError, StoreFailure
 from watcher.telemetry.liveness import LivenessMonitor
 
 _CACHE_SECONDS = 1.0
@@ -26,6 +26,8 @@ class Health:
         self._monitors = monitors
         self._pinged_at: float | None = None
         self._unready: str | None = None
+        self.store_failure: StoreFailure | None = None
+        """Why the store was not writable when `unready` last tried it."""
         self._lock = anyio.Lock()
 
     def stalled_loops(self) -> list[str]:
@@ -45,7 +47,10 @@ class Health:
             with anyio.fail_after(_PING_TIMEOUT):
                 await self._ping()
         except StoreError as error:
+            self.store_failure = error.failure
             return str(error)
         except TimeoutError:
+            self.store_failure = StoreFailure.NO_RESPONSE
             return f"the store did not respond within {_PING_TIMEOUT:g} s"
+        self.store_failure = None
         return None

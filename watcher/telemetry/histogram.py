@@ -28,11 +28,14 @@ class BulkHistogram(Collector):
     `label` is the name of its only label; `bounds` are ascending and exclude infinity.
     """
 
-    def __init__(self, name: str, help_text: str, bounds: Sequence[float], label: str) -> None:
+    def __init__(
+        self, name: str, help_text: str, bounds: Sequence[float], label: str, unit: str = ""
+    ) -> None:
         self._name = name
         self._help_text = help_text
         self._bounds = bounds
         self._label = label
+        self._unit = unit
         self._series: dict[str, BulkSeries] = {}
 
     def series(self, label_value: str) -> BulkSeries:
@@ -44,7 +47,9 @@ class BulkHistogram(Collector):
         self._series.pop(labels[self._label], None)
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        family = HistogramMetricFamily(self._name, self._help_text, labels=[self._label])
+        family = HistogramMetricFamily(
+            self._name, self._help_text, labels=[self._label], unit=self._unit
+        )
         bounds = [*(str(bound) for bound in self._bounds), "+Inf"]
         for label_value, series in self._series.items():
             buckets = [*zip(bounds, accumulate(series.counts), strict=True)]

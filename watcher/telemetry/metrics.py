@@ -3,49 +3,31 @@
 Labels are bound once, because binding costs more than counting. Task IDs are never a label.
 """
 
-import time
-from collections import Counter as Tally
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from watcher.core.alert_limits import DEFAULT_ALERT_AFTER
-from watcher.core.channels import SuspensionKind
+from watcher.core.deliveries import DeliveryState, OutboxDepth
+from watcher.core.errors import StoreFailure
 from watcher.core.interfaces.maintenance import StoreSize
-from watcher.core.tasks import KNOWN_STATUSES, TERMINAL_STATUSES
-from watcher.core.texts import OTHER, label
+from watcher.core.texts import label as label_of
+from watcher.telemetry.channel_metrics import ChannelMetrics
+from watcher.telemetry.event_counts import EventCounts
 from watcher.telemetry.families import (
     ChannelFamilies,
     DeliveryFamilies,
     DiscoveryFamilies,
+    HeartbeatFamilies,
     PollingFamilies,
     ReloadFamilies,
     RequestFamilies,
     StoreFamilies,
     unexpected_errors,
 )
-from watcher.telemetry.request_rate import RequestRate
-
-# They double the number of series, and the process's start time is exported anyway.
-disable_created_metrics()  # type: ignore[no-untyped-call]
-
-OTHER_STATUS = "OTHER"
-OTHER_TASK_TYPE = "other"
-UNSEEN_STATUS = "UNSEEN"
-"""The status label of a watch that was not observed yet."""
-TASK_TYPES_SHOWN = 100
-"""Task types beyond this number share the label `OTHER_TASK_TYPE`."""
-
-_CODES = ("200", "401", "404", "429", "500", "502", "503", "504", "timeout", "connect", "protocol")
-"""Exported as 0 from the start, so that the first occurrence is an increase."""
-_OUTCOMES = ("delivered", "retried", "failed")
+from watcher.telemetry.source_metrics import RuleMetrics, SourceMetrics
+from watcher.telemetry.task_types import TaskTypeMetrics
 
 
 class Component(StrEnum):
@@ -60,204 +42,12 @@ class Component(StrEnum):
     HEARTBEAT = "heartbeat"
 
 
-class _TaskTypeLabels:
-    """Bounds the number of task types that become labels: upstream may invent any number."""
+class HeartbeatOutcome(StrEnum):
+    """How a heartbeat that was due ended."""
 
-    def __init__(self) -> None:
-        self._known: set[str] = set()
-
-    def label(self, task_type: str | None) -> str:
-        if task_type is None:
-            return OTHER_TASK_TYPE
-        task_type = label(task_type)
-        if task_type not in self._known:
-            if len(self._known) >= TASK_TYPES_SHOWN:
-                return OTHER_TASK_TYPE
-            self._known.add(task_type)
-        return task_type
-
-
-class SourceMetrics:
-    """The metrics of one source."""
-
-    def __init__(
-        self,
-        source: str,
-        polling: PollingFamilies,
-        requests: RequestFamilies,
-        task_types: _TaskTypeLabels,
-    ) -> None:
-        self._source = source
-        self._requests = requests
-        self._rate = RequestRate(time.monotonic)
-        self._budgets: dict[str, Callable[[], float]] = {}
-        self._all_transitions = polling.transitions
-        self._task_types = task_types
-        self._observations = polling.observations.labels(source)
-        self._lag = polling.poll_lag.labels(source)
-        self._behind = polling.poll_behind.labels(source)
-        self._silent = polling.silent.labels(source)
-        self._silent_limit = polling.silent_limit.labels(source)
-        self._max_interval = polling.max_interval.labels(source)
-        self._unmapped = polling.unmapped_statuses.labels(source)
-        self._up = polling.source_up.labels(source)
-        self._last_success = polling.last_success.labels(source)
-        self._watches = {
-            status: polling.watches.labels(source, status)
-            for status in sorted(KNOWN_STATUSES - TERMINAL_STATUSES | {OTHER_STATUS, UNSEEN_STATUS})
-        }
-        self._transitions = {OTHER_TASK_TYPE: self._by_status(OTHER_TASK_TYPE)}
-        self._up.set(1)
-
-    def requested(self, route: str, code: int | str, seconds: float) -> None:
-        """Count a request; `code` is the HTTP status or `timeout`, `connect`, `protocol`."""
-        self._rate.count()
-        known = isinstance(code, str) or 100 <= code < 600
-        self._requests.requests.labels(self._source, route, str(code) if known else OTHER).inc()
-        self._requests.duration.labels(self._source, route).observe(seconds)
-
-    def budget(self, route: str, remaining: Callable[[], float]) -> None:
-        """Export the budget of `route`; each scrape calls `remaining`."""
-        for code in _CODES:
-            self._requests.requests.labels(self._source, route, code)
-        self._requests.duration.labels(self._source, route)
-        self._requests.budget_remaining.labels(self._source, route).set_function(remaining)
-        self._budgets[route] = remaining
-
-    def requests_per_minute(self) -> int:
-        """Return the number of requests of the last minute."""
-        return self._rate.last_minute()
-
-    def budgets(self) -> Mapping[str, float]:
-        """Return by route how many requests could be sent now."""
-        return {route: remaining() for route, remaining in self._budgets.items()}
-
-    def observed(self, count: int, at: float) -> None:
-        """Count observations; `at` is the Unix time of the successful poll."""
-        self._observations.inc(count)
-        self._last_success.set(at)
-
-    def lagged(self, seconds: float, count: int) -> None:
-        """Record that `count` tasks were polled `seconds` after their due time."""
-        self._lag.observe(seconds, count)
-
-    def unmapped_status(self) -> None:
-        """Count a transition to a status that is not known."""
-        self._unmapped.inc()
-
-    def transitioned(self, task_type: str | None, status: str) -> None:
-        shown = self._task_types.label(task_type)
-        if shown not in self._transitions:
-            self._transitions[shown] = self._by_status(shown)
-        self._transitions[shown][status if status in KNOWN_STATUSES else OTHER_STATUS].inc()
-
-    def _by_status(self, task_type: str) -> dict[str, Counter]:
-        return {
-            status: self._all_transitions.labels(self._source, task_type, status)
-            for status in (*sorted(KNOWN_STATUSES), OTHER_STATUS)
-        }
-
-    def up(self, reachable: bool) -> None:
-        self._up.set(1 if reachable else 0)
-
-    def limits(self, *, max_interval: float, silent: float) -> None:
-        """Set what alerts compare with: the longest interval, and how long no poll may succeed."""
-        self._max_interval.set(max_interval)
-        self._silent_limit.set(silent)
-
-    def watching(self, counts: Mapping[str | None, int], behind: float, silent: float) -> None:
-        """Set the number of active watches by status, the delay of the most overdue poll, and for
-        how long none has succeeded although one was due, in seconds.
-
-        The status None stands for a task not observed yet.
-        """
-        self._behind.set(behind)
-        self._silent.set(silent)
-        by_label: Tally[str] = Tally()
-        for status, count in counts.items():
-            label = UNSEEN_STATUS if status is None else status
-            by_label[label if label in self._watches else OTHER_STATUS] += count
-        for label, gauge in self._watches.items():
-            gauge.set(by_label[label])
-
-
-class RuleMetrics:
-    """The metrics of one discovery rule."""
-
-    def __init__(self, source: str, rule: str, families: DiscoveryFamilies) -> None:
-        self._tasks = families.tasks.labels(source, rule)
-        self._requests = families.requests.labels(source, rule)
-        self._skipped = families.skipped.labels(source, rule)
-        self._truncated = families.truncated.labels(source, rule)
-
-    def read(self, new_tasks: int) -> None:
-        """Count one page of the list, and the new tasks on it."""
-        self._requests.inc()
-        self._tasks.inc(new_tasks)
-
-    def skipped(self, count: int) -> None:
-        """Count listed tasks that were not added because their IDs are not valid."""
-        self._skipped.inc(count)
-
-    def ended(self, *, truncated: bool) -> None:
-        """Record whether a run stopped before the end of the list."""
-        self._truncated.set(1 if truncated else 0)
-
-
-class ChannelMetrics:
-    """The metrics of one channel."""
-
-    def __init__(self, channel: str, delivery: DeliveryFamilies, state: ChannelFamilies) -> None:
-        self._outcomes = {
-            outcome: delivery.deliveries.labels(channel, outcome) for outcome in _OUTCOMES
-        }
-        self._duration = delivery.duration.labels(channel)
-        self._latency = delivery.event_latency.labels(channel)
-        self._overflowed = delivery.overflowed.labels(channel)
-        self._last_delivery = delivery.last_delivery.labels(channel)
-        self._alert_after = delivery.alert_after.labels(channel)
-        self._breaker = state.breaker_open.labels(channel)
-        self._held: dict[SuspensionKind, Gauge] = {
-            kind: state.held.labels(channel, kind) for kind in SuspensionKind
-        }
-
-    def alerts_after(self, seconds: float) -> None:
-        """Set what alerts compare the age of pending deliveries with."""
-        self._alert_after.set(seconds)
-
-    def delivered(self, *, duration: float, latency: float, at: float) -> None:
-        """Count a success.
-
-        `duration` is that of the attempt, `latency` the time since the observation, both in
-        seconds; `at` is Unix time.
-        """
-        self._outcomes["delivered"].inc()
-        self._duration.observe(max(duration, 0.0))
-        self._latency.observe(max(latency, 0.0))
-        self._last_delivery.set(at)
-
-    def retried(self, duration: float) -> None:
-        """Count a failed attempt that will be retried."""
-        self._outcomes["retried"].inc()
-        self._duration.observe(max(duration, 0.0))
-
-    def failed(self, duration: float) -> None:
-        """Count a failed attempt that was the last one of its delivery."""
-        self._outcomes["failed"].inc()
-        self._duration.observe(max(duration, 0.0))
-
-    def overflowed(self, count: int) -> None:
-        """Count deliveries that failed because the backlog exceeded its share of the store."""
-        self._outcomes["failed"].inc(count)
-        self._overflowed.inc(count)
-
-    def held(self, kind: SuspensionKind | None) -> None:
-        """Show why the channel is suspended; None if it is not."""
-        for each, gauge in self._held.items():
-            gauge.set(1 if each is kind else 0)
-
-    def breaker(self, is_open: bool) -> None:
-        self._breaker.set(1 if is_open else 0)
+    SENT = "sent"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
 
 
 class Metrics:
@@ -279,11 +69,21 @@ class Metrics:
         self._delivery = DeliveryFamilies(registry)
         self._channel_state = ChannelFamilies(registry)
         self._store = StoreFamilies(registry)
+        self._unwritable = {
+            reason: self._store.unwritable.labels(reason) for reason in StoreFailure
+        }
         self.store_errors = self._store.errors
+        self.store_commit_took = self._store.commit_duration.observe
         unexpected = unexpected_errors(registry)
         self._unexpected_errors = {part: unexpected.labels(part) for part in Component}
-        self._task_types = _TaskTypeLabels()
+        self._task_types = TaskTypeMetrics()
+        registry.register(self._task_types)
+        self._events = EventCounts(registry)
         self._reload = ReloadFamilies(registry)
+        self._heartbeat = HeartbeatFamilies(registry)
+        self._heartbeats = {
+            outcome: self._heartbeat.heartbeats.labels(outcome) for outcome in HeartbeatOutcome
+        }
         self._waiting: set[str] = set()
         self._sources: dict[str, SourceMetrics] = {}
         self._channels: dict[str, ChannelMetrics] = {}
@@ -293,12 +93,30 @@ class Metrics:
         self._unexpected_errors[component].inc()
 
     def stored(self, size: StoreSize) -> None:
+        """Set the size of the store, and the space that is left around it."""
         self._store.size.set(size.all_used)
         self._store.limit.set(size.whole_limit)
+        if size.free is not None:
+            self._store.free.set(size.free)
 
-    def outbox(self, waiting: Mapping[str, tuple[int, float, int]]) -> None:
-        """Set, by channel, the number of pending deliveries, the age in seconds of the oldest, and
-        what they take in the store, in bytes.
+    def store_writable(self, reason: StoreFailure | None) -> None:
+        """Show whether events can be stored, and if not, why."""
+        for each, gauge in self._unwritable.items():
+            gauge.set(1 if each is reason else 0)
+
+    def heartbeat(self, outcome: HeartbeatOutcome, at: float) -> None:
+        """Count a heartbeat that was due at this Unix time."""
+        self._heartbeats[outcome].inc()
+        self._heartbeat.failing.set(1 if outcome is HeartbeatOutcome.FAILED else 0)
+        if outcome is HeartbeatOutcome.SENT:
+            self._heartbeat.sent_at.set(at)
+
+    def heartbeat_removed(self) -> None:
+        """Show that no heartbeat fails, because none is configured any more."""
+        self._heartbeat.failing.set(0)
+
+    def outbox(self, waiting: Mapping[str, OutboxDepth], now: float) -> None:
+        """Set what is pending and what has failed, by channel; `now` is Unix time.
 
         Channels that `waiting` leaves out are not shown any more.
         """
@@ -306,10 +124,13 @@ class Metrics:
             if name not in self._channels:
                 self._delivery.forget("channel", name)
         self._waiting = set(waiting)
-        for name, (pending, oldest_seconds, size) in waiting.items():
-            self._delivery.pending.labels(name).set(pending)
-            self._delivery.bytes.labels(name).set(size)
-            self._delivery.oldest.labels(name).set(max(oldest_seconds, 0.0))
+        for name, depth in waiting.items():
+            oldest = now if depth.oldest_created_at is None else depth.oldest_created_at
+            self._delivery.pending.labels(name).set(depth.pending)
+            self._delivery.bytes.labels(name).set(depth.pending_bytes)
+            self._delivery.oldest.labels(name).set(max(now - oldest, 0.0))
+            self._delivery.kept.labels(name, DeliveryState.PENDING).set(depth.pending)
+            self._delivery.kept.labels(name, DeliveryState.FAILED).set(depth.failed)
             if name not in self._channels:  # not configured, so it has no setting
                 self._delivery.alert_after.labels(name).set(DEFAULT_ALERT_AFTER)
 
@@ -347,12 +168,14 @@ class Metrics:
         for families in (self._requests, self._polling, self._discovery, self._delivery):
             families.forget(label, value)
         self._channel_state.forget(label, value)
+        if label == "source":
+            self._task_types.remove_by_labels({label: label_of(value)})
 
     def source(self, name: str) -> SourceMetrics:
         """Return the metrics of a source, created on first use."""
         if name not in self._sources:
             self._sources[name] = SourceMetrics(
-                name, self._polling, self._requests, self._task_types
+                name, self._polling, self._requests, self._task_types, self._events
             )
         return self._sources[name]
 
@@ -363,5 +186,7 @@ class Metrics:
     def channel(self, name: str) -> ChannelMetrics:
         """Return the metrics of a channel, created on first use."""
         if name not in self._channels:
-            self._channels[name] = ChannelMetrics(name, self._delivery, self._channel_state)
+            self._channels[name] = ChannelMetrics(
+                name, self._delivery, self._channel_state, self._events
+            )
         return self._channels[name]

@@ -7,7 +7,7 @@ import pytest
 from tests.contract.stores.harness import add_watch
 from tests.support.records import step
 from watcher.core.interfaces.store import Store
-from watcher.core.summary import FailureGroup
+from watcher.core.summary import FailureGroup, TroubledTasks
 from watcher.core.tasks import Watch
 
 pytestmark = pytest.mark.anyio
@@ -79,3 +79,12 @@ async def test_lost_and_stalled_tasks_are_counted(store: Store) -> None:
     summary = await store.summary(NOW)
     assert (summary.lost, summary.lost_at) == (1, NOW - 5)
     assert (summary.stalled, summary.stalled_at) == (1, NOW - 7)
+
+
+async def test_lost_and_stalled_tasks_are_counted_by_source(store: Store) -> None:
+    assert not await store.troubled_tasks()
+    for number in range(3):
+        change = step(await add_watch(store, f"lost_{number}"), "IN_PROGRESS", at=NOW)
+        watch = replace(change.watch, lost_at=NOW, stalled_at=NOW if number else None)
+        await store.record([replace(change, watch=watch)])
+    assert dict(await store.troubled_tasks()) == {"mixpeek": TroubledTasks(lost=3, stalled=2)}

@@ -9,6 +9,8 @@ from typing import Protocol
 class StoreSize:
     """The bytes that a store uses, and its limit. Space that is free for writes is not used.
 
+    `free` are the bytes that are left on its disk; None where that is not known.
+
     `log` are the bytes of what was written last, kept apart until it is moved to the others, and
     `log_limit` those that are set apart for it. No removal of records makes the log smaller.
     """
@@ -17,6 +19,7 @@ class StoreSize:
     limit: int
     log: int = 0
     log_limit: int = 0
+    free: int | None = None
 
     @property
     def all_used(self) -> int:

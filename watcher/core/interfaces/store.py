@@ -22,7 +22,7 @@ from watcher.core.deliveries import (
 from watcher.core.events import Change, Event, EventFilter, StoredEvent
 from watcher.core.interfaces.maintenance import Maintenance
 from watcher.core.outage import Outage
-from watcher.core.summary import StoredSummary
+from watcher.core.summary import StoredSummary, TroubledTasks
 from watcher.core.tasks import (
     ActiveWatch,
     Added,
@@ -351,6 +351,12 @@ class Summary(Protocol):
     async def summary(self, now: float) -> StoredSummary:
         """Return the counts of ended, lost and stalled tasks, the failures of the last day, and
         the transitions of the last hour.
+        """
+        ...
+
+    async def troubled_tasks(self) -> Mapping[str, TroubledTasks]:
+        """Return how many tasks are lost or stalled, by source; sources without any may be left
+        out.
         """
         ...
 

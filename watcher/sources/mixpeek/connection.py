@@ -20,7 +20,7 @@ from watcher.net.headers import USER_AGENT
 from watcher.net.rate_limit import RouteBudget
 from watcher.net.transport import SENT_ONCE
 from watcher.sources.mixpeek.error_decoding import reply_error
-from watcher.telemetry.metrics import SourceMetrics
+from watcher.telemetry.source_metrics import SourceMetrics
 from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
@@ -236,7 +236,8 @@ class Connection:
         if route not in self._routes:
             limits = _RouteLimits(route, self._requests_per_minute, self._timeout * _SLOW_SHARE)
             self._routes[route] = limits
-            self._metrics.budget(route, limits.budget.remaining)
+            budget = limits.budget
+            self._metrics.budget(route, budget.remaining, budget.pause.named)
         return self._routes[route]
 
 

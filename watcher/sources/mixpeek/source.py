@@ -20,7 +20,7 @@ from watcher.sources.mixpeek.list_share import ListShare
 from watcher.sources.mixpeek.operations import MixpeekOperations
 from watcher.sources.mixpeek.pagination import LIST_TASKS
 from watcher.sources.mixpeek.task_decoding import TaskDecoder
-from watcher.telemetry.metrics import SourceMetrics
+from watcher.telemetry.source_metrics import SourceMetrics
 
 
 def _base_url(text: str) -> str:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import aiosqlite
 
-from watcher.core.errors import StoreCorruptError, StoreError, StoreFullError, StoreUnusableError
+from watcher.core.errors import (
+    StoreCorruptError,
+    StoreError,
+    StoreFailure,
+    StoreFullError,
+    StoreUnusableError,
+)
 from watcher.stores.sqlite.file import create_file, disk_is_full, full_disk
 from watcher.stores.sqlite.numbered import NumberedConnection
 from watcher.stores.sqlite.schema import migrate, pragma
@@ -43,8 +49,9 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
         if disk_is_full(path.parent, left=_LITTLE):
             return StoreFullError(full_disk(path, str(error)))
         return StoreFullError(
-            f"{path} is as large as store.max_size allows, or its disk is full:"
-            " nothing was stored; free some space"
+            f"{path} is as large as store.max_size allows: nothing was stored;"
+            " raise it, or remove watches that are no longer needed",
+            StoreFailure.MAX_SIZE,
         )
     if name.startswith("SQLITE_READONLY"):
         return StoreError(f"{path} cannot be written ({error}): nothing was stored")

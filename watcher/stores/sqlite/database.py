@@ -12,19 +12,19 @@ import aiosqlite
 import anyio
 
 from watcher.core.clock import Clock
-from watcher.core.errors import StoreError, StoreFullError
+from watcher.core.errors import StoreError, StoreFailure, StoreFullError
 from watcher.stores.sqlite.connection import apply, cut_log, limit_size, store_error
 from watcher.stores.sqlite.group_commit import BatchOperation, GroupCommit, Operation, Result
 from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.rows import Row
-from watcher.stores.sqlite.sizes import MIB, Sizes
+from watcher.stores.sqlite.sizes import MIB, Sizes, Volume
 
 _MIN_WANTED = 64 * 1024
 
 
 class Database:
-    """One open file. `measure` returns the sizes that it may have now, and `on_error` is called
-    for each operation that failed.
+    """One open file. `on_error` is called for each operation that failed, `on_commit` with the
+    seconds that each transaction took.
 
     Every method raises `StoreError`.
     """
@@ -35,8 +35,9 @@ class Database:
         reader: aiosqlite.Connection,
         path: Path,
         sizes: Sizes,
-        measure: Callable[[], Sizes],
+        volume: Volume,
         on_error: Callable[[], None],
+        on_commit: Callable[[float], None],
         files: OpenedFiles,
     ) -> None:
         self.writer = writer
@@ -45,11 +46,13 @@ class Database:
         self.wanted = 0
         """The bytes of what could not be stored last; 0 once as much has been stored again."""
         self._files = files
-        self._commits = GroupCommit(writer, lambda error: store_error(error, path), self._unusable)
+        self._commits = GroupCommit(
+            writer, lambda error: store_error(error, path), self._unusable, on_commit
+        )
         self._reader = reader
         self._path = path
         self._sizes = sizes
-        self._measure = measure
+        self._volume = volume
         self._on_error = on_error
         self._room_lock = anyio.Lock()
         self._times_made = 0
@@ -65,12 +68,19 @@ class Database:
         self._files.moved()
         return self._files.sizes()[1], self._sizes.log
 
+    def free_space(self) -> int | None:
+        """Return the bytes that are left on the disk; None if it cannot be examined."""
+        try:
+            return self._volume.free()
+        except OSError:
+            return None
+
     async def follow_volume(self) -> None:
         """Raise a limit that is not configured as far as the volume allows now. It is not lowered:
         that would remove records for the sake of another program.
         """
         try:
-            sizes = self._measure()
+            sizes = self._volume.sizes()
         except OSError:
             return
         if sizes.max_size > self._sizes.max_size:
@@ -89,7 +99,8 @@ class Database:
             return None
         return StoreFullError(
             f"{self._path}-wal has {log // MIB} MiB and cannot be emptied while another program "
-            "reads the store, such as a backup or sqlite3: nothing was stored; end that program"
+            "reads the store, such as a backup or sqlite3: nothing was stored; end that program",
+            StoreFailure.MAX_SIZE,
         )
 
     async def read(self, query: str, *parameters: object) -> list[Row]:

@@ -34,6 +34,7 @@ class GroupCommit:
     """Runs operations in transactions on the one writing connection.
 
     `unusable` returns why nothing may be written now, if so; no transaction runs meanwhile.
+    `committed` is called with the seconds that each transaction took.
 
     Tasks that share a connection share its transaction, so this class alone may use it. The task
     that gets the lock commits for all that wait for it; there is no background task that could die
@@ -45,10 +46,12 @@ class GroupCommit:
         connection: aiosqlite.Connection,
         failure: Callable[[sqlite3.Error], StoreError],
         unusable: Callable[[], Awaitable[StoreError | None]],
+        committed: Callable[[float], None],
     ) -> None:
         self._connection = connection
         self._failure = failure
         self._unusable = unusable
+        self._committed = committed
         self._lock = anyio.Lock()
         self._pending: list[_PendingWrite] = []
 
@@ -100,7 +103,9 @@ class GroupCommit:
                 write.error, write.done = reason, True
             return
         try:
+            began = anyio.current_time()
             await self._transact(batch)
+            self._committed(anyio.current_time() - began)
         except sqlite3.Error as error:
             if len(batch) == 1:
                 batch[0].error = self._failure(error)

@@ -66,7 +66,8 @@ class SqliteMaintenance(StorePart):
         await self._database.follow_volume()
         ((used, limit),) = await self._database.read(queries.SIZE)
         log, log_limit = self._database.log_size()
-        return StoreSize(used=used, limit=limit, log=log, log_limit=log_limit)
+        free = self._database.free_space()
+        return StoreSize(used=used, limit=limit, log=log, log_limit=log_limit, free=free)
 
     async def make_room_with(self, make_room: Callable[[int], Awaitable[None]] | None) -> None:
         self._database.make_room = make_room

@@ -65,26 +65,40 @@ def free_space(folder: Path) -> int:
     return volume.f_bavail * volume.f_frsize
 
 
-def sizes_of(path: Path, max_size: int | None, free: Callable[[Path], int]) -> Sizes:
-    """Return the sizes of the store at `path`: as configured, else as its volume allows now."""
-    if max_size is not None:
-        return Sizes(max_size)
-    return Sizes(default_size(_taken(path), free(path.parent)))
+class Volume:
+    """The volume of the store at `path`, whose limit is `max_size` bytes if that is configured.
 
+    `free` returns the bytes that are left on the volume of a folder. Methods raise `OSError` if the
+    volume cannot be examined.
+    """
 
-def warn_if_too_large(path: Path, sizes: Sizes, free: Callable[[Path], int]) -> None:
-    """Warn if the volume is full before the store is, since no record is removed for that."""
-    room = _taken(path) + free(path.parent)
-    if sizes.max_size > room:
-        logger.warning(
-            "store.max_size is %d MiB, but the volume of %s has %d MiB for it: it will be full "
-            "before old records are removed; lower the setting, or enlarge the volume",
-            sizes.max_size // MIB,
-            path,
-            room // MIB,
-        )
+    def __init__(self, path: Path, max_size: int | None, free: Callable[[Path], int]) -> None:
+        self._path = path
+        self._max_size = max_size
+        self._free = free
 
+    def free(self) -> int:
+        """Return the bytes that are left."""
+        return self._free(self._path.parent)
 
-def _taken(path: Path) -> int:
-    log = path.with_name(path.name + "-wal")
-    return sum(file.stat().st_size for file in (path, log) if file.exists())
+    def sizes(self) -> Sizes:
+        """Return the sizes of the store: as configured, else as the volume allows now."""
+        if self._max_size is not None:
+            return Sizes(self._max_size)
+        return Sizes(default_size(self._taken(), self.free()))
+
+    def warn_if_smaller(self, sizes: Sizes) -> None:
+        """Warn if the volume is full before the store is, since no record is removed for that."""
+        room = self._taken() + self.free()
+        if sizes.max_size > room:
+            logger.warning(
+                "store.max_size is %d MiB, but the volume of %s has %d MiB for it: it will be full "
+                "before old records are removed; lower the setting, or enlarge the volume",
+                sizes.max_size // MIB,
+                self._path,
+                room // MIB,
+            )
+
+    def _taken(self) -> int:
+        log = self._path.with_name(self._path.name + "-wal")
+        return sum(file.stat().st_size for file in (self._path, log) if file.exists())

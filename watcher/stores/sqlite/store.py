@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import aiosqlite
@@ -32,7 +31,7 @@ from watcher.stores.sqlite.maintenance import SqliteMaintenance
 from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.operation_log import SqliteOperationLog
 from watcher.stores.sqlite.outbox import SqliteOutbox
-from watcher.stores.sqlite.sizes import Sizes, free_space, sizes_of, warn_if_too_large
+from watcher.stores.sqlite.sizes import Sizes, Volume, free_space
 from watcher.stores.sqlite.summary import SqliteSummary
 from watcher.stores.sqlite.watchlist import SqliteWatchlist
 
@@ -57,6 +56,7 @@ async def create(
     max_size: int | None = None,
     wall: Clock = wall_clock,
     failed: Callable[[], None] = lambda: None,
+    committed: Callable[[float], None] = lambda seconds: None,
     opener: Opener = open_file,
     free: Callable[[Path], int] = free_space,
 ) -> AsyncIterator[SqliteStore]:
@@ -66,18 +66,19 @@ async def create(
     Database and log never take more than `max_size` bytes, but for the log of one transaction:
     writes fail before, as on a full disk. None is 4 GiB, or nine tenths of what the volume has for
     the store, whichever is smaller.
-    `failed` is called for each operation that fails; `opener` opens both connections; `free`
-    returns the bytes that are left on the volume of a folder. Raises `StoreUnusableError` where
+    `failed` is called for each operation that fails, `committed` with the seconds that each
+    transaction took; `opener` opens both connections; `free` returns the bytes that are left on the
+    volume of a folder. Raises `StoreUnusableError` where
     this process cannot use the store at all, and `StoreFullError` while its disk is full.
     """
     path = path_of(url)
     create_folder(path)
     with exclusive_lock(path):
         warn_if_on_network(path)
-        measure = partial(sizes_of, path, max_size, free)
+        volume = Volume(path, max_size, free)
         try:
-            sizes = measure()
-            warn_if_too_large(path, sizes, free)
+            sizes = volume.sizes()
+            volume.warn_if_smaller(sizes)
         except OSError as error:
             raise file_error(error, path, f"{path} cannot be opened: {error.strerror}") from None
         async with (
@@ -85,7 +86,7 @@ async def create(
             _reader(path, sizes, opener) as reader,
         ):
             opened = OpenedFiles(files(url))
-            database = Database(writer, reader, path, sizes, measure, failed, opened)
+            database = Database(writer, reader, path, sizes, volume, failed, committed, opened)
             yield SqliteStore(database, wall)
 
 

@@ -1,6 +1,8 @@
 """Counts of the SQLite store for the daemon's status."""
 
-from watcher.core.summary import FailureGroup, StoredSummary
+from collections.abc import Mapping
+
+from watcher.core.summary import FailureGroup, StoredSummary, TroubledTasks
 from watcher.stores.sqlite.database import StorePart
 
 MINUTES = 60
@@ -16,6 +18,15 @@ SELECT status, substr(error_message, 1, 40), count(*), max(changed_at) FROM watc
 WHERE state = 'done' AND status <> 'COMPLETED' AND status IN ('FAILED', 'COMPLETED_WITH_ERRORS')
     AND changed_at > ?
 GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC LIMIT 100
+"""
+_TROUBLED = """
+SELECT source, sum(lost), sum(stalled) FROM (
+    SELECT source, count(*) AS lost, 0 AS stalled FROM watches
+    WHERE lost_at IS NOT NULL GROUP BY source
+    UNION ALL
+    SELECT source, 0, count(*) FROM watches
+    WHERE state = 'active' AND stalled_at IS NOT NULL GROUP BY source)
+GROUP BY source
 """
 _LOST = "SELECT count(*), max(lost_at) FROM watches WHERE lost_at IS NOT NULL"
 _STALLED = """
@@ -52,3 +63,9 @@ class SqliteSummary(StorePart):
             stalled_at=stalled_at,
             transitions=[by_minute.get(minute, 0) for minute in range(MINUTES)],
         )
+
+    async def troubled_tasks(self) -> Mapping[str, TroubledTasks]:
+        return {
+            source: TroubledTasks(lost=lost, stalled=stalled)
+            for source, lost, stalled in await self._database.read(_TROUBLED)
+        }
