@@ -251,7 +251,10 @@ _FAILED = [
         "short",
         (
             "topk(10, sum by (task_type) ("
-            + _rate("watcher_transitions_by_type_total", 'status=~"FAILED|CANCELED|COMPLETED_WITH_ERRORS"')
+            + _rate(
+                "watcher_transitions_by_type_total",
+                'status=~"FAILED|CANCELED|COMPLETED_WITH_ERRORS"',
+            )
             + ") * 60)",
             "{{task_type}}",
         ),
