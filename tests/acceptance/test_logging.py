@@ -23,9 +23,10 @@ async def test_a_task_and_its_delivery_can_be_followed_by_their_fields(site: Sit
         assert (await site.command(daemon, "rm", "task_2")).returncode == 0
         assert await daemon.stop() == 0
     lines = [json.loads(line) for line in daemon.log]
-    changes = [one for one in lines if one["level"] == "info" and "->" in one["message"]]
+    changes = [one for one in lines if one["level"] == "info" and one.get("event_id")]
     (change,) = (one for one in changes if one.get("task_id") == "task_1")
     assert (change["source"], change["event_id"][:4]) == ("mixpeek", "msg_")
+    assert change["message"] == "task_1 first seen FAILED: x → backend"
     (attempt,) = (
         one
         for one in lines

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from slack_sdk.models.blocks import ActionsBlock, HeaderBlock, SectionBlock
 
 from tests.support.virtual_time import wall
-from watcher.channels._text import format_duration
 from watcher.channels.slack import blocks
 from watcher.channels.slack import channel as slack
 from watcher.core.deliveries import Message
@@ -287,11 +286,6 @@ def test_invalid_settings_are_rejected(options: dict[str, Any]) -> None:
 
 def test_the_default_rate_is_one_message_a_second() -> None:
     assert SETTINGS.rate == 1
-
-
-def test_durations_show_their_two_largest_units() -> None:
-    formatted = [format_duration(seconds) for seconds in (0, 0.4, 42, 185, 3600, 7800, 350000)]
-    assert formatted == ["0 s", "0.4 s", "42 s", "3 min 5 s", "1 h", "2 h 10 min", "4 d 1 h"]
 
 
 @pytest.mark.parametrize(

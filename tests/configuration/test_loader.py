@@ -354,6 +354,11 @@ server: {{api_token: hidden_9_made_up}}
     assert "Bearer hidden_7" in secrets.secret_values(loaded)
 
 
+def test_a_configuration_without_a_channel_is_one_warning(tmp_path: Path) -> None:
+    (warning,) = checks.warnings(load(tmp_path, "log: {level: info}\n"))
+    assert warning.startswith("no channel: nothing will be sent; set channels, WATCHER_SLACK_URL")
+
+
 def test_alerts_without_a_receiver_are_one_warning(tmp_path: Path) -> None:
     loaded = load(
         tmp_path, f"channels:{WEBHOOK}routes: [{{channels: [backend], events: [task.failed]}}]"

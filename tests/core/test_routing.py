@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from watcher.core.routing import Routing
+from watcher.core.routing import Routing, received_by
 from watcher.core.settings import RouteSettings
 from watcher.core.tasks import TaskKey, Watch
 
@@ -71,3 +71,26 @@ def test_a_notice_about_a_source_has_a_source() -> None:
     )
     assert routing.for_system_event("source.unreachable", "source mixpeek") == ("a",)
     assert routing.for_system_event("source.unreachable", "source other") == ()
+
+
+def test_what_a_channel_receives_names_events_and_conditions_of_each_route() -> None:
+    routes = [
+        RouteSettings(channels=("backend",)),
+        RouteSettings(channels=("alerts", "backend"), statuses=("FAILED",), events=("source.*",)),
+        RouteSettings(
+            channels=("alerts",),
+            task_types=("api_*",),
+            sources=("a", "b"),
+            namespaces=("ns_*",),
+            previous_statuses=("PENDING",),
+            labels={"team": "search"},
+            initial=True,
+        ),
+    ]
+    assert received_by("backend", routes[:1]) == "every event"
+    assert received_by("backend", routes) == "every event; source.*, task.failed"
+    assert received_by("alerts", routes[2:]) == (
+        "every event (task_types api_*; sources a, b; namespaces ns_*; "
+        "previous_statuses PENDING; labels team=search; first statuses too)"
+    )
+    assert received_by("other", routes) == "nothing: no route leads to it"

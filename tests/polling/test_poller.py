@@ -100,8 +100,8 @@ async def test_each_transition_is_one_line_and_each_poll_another(
 
     lines = {level: [one for one in caplog.records if one.levelname == level] for level in LEVELS}
     assert [one.message for one in lines["INFO"]] == [
-        "task 'task_1': not seen before -> PENDING",
-        "task 'task_1': PENDING -> COMPLETED",
+        "task_1 first seen PENDING → backend",
+        "task_1 PENDING → COMPLETED (10 s) → backend",
     ]
     events = [one.event_id for one in await harness.events()]
     assert [getattr(one, ABOUT) for one in lines["INFO"]] == [

@@ -7,6 +7,7 @@ DIGEST_MOST = 1000
 
 ATTENTION_EVENTS = (
     "task.failed",
+    "task.canceled",
     "task.completed_with_errors",
     "task.lost",
     "task.stalled",

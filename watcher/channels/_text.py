@@ -5,6 +5,7 @@ from typing import Any
 
 from watcher.channels._event_fields import fields_of
 from watcher.core.deliveries import Message
+from watcher.core.durations import format_duration
 from watcher.core.texts import is_id, spaced
 
 MAX_GROUPS = 20
@@ -26,7 +27,6 @@ MARKS = {
 """An emoji for each event type; any other has a bell."""
 
 _DEFAULT_MARK = "🔔"
-_DURATION_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 _ITEM_LISTS = ("failed_items", "errors", "failures", "items")
 _ITEM_IDS = ("object_id", "item_id", "id", "document_id")
 _ITEM_TEXTS = ("error_message", "error", "message", "reason")
@@ -220,13 +220,3 @@ def cut(text: str, limit: int) -> str:
     kept = text[: limit - 1]
     space = max(kept.rfind(" "), kept.rfind("\n"))
     return (kept[:space] if space > limit * 4 // 5 else kept) + "…"
-
-
-def format_duration(seconds: float) -> str:
-    """Format a duration with its two largest units: `42 s`, `3 min 5 s`, `2 h 10 min`."""
-    whole = int(seconds)
-    for size, unit, smaller_size, smaller_unit in _DURATION_UNITS:
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
-    return f"{whole} s" if whole or seconds <= 0 else f"{seconds:.1f} s"

@@ -1,9 +1,7 @@
 """Live checks of a source's key and of a channel's receiver."""
 
 import os
-import secrets
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 
 import anyio
@@ -13,13 +11,13 @@ from watcher import __version__
 from watcher.configuration import plugins
 from watcher.core.clock import wall_clock
 from watcher.core.deliveries import Message
-from watcher.core.errors import DeliveryError, SourceError, SourceFailure
+from watcher.core.errors import DeliveryError
 from watcher.core.events import new_event_id, system_event
 from watcher.core.interfaces.channel import Closing
 from watcher.core.settings import ChannelSettings, SourceSettings
-from watcher.core.tasks import TaskNotFound
 from watcher.delivery.notes import InMemoryNotes
 from watcher.net.transport import channel_transport, create_transport
+from watcher.polling.source_check import check_source
 from watcher.telemetry.metrics import Metrics
 
 _BACKEND = {"use_uvloop": os.name != "nt"}
@@ -51,19 +49,8 @@ async def _check_source(settings: SourceSettings) -> Verdict:
     async with create_transport(connections=1, reached=settings) as transport:
         create = plugins.load("sources", settings.type).create
         source = create(alone, transport=transport, metrics=metrics, wall=wall_clock)
-        try:
-            await source.single.admit()
-            async with aclosing(
-                source.single.fetch([f"watcher-check-{secrets.token_hex(8)}"])
-            ) as parts:
-                answers = [answer async for part in parts for answer in part]
-        except SourceError as error:
-            hint = ": check the key" if error.reason is SourceFailure.UNAUTHORIZED else ""
-            return Verdict(name=settings.name, good=False, text=f"{error}{hint}")
-    if isinstance(answers[0], TaskNotFound):
-        return Verdict(name=settings.name, good=True, text="reachable, and accepts the key")
-    text = "returned a task that cannot exist: check base_url"
-    return Verdict(name=settings.name, good=False, text=text)
+        check = await check_source(source)
+    return Verdict(name=settings.name, good=check.good, text=check.text)
 
 
 async def _test_channel(settings: ChannelSettings) -> Verdict:

@@ -13,6 +13,11 @@ from watcher.core.settings import Settings
 ALERTS = ("source.unreachable", "task.lost", "channel.failing")
 """Events without a receiver are worth a warning."""
 
+NO_CHANNEL = (
+    "no channel: nothing will be sent; set channels, WATCHER_SLACK_URL, or "
+    "WATCHER_WEBHOOK_URL with WATCHER_WEBHOOK_SECRETS"
+)
+
 
 def contradictions(settings: Settings) -> list[tuple[Place, str]]:
     """Return place and text of each contradiction between sections."""
@@ -60,7 +65,9 @@ def warnings(settings: Settings) -> list[str]:
         if not any(events is None or matches(events, kind) for events in patterns)
     ]
     lines = []
-    if unrouted:
+    if not settings.channels:
+        lines.append(NO_CHANNEL)
+    elif unrouted:
         lines.append(f"no route receives {', '.join(unrouted)}: failures would go unnoticed")
     used = {channel for route in routes for channel in route.channels}
     lines += [

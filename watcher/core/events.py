@@ -48,12 +48,14 @@ class Change:
     """One step of one watch, stored whole or not at all: the watch after it, and its event.
 
     It applies only if the stored watch is still at `expected_sequence`. `event` is None for a step
-    without one, such as the first 404 for a task.
+    without one, such as the first 404 for a task. `unchanged_for` is the seconds for which the
+    previous status was seen, where there is one.
     """
 
     watch: Watch
     expected_sequence: int
     event: Event | None = None
+    unchanged_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,6 +107,28 @@ class Routing:
         return tuple(name for name in self._order if name in matching)
 
 
+def received_by(channel: str, routes: Iterable[RouteSettings]) -> str:
+    """Return what `channel` receives by these routes, as text for people."""
+    parts = [_received(route) for route in routes if channel in route.channels]
+    return "; ".join(dict.fromkeys(parts)) or "nothing: no route leads to it"
+
+
+def _received(route: RouteSettings) -> str:
+    events = route_events(route)
+    text = "every event" if events is None or "*" in events else ", ".join(events)
+    patterns = {
+        "task_types": route.task_types,
+        "sources": route.sources,
+        "namespaces": route.namespaces,
+        "previous_statuses": route.previous_statuses,
+        "labels": [f"{name}={value}" for name, value in route.labels.items()],
+    }
+    conditions = [f"{name} {', '.join(values)}" for name, values in patterns.items() if values]
+    if route.initial:
+        conditions.append("first statuses too")
+    return f"{text} ({'; '.join(conditions)})" if conditions else text
+
+
 def why_not(route: RouteSettings, context: RoutingContext) -> str | None:
     """Return the first condition of `route` that does not match; None if all match.
 

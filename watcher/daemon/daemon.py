@@ -55,12 +55,13 @@ class Daemon:
         self.health = Health(store.ping, self._monitors)
         self.stopping = anyio.Event()
         self._wall = surroundings.wall
+        self.unexpected = UnexpectedErrors(metrics)
         self._shared = Shared(
             store=store,
             metrics=metrics,
             routing=Routing(),
             outbox=self.outbox,
-            unexpected=UnexpectedErrors(metrics),
+            unexpected=self.unexpected,
             bodies=BodyMemory(),
             surroundings=surroundings,
         )
@@ -161,7 +162,7 @@ class Daemon:
         Calls `applied` each time everything runs as settings demand, with whether a source was
         started for that.
         """
-        keep_running = self._shared.unexpected.keep_running
+        keep_running = self.unexpected.keep_running
         async with self._units.running(), anyio.create_task_group() as tasks:
             room = await self._room(settings.store.retention)
             maintenance = partial(

@@ -60,6 +60,7 @@ def _run_configured(configuration: "_Configuration") -> None:
         if expected is None or others is not None:
             raise
         raise _first(expected) from None
+    logger.info("stopped")
 
 
 def _first(group: BaseExceptionGroup[WatcherError]) -> WatcherError:

@@ -19,7 +19,7 @@ from watcher.core.errors import ConfigurationError
 from watcher.core.interfaces.store import Store
 from watcher.core.listener_settings import ServerSettings
 from watcher.core.settings import Settings
-from watcher.daemon import store_files, waiting
+from watcher.daemon import opening, store_files, waiting
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.waiting import WaitingDaemon
@@ -60,11 +60,15 @@ async def serve(
         url = server.url_of(api[0], tls=api[1] is not None)
         async with anyio.create_task_group() as tasks:
             encrypted = await _serve_both(daemon, api, telemetry, tasks, turns)
-            logger.info("the API listens on %s", url)
-            _warn_without_token(settings.server)
-            following = anyio.CancelScope()
+            _log_opening(settings, url)
+            following, checking = anyio.CancelScope(), anyio.CancelScope()
             tasks.start_soon(store_files.follow, daemon.store, following, name="store files")
-            started = _once(lambda: task_status.started(url))
+
+            def start() -> None:
+                tasks.start_soon(opening.log_state, daemon, checking, name="opening lines")
+                task_status.started(url)
+
+            started = _once(start)
 
             def applied(sources_started: bool) -> None:
                 if sources_started:
@@ -74,8 +78,16 @@ async def serve(
 
             await daemon.run(settings, requests, applied)
             following.cancel()
+            checking.cancel()
             daemon.stopping.set()
             daemon.outbox.set()  # ends the event streams, which wait for it
+
+
+def _log_opening(settings: Settings, url: str) -> None:
+    opening.log_version()
+    logger.info("the API listens on %s", url)
+    _warn_without_token(settings.server)
+    opening.log_channels(settings)
 
 
 def _listeners(settings: Settings, resources: AsyncExitStack) -> tuple[Listening, Listening | None]:

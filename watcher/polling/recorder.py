@@ -166,7 +166,10 @@ class Recorder:
             lost_at=None,
             stalled_at=None,
         )
-        return Change(watch=after, expected_sequence=watch.sequence, event=event)
+        lasted = None if watch.changed_at is None else max(at - watch.changed_at, 0.0)
+        return Change(
+            watch=after, expected_sequence=watch.sequence, event=event, unchanged_for=lasted
+        )
 
     def _advance(
         self, task: TrackedTask, watch: Watch, step: Step, observation: Observation | None
