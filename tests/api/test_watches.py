@@ -77,6 +77,7 @@ async def test_a_watch_has_the_fields_of_the_contract(api: httpx.AsyncClient) ->
         "changed_at",
         "polled_at",
         "next_poll_at",
+        "missing_since",
         "lost_at",
     ]
     assert (watch["state"], watch["status"], watch["terminal"], watch["sequence"]) == (

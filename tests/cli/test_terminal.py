@@ -51,7 +51,7 @@ def test_the_result_of_a_cancellation_is_printed_in_words(
     [
         (None, "-"),
         (7, "7"),
-        (True, "True"),
+        (True, "yes"),
         ({}, "-"),
         ({"team": "search", "tier": 1}, "team=search, tier=1"),
         ("two\nlines\x1b[31m\u2028", "two\\nlines\\x1b[31m\\u2028"),

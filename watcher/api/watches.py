@@ -64,7 +64,9 @@ _several_entries = TypeAdapter(list[WatchRequestView])
 
 
 class WatchView(msgspec.Struct, frozen=True):
-    """One task on the watchlist. `lost_at` is when `task.lost` was sent."""
+    """One task on the watchlist. `missing_since` is when upstream began to answer 404, `lost_at`
+    when `task.lost` was sent.
+    """
 
     task_id: str
     source: str
@@ -81,6 +83,7 @@ class WatchView(msgspec.Struct, frozen=True):
     changed_at: Time | None
     polled_at: Time | None
     next_poll_at: Time | None
+    missing_since: Time | None
     lost_at: Time | None
 
     @classmethod
@@ -105,6 +108,7 @@ class WatchView(msgspec.Struct, frozen=True):
             # An ended task is not kept in memory; its last poll was the one that saw its end.
             polled_at=optional_time(polled_at if active else watch.changed_at),
             next_poll_at=optional_time(next_poll_at) if active else None,
+            missing_since=optional_time(watch.missing_since),
             lost_at=optional_time(watch.lost_at),
         )
 

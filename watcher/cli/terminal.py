@@ -62,6 +62,8 @@ def plain(value: object) -> str:
     """Return `value` on one line, with escapes in place of what is not visible."""
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
         return plain(", ".join(f"{name}={content}" for name, content in value.items()) or None)
     return visible(cut(str(value), _CELL_LIMIT))

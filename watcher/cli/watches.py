@@ -1,8 +1,8 @@
 """The watchlist of a running daemon: `add`, `ls`, `show`, `rm` and `wait`."""
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from watcher.cli.options import (
     url_option,
     watch_source_option,
 )
+
+if TYPE_CHECKING:
+    from watcher.cli.watch_status import WatchStatus
 
 _COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
 
@@ -88,16 +91,22 @@ def list_watches(
 ) -> None:
     """List watched tasks, newest first."""
     from watcher.cli.tables import print_items, print_table
-    from watcher.cli.terminal import ago
+    from watcher.cli.watch_status import WatchStatus
 
+    client = client_at(url)
     label_texts = [f"{name}:{value}" for name, value in labels_of(labels).items()]
-    items = client_at(url).watches(
-        limit or None, status=list(statuses), state=state, label=label_texts
-    )
+    items = client.watches(limit or None, status=list(statuses), state=state, label=label_texts)
     if as_json:
         print_items(items)
     else:
-        print_table(_COLUMNS, ({**item, "changed": ago(item["changed_at"])} for item in items))
+        shown = WatchStatus(client.status)
+        print_table(_COLUMNS, (_row(item, shown) for item in items))
+
+
+def _row(watch: Mapping[str, Any], shown: "WatchStatus") -> dict[str, Any]:
+    from watcher.cli.terminal import ago
+
+    return {**watch, "status": shown.of(watch), "changed": ago(watch["changed_at"])}
 
 
 @click.command()
@@ -109,12 +118,15 @@ def show(task_id: str, source: str | None, url: str | None, as_json: bool) -> No
     """Show a watched task with its transitions."""
     from watcher.cli.tables import print_table
     from watcher.cli.terminal import plain, print_json, say
+    from watcher.cli.watch_status import WatchStatus
 
-    watch = client_at(url).watch(task_id, source)
+    client = client_at(url)
+    watch = client.watch(task_id, source)
     if as_json:
         print_json(watch)
         return
     transitions = watch.pop("transitions")
+    watch["status"] = WatchStatus(client.status).of(watch)
     for name, value in watch.items():
         say(f"{name + ':':<15} {plain(value)}")
     if transitions:
