@@ -18,4 +18,9 @@ def test_the_webhook_receives_everything_and_slack_what_needs_attention(tmp_path
     assert settings.server.port == 0
     failed = RoutingContext(type="task.failed", previous_status="IN_PROGRESS")
     assert routing.channels(failed) == ("backend", "alerts")
-    assert routing.channels(RoutingContext(type="task.pending", silent=True)) == ("backend",)
+    canceled = RoutingContext(type="task.canceled", previous_status="IN_PROGRESS")
+    assert routing.channels(canceled) == ("backend", "alerts")
+    running = RoutingContext(type="task.in_progress", previous_status="PENDING")
+    assert routing.channels(running) == ("backend",)
+    assert routing.channels(RoutingContext(type="task.pending", silent=True)) == ()
+    assert settings.routes == ()

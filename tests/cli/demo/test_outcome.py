@@ -5,11 +5,17 @@ from typing import Any
 import pytest
 
 from watcher.cli.demo.outcome import Outcome
+from watcher.core.tasks import TERMINAL_STATUSES
 from watcher.testing.receiver import Received
 
 
-def transition(task_id: str, status: str) -> dict[str, Any]:
-    return {"task_id": task_id, "status": status}
+def transition(task_id: str, status: str, previous: str | None = None) -> dict[str, Any]:
+    return {
+        "task_id": task_id,
+        "status": status,
+        "previous_status": previous,
+        "terminal": status in TERMINAL_STATUSES,
+    }
 
 
 def received(event_id: str, *, verified: bool = True) -> Received:
@@ -35,12 +41,12 @@ ARRIVED = 1_795_417_200.25  # a quarter of a second after the event's timestamp
         (["COMPLETED", "FAILED"], ["1"], False),
     ],
 )
-def test_complete_is_every_end_with_a_webhook_for_each_transition(
+def test_complete_is_every_end_with_a_webhook_for_each_transition_that_is_sent(
     statuses: list[str], webhooks: list[str], complete: bool
 ) -> None:
     outcome = Outcome(2)
     for number, status in enumerate(statuses):
-        outcome.transition(transition(f"task_{number}", status))
+        outcome.transition(transition(f"task_{number}", status, "PENDING"))
     for event_id in webhooks:
         outcome.delivery(received(event_id), ARRIVED)
     assert outcome.complete == complete
@@ -56,14 +62,15 @@ def test_a_webhook_with_an_invalid_signature_does_not_count() -> None:
 
 def test_the_totals() -> None:
     outcome = Outcome(1)
-    outcome.transition(transition("task_1", "IN_PROGRESS"))
-    outcome.transition(transition("task_1", "COMPLETED"))
+    outcome.transition(transition("task_1", "PENDING"))
+    outcome.transition(transition("task_1", "IN_PROGRESS", "PENDING"))
+    outcome.transition(transition("task_1", "COMPLETED", "IN_PROGRESS"))
     for event_id in ("1", "2"):
         outcome.delivery(received(event_id), ARRIVED)
     assert outcome.complete
     assert outcome.rows(requests=3, slack_messages=1) == [
         ("tasks", "1 of 1 polled, in 3 requests"),
-        ("transitions", "2"),
+        ("transitions", "3, of which 2 are sent"),
         ("webhooks", "2 delivered, signatures verified"),
         ("Slack", "1 messages"),
         ("stored to delivered", "250 ms (median)"),

@@ -1,4 +1,4 @@
-"""The configuration of the demo: one source, a webhook, and a Slack channel for what went wrong."""
+"""The configuration of the demo: one source, a webhook and a Slack channel, with default routes."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,6 @@ _LINKS = {
     "Open task": "https://console.example/tasks/{task_id}",
     "Runbook": "https://wiki.example/batches",
 }
-_SLACK_EVENTS = ["task.failed", "task.completed_with_errors", "task.canceled"]
 
 
 def demo_settings(upstream: str, receiver: str, secret: str, database: Path) -> Settings:
@@ -33,14 +32,9 @@ def demo_settings(upstream: str, receiver: str, secret: str, database: Path) -> 
         "mention": "<!here>",
         "links": _LINKS,
     }
-    routes = [
-        {"channels": ["backend"], "initial": True},
-        {"channels": ["alerts"], "events": _SLACK_EVENTS},
-    ]
     variables = {
         "WATCHER_SOURCES": json.dumps([source]),
         "WATCHER_CHANNELS": json.dumps([webhook, slack]),
-        "WATCHER_ROUTES": json.dumps(routes),
         "WATCHER_POLLING__MAX_INTERVAL": "2s",
         "WATCHER_SERVER__PORT": "0",
         "WATCHER_STORE__URL": f"sqlite:///{database}",

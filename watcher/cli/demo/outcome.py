@@ -15,13 +15,17 @@ class Outcome:
     def __init__(self, tasks: int) -> None:
         self._tasks = tasks
         self._transitions = 0
+        self._sent = 0
         self._delivered_ids: set[str] = set()
         self._latencies: list[float] = []
         self.statuses: dict[str, str] = {}
 
     def transition(self, data: Mapping[str, Any]) -> None:
-        """Count a stored transition."""
+        """Count a stored transition. By the default routes, a first status is sent if it is the
+        last one as well.
+        """
         self._transitions += 1
+        self._sent += data["previous_status"] is not None or data["terminal"]
         self.statuses[data["task_id"]] = data["status"]
 
     def delivery(self, received: Received, now: float) -> None:
@@ -32,15 +36,17 @@ class Outcome:
 
     @property
     def complete(self) -> bool:
-        """Whether each task has ended, and a verified webhook has arrived for each transition."""
+        """Whether each task has ended, and a verified webhook has arrived for each transition
+        that is sent.
+        """
         ended = [status for status in self.statuses.values() if status in TERMINAL_STATUSES]
-        return len(ended) == self._tasks and len(self._delivered_ids) == self._transitions
+        return len(ended) == self._tasks and len(self._delivered_ids) == self._sent
 
     def rows(self, *, requests: int, slack_messages: int) -> list[tuple[str, str]]:
         """Return the totals as rows of a name and a text."""
         rows = [
             ("tasks", f"{len(self.statuses)} of {self._tasks} polled, in {requests} requests"),
-            ("transitions", str(self._transitions)),
+            ("transitions", f"{self._transitions}, of which {self._sent} are sent"),
             ("webhooks", f"{len(self._delivered_ids)} delivered, signatures verified"),
             ("Slack", f"{slack_messages} messages"),
         ]
