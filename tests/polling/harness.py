@@ -44,6 +44,9 @@ class ScriptedSource:
         self.polls: list[tuple[float, str]] = []
         self._free_at = 0.0
 
+    def requests_for(self, tasks: int) -> int:
+        return tasks if self.spacing else 0
+
     def wait(self) -> float:
         return max(self._free_at - anyio.current_time(), 0.0)
 

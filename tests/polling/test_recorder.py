@@ -36,6 +36,9 @@ class Pages:
 
     capacity = 1000
 
+    def requests_for(self, tasks: int) -> int:
+        return 0
+
     def wait(self) -> float:
         return 0.0
 

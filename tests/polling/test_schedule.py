@@ -149,6 +149,37 @@ def test_behind_schedule_tasks_are_polled_in_the_order_of_their_last_answers() -
     assert polled[200:] == polled[:100]
 
 
+def test_ahead_of_their_due_times_tasks_are_polled_in_the_order_of_their_last_answers() -> None:
+    schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
+    for number in range(40):
+        add_after(schedule, Entry(task_id=str(number)), 30.0, 0.0)
+    now = 10.0
+    polled: list[str] = []
+    for _ in range(40):
+        now += 1.0
+        taken = schedule.take(now, 10, fill=True, ahead=True)
+        polled += [entry.task_id for entry in taken]
+        schedule.add_unchanged(taken, now)
+        assert schedule.late(now) == 0
+    rounds = [sorted(polled[start : start + 40], key=int) for start in range(0, 400, 40)]
+    assert all(one == [str(number) for number in range(40)] for one in rounds)
+
+
+def test_a_late_task_does_not_end_the_backoff_of_the_others() -> None:
+    schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
+    entry = Entry(task_id="t")
+    schedule.add(entry, Outcome.NEW, 0.0)
+    now, due = 0.0, []
+    for _ in range(7):
+        now += 5.0  # the budget is short
+        assert schedule.take(now, 1) == [entry]
+        schedule.add_unchanged([entry], now)
+        assert entry.due_at is not None
+        due.append(round(entry.due_at - now))
+        now = entry.due_at
+    assert due == [2, 4, 8, 16, 30, 30, 30]
+
+
 @settings(max_examples=60)
 @given(
     count=st.integers(1, 60),

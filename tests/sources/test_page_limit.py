@@ -40,6 +40,18 @@ def test_a_limit_that_is_gone_is_forgotten() -> None:
     assert (limit.size, limit.fails) == (1000, None)
 
 
+def test_one_trial_at_a_time() -> None:
+    clock = Clock()
+    limit = PageLimit(clock)
+    limit.failed(1000, works=200)
+    clock.now = 60.0
+    assert limit.size == 600
+    limit.requested(600)
+    assert limit.size == 200
+    limit.worked(600)
+    assert limit.size == 600
+
+
 def test_a_failure_below_the_limit_lowers_it() -> None:
     limit = PageLimit(lambda: 0.0)
     limit.failed(1000, works=500)

@@ -11,6 +11,9 @@ class MinimalEndpoint:
 
     capacity = 1
 
+    def requests_for(self, tasks: int) -> int:
+        return 0
+
     def wait(self) -> float:
         return 0.0
 

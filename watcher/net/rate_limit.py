@@ -57,6 +57,10 @@ class RouteBudget:
         self._warned = False
         self._lock = anyio.Lock()
 
+    @property
+    def limited(self) -> bool:
+        return self._bucket is not None
+
     async def spend(self) -> None:
         """Wait until a request may be sent, and count it; if cancelled while waiting, do not."""
         async with self._lock:

@@ -40,6 +40,7 @@ class LoopChoice:
         admitted: AbstractSet[str],
     ) -> None:
         self._mode = polling.mode
+        self._min_interval = polling.min_interval
         self._single = single
         self._shared = shared
         self._tasks = tasks
@@ -63,11 +64,31 @@ class LoopChoice:
     def for_shared(self, now: float) -> Schedule[TrackedTask] | None:
         """Return the schedule to poll with list requests now, if any."""
         common = self._tasks.common
-        if not self.list_works() or not common.due(now):
+        if not self.list_works():
             return None
         if not self._outage.answering:
             return common if now >= self._outage.probe_at and self._list_is_next(now) else None
-        return None if self._few(now) else common
+        if self.ahead():
+            return common if now >= self._ahead_at() or common.due(now) else None
+        return None if not common.due(now) or self._few(now) else common
+
+    def ahead(self) -> bool:
+        """Return whether tasks are polled with list requests before they are due: a poll of all
+        takes several requests, and a budget that is not used is lost.
+        """
+        if self._requests() < 2 or not self._outage.answering:
+            return False
+        return self.list_works() and self._tasks.common.next_due_at() is not None
+
+    def _requests(self) -> int:
+        """Return how many list requests of the budget a poll of all tasks takes."""
+        return 0 if self._shared is None else self._shared.requests_for(len(self._tasks))
+
+    def _ahead_at(self) -> float:
+        """Return when the next tasks may be polled before they are due: none is polled more often
+        than at the shortest interval.
+        """
+        return self._tasks.common.taken_at + self._min_interval / max(self._requests(), 1)
 
     def until_next(self, now: float) -> float:
         """Return the seconds until a loop without a choice looks again."""
@@ -76,6 +97,8 @@ class LoopChoice:
         due_at = self._tasks.next_due_at()
         if due_at is None:
             return MAX_IDLE
+        if self.ahead():
+            due_at = min(due_at, max(self._ahead_at(), now))
         return max(min(due_at - now, MAX_IDLE), MIN_WAIT) if due_at > now else RECHECK_INTERVAL
 
     def _list_is_next(self, now: float) -> bool:

@@ -198,7 +198,9 @@ class Poller:
             else:
                 self._admitted.discard(name)
                 self.outage.request_sent()
-                tasks = schedule.take(now, endpoint.capacity, fill=endpoint.capacity > 1)
+                fill = endpoint.capacity > 1
+                ahead = fill and self._choice.ahead()
+                tasks = schedule.take(now, endpoint.capacity, fill=fill, ahead=ahead)
                 self._wakeup.set()  # the other loop may poll what is left
                 self._in_flight[name] += 1
                 task_name = f"fetch {self._context.source_name}"

@@ -8,10 +8,11 @@ the garbage collector's header.
 
 While every interval can be kept, due times are jittered: drawn from the second half of an interval
 that still grows, and from the last tenth of the longest one. If the request budget is short (a task
-is overdue by more than a second), jitter would only make some tasks wait longer than others: then
-each is due one longest interval after its last answer, so that tasks are polled in the order of
-their last answers. New and just-changed tasks come first, the newest before all; every fourth place
-goes to the most overdue task, so that none starves.
+is overdue by more than a second), or if it is used for polls ahead of their due times, jitter would
+only make some tasks wait longer than others: then each is due one interval after its last answer,
+so that tasks at the longest interval are polled in the order of their last answers. New and
+just-changed tasks come first, the newest before all; every fourth place goes to the most overdue
+task, so that none starves.
 """
 
 from bisect import bisect_right, insort
@@ -194,7 +195,10 @@ def next_delay(
 
 
 class Schedule(Generic[EntryType]):
-    """`lagged` receives how many seconds late how many entries are taken."""
+    """`lagged` receives how many seconds late how many entries are taken.
+
+    `taken_at` is when some were last taken ahead of their due times, in monotonic seconds.
+    """
 
     def __init__(
         self,
@@ -208,7 +212,8 @@ class Schedule(Generic[EntryType]):
         self._recent: _Wheel[EntryType] = _Wheel(0)
         self._regular: _Wheel[EntryType] = _Wheel(1)
         self._owed = 0.0
-        self._behind = False
+        self._in_order = False
+        self.taken_at = float("-inf")
 
     # Adding
 
@@ -225,13 +230,16 @@ class Schedule(Generic[EntryType]):
         longest, multiplier = self._polling.max_interval, self._polling.multiplier
         settled: list[EntryType] = []
         for entry in entries:
-            if self._behind or entry.interval * multiplier >= longest:
+            if entry.interval * multiplier >= longest:
                 settled.append(entry)
+            elif self._in_order:
+                entry.interval *= multiplier
+                self._regular.push(entry, _slot_after(now + entry.interval))
             else:
                 self.add(entry, Outcome.UNCHANGED, now)
         last = _slot_after(now + longest)
-        if self._behind or len(settled) <= 1:
-            delay = longest if self._behind else slight_jitter(longest, self._random)
+        if self._in_order or len(settled) <= 1:
+            delay = longest if self._in_order else slight_jitter(longest, self._random)
             due = _slot_after(now + delay)
             self._regular.push_spread(settled, due, due, longest)
         else:
@@ -245,10 +253,17 @@ class Schedule(Generic[EntryType]):
 
     # Taking
 
-    def take(self, now: float, places: int, *, fill: bool = False) -> list[EntryType]:
-        """Take up to `places` due entries; with `fill`, remaining places go to those due next."""
+    def take(
+        self, now: float, places: int, *, fill: bool = False, ahead: bool = False
+    ) -> list[EntryType]:
+        """Take up to `places` due entries; with `fill`, remaining places go to those due next.
+
+        `ahead` is whether entries are taken even if none is due.
+        """
         due = _slot_at(now)
-        self._behind = self.late(now) > BEHIND_AFTER
+        self._in_order = ahead or self.late(now) > BEHIND_AFTER
+        if ahead:
+            self.taken_at = now
         taken: list[EntryType] = []
         if self._recent.oldest(due) and self._regular.oldest(due):
             self._owed += places * _OVERDUE_SHARE

@@ -28,6 +28,13 @@ class Endpoint(Protocol):
         """The most tasks for one `fetch`; 0 while the endpoint does not work."""
         ...
 
+    def requests_for(self, tasks: int) -> int:
+        """Return how many requests of the budget it takes to poll so many tasks; 0 without one.
+
+        Where it takes several, the poller uses the whole budget.
+        """
+        ...
+
     def wait(self) -> float:
         """Return the seconds until the request budget allows a request; 0 means now."""
         ...

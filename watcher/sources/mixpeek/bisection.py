@@ -30,9 +30,12 @@ class _Cut(NamedTuple):
 
 
 class Part:
-    """The task IDs of one request, which is a piece of one that failed or a test of one cut."""
+    """The task IDs of one request, which is a piece of one that failed or a test of one cut.
 
-    __slots__ = ("cut", "failing_pieces", "ids", "piece_of", "tries")
+    `first_page` is how many of them the first page answered, if it was followed by others.
+    """
+
+    __slots__ = ("cut", "failing_pieces", "first_page", "ids", "piece_of", "tries")
 
     def __init__(
         self, ids: Sequence[str], piece_of: "Part | None" = None, cut: _Cut | None = None
@@ -42,6 +45,7 @@ class Part:
         self.cut = cut
         self.tries = 0
         self.failing_pieces = 0
+        self.first_page = 0
 
 
 class Bisection:
@@ -87,7 +91,10 @@ class Bisection:
             cut = _Cut(len(part.ids), count, omitted[count:])
             self._to_request.append(Part(omitted[:count], cut=cut))
             return
-        if count:
+        if part.first_page:
+            # As many requests for as many pages, but each can begin with the most urgent tasks.
+            self._too_large(len(part.ids), works=part.first_page)
+        elif count:
             self._limit.worked(len(part.ids))
         if (whole := part.piece_of) is not None:
             whole.failing_pieces -= 1

@@ -108,6 +108,10 @@ class Connection:
         """Return the seconds until the budget of `route` allows a request."""
         return self._limits(route).budget.wait()
 
+    def limited(self, route: str) -> bool:
+        """Return whether `route` has a budget."""
+        return self._limits(route).budget.limited
+
     async def admit(self, route: str) -> None:
         """Wait until a request of `route` may be sent, and reserve it for `send`.
 

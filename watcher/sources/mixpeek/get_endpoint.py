@@ -33,6 +33,9 @@ class GetEndpoint:
         self._list_health = list_health
         self.failing = False
 
+    def requests_for(self, tasks: int) -> int:
+        return tasks if self.connection.limited(GET_TASK) else 0
+
     def wait(self) -> float:
         return self.connection.wait(GET_TASK)
 

@@ -71,6 +71,11 @@ class ListEndpoint:
             return self._limit.size
         return _SCAN_CAPACITY if self._health.state is FilterState.SCAN_ALL else 0
 
+    def requests_for(self, tasks: int) -> int:
+        if self._health.state is not FilterState.WORKING or self._health.in_doubt:
+            return 0
+        return math.ceil(tasks / self._limit.works) if self._connection.limited(LIST_TASKS) else 0
+
     def wait(self) -> float:
         return self._connection.wait(LIST_TASKS)
 
@@ -126,6 +131,7 @@ class ListEndpoint:
             remaining.difference_update(excluded)
             task_ids = [task_id for task_id in task_ids if task_id in remaining]
         bisection = Bisection(task_ids, self._limit)
+        self._limit.requested(len(task_ids))
         try:
             async for answers in self._poll_parts(bisection, remaining, send):
                 yield answers
@@ -141,7 +147,7 @@ class ListEndpoint:
             if (part := bisection.next_part()) is None:
                 return
             try:
-                async for answers in self._poll_part(part.ids, remaining, send):
+                async for answers in self._poll_part(part, remaining, send):
                     yield answers
             except SourceError as error:
                 await self._diagnosis.diagnose(part.ids, error, bisection, send)
@@ -151,9 +157,9 @@ class ListEndpoint:
                     yield answers
 
     async def _poll_part(
-        self, task_ids: Sequence[str], remaining: set[str], send: Send
+        self, part: Part, remaining: set[str], send: Send
     ) -> AsyncIterator[Sequence[Answer]]:
-        answered = 0
+        answered, task_ids = 0, part.ids
         max_pages = math.ceil(len(task_ids) / _ITEMS_PER_PAGE) + _MORE_PAGES
         query = id_query(task_ids)
         async for page in read_pages(send, query, self._connection.error, max_pages):
@@ -163,6 +169,8 @@ class ListEndpoint:
                 self._health.degrade(
                     FilterState.SCAN_ALL, "it returns tasks that were not requested"
                 )
+            if answered and answers and not part.first_page:
+                part.first_page = answered
             answered += len(answers)
             if answers:
                 self._health.known_id = answers[-1].task_id
@@ -203,7 +211,7 @@ class ListEndpoint:
         self, task_id: str, remaining: set[str], send: Send
     ) -> AsyncIterator[Sequence[Answer]]:
         try:
-            async for answers in self._poll_part([task_id], remaining, send):
+            async for answers in self._poll_part(Part([task_id]), remaining, send):
                 yield answers
         except SourceError as error:
             if error.reason in WHOLE_SOURCE:

@@ -34,6 +34,11 @@ class PageLimit:
         known_closely = middle - self.works <= self.works // _CLOSE
         return min(self.works * 2, PAGE_SIZE) if known_closely else middle
 
+    def requested(self, count: int) -> None:
+        """Note that a request with `count` IDs is sent: one trial at a time is enough."""
+        if count > self.works:
+            self._trial_at = self._now() + self._delay
+
     def worked(self, count: int) -> None:
         """Note that a request with `count` IDs was answered in full."""
         if count <= self.works:
