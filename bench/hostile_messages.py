@@ -4,6 +4,7 @@ The channels are the real ones. Slack rejects the blocks of each message, so tha
 looked at too. Time is virtual: a bot sends one request a second.
 """
 
+import html
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from watcher.delivery.notes import InMemoryNotes
 FIELDS = ("task_id", "task_type", "namespace", "status", "previous_status", "error_message")
 TYPES = (
     *("task.failed", "task.completed_with_errors", "task.lost", "source.unreachable"),
-    *("channel.failing", "task.other"),
+    *("channel.failing", "source.recovered", "task.other"),
 )
 DIGEST = 7
 """Events of one digest."""
@@ -42,6 +43,11 @@ _NAMES = (
 )
 _BEGINNINGS = (*(f"{name}: " for name in _NAMES), "    ", "• ")
 _CODE = "```"
+_OUR_LINK = re.compile(r"<(https://console\.example/[^<>|]*)\|([^<>]*)>")
+_OUR_DATE = re.compile(
+    r"<!date\^\d+\^\{date_short_pretty\} \{time_secs\}\|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC>"
+)
+_LAST_LINE = re.compile(r"• |and [0-9,]+ more: `watcher [a-zA-Z_ -]+`$")
 
 
 def message_of(text: str, kind: str) -> Message:
@@ -50,13 +56,15 @@ def message_of(text: str, kind: str) -> Message:
     data: dict[str, Any] = {
         **dict.fromkeys((*FIELDS, "reason", "source", "channel", "since"), text),
         **{"pending": text, "active_watches": text, "labels": {text: text}},
-        "additional_data": {"batch_id": text, "labels": text, "reason": text},
+        "error": text,
+        "additional_data": {"batch_id": text, "bucket_id": text, "labels": text, "reason": text},
         "outputs": [{"failed_count": text, "items": [{"id": text, "error": text}, text]}],
     }
     if kind == "task.completed_with_errors":
         data["status"] = "COMPLETED_WITH_ERRORS"
-    body = msgspec.json.encode({"type": kind, "data": data})
-    return Message(event_id="msg_1", type=kind, body=body, watched_for=1.0)
+    stamp = "2026-11-23T07:00:00.123456Z"
+    body = msgspec.json.encode({"type": kind, "timestamp": stamp, "data": data})
+    return Message(event_id="msg_1", type=kind, body=body, watched_for=1.0, sent_again=True)
 
 
 def look_at(texts: Sequence[str], tally: Tally) -> None:
@@ -73,7 +81,7 @@ async def _look_at(texts: Sequence[str], tally: Tally) -> None:
     ):
         receiver = SlackFake(surface, tally)
         settings = slack.Settings.model_validate(
-            {"name": "slack", "links": {"task": _LINK}, **options}
+            {"name": "slack", "links": {"task": _LINK, "logs": _LINK}, **options}
         )
         transport = httpx.MockTransport(receiver)
         channel = slack.create(settings, transport=transport, notes=InMemoryNotes(), wall=wall)
@@ -122,18 +130,14 @@ class SlackFake:
     def _blocks(self, content: dict[str, Any]) -> Iterator[tuple[str, list[Fault]]]:
         yield content["text"], [*_slack(content["text"]), *one_line(content["text"])]
         self._texts = 0
-        for block in content["blocks"]:
+        for block in [*content["blocks"], *content["attachments"]]:
             for part in _parts(block):
                 self._texts += 1
-                text = part.get("text", "")
-                if part["type"] == "plain_text":
-                    yield text, [*one_line(text)]
-                elif part["type"] == "mrkdwn":
-                    live = () if part.get("verbatim") else (Fault("link", f"linked: {text}"),)
-                    yield text, [*_slack(text), *live, *_layout(text)]
-                else:
-                    self._texts -= 1
-                    yield part["url"], [*_route(part["url"])]
+                text, faults = part["text"], []
+                for url, label in _OUR_LINK.findall(text):
+                    faults += [*_route(html.unescape(url)), *one_line(label)]
+                live = () if part.get("verbatim") else (Fault("link", f"linked: {text}"),)
+                yield text, [*faults, *_slack(text), *live, *_layout(text)]
 
     def _plain(self, content: dict[str, Any]) -> Iterator[tuple[str, list[Fault]]]:
         text = content["text"]
@@ -152,9 +156,9 @@ class SlackFake:
 
 
 def _parts(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield the texts and the buttons of a block."""
+    """Yield the texts of a block or an attachment."""
     if isinstance(value, dict):
-        if value.get("type") in ("mrkdwn", "plain_text", "button"):
+        if value.get("type") == "mrkdwn":
             yield value
         for member in value.values():
             yield from _parts(member)
@@ -164,7 +168,8 @@ def _parts(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _slack(text: str) -> Iterator[Fault]:
-    if _SLACK.search(text):
+    """Yield a fault if a text has a sequence that is not one of ours."""
+    if _SLACK.search(_OUR_DATE.sub("", _OUR_LINK.sub(r"\2", text))):
         yield Fault("mention", text)
 
 
@@ -174,9 +179,11 @@ def _layout(text: str) -> Iterator[Fault]:
         if text.count(_CODE) != 2 or not text.endswith(_CODE):
             yield Fault("line", text)
         return
-    begun = lines(text)
-    is_list = all(line.startswith("• ") for line in begun)
-    if not is_list and len(begun) > (2 if text.startswith("*") else 1):
+    first, *further = lines(text)
+    begun = [first] if first.startswith(("• ", "and ")) else []
+    if any(not line.startswith("• ") for line in [*begun, *further][:-1]) or (
+        further and not _LAST_LINE.match(further[-1])
+    ):
         yield Fault("line", text)
 
 

@@ -69,9 +69,9 @@ SYSTEM_FIELDS = {
     "channel": "name of the channel, in `channel.*`",
     "reason": "what failed; for a backlog above its share of the store, in words with the number"
     " and the times of the deliveries that failed",
-    "status": "HTTP status of the last failure or null, in `channel.*`",
+    "status": "HTTP status of the last failure, or null",
     "error": "text of the last failure, with the first line of the response, cut to 8,192"
-    " characters, or null; in `channel.*`",
+    " characters, or null",
     "since": "start of the outage",
     "active_watches": "number of active watches of the source, in `source.*`",
     "pending": "number of pending deliveries of the channel, in `channel.*`",

@@ -43,18 +43,25 @@ def test_a_further_line_would_be_found(end: str) -> None:
     assert lines(f"a{end}b") == ["a", "b"]
 
 
+def section(text: str) -> dict[str, object]:
+    return {"blocks": [{"type": "mrkdwn", "text": text, "verbatim": True}]}
+
+
 @pytest.mark.parametrize(
     ("content", "kinds"),
     [
         ({"text": "<!channel>"}, {"mention"}),
         ({"text": "a\nb"}, {"line"}),
         ({"blocks": [{"type": "mrkdwn", "text": "x"}]}, {"link"}),
-        ({"blocks": [{"type": "mrkdwn", "text": "*Type*\nx\nforged", "verbatim": True}]}, {"line"}),
+        ({"blocks": [{"type": "mrkdwn", "text": "*Type*\nforged", "verbatim": True}]}, {"line"}),
         ({"blocks": [{"type": "mrkdwn", "text": "```a```b```", "verbatim": True}]}, {"line"}),
-        (
-            {"blocks": [{"type": "button", "url": "https://evil.example/t/x?s=y"}]},
-            {"route"},
-        ),
+        (section("<https://console.example/t/x/y?s=y|z>"), {"route"}),
+        (section("<https://evil.example/t/x?s=y|z>"), {"mention"}),
+        (section("<!date^1^{date} {time}^https://evil.example|z>"), {"mention"}),
+        (section("<https://console.example/t/x?s=y|z> &amp; 1 · `x`"), set()),
+        (section("*2 tasks failed*\n• x\nand 1 more: `watcher ls`"), set()),
+        (section("*2 tasks failed*\n• x\nand 1 more: `rm`"), {"line"}),
+        ({"attachments": [section("<!channel>")]}, {"mention"}),
         ({"blocks": [], "text": "a\nb", "mrkdwn": False, "parse": "none"}, {"line"}),
         ({"blocks": [], "parse": "full", "mrkdwn": True}, {"link"}),
         ({"unfurl_links": True}, {"link"}),
@@ -65,7 +72,8 @@ def test_a_live_message_would_be_found(content: dict[str, object], kinds: set[st
     tally = Tally()
     whole = {
         **{"text": "x", "unfurl_links": False, "unfurl_media": False},
-        "blocks": [{"type": "header", "text": {"type": "plain_text", "text": "x"}}],
+        **section("x"),
+        "attachments": [],
     }
     body = json.dumps({**whole, **content})
     SlackFake("Slack", tally)(httpx.Request("POST", "https://slack.com/api/x", content=body))

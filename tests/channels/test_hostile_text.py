@@ -8,7 +8,8 @@ from bench.hostile_messages import TYPES, look_at, message_of
 from bench.hostile_strings import ALPHABETS, Tally
 from watcher.channels._neutral_text import neutral
 from watcher.channels.apprise import notification
-from watcher.channels.slack import blocks
+from watcher.channels.slack.content import plain
+from watcher.channels.slack.render_batch import BatchState, render_batch
 
 PIECES = [piece for alphabet in ALPHABETS.values() for piece in alphabet]
 HOSTILE = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=12).map("".join)
@@ -24,9 +25,9 @@ def test_no_message_has_a_live_mention_a_link_or_a_forged_line(texts: list[str])
 
 
 def test_the_second_try_escapes_the_headline_too() -> None:
-    shown = blocks.render_batch("<!channel>", {"t": "FAILED"})
-    assert "<" not in blocks.plain(shown)["text"]
-    assert "&lt;!channel&gt;" in blocks.plain(shown)["text"]
+    shown = render_batch("<!channel>", BatchState(statuses={"t": "FAILED"}))
+    assert "<" not in plain(shown)["text"]
+    assert "&lt;!channel&gt;" in plain(shown)["text"]
 
 
 @pytest.mark.parametrize(

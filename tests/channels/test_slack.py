@@ -1,7 +1,8 @@
 """Slack messages: their limits, escaping and content."""
 
 import json
-import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -9,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from slack_sdk.models.blocks import ActionsBlock, HeaderBlock, SectionBlock
 
+from tests.support.slack_limits import assert_valid, every_text
 from tests.support.virtual_time import wall
-from watcher.channels.slack import blocks
 from watcher.channels.slack import channel as slack
+from watcher.channels.slack.render_digest import render_digest
+from watcher.channels.slack.render_event import render
 from watcher.core.deliveries import Message
 from watcher.core.errors import DeliveryError, DeliveryFailure
 from watcher.delivery.notes import InMemoryNotes
@@ -28,7 +30,17 @@ LINKS = {
 SETTINGS = slack.Settings(
     name="alerts", url="https://hooks.slack.example/x", mention=MENTION, links=LINKS
 )
-BLOCKS: dict[str, Any] = {"header": HeaderBlock, "section": SectionBlock, "actions": ActionsBlock}
+AT = 1_795_417_200.123456
+"""The time of every event, 2026-11-23 07:00 UTC."""
+
+
+def event(message: Message, links: Mapping[str, str] = LINKS) -> dict[str, Any]:
+    return render(message, links, now=AT, mention=MENTION)
+
+
+def digest(messages: Sequence[Message], links: Mapping[str, str] = LINKS) -> dict[str, Any]:
+    return render_digest(messages, links, now=AT, mention=MENTION)
+
 
 json_values = st.recursive(
     st.none()
@@ -83,51 +95,11 @@ def message(kind: str, data: object, watched_for: float | None = 125.0) -> Messa
 
 
 def rendered(kind: str, **data: Any) -> dict[str, Any]:
-    return blocks.render(message(kind, data), SETTINGS)
+    return event(message(kind, data))
 
 
 def shown(content: dict[str, Any]) -> str:
-    return json.dumps(content["blocks"], ensure_ascii=False)
-
-
-def texts_of(value: Any) -> list[str]:
-    """Return every text that Slack parses as markup."""
-    if isinstance(value, list):
-        return [text for item in value for text in texts_of(item)]
-    if not isinstance(value, dict):
-        return []
-    if value.get("type") == "mrkdwn":
-        return [value["text"]]
-    return [text for item in value.values() for text in texts_of(item)]
-
-
-def every_text(value: Any) -> list[str]:
-    if isinstance(value, list):
-        return [text for item in value for text in every_text(item)]
-    if not isinstance(value, dict):
-        return []
-    own = [value["text"]] if isinstance(value.get("text"), str) else []
-    return own + [text for item in value.values() for text in every_text(item)]
-
-
-def assert_valid(content: dict[str, Any]) -> None:
-    assert 0 < len(content["text"]) <= 4000
-    assert len(json.dumps(content, ensure_ascii=False, separators=(",", ":"))) <= 15_000
-    assert sum(map(len, [content["text"], *every_text(content["blocks"])])) <= 9_000
-    assert len(content["blocks"]) <= 50
-    for block in content["blocks"]:
-        BLOCKS[block["type"]](
-            **{name: value for name, value in block.items() if name != "type"}
-        ).to_dict()
-        for field in block.get("fields", ()):
-            assert 0 < len(field["text"]) <= 2000
-        if block["type"] == "section" and "text" in block:
-            assert 0 < len(block["text"]["text"]) <= 3000
-        if block["type"] == "header":
-            assert 0 < len(block["text"]["text"]) <= 150
-    for text in [content["text"], *texts_of(content["blocks"])]:
-        assert "<" not in text.replace(MENTION, "", 1)
-        assert not re.search(r"&(?!amp;|lt;|gt;)", text)
+    return "\n".join(every_text([content["blocks"], content["attachments"]]))
 
 
 @given(
@@ -138,15 +110,15 @@ def assert_valid(content: dict[str, Any]) -> None:
 def test_any_event_is_a_message_within_slacks_limits_that_mentions_no_one(
     kind: str, data: object
 ) -> None:
-    assert_valid(blocks.render(message(kind, data), SETTINGS))
+    assert_valid(event(message(kind, data)))
 
 
 @given(body=st.binary(max_size=50))
 def test_a_body_that_is_not_an_event_is_still_a_message(body: bytes) -> None:
-    assert_valid(blocks.render(Message(event_id="msg_1", type="task.failed", body=body), SETTINGS))
+    assert_valid(event(Message(event_id="msg_1", type="task.failed", body=body)))
 
 
-def test_a_failure_shows_status_task_error_labels_and_duration() -> None:
+def test_a_failure_shows_what_a_person_needs_in_a_first_line_and_beside_a_red_bar() -> None:
     content = rendered(
         "task.failed",
         task_id="task_1",
@@ -155,20 +127,22 @@ def test_a_failure_shows_status_task_error_labels_and_duration() -> None:
         previous_status="IN_PROGRESS",
         status="FAILED",
         error_message="Object <x> & y not found",
+        additional_data={"batch_id": "batch_1", "bucket_id": "bkt_1"},
         labels={"team": "search"},
     )
 
     assert content["text"] == "<!here> ❌ Task failed: task_1: Object &lt;x&gt; &amp; y not found"
-    text = shown(content)
-    for part in (
-        "IN_PROGRESS → FAILED",
-        "api_x",
-        "production",
-        "team: search",
-        "2 min 5 s",
-        "&lt;x&gt; &amp; y",
-    ):
-        assert part in text
+    (attachment,) = content["attachments"]
+    assert attachment["color"] == "#d72638"
+    assert shown(content).splitlines() == [
+        "<!here> ❌ *Task failed*: <https://console.example/tasks/task_1|task_1> in batch "
+        "`batch_1`",
+        "```Object &lt;x&gt; &amp; y not found```",
+        "`task_1` · `api_x` · bucket `bkt_1` · namespace `production` · watched for 2 min 5 s · "
+        "<!date^1795417200^{date_short_pretty} {time_secs}|2026-11-23 07:00:00 UTC> · "
+        "`team: search`",
+        "<https://wiki.example/batches|Runbook> · `watcher show task_1`",
+    ]
 
 
 def test_a_partial_success_shows_the_counts_and_the_first_three_errors() -> None:
@@ -191,7 +165,7 @@ def test_a_partial_success_shows_the_counts_and_the_first_three_errors() -> None
     assert "5 of 200 failed, success rate 97.5%" in text
     assert "obj_2: broken 2" in text
     assert "obj_3" not in text
-    assert MENTION not in content["text"]
+    assert content["text"] == "<!here> ⚠️ Task completed with errors: task_1"
 
 
 @pytest.mark.parametrize(
@@ -241,13 +215,72 @@ def test_counts_and_rate_may_be_in_different_outputs() -> None:
     assert "3 of 200 failed, success rate 98.5%" in shown(content)
 
 
-def test_links_are_buttons_with_an_encoded_id() -> None:
-    content = rendered("task.failed", task_id="a/b c", status="FAILED")
-    buttons = next(block for block in content["blocks"] if block["type"] == "actions")["elements"]
-    assert [button["url"] for button in buttons] == [
-        "https://console.example/tasks/a%2Fb%20c",
-        "https://wiki.example/batches",
+def test_links_are_text_with_an_encoded_id_and_those_without_a_value_are_left_out() -> None:
+    links = {
+        "task": "https://c.example/{task_id}?a=1&b={status}",
+        "batch": "https://c.example/b/{batch_id}",
+        "Logs": "https://c.example/{namespace}/{task_id}",
+        "Bucket": "https://c.example/k/{bucket_id}",
+    }
+    data = {
+        "task_id": "a?b|c",
+        "status": "FAILED",
+        "additional_data": {"batch_id": "b/1", "bucket_id": "k&1"},
+    }
+    first, *_, last = every_text(
+        [(content := event(message("task.failed", data), links))["blocks"], content["attachments"]]
+    )
+    assert first.endswith(
+        "<https://c.example/a%3Fb%7Cc?a=1&amp;b=FAILED|a?b|c>"
+    )  # b/1 cannot be an ID
+    assert last == "<https://c.example/k/k%261|Bucket>"  # an ID for a shell is a plain one
+    assert "button" not in json.dumps(content)
+
+
+def test_a_link_that_is_too_long_is_left_out() -> None:
+    links = {"task": "https://c.example/" + "x" * 5000, "Other": "https://c.example/" + "y" * 5000}
+    assert "c.example" not in shown(event(message("task.failed", {"task_id": "t"}), links))
+
+
+@pytest.mark.parametrize("task_id", ["$(reboot)", "`reboot`", "-rf", "a;b", "a b", "é", "x" * 200])
+def test_what_a_shell_could_read_is_no_command(task_id: str) -> None:
+    assert "watcher show" not in shown(rendered("task.failed", task_id=task_id))
+
+
+def test_what_slack_formats_is_shown_as_it_is() -> None:
+    text = shown(rendered("task.failed", task_id="`x`", error_message="```x``` `y`"))
+    assert "`ʼxʼ`" in text
+    assert "```ʼʼʼxʼʼʼ `y````" in text
+
+
+def test_an_outage_shows_reason_status_and_beginning_and_its_end_for_how_long_it_was() -> None:
+    data = {"source": "mixpeek", "reason": "unavailable", "since": "2026-11-23T06:19:00Z"}
+    failing = rendered(
+        "source.unreachable", **data, status=503, error="HTTP 503: down", active_watches=1204
+    )
+    since = "<!date^1795414740^{date_short_pretty} {time_secs}|2026-11-23 06:19:00 UTC>"
+    assert failing["text"] == "<!here> 🔌 Source unreachable: mixpeek: HTTP 503: down"
+    assert failing["attachments"][0]["color"] == "#d72638"
+    assert shown(failing).splitlines() == [
+        "<!here> 🔌 *Source unreachable*: `mixpeek`",
+        "```HTTP 503: down```",
+        f"`unavailable` · HTTP 503 · since {since} · 1,204 active watches",
+        "<https://wiki.example/batches|Runbook> · `watcher status`",
     ]
+    recovered = rendered("source.recovered", **data, status=503, active_watches=1)
+    assert recovered["attachments"][0]["color"] == "#2eb67d"
+    assert recovered["text"] == "<!here> ✅ Source recovered: mixpeek after 41 min"
+    assert shown(recovered).splitlines()[:3] == [
+        "<!here> ✅ *Source recovered*: `mixpeek` after 41 min",
+        "What changed meanwhile of 1 active watch comes late.",
+        f"`unavailable` · HTTP 503 · since {since}",
+    ]
+
+
+@pytest.mark.parametrize(("pending", "text"), [(1, "1 delivery comes"), (12, "12 deliveries come")])
+def test_the_recovery_of_a_channel_shows_what_comes_late(pending: int, text: str) -> None:
+    content = rendered("channel.recovered", channel="backend", reason="timeout", pending=pending)
+    assert f"{text} late." in shown(content)
 
 
 def test_a_channel_event_shows_its_channel_and_reason() -> None:
@@ -258,16 +291,50 @@ def test_a_channel_event_shows_its_channel_and_reason() -> None:
         since="2026-11-23T07:00:00Z",
         pending=4,
     )
-    assert content["text"] == "📪 Channel failing: backend"
-    assert "timeout" in shown(content)
+    assert content["text"] == "<!here> 📪 Channel failing: backend: timeout"
+    assert "4 pending deliveries" in shown(content)
+
+
+@pytest.mark.parametrize(
+    ("late", "again", "note"),
+    [
+        (0, False, ""),
+        (299, False, ""),
+        (-60, False, ""),
+        (301, False, "happened 5 min 1 s ago"),
+        (7801, False, "happened 2 h 10 min ago"),
+        (7801, True, "happened 2 h 10 min ago, sent again"),
+        (1, True, "sent again"),
+    ],
+)
+def test_what_is_late_or_sent_again_is_marked(late: float, again: bool, note: str) -> None:
+    one = replace(message("task.failed", {"task_id": "task_1"}), sent_again=again)
+    content = render(one, {}, now=AT + late, mention=None)
+    first = content["blocks"][0]["text"]["text"]
+    assert first == "❌ *Task failed*: `task_1`" + (f" — _{note}_" if note else "")
+    assert content["text"] == "❌ Task failed: task_1" + (f" ({note})" if note else "")
 
 
 def test_long_texts_are_cut_at_a_word() -> None:
     content = rendered(
         "task.failed", task_id="task_1", status="FAILED", error_message="several words " * 1000
     )
-    error = content["blocks"][-2]["text"]["text"]
+    error = content["attachments"][0]["blocks"][0]["text"]["text"]
     assert error.endswith(("words…```", "several…```"))
+
+
+def test_the_largest_event_is_within_the_limits() -> None:
+    large = "<&>" * 4000
+    data = {
+        **dict.fromkeys(("task_id", "task_type", "namespace", "reason", "error_message"), large),
+        "status": "COMPLETED_WITH_ERRORS",
+        "labels": {f"{number}{large}": large for number in range(50)},
+        "additional_data": {"batch_id": "<" * 256, "bucket_id": "&" * 256},
+        "outputs": [{"failed_count": large, "errors": [large] * 50}],
+    }
+    links = {f"{large}{number}": "https://c.example/{batch_id}" for number in range(5)}
+    assert_valid(event(message("task.completed_with_errors", data), links))
+    assert_valid(digest([message(f"task.{n}", data) for n in range(99)], links))
 
 
 @pytest.mark.parametrize(
@@ -319,26 +386,69 @@ async def test_permanent_slack_errors_stop_the_channel(
 )
 def test_any_digest_keeps_slacks_limits(events: list[tuple[str, dict[str, Any]]]) -> None:
     messages = [message(kind, content) for kind, content in events]
-    rendered = blocks.render_digest(messages, SETTINGS)
-    for block in rendered["blocks"]:
-        BLOCKS[block["type"]].parse(block).to_dict()
-    assert len(json.dumps(rendered, ensure_ascii=False)) <= 15_000
-    assert (
-        len(rendered["text"]) + sum(len(block["text"]["text"]) for block in rendered["blocks"])
-        <= 9_000
-    )
-    assert f"{len(messages)} events" in rendered["blocks"][0]["text"]["text"]
+    assert_valid(digest(messages))
 
 
-def test_a_digest_of_a_thousand_names_or_counts_every_task() -> None:
+def test_a_digest_of_a_thousand_counts_every_task_by_error_and_batch() -> None:
     messages = [
-        message("task.failed", {"task_id": f"task_{number:04}_with_a_rather_long_name"})
+        message(
+            "task.failed",
+            {
+                "task_id": f"task_{number:04}",
+                "status": "FAILED",
+                "error_message": "CUDA out of memory" if number % 3 else f"No object obj_{number}",
+                "additional_data": {"batch_id": "b1" if number < 900 else "b2"},
+            },
+        )
         for number in range(1000)
     ]
-    text = "".join(
-        block["text"]["text"] for block in blocks.render_digest(messages, SETTINGS)["blocks"]
-    )
-    named = set(re.findall(r"task_\d{4}", text))
-    (left,) = re.findall(r"and (\d+) more", text)
-    assert len(named) + int(left) == 1000
-    assert "❌ 1000 task failed" in text
+    content = render_digest(messages, {}, now=AT, mention=None)
+    assert content["text"] == "❌ 1,000 tasks failed"
+    assert shown(content).splitlines() == [
+        "❌ *1,000 tasks failed*",
+        "• 600 × `CUDA out of memory` in batch `b1`: "
+        "`task_0001`, `task_0002`, `task_0004`, `task_0005`, `task_0007`",
+        "• 300 × `No object …` in batch `b1`: "
+        "`task_0000`, `task_0003`, `task_0006`, `task_0009`, `task_0012`",
+        "• 66 × `CUDA out of memory` in batch `b2`: "
+        "`task_0901`, `task_0902`, `task_0904`, `task_0905`, `task_0907`",
+        "• 34 × `No object …` in batch `b2`: "
+        "`task_0900`, `task_0903`, `task_0906`, `task_0909`, `task_0912`",
+        "and 980 more: `watcher ls --status FAILED`",
+    ]
+
+
+def test_a_digest_of_several_types_has_a_section_for_each() -> None:
+    kinds = ["task.failed", "task.failed", "task.lost", "source.unreachable"]
+    messages = [
+        message(kind, {"task_id": f"t{number}", "source": "mixpeek", "reason": "timeout"})
+        for number, kind in enumerate(kinds)
+    ]
+    content = digest(messages, {})
+    assert content["text"] == "<!here> ❌ 2 tasks failed, ❓ 1 task lost, 🔌 1 source unreachable"
+    assert shown(content).splitlines() == [
+        "<!here> 🔔 *4 events*",
+        "*❌ 2 tasks failed*",
+        "• 2 × `timeout`: `t0`, `t1`",
+        "*❓ 1 task lost*",
+        "• 1 × `timeout`: `t2`",
+        "*🔌 1 source unreachable*",
+        "• 1 × `timeout`: `mixpeek`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "late", "again", "note"),
+    [
+        ("task.failed", 0, 2, ""),
+        ("task.failed", 7201, 2, " — _the first happened 2 h ago_"),
+        ("task.failed", 0, 3, " — _sent again_"),
+    ],
+)
+def test_a_late_digest_is_marked(kind: str, late: float, again: int, note: str) -> None:
+    messages = [
+        replace(message(kind, {"task_id": f"t{number}"}), sent_again=number < again)
+        for number in range(3)
+    ]
+    content = render_digest(messages, {}, now=AT + late, mention=None)
+    assert content["blocks"][0]["text"]["text"] == "❌ *3 tasks failed*" + note

@@ -12,8 +12,10 @@ import httpx
 import pytest
 
 from tests.delivery.harness import Harness, harness_at, running
+from tests.support.slack_limits import assert_valid, every_text
 from tests.support.virtual_time import VirtualLoop, wall
 from watcher.channels.slack import channel as slack
+from watcher.core.clock import rfc3339
 from watcher.core.deliveries import DeliveryState, Message
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition
 from watcher.core.interfaces.channel import Notes
@@ -51,6 +53,8 @@ class SlackApi:
         method = request.url.path.rsplit("/", 1)[-1]
         content = json.loads(request.content)
         self.requests.append((anyio.current_time(), method, content))
+        if content["blocks"]:
+            assert_valid(content)
         if self.errors and (error := self.errors.pop(0)):
             return httpx.Response(200, json={"ok": False, "error": error})
         if method == "chat.update":
@@ -75,7 +79,8 @@ class SlackApi:
 
     def shown(self) -> list[str]:
         return [
-            json.dumps(message["blocks"], ensure_ascii=False) for message in self.messages.values()
+            "\n".join(every_text([message["blocks"], message["attachments"]]))
+            for message in self.messages.values()
         ]
 
     def times(self, method: str) -> list[float]:
@@ -110,7 +115,8 @@ async def dispatching(folder: Path, api: SlackApi) -> AsyncIterator[Harness]:
 
 
 def message(number: int = 1, *, kind: str = "task.failed", batch: str | None = None) -> Message:
-    data = {"task_id": f"task_{number}", "status": "FAILED", "additional_data": {"batch_id": batch}}
+    status = kind.removeprefix("task.").upper()
+    data = {"task_id": f"task_{number}", "status": status, "additional_data": {"batch_id": batch}}
     return Message(
         event_id=f"msg_{number}", type=kind, body=json.dumps({"type": kind, "data": data}).encode()
     )
@@ -142,10 +148,9 @@ async def test_a_batch_is_one_updated_message_with_failures_in_its_thread(
     assert states == {DeliveryState.DELIVERED}
     ((ts, _),) = api.messages.items()
     (text,) = api.shown()
-    assert "Batch batch_1: 40 of 40 tasks done" in text
-    assert "❌ 2 failed" in text
-    assert "task_7" in text
-    assert "✅ 38 completed" in text
+    assert "📦 *Batch* `batch_1`: 40 of 40 tasks done, 2 failed" in text
+    assert "*❌ 2 failed*: `task_7`, `task_8`" in text
+    assert "*✅ 38 completed*: `task_0`, `task_1`, `task_2`, `task_3`, `task_4` and 33 more" in text
     assert ["task_7" in one["text"] or "task_8" in one["text"] for one in api.threads[ts]] == [
         True,
         True,
@@ -187,9 +192,9 @@ async def test_each_batch_has_a_message_and_so_has_each_event_without_a_batch(
         await anyio.sleep(MINUTE)
     heads = sorted(message["blocks"][0]["text"]["text"] for message in api.messages.values())
     assert heads == [
-        *(f"✅ Task completed: task_{number}" for number in (0, 3, 6, 9)),
-        "📦 Batch batch_1: 4 of 4 tasks done",
-        "📦 Batch batch_2: 4 of 4 tasks done",
+        *(f"✅ *Task completed*: `task_{number}`" for number in (0, 3, 6, 9)),
+        "📦 *Batch* `batch_1`: 4 of 4 tasks done",
+        "📦 *Batch* `batch_2`: 4 of 4 tasks done",
     ]
 
 
@@ -203,7 +208,7 @@ async def test_a_batch_of_a_thousand_failures_is_a_few_messages(tmp_path: Path) 
         states = [one.state for one in await harness.deliveries()]
     assert states == [DeliveryState.DELIVERED] * 1000
     assert len(api.messages) == 1
-    assert "1000 of 1000 tasks done" in api.shown()[0]
+    assert "1,000 of 1,000 tasks done" in api.shown()[0]
     assert len(api.requests) <= 20
 
 
@@ -218,7 +223,7 @@ async def test_an_old_event_that_is_sent_again_does_not_change_the_message(
         await harness.store.retry((await harness.deliveries())[0].id, wall())
         harness.outbox.set()
         await anyio.sleep(10)
-    assert "1 of 1 tasks done" in api.shown()[0]
+    assert "1 of 1 task done" in api.shown()[0]
 
 
 async def test_a_deleted_message_is_posted_again() -> None:
@@ -239,6 +244,78 @@ async def test_a_batch_whose_message_is_gone_has_its_failures_in_a_new_thread() 
     first, second = api.threads.values()
     assert ["task_1" in first[0]["text"], "task_3" in second[0]["text"]] == [True, True]
     assert "3 of 3 tasks done" in api.shown()[1]
+
+
+async def test_of_a_large_batch_the_tasks_that_ended_first_are_counted_only() -> None:
+    api, notes = SlackApi(), KeptNotes()
+    bot = channel(api, notes=notes)
+    kinds = {"task.completed": 2500, "task.failed": 300}
+    numbers = iter(range(2800))
+    for kind, count in kinds.items():
+        for _ in range(count // 100):
+            events = [message(next(numbers), kind=kind, batch="batch_1") for _ in range(100)]
+            await bot.send_digest(events)
+    (text,) = api.shown()
+    assert "2,800 of 2,800 tasks done, 300 failed" in text
+    assert "*✅ 2,500 completed*" in text
+    assert max(notes.sizes) < 200_000
+
+    restarted = channel(api, notes=notes)
+    await restarted.send(message(2799, kind="task.failed", batch="batch_1"))  # once more
+    await restarted.send(message(2800, kind="task.failed", batch="batch_1"))
+    assert "2,801 of 2,801 tasks done, 301 failed" in api.shown()[0]
+
+
+async def test_of_a_large_batch_that_runs_the_message_shows_that_there_are_more() -> None:
+    api = SlackApi()
+    bot = channel(api)
+    for start in range(0, 1200, 100):
+        events = [
+            message(start + number, kind="task.queued", batch="batch_1") for number in range(100)
+        ]
+        await bot.send_digest(events)
+    assert "0 of more than 1,000 tasks done" in api.shown()[0]
+
+
+async def test_the_end_of_an_outage_is_in_the_thread_of_its_beginning_after_a_restart_too() -> None:
+    api, notes = SlackApi(), InMemoryNotes()
+    await channel(api, notes=notes).send(outage("source.unreachable"))
+    await channel(api, notes=notes).send(outage("channel.failing"))
+    await channel(api, notes=notes).send(outage("source.recovered"))
+    await channel(api, notes=notes).send(outage("source.recovered"))  # of which nothing is known
+    failing, _, recovered = api.messages
+    ((thread, (reply,)),) = api.threads.items()
+    assert thread == failing
+    assert reply["text"] == "✅ Source recovered: mixpeek after 41 min"
+    assert reply["attachments"][0]["color"] == "#2eb67d"
+    assert api.messages[recovered]["text"] == reply["text"]
+
+
+async def test_the_end_of_an_outage_whose_message_is_gone_is_a_message_of_its_own() -> None:
+    api, notes = SlackApi("", "thread_not_found"), InMemoryNotes()
+    await channel(api, notes=notes).send(outage("channel.stopped"))
+    await channel(api, notes=notes).send(outage("channel.recovered"))
+    assert [one["text"] for one in api.messages.values()] == [
+        "🛑 Channel stopped: backend: timeout",
+        "✅ Channel recovered: backend after 41 min",
+    ]
+
+
+@pytest.mark.parametrize("note", [b"{", b"[]", b'{"ts": 5}'])
+async def test_an_invalid_note_of_an_outage_means_a_message_of_its_own(note: bytes) -> None:
+    api, notes = SlackApi(), InMemoryNotes()
+    await notes.write("outage source mixpeek", note)
+    await channel(api, notes=notes).send(outage("source.recovered"))
+    assert len(api.messages) == 1
+
+
+def outage(kind: str) -> Message:
+    data = {"reason": "timeout", "since": rfc3339(wall() - 41 * MINUTE)}
+    names = {"source": "mixpeek"} if kind.startswith("source.") else {"channel": "backend"}
+    body = json.dumps(
+        {"type": kind, "timestamp": rfc3339(wall()), "data": {**names, **data}}
+    ).encode()
+    return Message(event_id="msg_1", type=kind, body=body)
 
 
 @pytest.mark.parametrize("batch", ["b" * 1_000_000, "b\n", "<!channel>/..", ""])
@@ -270,9 +347,11 @@ class KeptNotes(InMemoryNotes):
     def __init__(self) -> None:
         super().__init__()
         self.names: list[str] = []
+        self.sizes: list[int] = []
 
     async def write(self, name: str, value: bytes) -> None:
         self.names.append(name)
+        self.sizes.append(len(value))
         await super().write(name, value)
 
 
@@ -281,14 +360,14 @@ async def test_an_invalid_note_means_a_new_message() -> None:
     await notes.write("batch_1", b'{"statuses": 5}')
     bot = slack.create(settings(), transport=httpx.MockTransport(api), notes=notes, wall=wall)
     await bot.send(message(1, batch="batch_1"))
-    assert "1 of 1 tasks done" in api.shown()[0]
+    assert "1 of 1 task done" in api.shown()[0]
 
 
 async def test_blocks_that_slack_rejects_are_sent_again_as_plain_text() -> None:
     api = SlackApi("invalid_blocks")
     await channel(api).send(message(1))
     (content,) = api.messages.values()
-    assert content["blocks"] == []
+    assert content["blocks"] == content["attachments"] == []
     assert "Task failed: task_1" in content["text"]
 
     texts: list[dict[str, Any]] = []
@@ -307,7 +386,12 @@ async def test_blocks_that_slack_rejects_are_sent_again_as_plain_text() -> None:
     )
     await bot.send_digest([message(number) for number in range(8)])
     assert len(texts) == 2
-    assert all(f"task_{number}" in texts[1]["text"] for number in range(8))
+    assert texts[1]["text"].splitlines() == [
+        "❌ 8 tasks failed",
+        "• task_0, task_1, task_2, task_3, task_4",
+        "    and 3 more: watcher ls --status FAILED",
+    ]
+    assert "attachments" not in texts[1]
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,14 @@ class Slack:
             settings, transport=httpx.MockTransport(self), notes=InMemoryNotes(), wall=wall
         )
 
-    def sent(self) -> list[str]:
-        return [task_id for _, text in self.texts for task_id in re.findall(r"t_\d+_e", text)]
+    def counted(self) -> int:
+        """Return how many tasks the digests count."""
+        found = [re.search(r"❌ ([\d,]+) tasks? failed", text) for _, text in self.texts]
+        return sum(int(one[1].replace(",", "")) if one else 1 for one in found)
 
 
 @pytest.mark.parametrize("fails", [(), (3, 5)])
-async def test_many_events_become_a_few_digests_that_name_every_task(
+async def test_many_events_become_a_few_digests_that_count_every_task(
     harness: Harness, fails: tuple[int, ...]
 ) -> None:
     receiver = Slack(*fails)
@@ -60,7 +62,7 @@ async def test_many_events_become_a_few_digests_that_name_every_task(
             await anyio.sleep(0.01)
         await anyio.sleep(50)
     assert receiver.requests <= 15
-    assert {*receiver.sent()} == {f"t_{number}_e" for number in range(1000)}
+    assert receiver.counted() == 1000
     assert receiver.texts[-1][0] <= 60
     assert await harness.states() == [DeliveryState.DELIVERED] * 1000
 
@@ -76,7 +78,7 @@ async def test_a_few_failures_are_sent_singly(harness: Harness) -> None:
 
 async def test_after_a_rejected_digest_each_event_is_sent_alone(harness: Harness) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        if b"events" in request.content:
+        if b"8 tasks" in request.content:
             return httpx.Response(400, text="invalid_blocks")
         return httpx.Response(200, text="ok")
 

@@ -9,7 +9,7 @@ import pytest
 from tests.polling.harness import Harness, ScriptedSource, names, running
 from tests.support.virtual_time import wall
 from watcher.core.clock import parse_rfc3339
-from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.errors import ErrorReply, SourceError, SourceFailure
 from watcher.core.tasks import Answer
 
 pytestmark = pytest.mark.anyio
@@ -53,14 +53,27 @@ async def test_the_events_of_a_source_that_is_down(harness: Harness) -> None:
         harness.source.shown["task_1"] = "IN_PROGRESS"
         await harness.watch("task_1")
         await anyio.sleep(100)
-        harness.source.trouble = SourceError(SourceFailure.TIMEOUT, "no answer")
+        harness.source.trouble = SourceError(
+            SourceFailure.UNAVAILABLE, "HTTP 503: down", reply=ErrorReply(status=503)
+        )
         began = wall()
         await anyio.sleep(200)
+        harness.source.trouble = None
+        await anyio.sleep(60)
 
-    sent = json.loads((await harness.events())[-1].body)["data"]
-    since = parse_rfc3339(sent.pop("since"))
-    assert sent == {"source": "mixpeek", "reason": "timeout", "active_watches": 1}
-    assert began <= since <= began + 31
+    events = [event for event in await harness.events() if event.type.startswith("source.")]
+    assert [event.type for event in events] == ["source.unreachable", "source.recovered"]
+    for event in events:
+        sent = json.loads(event.body)["data"]
+        since = parse_rfc3339(sent.pop("since"))
+        assert sent == {
+            "source": "mixpeek",
+            "reason": "unavailable",
+            "status": 503,
+            "error": "HTTP 503: down",
+            "active_watches": 1,
+        }
+        assert began <= since <= began + 31
 
 
 async def test_a_restart_neither_repeats_nor_forgets_that_a_source_is_down(

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+from watcher.channels._text import is_about_a_task
+from watcher.core.deliveries import Message
+
 DIGEST_MOST = 1000
 """Maximum number of events in one message."""
 
@@ -20,3 +23,14 @@ ATTENTION_EVENTS = (
 def digest_slice(waiting: Sequence[int], above: int | None) -> Sequence[int]:
     """Return the whole of `waiting` if it is longer than `above`, otherwise its first element."""
     return waiting[:DIGEST_MOST] if above is not None and len(waiting) > above else waiting[:1]
+
+
+def choose_tasks(waiting: Sequence[Message], above: int | None) -> Sequence[int]:
+    """Return the events of tasks to combine. An outage and its end are sent alone, because each
+    belongs to the other.
+    """
+    if not is_about_a_task(waiting[0]):
+        return [0]
+    return digest_slice(
+        [index for index, message in enumerate(waiting) if is_about_a_task(message)], above
+    )

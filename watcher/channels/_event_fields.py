@@ -9,8 +9,11 @@ from typing import Any
 
 import msgspec
 
+from watcher.core.clock import parse_rfc3339
+
 _ABSENT = msgspec.Raw(b"")
 _MAX_TEXT = 10_000
+_YEAR_3000 = 32_503_680_000
 _MAX_LABELS = 50
 _MAX_OUTPUTS = 20
 _MAX_ITEMS = 50
@@ -20,6 +23,10 @@ _NOT_SCALARS = ("outputs", "additional_data", "labels")
 
 class _Event(msgspec.Struct):
     data: msgspec.Raw = _ABSENT
+
+
+class _Stamped(msgspec.Struct):
+    timestamp: str = ""
 
 
 class _Data(msgspec.Struct):
@@ -33,6 +40,7 @@ class _Data(msgspec.Struct):
     sequence: msgspec.Raw = _ABSENT
     error_message: msgspec.Raw = _ABSENT
     reason: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
     since: msgspec.Raw = _ABSENT
     pending: msgspec.Raw = _ABSENT
     active_watches: msgspec.Raw = _ABSENT
@@ -43,6 +51,7 @@ class _Data(msgspec.Struct):
 
 class _AdditionalData(msgspec.Struct):
     batch_id: msgspec.Raw = _ABSENT
+    bucket_id: msgspec.Raw = _ABSENT
 
 
 class _Item(msgspec.Struct):
@@ -71,6 +80,7 @@ class _Error(msgspec.Struct):
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
+_decode_stamped = msgspec.json.Decoder(_Stamped).decode
 _decode_data = msgspec.json.Decoder(_Data).decode
 _decode_additional_data = msgspec.json.Decoder(_AdditionalData).decode
 _decode_output = msgspec.json.Decoder(_Output).decode
@@ -95,6 +105,15 @@ def fields_of(body: bytes) -> Mapping[str, Any]:
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
         return {}
     return shown
+
+
+def observed_at(body: bytes) -> float | None:
+    """Return when the event of `body` was observed, in Unix seconds; None for anything else."""
+    try:
+        at = parse_rfc3339(_decode_stamped(body).timestamp)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, OverflowError):
+        return None
+    return at if 0 <= at < _YEAR_3000 else None
 
 
 def _scalars(record: msgspec.Struct, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -26,7 +26,8 @@ MARKS = {
 }
 """An emoji for each event type; any other has a bell."""
 
-_DEFAULT_MARK = "🔔"
+DEFAULT_MARK = "🔔"
+_SUBJECTS = ("task", "source", "channel")
 _ITEM_LISTS = ("failed_items", "errors", "failures", "items")
 _ITEM_IDS = ("object_id", "item_id", "id", "document_id")
 _ITEM_TEXTS = ("error_message", "error", "message", "reason")
@@ -37,41 +38,50 @@ def event_data(message: Message) -> Mapping[str, Any]:
     return fields_of(message.body)
 
 
+def is_about_a_task(message: Message) -> bool:
+    return message.type.startswith("task.")
+
+
 def headline_of(event_type: str, data: Mapping[str, Any]) -> str:
     """Return what happened and its subject, such as `❌ Task failed: task_1`."""
-    mark = MARKS.get(event_type, _DEFAULT_MARK)
+    mark = MARKS.get(event_type, DEFAULT_MARK)
     subject, _, change = event_type.partition(".")
     words = change.replace("_", " ") or subject
     if subject == "task":
-        return f"{mark} Task {words}: {_line_of(data, 'task_id') or 'unknown'}"
-    name = _line_of(data, subject)
+        return f"{mark} Task {words}: {line_of(data, 'task_id') or 'unknown'}"
+    name = line_of(data, subject)
     return f"{mark} {subject.capitalize()} {words}" + (f": {name}" if name else "")
 
 
 def facts(message: Message, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the labels and values to show; a value is one line, and may be empty."""
-    if message.type.startswith("task."):
+    if is_about_a_task(message):
         yield from _task_facts(data)
         if message.watched_for is not None:
             yield "Watched for", format_duration(message.watched_for)
     for name in ("reason", "since", "pending", "active_watches"):
-        yield name.replace("_", " ").capitalize(), _line_of(data, name)
+        yield name.replace("_", " ").capitalize(), line_of(data, name)
 
 
 def _task_facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    previous = _line_of(data, "previous_status") or "not seen"
-    status = _line_of(data, "status") or "not seen"
+    previous = line_of(data, "previous_status") or "not seen"
+    status = line_of(data, "status") or "not seen"
     yield "Status", status if previous == status else f"{previous} → {status}"
-    yield "Task", _line_of(data, "task_id")
-    yield "Type", _line_of(data, "task_type")
-    yield "Namespace", _line_of(data, "namespace")
+    yield "Task", line_of(data, "task_id")
+    yield "Type", line_of(data, "task_type")
+    yield "Namespace", line_of(data, "namespace")
+    yield "Labels", ", ".join(label_texts(data))
+
+
+def label_texts(data: Mapping[str, Any]) -> list[str]:
+    """Return the labels of a watch, such as `team: search`, one line each."""
     labels = data.get("labels")
-    if isinstance(labels, dict):
-        pairs = (f"{text_of(name)}: {text_of(value)}" for name, value in labels.items())
-        yield "Labels", one_line(", ".join(pairs))
+    pairs = labels.items() if isinstance(labels, dict) else ()
+    return [one_line(f"{text_of(name)}: {text_of(value)}") for name, value in pairs]
 
 
-def _line_of(data: Mapping[str, Any], name: str) -> str:
+def line_of(data: Mapping[str, Any], name: str) -> str:
+    """Return a scalar of an event's `data` as one line; empty without one."""
     return one_line(text_of(data.get(name)))
 
 
@@ -81,7 +91,7 @@ def partial_success(data: Mapping[str, Any]) -> str:
     counts = next((output for output in outputs if "failed_count" in output), {})
     parts = []
     if counts:
-        processed = _line_of(counts, "processed_count") or "?"
+        processed = line_of(counts, "processed_count") or "?"
         failed = one_line(text_of(counts["failed_count"]))
         parts.append(f"{failed} of {processed} failed")
     rates = (_fraction(output.get("success_rate")) for output in (counts, *outputs))
@@ -135,11 +145,14 @@ def _item_error(item: object) -> Iterator[str]:
 
 def batch_of(message: Message) -> str | None:
     """Return the batch of a task's event; None without one that is an ID."""
-    if not message.type.startswith("task."):
-        return None
-    additional_data = event_data(message).get("additional_data")
-    batch = additional_data.get("batch_id") if isinstance(additional_data, dict) else None
-    return batch if isinstance(batch, str) and is_id(batch) else None
+    return place_of(event_data(message), "batch_id") if is_about_a_task(message) else None
+
+
+def place_of(data: Mapping[str, Any], name: str) -> str | None:
+    """Return the `batch_id` or `bucket_id` of a task's event; None without one that is an ID."""
+    additional_data = data.get("additional_data")
+    place = additional_data.get(name) if isinstance(additional_data, dict) else None
+    return place if isinstance(place, str) and is_id(place) else None
 
 
 def status_of(message: Message) -> tuple[str, str, int]:
@@ -149,7 +162,7 @@ def status_of(message: Message) -> tuple[str, str, int]:
     status = change if change in ("LOST", "STALLED") else text_of(data.get("status")) or change
     sequence = data.get("sequence")
     return (
-        _line_of(data, "task_id") or "unknown",
+        line_of(data, "task_id") or "unknown",
         one_line(status),
         sequence if isinstance(sequence, int) else 0,
     )
@@ -172,9 +185,25 @@ def names_by_event_type(messages: Sequence[Message]) -> dict[str, list[str]]:
 
 
 def count_of(event_type: str, count: int) -> str:
-    """Return the number of events of a type, such as `❌ 12 task failed`."""
-    words = event_type.replace(".", " ").replace("_", " ")
-    return f"{MARKS.get(event_type, _DEFAULT_MARK)} {count} {words}"
+    """Return the number of events of a type, such as `❌ 12 tasks failed`."""
+    return f"{MARKS.get(event_type, DEFAULT_MARK)} {counted(event_type, count)}"
+
+
+def counted(event_type: str, count: int) -> str:
+    """Return the number of events of a type in words, such as `12 tasks failed`."""
+    subject, _, change = event_type.partition(".")
+    if subject not in _SUBJECTS or not change:
+        return f"{count:,} {one_line(event_type.replace('.', ' ').replace('_', ' '))}"
+    return f"{number_of(count, subject)} {one_line(change.replace('_', ' '))}"
+
+
+def number_of(count: int, noun: str) -> str:
+    """Return a number of things: `1 task`, `1,204 tasks`, `2 active watches`."""
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith("y"):
+        return f"{count:,} {noun[:-1]}ies"
+    return f"{count:,} {noun}{'es' if noun.endswith('ch') else 's'}"
 
 
 def digest_text(messages: Sequence[Message], limit: int) -> str:

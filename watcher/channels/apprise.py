@@ -19,7 +19,7 @@ from watcher.channels._apprise_process import (
     Workers,
     service_of,
 )
-from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, digest_slice
+from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, choose_tasks
 from watcher.channels._http import require_success
 from watcher.channels._neutral_text import neutral
 from watcher.channels._text import (
@@ -118,13 +118,10 @@ class AppriseChannel:
         self.digest_most = DIGEST_MOST
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
-        """Combine events of tasks. An outage and its end are sent alone: a service for incidents
-        opens one for the first and resolves it for the second.
+        """Combine events of tasks: a service for incidents opens one for an outage and resolves it
+        for its end.
         """
-        if not _is_about_a_task(waiting[0]):
-            return [0]
-        tasks = [index for index, message in enumerate(waiting) if _is_about_a_task(message)]
-        return digest_slice(tasks, self._digest_above)
+        return choose_tasks(waiting, self._digest_above)
 
     async def send(self, message: Message) -> Receipt:
         title, body = notification(message)
@@ -180,10 +177,6 @@ class AppriseChannel:
                 retry_after=error.retry_after,
             )
         return DeliveryError(DeliveryFailure.UNAVAILABLE, text)
-
-
-def _is_about_a_task(message: Message) -> bool:
-    return message.type.startswith("task.")
 
 
 def subject_of(message: Message) -> str:

@@ -12,12 +12,16 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What a channel sends. It is the same in every attempt; `body` is the event as JSON."""
+    """What a channel sends. It is the same in every attempt; `body` is the event as JSON.
+
+    `sent_again` is set if it had been delivered before, and was replayed or retried.
+    """
 
     event_id: str
     type: str
     body: bytes
     watched_for: float | None = None
+    sent_again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,7 @@ class DueDelivery:
     before the first attempt. `attempts` counts all attempts, `scheduled` those that used a step of
     the channel's schedule (a probe does not). `next_attempt_at` is when it is due, `scheduled_at`
     when it would be due by the schedule alone (None before the first attempt). `not_before` is the
-    receiver's `Retry-After`: nothing may be sent earlier.
+    receiver's `Retry-After`: nothing may be sent earlier. `sent_again` is that of the message.
     """
 
     id: int
@@ -62,6 +66,7 @@ class DueDelivery:
     next_attempt_at: float
     scheduled_at: float | None
     not_before: float | None
+    sent_again: bool = False
 
     @property
     def is_large(self) -> bool:

@@ -107,4 +107,5 @@ def message_of(delivery: DueDelivery, body: bytes | None = None) -> Message:
         type=delivery.type,
         body=body or delivery.body or b"",
         watched_for=delivery.watched_for,
+        sent_again=bool(delivery.sent_again),
     )

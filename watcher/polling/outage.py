@@ -42,6 +42,7 @@ class SourceOutage:
         self._stored: Outage | None = None
         self._last_reason: SourceFailure | None = None
         self._cause = ""
+        self._status: int | None = None
         self.last_answer_at: float | None = None
         self.learnt_at: float | None = None
         self.probe_at = 0.0
@@ -102,7 +103,7 @@ class SourceOutage:
     def failed(self, error: SourceError) -> None:
         """Note a request that taught nothing about any task."""
         now = anyio.current_time()
-        self._cause = str(error)
+        self._cause, self._status = str(error), error.status
         self._note_failure(self._reachability.failed(error, now), now)
 
     def review(self) -> bool:
@@ -120,6 +121,7 @@ class SourceOutage:
     def suspect(self) -> None:
         """Note that the source, not a missing task, is wrong."""
         if self._reachability.suspected():
+            self._cause, self._status = _WRONG_SOURCE, None
             self.report(_WRONG_SOURCE)
 
     def report(self, cause: str = _WRONG_SOURCE) -> None:
@@ -189,6 +191,8 @@ class SourceOutage:
             data={
                 "source": self._context.source_name,
                 "reason": self._last_reason,
+                "status": self._status,
+                "error": self._cause or None,
                 "since": rfc3339(outage.since),
                 "active_watches": self._active_watches(),
             },

@@ -66,21 +66,27 @@ def test_a_webhook_says_whether_its_signature_is_valid(
 
 
 def test_a_slack_message_shows_each_kind_of_block(view: View, output: io.StringIO) -> None:
-    blocks = [
-        {"type": "header", "text": {"type": "plain_text", "text": "Task failed: a &amp; b"}},
-        {"type": "section", "text": {"type": "mrkdwn", "text": "```Object not found```"}},
-        {"type": "section", "fields": [{"text": "*Status*\nFAILED"}, {"text": "*Task*\ntask_1"}]},
-        {"type": "actions", "elements": [{"text": {"text": "Open task"}}]},
-    ]
-    view.slack({"blocks": blocks})
+    def section(text: str) -> dict[str, Any]:
+        return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+
+    link = "<https://console.example/tasks/task_1|task_1>"
+    line = {"type": "context", "elements": [{"text": "`api_x` · <!date^1^{date}|07:00> · a_b"}]}
+    attached = [section("```Object &lt;x&gt; not found```"), line]
+    view.slack(
+        {
+            "blocks": [section(f"<!here> ❌ *Task failed*: {link}")],
+            "attachments": [{"color": "#d72638", "blocks": attached}],
+        }
+    )
+    view.slack({"blocks": [section("a")], "attachments": []})
     lines = [line.strip("│ ") for line in output.getvalue().splitlines()]
     assert lines[0].startswith("╭─ Slack ")
-    assert lines[1:-1] == [
-        "Task failed: a & b",
-        "Object not found",
-        "Status: FAILED  |  Task: task_1",
-        "[ Open task ]",
+    assert lines[1:4] == [
+        "@here ❌ Task failed: task_1",
+        "Object <x> not found",
+        "api_x · 07:00 · a_b",
     ]
+    assert lines[6] == "a"
 
 
 def test_the_summary_counts_the_final_statuses(view: View, output: io.StringIO) -> None:

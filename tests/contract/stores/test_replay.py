@@ -51,6 +51,35 @@ async def test_what_was_purged_is_replayed_before_later_ones_that_are_pending(
     assert sent == events
 
 
+async def test_what_was_delivered_before_is_marked_until_it_is_delivered_again(
+    store: Store,
+) -> None:
+    await queue_of(store, 3)
+    for number, state in ((1, DeliveryState.DELIVERED), (2, DeliveryState.FAILED)):
+        await store.settle([settled(number, state)])
+    await store.purge("backend", DeliveryState.PENDING, FOREVER)
+    assert await store.replay("backend", EventFilter(since=0.0), NOW) == 3
+
+    marks = {}
+    while due := await store.due("backend", FOREVER, 10):
+        await store.settle([settled(due[0].id, DeliveryState.PENDING, next_attempt_at=NOW)])
+        (tried,) = await store.due("backend", FOREVER, 10)
+        assert tried.sent_again == due[0].sent_again
+        marks[tried.event_id] = tried.sent_again
+        await store.settle([settled(tried.id, DeliveryState.DELIVERED)])
+    # The second has never been delivered; of the third it is not known any more.
+    assert list(marks.values()) == [True, False, True]
+
+
+async def test_a_retry_of_what_was_delivered_is_marked(store: Store) -> None:
+    await queue_of(store, 2)
+    for number, state in ((1, DeliveryState.DELIVERED), (2, DeliveryState.FAILED)):
+        await store.settle([settled(number, state)])
+        await store.retry(number, NOW)
+    due = await store.due("backend", FOREVER, 10)
+    assert {one.id: one.sent_again for one in due} == {1: True, 2: False}
+
+
 async def test_replay_covers_the_time_range_and_the_channel_only(store: Store) -> None:
     watch = await add_watch(store)
     first = step(watch, "IN_PROGRESS", at=100.0)

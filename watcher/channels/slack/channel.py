@@ -7,22 +7,20 @@ import string
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
+import anyio
 import httpx
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, digest_slice
-from watcher.channels._text import batch_of
+from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, choose_tasks, digest_slice
+from watcher.channels._text import batch_of, is_about_a_task
 from watcher.channels.slack.addresses import is_workflow, unusual_address
 from watcher.channels.slack.batch_messages import BatchMessages
-from watcher.channels.slack.blocks import (
-    MAX_LINKS,
-    PLACEHOLDERS,
-    render,
-    render_all,
-    render_digest,
-)
 from watcher.channels.slack.client import Bot, Webhook, WorkflowWebhook
 from watcher.channels.slack.errors import Responses
+from watcher.channels.slack.links import MAX_LINKS, PLACEHOLDERS
+from watcher.channels.slack.mentions import Mentions
+from watcher.channels.slack.outage_messages import OutageMessages, is_outage
+from watcher.channels.slack.renderer import Renderer
 from watcher.channels.slack.workflow import digest_variables, variables
 from watcher.core.clock import Clock
 from watcher.core.deliveries import Message, Receipt
@@ -113,11 +111,15 @@ def create(
 ) -> "WebhookSlack | WorkflowSlack | BotSlack":
     deadline = settings.timeout
     responses = Responses(settings.name, wall)
+    mentions = Mentions(settings.mention, settings.mention_on, anyio.current_time)
+    renderer = Renderer(settings.links, mentions, wall)
     if settings.url is not None:
         url = settings.url.get_secret_value()
         if is_workflow(url):
-            return WorkflowSlack(WorkflowWebhook(url, transport, deadline, responses), settings)
-        return WebhookSlack(Webhook(url, transport, deadline, responses), settings)
+            workflow = WorkflowWebhook(url, transport, deadline, responses)
+            return WorkflowSlack(workflow, settings.digest_above)
+        webhook = Webhook(url, transport, deadline, responses)
+        return WebhookSlack(webhook, renderer, settings.digest_above)
     bot = Bot(
         api_url=settings.api_url,
         token=settings.bot_token.get_secret_value() if settings.bot_token else "",
@@ -126,37 +128,39 @@ def create(
         deadline=deadline,
         responses=responses,
     )
-    return BotSlack(bot, notes, settings)
+    return BotSlack(bot, notes, renderer, settings.digest_above)
 
 
 class WebhookSlack:
     """Implements `watcher.core.interfaces.channel.Channel` and `Digesting`."""
 
-    def __init__(self, webhook: Webhook, settings: Settings) -> None:
+    def __init__(self, webhook: Webhook, renderer: Renderer, digest_above: int | None) -> None:
         self._webhook = webhook
-        self._settings = settings
+        self._renderer = renderer
+        self._digest_above = digest_above
         self.digest_most = DIGEST_MOST
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
-        return digest_slice(range(len(waiting)), self._settings.digest_above)
+        return choose_tasks(waiting, self._digest_above)
 
     async def send(self, message: Message) -> Receipt:
-        return await self._webhook.post(render(message, self._settings))
+        return await self.send_digest([message])
 
     async def send_digest(self, messages: Sequence[Message]) -> Receipt:
-        return await self._webhook.post(render_digest(messages, self._settings))
+        with self._renderer.rendered(messages) as content:
+            return await self._webhook.post(content)
 
 
 class WorkflowSlack:
     """Implements `watcher.core.interfaces.channel.Channel` and `Digesting`."""
 
-    def __init__(self, webhook: WorkflowWebhook, settings: Settings) -> None:
+    def __init__(self, webhook: WorkflowWebhook, digest_above: int | None) -> None:
         self._webhook = webhook
-        self._settings = settings
+        self._digest_above = digest_above
         self.digest_most = DIGEST_MOST
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
-        return digest_slice(range(len(waiting)), self._settings.digest_above)
+        return digest_slice(range(len(waiting)), self._digest_above)
 
     async def send(self, message: Message) -> Receipt:
         return await self._webhook.start(variables(message))
@@ -171,35 +175,45 @@ class BotSlack:
     All pending events of one batch are sent together.
     """
 
-    def __init__(self, bot: Bot, notes: Notes, settings: Settings) -> None:
+    def __init__(
+        self, bot: Bot, notes: Notes, renderer: Renderer, digest_above: int | None
+    ) -> None:
         self._bot = bot
-        self._batch_messages = BatchMessages(bot, notes, settings)
-        self._settings = settings
+        self._renderer = renderer
+        self._batch_messages = BatchMessages(bot, notes, renderer)
+        self._outage_messages = OutageMessages(bot, notes, renderer)
+        self._digest_above = digest_above
         self.digest_most = DIGEST_MOST
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
+        if not is_about_a_task(waiting[0]):
+            return [0]
         batches = [batch_of(message) for message in waiting]
-        same_batch = [index for index, batch in enumerate(batches) if batch == batches[0]]
-        return (
-            same_batch[:DIGEST_MOST]
-            if batches[0] is not None
-            else digest_slice(same_batch, self._settings.digest_above)
-        )
+        same_batch = [
+            index
+            for index, message in enumerate(waiting)
+            if is_about_a_task(message) and batches[index] == batches[0]
+        ]
+        if batches[0] is not None:
+            return same_batch[:DIGEST_MOST]
+        return digest_slice(same_batch, self._digest_above)
 
     async def send(self, message: Message) -> Receipt:
-        return await self._post([message])
+        return await self.send_digest([message])
 
     async def send_digest(self, messages: Sequence[Message]) -> Receipt:
-        return await self._post(messages)
-
-    async def _post(self, messages: Sequence[Message]) -> Receipt:
-        batch = batch_of(messages[0])
-        if batch is None:
-            receipt, _ = await self._bot.post(render_all(messages, self._settings))
-            return receipt
         try:
-            return await self._batch_messages.post(batch, messages)
+            return await self._post(messages)
         except StoreError as error:
             raise DeliveryError(
                 DeliveryFailure.CONNECT, str(error), disposition=Disposition.NOT_SENT
             ) from None
+
+    async def _post(self, messages: Sequence[Message]) -> Receipt:
+        if len(messages) == 1 and is_outage(messages[0]):
+            return await self._outage_messages.post(messages[0])
+        if batch := batch_of(messages[0]):
+            return await self._batch_messages.post(batch, messages)
+        with self._renderer.rendered(messages) as content:
+            receipt, _ = await self._bot.post(content)
+            return receipt

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from watcher.channels._http import post
-from watcher.channels.slack.blocks import plain
+from watcher.channels.slack.content import plain
 from watcher.channels.slack.errors import Answer, Responses, about_the_message, decode_answer
 from watcher.core.deliveries import Receipt
 from watcher.core.errors import DeliveryError
@@ -134,9 +134,10 @@ class Bot:
         except DeliveryError as error:
             if not about_the_message(error):
                 raise
-        # Without an empty list an updated message keeps its blocks.
+        # Without empty lists an updated message keeps its blocks and attachments.
         options = {name: content[name] for name in _NO_PREVIEWS if name in content}
-        return await self._send(method, {**plain(content), **options, "blocks": [], **destination})
+        content = {**plain(content), **options, "blocks": [], "attachments": []}
+        return await self._send(method, {**content, **destination})
 
     async def _send(self, method: str, content: Mapping[str, Any]) -> tuple[Receipt, Answer]:
         begin = max(anyio.current_time(), self._next_request_at)

@@ -7,7 +7,7 @@ a name that the workflow declares.
 from collections.abc import Sequence
 
 from watcher.channels._text import digest_text, event_data, headline_of, one_line, text_of
-from watcher.channels.slack.blocks import escaped_cut
+from watcher.channels.slack.markup import escaped_cut
 from watcher.core.deliveries import Message
 
 _TEXT, _VALUE = 3000, 2000

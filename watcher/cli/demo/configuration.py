@@ -8,7 +8,7 @@ from watcher.core.settings import Settings
 
 API_KEY = "sk_made_up"
 _LINKS = {
-    "Open task": "https://console.example/tasks/{task_id}",
+    "Task": "https://console.example/tasks/{task_id}",
     "Runbook": "https://wiki.example/batches",
 }
 

@@ -1,6 +1,7 @@
 """Output of the demo: a line for each transition and each delivery, Slack messages, a summary."""
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,10 @@ from rich.text import Text
 from watcher.cli.console import GuardedConsole
 from watcher.cli.tables import style_of
 from watcher.testing.receiver import Received
+
+_LABELLED = re.compile(r"<[^<>|]*\|([^<>]*)>")
+_MENTION = re.compile(r"<!(\w+)>")
+_MARKUP = re.compile(r"```|`|\*")
 
 
 class View:
@@ -53,10 +58,12 @@ class View:
 
     def slack(self, message: Mapping[str, Any]) -> None:
         """Show a Slack message roughly as Slack does."""
-        lines = [line for block in message["blocks"] for line in _block_lines(block)]
-        body = Text("\n".join(html.unescape(line).replace("*", "") for line in lines))
+        attached = [block for one in message["attachments"] for block in one["blocks"]]
+        lines = [line for block in (*message["blocks"], *attached) for line in _block_lines(block)]
+        body = Text("\n".join(html.unescape(line) for line in lines))
+        colour = next((one["color"] for one in message["attachments"]), "magenta")
         self._console.print(
-            Panel(body, title="Slack", title_align="left", border_style="magenta", width=96)
+            Panel(body, title="Slack", title_align="left", border_style=colour, width=96)
         )
 
     def summary(self, rows: Sequence[tuple[str, str]], statuses: Mapping[str, int]) -> None:
@@ -81,8 +88,10 @@ class View:
 
 
 def _block_lines(block: Mapping[str, Any]) -> list[str]:
-    if block["type"] == "actions":
-        return ["  ".join(f"[ {button['text']['text']} ]" for button in block["elements"])]
-    if "fields" in block:
-        return ["  |  ".join(field["text"].replace("\n", ": ") for field in block["fields"])]
-    return [str(block["text"]["text"]).replace("```", "")]
+    texts = block.get("elements", [block.get("text")])
+    return [_bare(text["text"]) for text in texts]
+
+
+def _bare(text: str) -> str:
+    """Return a text without Slack's markup."""
+    return _MARKUP.sub("", _MENTION.sub(r"@\1", _LABELLED.sub(r"\1", text)))

@@ -252,7 +252,8 @@ ORDER BY d.id DESC LIMIT ?4
 # Pending again from now on, with the whole schedule ahead. ?2 is now.
 _RESTART = """
 state = 'pending', scheduled = 0, first_attempt_at = NULL, next_attempt_at = ?2, scheduled_at = ?2,
-    not_before = NULL, unblocks_at = NULL, delivered_at = NULL
+    not_before = NULL, unblocks_at = NULL, delivered_at = NULL,
+    sent_again = sent_again OR state = 'delivered'
 """
 
 # A pending one keeps its place in the queue, and what it has waited. One that had ended has lost
@@ -263,7 +264,8 @@ UPDATE deliveries SET state = 'pending', scheduled = 0, next_attempt_at = ?2, sc
     first_attempt_at = CASE state WHEN 'pending' THEN first_attempt_at END,
     unblocks_at = CASE state WHEN 'pending' THEN unblocks_at END,
     is_head = CASE state WHEN 'pending' THEN is_head ELSE 1 END,
-    bypassed = CASE state WHEN 'pending' THEN bypassed ELSE 1 END
+    bypassed = CASE state WHEN 'pending' THEN bypassed ELSE 1 END,
+    sent_again = sent_again OR state = 'delivered'
 WHERE id = ?1
 """
 
@@ -280,8 +282,8 @@ RETURNING id
 """
 
 REPLAY_PRUNED = f"""
-INSERT INTO deliveries (event, channel, order_key, created_at, next_attempt_at, size)
-SELECT id, ?1, order_key, at, ?2, {_SIZE} FROM events
+INSERT INTO deliveries (event, channel, order_key, created_at, next_attempt_at, size, sent_again)
+SELECT id, ?1, order_key, at, ?2, {_SIZE}, 1 FROM events
 WHERE {_SELECTED} AND EXISTS (SELECT 1 FROM json_each(events.channels) WHERE value = ?1)
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id AND channel = ?1)
 ORDER BY id
