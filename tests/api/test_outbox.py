@@ -110,3 +110,36 @@ async def test_a_delivery_is_shown_with_its_attempts(
     assert (await api.get("/v1/deliveries/2")).json()["history"] == []
     for missing in ("99", "0", str(2**70)):
         problem(await api.get(f"/v1/deliveries/{missing}"), 404)
+
+
+async def test_failed_deliveries_of_a_channel_are_retried_and_counted_first(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await outbox_of_two(daemon, api)
+    path = "/v1/deliveries/retry"
+    counted = await api.post(path, json={"channel": "backend", "dry_run": True})
+    assert (counted.status_code, counted.json()) == (200, {"queued": 1})
+    none = await api.post(path, json={"channel": "backend", "error": "no such text"})
+    assert (none.status_code, none.json()) == (202, {"queued": 0})
+    queued = await api.post(path, json={"channel": "backend"})
+    assert (queued.status_code, queued.json()) == (202, {"queued": 1})
+    problem(await api.post(path, json={"channel": "unknown"}), 404)
+    for body in ({}, {"channel": "backend", "error": ""}, {"channel": "backend", "x": 1}):
+        problem(await api.post(path, json=body), 422)
+
+
+async def test_a_dry_run_of_a_replay_or_a_purge_changes_nothing(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await outbox_of_two(daemon, api)
+    for action, options, count in (
+        ("replay", {"since": "1970-01-01T00:00:00Z"}, {"queued": 1}),
+        ("purge", {"state": "failed"}, {"purged": 1}),
+    ):
+        for _ in range(2):
+            counted = await api.post(
+                f"/v1/channels/backend/{action}", json={**options, "dry_run": True}
+            )
+            assert (counted.status_code, counted.json()) == (200, count)
+    states = [one["state"] for one in (await api.get("/v1/deliveries")).json()["items"]]
+    assert states == ["pending", "failed"]

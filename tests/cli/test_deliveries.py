@@ -1,10 +1,11 @@
 """`deliveries`, `attempts`, `retry`, `replay` and `purge` against the real API."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.cli.harness import Harness, run
+from tests.cli.harness import TOKEN, Harness, harness_in, run
 from tests.support.records import settled
 from watcher.core.deliveries import DeliveryState
 
@@ -98,3 +99,72 @@ def test_wrong_usage_is_one_line_and_exit_2(arguments: list[str], error: str) ->
     finished = run(*arguments)
     assert (finished.exit_code, finished.stdout) == (2, "")
     assert error in finished.stderr
+
+
+def test_failed_deliveries_of_a_channel_are_retried(outbox: Harness) -> None:
+    retry = ("retry", "--channel", "backend")
+    assert outbox.lines(*retry, "--dry-run") == ["1 would be queued"]
+    assert outbox.lines(*retry, "--error", "no such text") == ["0 queued"]
+    assert outbox.lines(*retry) == ["1 queued"]
+    assert outbox.lines(*retry) == ["0 queued"]
+    unknown = outbox.run("retry", "--channel", "unknown")
+    assert (unknown.exit_code, "unknown channel" in unknown.stderr) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "set either IDs or --channel"),
+        (["1", "--channel", "backend"], "set either IDs or --channel"),
+        (["1", "--error", "x"], "--error and --dry-run need --channel"),
+        (["1", "--dry-run"], "--error and --dry-run need --channel"),
+    ],
+)
+def test_what_to_retry_is_said_in_one_way(arguments: list[str], error: str) -> None:
+    finished = run("retry", *arguments)
+    assert (finished.exit_code, finished.stdout) == (2, "")
+    assert error in finished.stderr
+
+
+def test_dry_runs_count_and_need_no_confirmation(outbox: Harness) -> None:
+    assert outbox.lines("replay", "--channel", "backend", "--since", "1h", "--dry-run") == [
+        "1 would be queued"
+    ]
+    assert outbox.lines("purge", "--channel", "backend", "--state", "failed", "--dry-run") == [
+        "1 would be deleted"
+    ]
+    assert len(outbox.run("deliveries").rows) == 3
+
+
+def test_a_replay_includes_what_only_todays_routes_select(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+    channels = [
+        {"name": name, "type": "webhook", "url": "https://x/", "secrets": secrets}
+        for name in ("backend", "new", "unused")
+    ]
+    routes = [
+        {"channels": ["backend"]},
+        {"channels": ["new"], "events": ["task.failed"], "labels": {"team": "search"}},
+    ]
+    monkeypatch.setenv("WATCHER_API_TOKEN", TOKEN)
+    with harness_in(
+        tmp_path,
+        WATCHER_SERVER__API_TOKEN=TOKEN,
+        WATCHER_CHANNELS=json.dumps(channels),
+        WATCHER_ROUTES=json.dumps(routes),
+    ) as harness:
+        harness.lines("add", "task_1", "task_2", "--label", "team=search")
+        harness.lines("add", "task_3")
+        for task_id in ("task_1", "task_2", "task_3"):
+            harness.record(task_id, "IN_PROGRESS", "FAILED")
+        replay = ("replay", "--channel", "new", "--since", "1h")
+        assert harness.lines(*replay) == ["0 queued"]
+        assert harness.lines(*replay, "--include-new", "--dry-run") == ["2 would be queued"]
+        assert harness.lines(*replay, "--include-new", "--task", "task_1") == ["1 queued"]
+        assert harness.lines(*replay, "--include-new") == ["1 queued"]
+        listed = harness.run("deliveries", "--channel", "new").rows[1:]
+        assert sorted(row[3] for row in listed) == ["task_1", "task_2"]
+        unused = ("replay", "--channel", "unused", "--since", "1h", "--include-new")
+        assert harness.lines(*unused) == ["0 queued"]

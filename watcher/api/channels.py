@@ -6,6 +6,7 @@ import msgspec
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from watcher.api import resending
 from watcher.api.admission import NO_BODY
 from watcher.api.dependencies import Daemon, Running, bad_query, json_response
 from watcher.api.fields import Moment, Time, optional_time
@@ -58,13 +59,13 @@ class ChannelPageView(msgspec.Struct, frozen=True):
 
 
 class PurgedView(msgspec.Struct, frozen=True):
-    """The number of deleted deliveries."""
+    """The number of deleted deliveries; with `dry_run`, of those that would be."""
 
     purged: int
 
 
 class ReplayView(msgspec.Struct, frozen=True):
-    """The number of queued deliveries."""
+    """The number of queued deliveries; with `dry_run`, of those that would be."""
 
     queued: int
 
@@ -80,7 +81,8 @@ class PauseRequestView(BaseModel):
 class ReplayRequestView(BaseModel):
     """Which events to send again: those from `since` to `until` (default: now).
 
-    `statuses` and `task_ids` select among them.
+    `statuses` and `task_ids` select among them. With `include_new` also those that the channel was
+    not sent before, and that its routes select today. With `dry_run` nothing is queued.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -89,15 +91,20 @@ class ReplayRequestView(BaseModel):
     until: Moment | None = None
     statuses: Annotated[list[str], Field(max_length=100)] = []
     task_ids: Annotated[list[str], Field(max_length=1000)] = []
+    include_new: bool = False
+    dry_run: bool = False
 
 
 class PurgeRequestView(BaseModel):
-    """Which deliveries to delete: those in `state`, of events before `before` (default: now)."""
+    """Which deliveries to delete: those in `state`, of events before `before` (default: now). With
+    `dry_run` nothing is deleted.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     state: DeliveryState
     before: Moment | None = None
+    dry_run: bool = False
 
 
 @channels.get("", responses={**shows(ChannelPageView), **documented(401, 403, 503)})
@@ -135,7 +142,11 @@ async def resume_channel(name: str, daemon: Running, log: Logged) -> Response:
 @channels.post(
     "/{name}/replay",
     status_code=202,
-    responses={**shows(ReplayView, 202), **documented(400, 401, 403, 404, 413, 415, 422, 503)},
+    responses={
+        **shows(ReplayView, 202),
+        **shows(ReplayView, 200, "The count alone, with `dry_run`."),
+        **documented(400, 401, 403, 404, 413, 415, 422, 503),
+    },
 )
 async def replay_channel(
     name: str, options: ReplayRequestView, daemon: Running, log: Logged
@@ -148,7 +159,17 @@ async def replay_channel(
         statuses=tuple(status.upper() for status in options.statuses),
         task_ids=tuple(options.task_ids),
     )
-    queued = await daemon.store.replay(name, criteria, wall_clock())
+    queued = await resending.replay(
+        daemon.store,
+        daemon.settings,
+        name,
+        criteria,
+        wall_clock(),
+        include_new=options.include_new,
+        dry_run=options.dry_run,
+    )
+    if options.dry_run:
+        return json_response(ReplayView(queued=queued))
     log("replayed %d events to channel %.150r", queued, name, channel=name)
     daemon.outbox.set()
     return json_response(ReplayView(queued=queued), 202)
@@ -163,6 +184,9 @@ async def purge_channel(
 ) -> Response:
     """Permanently delete deliveries of a channel, configured or not."""
     before = wall_clock() if options.before is None else _seconds("before", options.before)
+    if options.dry_run:
+        count = await daemon.store.count_purged(name, options.state, before)
+        return json_response(PurgedView(purged=count))
     purged = await daemon.store.purge(name, options.state, before)
     log(
         "purged %d %s deliveries of channel %.150r",

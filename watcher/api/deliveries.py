@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 import msgspec
 from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from watcher.api.admission import NO_BODY
 from watcher.api.dependencies import Cursor, Limit, Running, bad_query, json_response
@@ -13,6 +14,7 @@ from watcher.api.peers import Logged
 from watcher.api.problems import Problem, documented
 from watcher.core.clock import rfc3339, wall_clock
 from watcher.core.deliveries import Attempt, Delivery, DeliveryState
+from watcher.core.texts import REASON_LIMIT
 
 MAX_ID = 2**63 - 1
 
@@ -89,6 +91,24 @@ class DeliveryPageView(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
+class RetriedView(msgspec.Struct, frozen=True):
+    """The number of queued deliveries; with `dry_run`, of those that would be."""
+
+    queued: int
+
+
+class RetryRequestView(BaseModel):
+    """Which failed deliveries to retry: those of a channel, with `error` those whose last error
+    contains this text, regardless of case. With `dry_run` nothing is queued.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    channel: str
+    error: Annotated[str, Field(min_length=1, max_length=REASON_LIMIT)] | None = None
+    dry_run: bool = False
+
+
 @deliveries.get("", responses={**shows(DeliveryPageView), **documented(401, 403, 422, 503)})
 async def list_deliveries(
     daemon: Running,
@@ -119,6 +139,29 @@ async def show_delivery(delivery_id: int, daemon: Running) -> Response:
     fields = msgspec.structs.asdict(DeliveryView.of(delivery))
     history = [AttemptView.of(attempt) for attempt in attempts]
     return json_response(DeliveryWithAttemptsView(**fields, history=history))
+
+
+@deliveries.post(
+    "/retry",
+    status_code=202,
+    responses={
+        **shows(RetriedView, 202),
+        **shows(RetriedView, 200, "The count alone, with `dry_run`."),
+        **documented(400, 401, 403, 404, 413, 415, 422, 503),
+    },
+)
+async def retry_deliveries(options: RetryRequestView, daemon: Running, log: Logged) -> Response:
+    """Retry failed deliveries of a channel now, in order, each with its whole schedule."""
+    channel = options.channel
+    if channel not in {one.name for one in daemon.settings.channels}:
+        raise Problem(404, f"unknown channel {channel!r}")
+    if options.dry_run:
+        count = await daemon.store.count_failed(channel, options.error)
+        return json_response(RetriedView(queued=count))
+    queued = await daemon.store.retry_failed(channel, options.error, wall_clock())
+    daemon.attempt_all(channel)
+    log("retried %d failed deliveries to channel %.150r", queued, channel, channel=channel)
+    return json_response(RetriedView(queued=queued), 202)
 
 
 @deliveries.post(

@@ -110,6 +110,11 @@ class Client:
         """Retry a delivery."""
         return self._call("POST", f"/v1/deliveries/{delivery_id}/retry")
 
+    def retry_failed(self, channel: str, **criteria: Any) -> int:
+        """Retry failed deliveries of a channel; return how many were queued."""
+        body = {"channel": channel, **_without_none(**criteria)}
+        return int(self._call("POST", "/v1/deliveries/retry", json=body)["queued"])
+
     def replay(self, channel: str, **criteria: Any) -> int:
         """Resend events to a channel; return how many were queued."""
         return int(

@@ -7,6 +7,7 @@ import click
 from watcher.cli.options import (
     client_at,
     confirm,
+    dry_run_option,
     json_option,
     limit_option,
     moment,
@@ -67,13 +68,30 @@ def attempts(delivery_id: int, url: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("delivery_ids", nargs=-1, required=True, type=int, metavar="ID…")
+@click.argument("delivery_ids", nargs=-1, type=int, metavar="ID…")
+@click.option("--channel", help="Instead of IDs: all failed deliveries to this channel.")
+@click.option("--error", metavar="TEXT", help="Of these, only those with TEXT in their last error.")
+@dry_run_option
 @url_option
-def retry(delivery_ids: Sequence[int], url: str | None) -> None:
+def retry(
+    delivery_ids: Sequence[int],
+    channel: str | None,
+    error: str | None,
+    dry_run: bool,
+    url: str | None,
+) -> None:
     """Retry deliveries now."""
     from watcher.cli.several import for_each
 
-    for_each(delivery_ids, client_at(url).retry, "queued")
+    if bool(delivery_ids) == (channel is not None):
+        raise click.UsageError("set either IDs or --channel")
+    if channel is None:
+        if error is not None or dry_run:
+            raise click.UsageError("--error and --dry-run need --channel")
+        for_each(delivery_ids, client_at(url).retry, "queued")
+    else:
+        count = client_at(url).retry_failed(channel, error=error, dry_run=dry_run or None)
+        say(_count(count, "queued", dry_run))
 
 
 @click.command()
@@ -92,6 +110,12 @@ def retry(delivery_ids: Sequence[int], url: str | None) -> None:
 @click.option(
     "--task", "task_ids", multiple=True, metavar="ID", help="Only events of this task; repeatable."
 )
+@click.option(
+    "--include-new",
+    is_flag=True,
+    help="Also events that the channel was not sent before, if its routes select them today.",
+)
+@dry_run_option
 @url_option
 def replay(
     channel: str,
@@ -99,6 +123,8 @@ def replay(
     until: str | None,
     statuses: Sequence[str],
     task_ids: Sequence[str],
+    include_new: bool,
+    dry_run: bool,
     url: str | None,
 ) -> None:
     """Resend the events of a time range.
@@ -110,23 +136,33 @@ def replay(
         "until": until and moment(until),
         "statuses": statuses,
         "task_ids": task_ids,
+        "include_new": include_new or None,
+        "dry_run": dry_run or None,
     }
-    say(f"{client_at(url).replay(channel, **criteria)} queued")
+    say(_count(client_at(url).replay(channel, **criteria), "queued", dry_run))
 
 
 @click.command()
 @click.option("--channel", required=True, help="Channel, configured or not.")
 @click.option("--state", required=True, type=_STATES, help="State of the deliveries.")
 @click.option("--before", metavar="T", help="Only events before: RFC 3339, or how long ago.")
+@dry_run_option
 @yes_option
 @url_option
-def purge(channel: str, state: str, before: str | None, yes: bool, url: str | None) -> None:
+def purge(
+    channel: str, state: str, before: str | None, dry_run: bool, yes: bool, url: str | None
+) -> None:
     """Permanently delete deliveries.
 
     Pending deliveries among them are never sent.
     """
-    confirm(f"Permanently delete the {state} deliveries to {channel}?", yes)
-    say(f"{client_at(url).purge(channel, state=state, before=before and moment(before))} deleted")
+    confirm(f"Permanently delete the {state} deliveries to {channel}?", yes or dry_run)
+    criteria = {"state": state, "before": before and moment(before), "dry_run": dry_run or None}
+    say(_count(client_at(url).purge(channel, **criteria), "deleted", dry_run))
+
+
+def _count(count: int, done: str, dry_run: bool) -> str:
+    return f"{count} would be {done}" if dry_run else f"{count} {done}"
 
 
 COMMANDS = (deliveries, attempts, retry, replay, purge)

@@ -37,6 +37,9 @@ watch_source_option = click.option(
 yes_option = click.option(
     "--yes", is_flag=True, help="Skip the confirmation prompt; required without a terminal."
 )
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Only print how many deliveries this concerns."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 stdin_option = click.option(
     "--stdin", is_flag=True, help="Read IDs from standard input, one per line."

@@ -21,6 +21,7 @@ from watcher.core.deliveries import (
 )
 from watcher.core.events import Change, Event, EventFilter, StoredEvent
 from watcher.core.interfaces.maintenance import Maintenance
+from watcher.core.interfaces.resending import Resending
 from watcher.core.outage import Outage
 from watcher.core.summary import StoredSummary, TroubledTasks
 from watcher.core.tasks import (
@@ -365,6 +366,7 @@ class Store(
     Watchlist,
     EventLog,
     Outbox,
+    Resending,
     ChannelStates,
     DiscoveryLog,
     OperationLog,

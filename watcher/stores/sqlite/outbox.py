@@ -154,12 +154,7 @@ class SqliteOutbox(StorePart):
         return total
 
     async def replay(self, channel: str, selected: EventFilter, now: float) -> int:
-        until = now if selected.until is None else selected.until
-        statuses, task_ids = (
-            rows.as_json(names) if names else None
-            for names in (selected.statuses, selected.task_ids)
-        )
-        parameters = (channel, now, selected.since, until, statuses, task_ids)
+        parameters = rows.selection(channel, selected, now)
 
         async def queue(connection: aiosqlite.Connection) -> int:
             queued = [

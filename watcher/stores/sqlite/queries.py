@@ -106,23 +106,23 @@ WHERE source = ? AND task_id = ?
 
 INSERT_EVENT = _insert("events", rows.EVENT_COLUMNS)
 
-_SIZE = "length(body) + 1024"
+SIZE = "length(body) + 1024"
 """What a delivery of an event takes: a kilobyte is the rows of both, with their indices."""
 
 INSERT_DELIVERY = f"""
 INSERT INTO deliveries (event, channel, order_key, created_at, next_attempt_at, size, is_head)
-SELECT id, ?2, order_key, at, at, {_SIZE}, NOT EXISTS (
+SELECT id, ?2, order_key, at, at, {SIZE}, NOT EXISTS (
     SELECT 1 FROM deliveries AS before
     WHERE before.channel = ?2 AND before.order_key = events.order_key
         AND before.state = 'pending' AND before.bypassed = 0)
 FROM events WHERE event_id = ?1
 """
 
-_STORED_EVENT = f"SELECT {_list(rows.STORED_EVENT_COLUMNS)} FROM events"
+STORED_EVENT = f"SELECT {_list(rows.STORED_EVENT_COLUMNS)} FROM events"
 
-TRANSITIONS = f"{_STORED_EVENT} WHERE source = ? AND task_id = ? ORDER BY id"
+TRANSITIONS = f"{STORED_EVENT} WHERE source = ? AND task_id = ? ORDER BY id"
 
-EVENTS_AFTER = f"{_STORED_EVENT} WHERE id > ? ORDER BY id LIMIT ?"
+EVENTS_AFTER = f"{STORED_EVENT} WHERE id > ? ORDER BY id LIMIT ?"
 
 LAST_EVENT_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 
@@ -250,7 +250,7 @@ ORDER BY d.id DESC LIMIT ?4
 """
 
 # Pending again from now on, with the whole schedule ahead. ?2 is now.
-_RESTART = """
+RESTART = """
 state = 'pending', scheduled = 0, first_attempt_at = NULL, next_attempt_at = ?2, scheduled_at = ?2,
     not_before = NULL, unblocks_at = NULL, delivered_at = NULL,
     sent_again = sent_again OR state = 'delivered'
@@ -270,21 +270,21 @@ WHERE id = ?1
 """
 
 # Statuses and task IDs as JSON; NULL selects all.
-_SELECTED = """
+SELECTED = """
 at >= ?3 AND at <= ?4 AND (?5 IS NULL OR status IN (SELECT value FROM json_each(?5)))
     AND (?6 IS NULL OR task_id IN (SELECT value FROM json_each(?6)))
 """
 
 REPLAY_STORED = f"""
-UPDATE deliveries SET {_RESTART}, is_head = 0, bypassed = 0
-WHERE channel = ?1 AND state <> 'pending' AND event IN (SELECT id FROM events WHERE {_SELECTED})
+UPDATE deliveries SET {RESTART}, is_head = 0, bypassed = 0
+WHERE channel = ?1 AND state <> 'pending' AND event IN (SELECT id FROM events WHERE {SELECTED})
 RETURNING id
 """
 
 REPLAY_PRUNED = f"""
 INSERT INTO deliveries (event, channel, order_key, created_at, next_attempt_at, size, sent_again)
-SELECT id, ?1, order_key, at, ?2, {_SIZE}, 1 FROM events
-WHERE {_SELECTED} AND EXISTS (SELECT 1 FROM json_each(events.channels) WHERE value = ?1)
+SELECT id, ?1, order_key, at, ?2, {SIZE}, 1 FROM events
+WHERE {SELECTED} AND EXISTS (SELECT 1 FROM json_each(events.channels) WHERE value = ?1)
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id AND channel = ?1)
 ORDER BY id
 RETURNING id

@@ -21,7 +21,7 @@ from watcher.core.deliveries import (
     OldestPending,
     OutboxDepth,
 )
-from watcher.core.events import Event, StoredEvent
+from watcher.core.events import Event, EventFilter, StoredEvent
 from watcher.core.outage import Outage
 from watcher.core.tasks import TaskKey, Watch, WatchState
 
@@ -131,6 +131,15 @@ def watch_row(watch: Watch) -> Row:
 
 def changed_row(watch: Watch) -> Row:
     return (*_changed_values(watch), *watch.key)
+
+
+def selection(channel: str, selected: EventFilter, now: float) -> Row:
+    """Return the first parameters of a query with `queries.SELECTED`."""
+    until = now if selected.until is None else selected.until
+    statuses, task_ids = (
+        as_json(names) if names else None for names in (selected.statuses, selected.task_ids)
+    )
+    return (channel, now, selected.since, until, statuses, task_ids)
 
 
 def event_row(event: Event) -> Row:

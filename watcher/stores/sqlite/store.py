@@ -31,6 +31,7 @@ from watcher.stores.sqlite.maintenance import SqliteMaintenance
 from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.operation_log import SqliteOperationLog
 from watcher.stores.sqlite.outbox import SqliteOutbox
+from watcher.stores.sqlite.resending import SqliteResending
 from watcher.stores.sqlite.sizes import Sizes, Volume, free_space
 from watcher.stores.sqlite.summary import SqliteSummary
 from watcher.stores.sqlite.watchlist import SqliteWatchlist
@@ -40,6 +41,7 @@ class SqliteStore(
     SqliteWatchlist,
     SqliteEventLog,
     SqliteOutbox,
+    SqliteResending,
     SqliteChannelStates,
     SqliteDiscoveryLog,
     SqliteOperationLog,
