@@ -52,11 +52,11 @@ class FakeUpstream:
         self.api.tasks.pop(task_id, None)
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[str]:
-        """Serve on a free port of loopback; yields the base URL."""
+    async def serve(self, port: int = 0) -> AsyncIterator[str]:
+        """Serve on this port of loopback, by default a free one; yields the base URL."""
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        async with served(app) as url:
+        async with served(app, port) as url:
             yield url
 
     async def answer(self, request: Request, /) -> tuple[int, Mapping[str, str], bytes]:

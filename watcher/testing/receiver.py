@@ -57,12 +57,12 @@ class Receiver:
         return [received for received in self.received if received.accepted]
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[str]:
-        """Serve on a free port of loopback; yields the base URL."""
+    async def serve(self, port: int = 0) -> AsyncIterator[str]:
+        """Serve on this port of loopback, by default a free one; yields the base URL."""
         app = web.Application()
         app.router.add_post("/hook", self._hook)
         app.router.add_post("/slack", self._slack)
-        async with served(app) as url:
+        async with served(app, port) as url:
             yield url
 
     async def _hook(self, request: web.Request) -> web.StreamResponse:

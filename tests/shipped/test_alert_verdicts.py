@@ -1,0 +1,83 @@
+"""What `scripts/bench monitoring` calls wrong. The bench itself takes 25 minutes of real time."""
+
+from typing import Any
+
+import pytest
+
+from bench.monitoring_faults import Fault
+from bench.monitoring_report import described, faulty
+from bench.monitoring_servers import Message, message
+
+BEGAN, ENDED = 1_000.0, 1_660.0
+
+
+async def nothing(_: object) -> None:
+    """Stand for what begins and ends a fault."""
+
+
+FAULT = Fault(
+    name="source closed",
+    alert="WatcherSourceDown",
+    cause="connection",
+    begin=nothing,
+    end=nothing,
+)
+
+
+def sent(at: float, **fields: Any) -> Message:
+    values: dict[str, Any] = {
+        "title": "No connection to mixpeek",
+        "resolved": False,
+        "alerts": frozenset({"watchersourcedown"}),
+        "content": "127.0.0.1:15001",
+    }
+    return Message(at=at, **{**values, **fields})
+
+
+START, END = sent(1_120.0), sent(1_900.0, resolved=True)
+
+
+@pytest.mark.parametrize(
+    ("messages", "wrong"),
+    [
+        ([START, END], []),
+        ([], ["no message"]),
+        ([START], ["not resolved within the run"]),
+        ([sent(990.0), START, END], ["before the fault"]),
+        ([START, sent(1_130.0), END], ["2 messages at its start"]),
+        ([START, END, sent(1_950.0, resolved=True)], ["2 messages at its end"]),
+        ([START, sent(1_500.0, resolved=True)], ["resolved before the fault ended"]),
+        ([sent(1_301.0), END], ["more than 300 s"]),
+        ([sent(1_120.0, title="mixpeek does not respond"), END], ["does not name the cause"]),
+        ([sent(1_120.0, alerts=frozenset({"watchergone"})), END], ["another alert than"]),
+    ],
+)
+def test_a_fault_is_one_message_with_its_cause_in_time_and_one_at_its_end(
+    messages: list[Message], wrong: list[str]
+) -> None:
+    found = faulty(FAULT, messages, BEGAN, ENDED)
+    assert len(found) == len(wrong)
+    for text, expected in zip(found, wrong, strict=True):
+        assert expected in text
+    shown = described(FAULT.name, messages, BEGAN, ENDED, found)
+    assert shown.startswith("WRONG" if wrong else "ok")
+    assert shown.count("\n") == len(messages) + len(wrong)
+
+
+def test_a_fault_that_is_no_reason_for_an_alert_is_silent() -> None:
+    silent = Fault(name="channel paused", alert=None, begin=nothing, end=nothing)
+    assert faulty(silent, [], BEGAN, ENDED) == []
+    assert len(faulty(silent, [START], BEGAN, ENDED)) == 1
+
+
+def test_a_message_is_about_the_daemon_whose_whole_address_it_has() -> None:
+    attachment = {
+        "title": "Resolved: No connection",
+        "text": "docs/runbooks.md#watchersourcedown-connect (127.0.0.1:15001)",
+        "color": "good",
+    }
+    read = message({"attachments": [attachment]}, 1.0)
+    assert read.alerts == {"watchersourcedown"}
+    assert read.resolved
+    assert read.names("127.0.0.1:15001")
+    assert not read.names("127.0.0.1:1500")
