@@ -96,7 +96,10 @@ async def measure(folder: Path, hostile: str, seconds: float) -> None:
                 probes.append(await probe(port))
                 await asyncio.sleep(_PROBE_EVERY)
             peak = peak_mebibytes(process.pid)
-        changing.cancel()
+            changing.cancel()
+            # Until its end the receiver here has to answer: the daemon waits for it.
+            process.terminate()
+            await asyncio.to_thread(process.wait)
     waited = delays(site)
     print(
         f"{len(NAMES)} hostile sources and channels: peak {peak:.0f} MiB, /healthz p99"

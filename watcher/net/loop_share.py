@@ -1,8 +1,9 @@
 """The event loop's time for what arrives, shared among all connections.
 
 A peer can make a byte cost a thousand times what another costs: chunks of one byte, empty headers.
-So what arrives is processed in pieces, and all connections together use a few milliseconds in one
-turn of the loop. The rest waits for the next turns, while nothing more is read for it.
+So what arrives is processed in pieces. All connections together use a few milliseconds in one turn
+of the loop; then the loop rests from them for as long as that and what followed from it took.
+A write to the store takes many turns, which are short during a rest. What waits is not read on.
 """
 
 import asyncio
@@ -17,7 +18,11 @@ import anyio.lowlevel
 PIECE = 16 * 1024
 """Bytes processed at once."""
 
-_PER_TURN = 0.01  # seconds
+FIRST = 4 * 1024
+"""Bytes of a response that are processed at once, whatever else waits: a short answer."""
+
+PER_TURN = 0.002  # seconds
+LONGEST_REST = 0.02
 
 
 class Receiver(Protocol):
@@ -31,65 +36,101 @@ class Receiver(Protocol):
 
 
 class LoopShare:
-    """Connections that have received little take precedence over the others, which take turns."""
+    """Connections that have received little alternate with the others; each kind takes turns.
+
+    `call_soon` calls in the next turn of the loop, after what has been scheduled before;
+    `call_later` after so many seconds. `now` is the processor time of this thread: while another
+    process has the processor, nothing is used.
+    """
 
     def __init__(
         self,
-        call_in_next_turn: Callable[[Callable[[], None]], object],
-        now: Callable[[], float] = time.perf_counter,
+        call_soon: Callable[[Callable[[], None]], object],
+        call_later: Callable[[float, Callable[[], None]], object],
+        now: Callable[[], float] = time.thread_time,
     ) -> None:
-        self._call_in_next_turn = call_in_next_turn
+        self._call_soon = call_soon
+        self._call_later = call_later
         self._now = now
-        self._spent = 0.0
-        self._begun = False
+        self._busy = False
+        self._began = 0.0
+        self._owed = 0.0
         self._new: deque[Receiver] = deque()
         self._others: deque[Receiver] = deque()
+        self._new_is_next = True
 
     @property
     def free(self) -> bool:
-        """Whether some of this turn's time is left, and no connection waits for it."""
-        return self._spent < _PER_TURN and not self._new
+        """Whether no connection waits, and the loop does not rest."""
+        return not self._busy
 
     def run(self, work: Callable[[bytes], None], data: bytes) -> None:
         """Process `data` now."""
-        began = self._now()
-        work(data)
-        self._spent += self._now() - began
-        self._begin()
+        if self._busy:
+            work(data)
+        else:
+            self._busy, self._began = True, self._now()
+            work(data)
+            self._call_soon(self._turn_ended)
 
     async def next_piece(self, pieces: Iterator[bytes]) -> bytes | None:
-        """Return the next of `pieces`, made in a turn that has time left; None at their end."""
+        """Return the next of `pieces`, made when it is its turn; None at their end."""
         await anyio.lowlevel.checkpoint()
-        while not self.free:
-            await anyio.lowlevel.checkpoint()
-        began = self._now()
-        piece = next(pieces, None)
-        self._spent += self._now() - began
-        self._begin()
-        return piece
+        making = _Making(pieces)
+        self.enqueue(making)
+        return await making.made
 
     def enqueue(self, receiver: Receiver) -> None:
         """Process the data of `receiver` when it is its turn."""
         (self._new if receiver.received_bytes < PIECE else self._others).append(receiver)
-        self._begin()
-
-    def _begin(self) -> None:
-        if not self._begun:
-            self._begun = True
-            self._call_in_next_turn(self._turn)
+        if not self._busy:
+            self._busy = True
+            self._call_soon(self._turn)
 
     def _turn(self) -> None:
-        self._begun = False
-        self._spent = 0.0
-        while self._spent < _PER_TURN and (self._new or self._others):
-            receiver = (self._new or self._others).popleft()
-            began = self._now()
-            more = receiver.process_piece()
-            self._spent += self._now() - began
-            if more:
+        self._began = self._now()
+        while self._now() - self._began < PER_TURN and (queue := self._next_queue()):
+            receiver = queue.popleft()
+            if receiver.process_piece():
                 self.enqueue(receiver)
-        if self._spent:
-            self._begin()
+        self._call_soon(self._turn_ended)
+
+    def _next_queue(self) -> deque[Receiver]:
+        queues = (self._new, self._others) if self._new_is_next else (self._others, self._new)
+        self._new_is_next = not self._new_is_next
+        return queues[0] or queues[1]
+
+    def _turn_ended(self) -> None:
+        """Rest: the tasks that wait for what was processed have run by now."""
+        self._owed += self._now() - self._began
+        if self._owed >= PER_TURN:
+            rest, self._owed = min(self._owed, LONGEST_REST), 0.0
+            self._call_later(rest, self._rested)
+        else:
+            self._rested()
+
+    def _rested(self) -> None:
+        self._busy = bool(self._new or self._others)
+        if self._busy:
+            self._call_soon(self._turn)
+
+
+class _Making:
+    """One piece of a body that is being decoded."""
+
+    received_bytes = PIECE
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self.made: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+
+    def process_piece(self) -> bool:
+        if not self.made.done():
+            try:
+                self.made.set_result(next(self._pieces, None))
+            except Exception as error:  # noqa: BLE001  (raised where the piece is awaited)
+                self.made.set_exception(error)
+        return False
 
 
 _shares: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopShare] = WeakKeyDictionary()
@@ -99,5 +140,5 @@ def share_of(loop: asyncio.AbstractEventLoop) -> LoopShare:
     """Return the one share of `loop`."""
     share = _shares.get(loop)
     if share is None:
-        share = _shares[loop] = LoopShare(loop.call_soon)
+        share = _shares[loop] = LoopShare(loop.call_soon, loop.call_later)
     return share

@@ -16,7 +16,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from watcher.net.loop_share import PIECE, share_of
+from watcher.net.loop_share import FIRST, PIECE, share_of
 from watcher.net.response_limits import ResponseLimitError, ResponseLimits
 
 LONGEST_LIFE = 45.0
@@ -41,6 +41,8 @@ class WatchedResponseHandler(ResponseHandler):
         self._waiting = b""
         self._waiting_from = 0
         self._queued = False
+        self._peer_ended = False
+        self._lost = False
         self._on_status: Callable[[int], None] | None = None
         self._head: bytes | None = None
         self._answered = False
@@ -77,7 +79,7 @@ class WatchedResponseHandler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         if not data:
             super().data_received(data)  # aiohttp continues with what its parser holds
-        elif not self._waiting and len(data) <= PIECE and self._share.free:
+        elif not self._waiting and self._is_processed_at_once(len(data)):
             self._share.run(self._process, data)
         else:
             self._waiting = self._waiting[self._waiting_from :] + data
@@ -96,10 +98,10 @@ class WatchedResponseHandler(ResponseHandler):
         if until >= len(self._waiting):
             self._waiting, self._waiting_from = b"", 0
         self._process(piece)
-        if self.transport is None or self.transport.is_closing():
+        if self.transport is None or (self.transport.is_closing() and not self._peer_ended):
             self._waiting = b""
         if not self._waiting:
-            self._resume_reading_for_buffer()
+            self._all_processed()
             return False
         self._queued = not self._reading_paused
         return self._queued
@@ -122,13 +124,40 @@ class WatchedResponseHandler(ResponseHandler):
         elif (problem := self._limits.interim()) is not None:
             self._fail(ResponseLimitError(problem))
 
+    def eof_received(self) -> None:
+        self._peer_ended = True
+        super().eof_received()
+
     def connection_lost(self, exc: BaseException | None) -> None:
+        """Called by the loop; the end follows what still waits to be processed."""
         self._retirement.cancel()
-        if self._waiting and exc is None:
-            rest, self._waiting = self._waiting[self._waiting_from :], b""
-            self._process(rest)
+        if self._waiting and exc is None and self._peer_ended:
+            self._lost = True
+            return
         self._waiting = b""
         super().connection_lost(exc)
+
+    def close(self) -> None:
+        """Called by aiohttp when a response is not needed any more."""
+        super().close()
+        self._drop()
+
+    def abort(self) -> None:
+        """Called by aiohttp when it closes; see `close`."""
+        super().abort()
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._lost:
+            self._waiting = b""
+            self._all_processed()
+
+    def _all_processed(self) -> None:
+        if self._lost:
+            self._lost = False
+            super().connection_lost(None)
+        else:
+            self._resume_reading_for_buffer()
 
     @property
     def _idle(self) -> bool:
@@ -136,6 +165,11 @@ class WatchedResponseHandler(ResponseHandler):
         if self.requests == 0:
             return True
         return self._answered and (self._payload is None or self._payload.is_eof())
+
+    def _is_processed_at_once(self, length: int) -> bool:
+        if self.received_bytes + length <= FIRST:
+            return True
+        return length <= PIECE and self._share.free
 
     def _enqueue(self) -> None:
         if not self._queued:
@@ -182,6 +216,7 @@ class WatchedResponseHandler(ResponseHandler):
         self._head = head if len(head) <= _LONGEST_HEAD else None
 
     def _discard(self) -> None:
+        self._peer_ended = False  # nothing more of it is processed
         self.force_close()
         if self.transport is not None:
             self.transport.close()
