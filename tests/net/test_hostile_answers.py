@@ -113,7 +113,8 @@ async def test_an_answer_that_means_harm_costs_little(name: str) -> None:
     assert shown == OUTCOMES[name]
     if isinstance(outcome, Reply):
         assert len(outcome.body) <= LIMIT
-    # What a server could send is what was read, and what the buffers of the system hold.
+    # What a server could send is what was read, and what the buffers of the system hold: most of
+    # it in those of the sender.
     assert sent < 12_000_000
     assert longest < TURN
 

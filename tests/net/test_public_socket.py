@@ -2,6 +2,7 @@
 
 import socket
 
+import anyio
 import anyio.abc
 import httpx
 import pytest
@@ -12,7 +13,8 @@ from watcher.channels import webhook
 from watcher.channels.slack import channel as slack
 from watcher.core.receiver_settings import ReceiverSettings
 from watcher.net.exchange import ExchangeError, exchange
-from watcher.net.public_socket import NotPublicError, public_socket
+from watcher.net.public_socket import NotPublicError, SocketFactory, public_socket
+from watcher.net.receiver_socket import RECEIVE_BUFFER, plain_socket, with_small_buffer
 from watcher.net.transport import create_transport
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -90,3 +92,41 @@ def test_a_proxy_would_resolve_the_host() -> None:
     with pytest.raises(ValidationError, match="cannot hold with a proxy"):
         settings(proxy="http://proxy.internal:3128")
     assert settings(url="https://8.8.8.8/").deny_private
+
+
+@pytest.mark.parametrize("make", [plain_socket, public_socket])
+def test_a_receiver_can_send_little_before_it_is_read(make: SocketFactory) -> None:
+    info = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("1.1.1.1", 80))
+    with with_small_buffer(make)(info) as small, socket.socket() as usual:
+        size = small.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        assert size <= 2 * RECEIVE_BUFFER < usual.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def test_a_receiver_with_a_private_address_is_denied_all_the_same() -> None:
+    info = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80))
+    with pytest.raises(NotPublicError):
+        with_small_buffer(public_socket)(info)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("large", [True, False])
+async def test_of_an_endless_response_little_waits(large: bool) -> None:
+    sent = 0
+
+    async def serve(stream: anyio.abc.SocketStream, _: int) -> None:
+        nonlocal sent
+        stream.extra(anyio.abc.SocketAttribute.raw_socket).setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024
+        )
+        await read_request(stream)
+        await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n")
+        for _ in range(1000):
+            await stream.send(b"x" * 10_000)
+            sent += 10_000
+
+    async with server(serve) as url, create_transport(large_responses=large) as transport:
+        response = await transport.handle_async_request(httpx.Request("GET", url))
+        with anyio.move_on_after(0.5):
+            await anyio.sleep_forever()
+        await response.aclose()
+    assert (sent > 300_000) == large

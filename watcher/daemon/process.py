@@ -24,6 +24,7 @@ from watcher.core.clock import wall_clock
 from watcher.core.errors import ConfigurationError, WatcherError
 from watcher.core.settings import Settings
 from watcher.daemon import open_files
+from watcher.daemon.freed_memory import return_freed_memory
 from watcher.daemon.reload import Reloader, ReloadRequests
 from watcher.daemon.serve import serve
 from watcher.daemon.units import DELIVERY_GRACE
@@ -52,6 +53,7 @@ def run(config: Path | None, environ: Mapping[str, str]) -> None:
 def _run_configured(configuration: "_Configuration") -> None:
     settings = configuration.load()
     open_files.raise_limit()
+    return_freed_memory()
     try:
         anyio.run(_run, settings, configuration, backend_options={"use_uvloop": os.name != "nt"})
     except BaseExceptionGroup as group:

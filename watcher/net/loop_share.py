@@ -9,7 +9,8 @@ A write to the store takes many turns, which are short during a rest. What waits
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -23,6 +24,7 @@ FIRST = 4 * 1024
 
 PER_TURN = 0.002  # seconds
 LONGEST_REST = 0.02
+_EMPTY = 100  # pieces that are made at once, if they are empty
 
 
 class Receiver(Protocol):
@@ -74,7 +76,9 @@ class LoopShare:
             self._call_soon(self._turn_ended)
 
     async def next_piece(self, pieces: Iterator[bytes]) -> bytes | None:
-        """Return the next of `pieces`, made when it is its turn; None at their end."""
+        """Return the next of `pieces`, made when it is its turn; None at their end. Of many empty
+        ones it returns some.
+        """
         await anyio.lowlevel.checkpoint()
         making = _Making(pieces)
         self.enqueue(making)
@@ -127,10 +131,20 @@ class _Making:
     def process_piece(self) -> bool:
         if not self.made.done():
             try:
-                self.made.set_result(next(self._pieces, None))
+                self.made.set_result(_first(islice(self._pieces, _EMPTY)))
             except Exception as error:  # noqa: BLE001  (raised where the piece is awaited)
                 self.made.set_exception(error)
         return False
+
+
+def _first(pieces: Iterable[bytes]) -> bytes | None:
+    """Return the first that is not empty; an empty one if there is no other, None without any."""
+    found = None
+    for piece in pieces:
+        if piece:
+            return piece
+        found = piece
+    return found
 
 
 _shares: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopShare] = WeakKeyDictionary()

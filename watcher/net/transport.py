@@ -22,6 +22,7 @@ from yarl import URL
 from watcher.core.receiver_settings import ReceiverSettings
 from watcher.core.settings import ChannelSettings, ConnectionSettings
 from watcher.net.public_socket import NotPublicError, SocketFactory, public_socket
+from watcher.net.receiver_socket import plain_socket, with_small_buffer
 from watcher.net.response_handler import WatchedResponseHandler
 from watcher.net.response_limits import ResponseLimitError
 from watcher.net.tls import tls_context
@@ -155,7 +156,7 @@ def create_transport(
         tls=tls_context(reached),
         proxy=proxy,
         buffer=_LARGE_BUFFER if large_responses else _SMALL_BUFFER,
-        socket_factory=public_socket if public else None,
+        socket_factory=_socket_factory(public=public, large_responses=large_responses),
     )
 
 
@@ -164,6 +165,12 @@ def channel_transport(channel: ChannelSettings) -> AiohttpTransport:
     settings: object = channel  # mypy considers a subclass of both settings classes impossible
     reached = settings if isinstance(settings, ConnectionSettings) else None
     return create_transport(connections=channel.concurrency, reached=reached, large_responses=False)
+
+
+def _socket_factory(*, public: bool, large_responses: bool) -> SocketFactory | None:
+    if large_responses:
+        return public_socket if public else None
+    return with_small_buffer(public_socket if public else plain_socket)
 
 
 @lru_cache(maxsize=256)
