@@ -6,6 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from watcher.cli.grouped import GROUPS as GROUPED
 from watcher.cli.main import cli
 
 
@@ -24,7 +25,19 @@ GROUPS = [names for names, command in COMMANDS if isinstance(command, click.Grou
 def test_each_command_has_a_whole_sentence_in_its_list(names: tuple[str, ...]) -> None:
     done = CliRunner().invoke(cli, [*names, "--help"], terminal_width=80)
     assert done.exit_code == 0
-    assert "..." not in done.output.partition("Commands:")[2]
+    assert "..." not in done.output.partition("--help")[2]
+
+
+def test_the_help_lists_every_command_once_in_a_group() -> None:
+    listed = [name for names in GROUPED.values() for name in names]
+    assert sorted(listed) == sorted(cli.commands)
+    help_text = CliRunner().invoke(cli, ["--help"], terminal_width=80).output
+    lines = help_text.splitlines()
+    assert [line.removesuffix(":") for line in lines if f"{line.removesuffix(':')}" in GROUPED] == [
+        *GROUPED
+    ]
+    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in listed)
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(("names", "command"), COMMANDS)

@@ -12,10 +12,23 @@ from types import TracebackType
 import click
 
 from watcher import __version__
-from watcher.cli import backup, deliveries, init, run, signing, status, streams, upstream, watches
+from watcher.cli import (
+    backup,
+    completion,
+    deliveries,
+    init,
+    run,
+    signing,
+    status,
+    streams,
+    upstream,
+    watches,
+)
 from watcher.cli.channels import channels
 from watcher.cli.config import config_group
+from watcher.cli.grouped import GroupedCommands
 from watcher.cli.routes import routes_group
+from watcher.cli.sources import sources
 from watcher.cli.terminal import say, say_lines
 from watcher.core.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
 from watcher.core.masking import SECRETS
@@ -107,6 +120,7 @@ def _exit_code(error: WatcherError) -> int:
 
 
 @click.group(
+    cls=GroupedCommands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Commands for a running daemon read its URL from WATCHER_URL, and the API token from "
     "WATCHER_API_TOKEN.",
@@ -125,7 +139,9 @@ for command in (
     *signing.COMMANDS,
     *backup.COMMANDS,
     *status.COMMANDS,
+    *completion.COMMANDS,
     channels,
+    sources,
     config_group,
     routes_group,
 ):

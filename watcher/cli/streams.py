@@ -26,8 +26,9 @@ class GuardedStream(io.TextIOBase):
     def encoding(self) -> str:  # type: ignore[override]
         return self.stream.encoding
 
-    def write(self, text: str) -> int:
-        self.stream.write(visible_lines(text))
+    def write(self, text: str | bytes) -> int:
+        """Write text, or bytes as click passes them for completions."""
+        self.stream.write(visible_lines(text if isinstance(text, str) else text.decode()))
         return len(text)
 
     def flush(self) -> None:

@@ -1,0 +1,62 @@
+"""`watcher sources`: what a source returns."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from watcher.cli.options import config_option, json_option, load_settings
+from watcher.cli.terminal import plain, print_json, say
+
+
+@click.group()
+def sources() -> None:
+    """Test the sources of the configuration."""
+
+
+@sources.command("test")
+@click.argument("name")
+@click.argument("task_id", metavar="TASK_ID")
+@config_option
+@json_option
+def test_source(name: str, task_id: str, config: Path | None, as_json: bool) -> None:
+    """Poll one task now, and print what is extracted.
+
+    For status, type and error: the value, and the path in upstream's answer that it is from. Exits
+    1 if the source fails, or does not know the task.
+    """
+    from watcher.cli import task_fetch
+    from watcher.core.errors import SourceError
+    from watcher.core.texts import check_id
+
+    known = {source.name: source for source in load_settings(config).sources}
+    if name not in known:
+        raise click.UsageError(f"unknown source {name!r}; expected one of: {', '.join(known)}")
+    try:
+        answer = task_fetch.fetch(known[name], check_id(task_id))
+    except ValueError as error:
+        raise click.UsageError(f"invalid task ID: {error}") from None
+    except SourceError as error:
+        raise click.ClickException(f"source {name}: {error}") from None
+    fields = task_fetch.extracted(answer)
+    if fields is None:
+        raise click.ClickException(f"source {name} does not know the task {task_id!r} (404)")
+    if as_json:
+        print_json(fields)
+    else:
+        for field, shown in fields.items():
+            say(f"{field + ':':<8} {_described(shown)}")
+    if fields["status"]["value"] is None:
+        sys.exit(1)
+
+
+def _described(shown: Mapping[str, str | None]) -> str:
+    value = shown["value"]
+    if value is None:
+        return plain(shown.get("why"))
+    text = plain(value)
+    upstream = shown.get("upstream")
+    if upstream not in (None, value):
+        text += f" (upstream: {plain(upstream)})"
+    return f"{text}  from {plain(shown['from'])}" if shown["from"] else f"{text}  derived"
