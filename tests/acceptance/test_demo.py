@@ -1,6 +1,10 @@
-"""The first thing a newcomer sees."""
+"""The first thing a newcomer sees, and its picture."""
 
+import html
+import os
+import re
 import subprocess
+from pathlib import Path
 
 from tests.acceptance.daemon import COMMAND
 from watcher.cli.demo.script import TASK_IDS, scenes
@@ -8,7 +12,12 @@ from watcher.cli.demo.script import TASK_IDS, scenes
 
 def test_the_demo_shows_everything_and_ends_well() -> None:
     done = subprocess.run(
-        [COMMAND, "demo"], capture_output=True, text=True, timeout=90, check=False
+        [COMMAND, "demo"],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env=os.environ | {"COLUMNS": "100"},
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -17,9 +26,30 @@ def test_the_demo_shows_everything_and_ends_well() -> None:
     assert done.stdout.count("signature verified\n") == len(scenes()) - len(TASK_IDS)
     for shown in (
         "Task failed: task_catalogue_2",
-        "7 of 240 failed",
+        "7 of 240",
         "Task canceled",
         "1 FAILED",
         "\x1b",
     ):
         assert (shown in done.stdout) == (shown != "\x1b")
+    assert slack_messages(done.stdout) == slack_messages(pictured()), "run scripts/picture"
+    assert done.stdout.splitlines()[0] in pictured()
+
+
+PICTURE = Path(__file__).parents[2] / "docs" / "demo.svg"
+_TEXT = re.compile(r'<text[^>]* x="([0-9.]+)" y="([0-9.]+)"[^>]*>([^<]*)</text>')
+
+
+def pictured() -> str:
+    """Return the lines of the picture."""
+    rows: dict[float, list[tuple[float, str]]] = {}
+    for x, y, text in _TEXT.findall(PICTURE.read_text()):
+        shown = html.unescape(text).replace("\xa0", " ")
+        rows.setdefault(float(y), []).append((float(x), shown))
+    return "\n".join("".join(text for _, text in sorted(rows[y])) for y in sorted(rows))
+
+
+def slack_messages(output: str) -> list[str]:
+    """Return the Slack messages, without numbers and line breaks."""
+    boxes = re.findall(r"╭─ Slack ─+╮\n(.*?)╰─+╯", output, re.DOTALL)
+    return [" ".join(re.sub(r"[0-9]+", "#", box.replace("│", " ")).split()) for box in boxes]

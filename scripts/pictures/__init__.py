@@ -1,0 +1,1 @@
+"""Pictures of Slack messages, drawn from what the channel sends."""
