@@ -445,3 +445,55 @@ def test_durations_are_numbers_with_a_unit(number: float, unit: str) -> None:
 def test_an_invalid_duration_is_an_error(value: Any) -> None:
     with pytest.raises(ValueError, match="duration"):
         parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "routes: [{channels: [backend], events: [task.faild]}]",
+            "routes[0].events: 'task.faild' matches no known event type; "
+            "did you mean 'task.failed'?",
+        ),
+        (
+            "routes: [{channels: [backend], statuses: [FAILD]}]",
+            "routes[0].statuses: unknown status 'FAILD'; did you mean 'FAILED'?",
+        ),
+        (
+            "routes: [{channels: [backend], previous_statuses: [PENDNG]}]",
+            "previous_statuses: unknown status 'PENDNG'; did you mean 'PENDING'?",
+        ),
+        (
+            "routes: [{channels: [backend], sources: [mixpek]}]",
+            "routes[0].sources: 'mixpek' matches no source; did you mean 'mixpeek'?",
+        ),
+        (
+            "routes: [{channels: [backend], labels: {'': x}}]",
+            "routes[0].labels: no watch can have this label",
+        ),
+        (
+            "discovery: [{list: tasks, status: IN_PROGRES}]",
+            "discovery[0].status: unknown status 'IN_PROGRES'; did you mean 'IN_PROGRESS'?",
+        ),
+    ],
+)
+def test_a_selector_that_can_match_nothing_is_an_error(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (problem,) = problems(tmp_path, f"channels:{WEBHOOK}{text}\n")
+    assert said in problem
+
+
+def test_a_mention_on_an_event_that_there_is_none_of_is_an_error(tmp_path: Path) -> None:
+    slack = "{name: a, type: slack, url: 'https://hooks.slack.com/services/T0/B0/x', MORE}"
+    text = slack.replace("MORE", "mention_on: [task.los]")
+    (problem,) = problems(tmp_path, f"channels: [{text}]\n")
+    assert "channels[0].mention_on: 'task.los' matches no known event type" in problem
+
+
+def test_a_status_that_upstream_may_have_is_a_warning(tmp_path: Path) -> None:
+    route = "{channels: [backend], events: ['*'], previous_statuses: [WAITING_FOR_GPU]}"
+    loaded = load(tmp_path, f"channels:{WEBHOOK}routes: [{route}]")
+    assert checks.warnings(loaded) == [
+        "routes[0].previous_statuses: unknown status 'WAITING_FOR_GPU'"
+    ]

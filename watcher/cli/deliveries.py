@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from watcher.cli.options import (
+    check_statuses,
     client_at,
     confirm,
     dry_run_option,
@@ -139,7 +140,9 @@ def replay(
         "include_new": include_new or None,
         "dry_run": dry_run or None,
     }
-    say(_count(client_at(url).replay(channel, **criteria), "queued", dry_run))
+    client = client_at(url)
+    check_statuses(statuses, lambda: client.status()["watches"])
+    say(_count(client.replay(channel, **criteria), "queued", dry_run))
 
 
 @click.command()

@@ -2,17 +2,19 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from watcher.cli.terminal import say
 from watcher.core.texts import visible
 
 if TYPE_CHECKING:
     from watcher.cli.address import Address
     from watcher.cli.client import Client
+    from watcher.core.selectors import Mistake
     from watcher.core.settings import Settings
 
 _CONFIG = "watcher.config"
@@ -100,6 +102,28 @@ def labels_of(texts: Sequence[str]) -> dict[str, str]:
             raise click.UsageError(f"invalid --label {text!r}; expected K=V")
         labels[name] = value
     return labels
+
+
+def check_statuses(statuses: Sequence[str], known: Callable[[], Iterable[str]]) -> None:
+    """Check what `--status` selects: a typing error is a usage error, another unknown status is
+    named on standard error.
+
+    `known` returns further statuses that exist; it is called only if there is a doubt.
+    """
+    from watcher.core.selectors import mistake_in_status
+
+    for status in statuses:
+        if mistake_in_status(status) is not None:
+            report_mistake("--status", mistake_in_status(status, known()))
+
+
+def report_mistake(option: str, mistake: "Mistake | None") -> None:
+    """Raise a usage error for a fatal mistake in an option; print another one."""
+    if mistake is None:
+        return
+    if mistake.fatal:
+        raise click.UsageError(f"{option}: {mistake.text}")
+    say(f"watcher: warning: {option}: {mistake.text}", err=True)
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -12,6 +12,7 @@ from watcher.cli.options import (
     label_option,
     labels_of,
     load_settings,
+    report_mistake,
     source_option,
 )
 from watcher.cli.terminal import Coloured, print_json, say
@@ -51,8 +52,15 @@ def test_routes(
 
     For each route that does not match, prints the reason.
     """
+    from watcher.core.selectors import mistake_in_events, mistake_in_status
+
     if (status is None) == (event is None):
         raise click.UsageError("set either --status or --event")
+    if event is not None:
+        report_mistake("--event", mistake_in_events(event))
+    for option, word in (("--status", status), ("--previous-status", previous_status)):
+        if word is not None:
+            report_mistake(option, mistake_in_status(word))
     settings = load_settings(config)
     context = _context(
         status=status,

@@ -8,6 +8,7 @@ import click
 
 from watcher.cli.options import (
     address_at,
+    check_statuses,
     client_at,
     duration,
     json_option,
@@ -94,6 +95,7 @@ def list_watches(
     from watcher.cli.watch_status import WatchStatus
 
     client = client_at(url)
+    check_statuses(statuses, lambda: client.status()["watches"])
     label_texts = [f"{name}:{value}" for name, value in labels_of(labels).items()]
     items = client.watches(limit or None, status=list(statuses), state=state, label=label_texts)
     if as_json:

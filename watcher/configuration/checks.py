@@ -2,12 +2,22 @@
 warnings.
 """
 
+from collections.abc import Callable, Iterable, Iterator
+
 from watcher.configuration import plugins
-from watcher.configuration.diagnostics import nearest
+from watcher.configuration.diagnostics import dotted, nearest
 from watcher.configuration.yaml_document import Place
+from watcher.core import labels
 from watcher.core.errors import ConfigurationError
 from watcher.core.local_address import is_loopback
 from watcher.core.routing import matches, route_events
+from watcher.core.selectors import (
+    Mistake,
+    mistake_in_events,
+    mistake_in_status,
+    mistake_in_status_pattern,
+    shown,
+)
 from watcher.core.settings import Settings
 
 ALERTS = ("source.unreachable", "task.lost", "channel.failing")
@@ -29,6 +39,7 @@ def contradictions(settings: Settings) -> list[tuple[Place, str]]:
     except ConfigurationError as error:
         problems += [(("store", "url"), problem) for problem in error.problems]
     problems += _unknown_names(settings)
+    problems += [(place, mistake.text) for place, mistake in _mistakes(settings) if mistake.fatal]
     if settings.server.api_token is None and not is_loopback(settings.server.host):
         fault = "reachable from other machines; set server.api_token, or use 127.0.0.1"
         problems.append((("server", "host"), fault))
@@ -55,6 +66,48 @@ def _unknown_names(settings: Settings) -> list[tuple[Place, str]]:
     return problems
 
 
+def _mistakes(settings: Settings) -> Iterator[tuple[Place, Mistake]]:
+    """Yield what is wrong with selectors of events, statuses, sources and labels."""
+    for number, route in enumerate(settings.routes):
+        place = ("routes", number)
+        for key, texts, check in (
+            ("events", route.events, mistake_in_events),
+            ("statuses", route.statuses, mistake_in_status),
+            ("previous_statuses", route.previous_statuses, mistake_in_status_pattern),
+        ):
+            yield from _mistaken((*place, key), texts, check)
+        yield from _about_sources((*place, "sources"), route.sources, settings)
+        for name, value in route.labels.items():
+            if not 1 <= len(name) <= labels.NAME_LENGTH or len(value) > labels.VALUE_LENGTH:
+                text = f"no watch can have this label: names have 1 to {labels.NAME_LENGTH}"
+                text += f" characters, values at most {labels.VALUE_LENGTH}"
+                yield (*place, "labels"), Mistake(text=text, fatal=True)
+    for number, rule in enumerate(settings.discovery):
+        statuses = () if rule.status is None else (rule.status,)
+        yield from _mistaken(("discovery", number, "status"), statuses, mistake_in_status)
+    for number, channel in enumerate(settings.channels):
+        mentions = getattr(channel, "mention_on", None)
+        yield from _mistaken(("channels", number, "mention_on"), mentions, mistake_in_events)
+
+
+def _mistaken(
+    place: Place, texts: Iterable[str] | None, check: Callable[[str], Mistake | None]
+) -> Iterator[tuple[Place, Mistake]]:
+    for text in texts or ():
+        if (mistake := check(text)) is not None:
+            yield place, mistake
+
+
+def _about_sources(
+    place: Place, patterns: Iterable[str] | None, settings: Settings
+) -> Iterator[tuple[Place, Mistake]]:
+    names = [source.name for source in settings.sources]
+    for pattern in patterns or ():
+        if not any(matches([pattern], name) for name in names):
+            text = f"{shown(pattern)} matches no source{nearest(pattern, names)}"
+            yield place, Mistake(text=text, fatal=True)
+
+
 def warnings(settings: Settings) -> list[str]:
     """Return one line for each setting that is allowed but probably a mistake."""
     routes = settings.effective_routes
@@ -74,6 +127,11 @@ def warnings(settings: Settings) -> list[str]:
         f"no route leads to channel {channel.name!r}"
         for channel in settings.channels
         if channel.name not in used
+    ]
+    lines += [
+        f"{dotted(place)}: {mistake.text}"
+        for place, mistake in _mistakes(settings)
+        if not mistake.fatal
     ]
     lines += [
         f"channel {channel.name!r}: {warning}"
