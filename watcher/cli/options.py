@@ -79,11 +79,17 @@ def url_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def config_of_context() -> Path | None:
+    """Return the file that `--config` of a command with `url_option` names."""
+    path: Path | None = click.get_current_context().meta.get(_CONFIG)
+    return path
+
+
 def address_at(url: str | None) -> "Address":
     """Return the address of the daemon that the options name."""
     from watcher.cli import address
 
-    return address.of_environment(url, click.get_current_context().meta.get(_CONFIG))
+    return address.of_environment(url, config_of_context())
 
 
 def client_at(url: str | None) -> "Client":

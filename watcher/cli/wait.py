@@ -24,13 +24,24 @@ _UNSUCCESSFUL = frozenset({"FAILED", "CANCELED", "LOST"})
 
 
 class Tally:
-    """The status of each task; None before it is known."""
+    """The status of each task; None before it is known. `errors` says why tasks ended that did not
+    complete, where upstream or the watcher did.
+    """
 
     def __init__(self, task_ids: Sequence[str]) -> None:
         self.statuses: dict[str, str | None] = dict.fromkeys(task_ids)
+        self.errors: dict[str, str] = {}
         self._ended: set[str] = set()
 
-    def update(self, task_id: str, status: str | None, *, terminal: bool, lost: bool) -> bool:
+    def update(
+        self,
+        task_id: str,
+        status: str | None,
+        *,
+        terminal: bool,
+        lost: bool,
+        error: str | None = None,
+    ) -> bool:
         """Set a task's status unless it has ended; return whether it has changed."""
         if task_id not in self.statuses or task_id in self._ended:
             return False
@@ -38,6 +49,8 @@ class Tally:
         self.statuses[task_id] = "LOST" if lost else status
         if lost or terminal:
             self._ended.add(task_id)
+            if error:
+                self.errors[task_id] = error
         return self.statuses[task_id] != previous
 
     def has_ended(self, task_id: str) -> bool:
@@ -138,7 +151,8 @@ class Waiting:
         """Take over what a watch or an event shows of its task."""
         task_id = shown["task_id"]
         terminal = shown["terminal"]
-        if self.tally.update(task_id, shown["status"], terminal=terminal, lost=lost):
+        error = shown.get("reason" if lost else "error_message")
+        if self.tally.update(task_id, shown["status"], terminal=terminal, lost=lost, error=error):
             self._on_change(task_id, self.tally.statuses[task_id], self.tally.has_ended(task_id))
 
 

@@ -10,11 +10,13 @@ from watcher.cli.options import (
     address_at,
     check_statuses,
     client_at,
+    config_of_context,
     duration,
     json_option,
     label_option,
     labels_of,
     limit_option,
+    load_settings,
     source_option,
     stdin_option,
     url_option,
@@ -22,6 +24,8 @@ from watcher.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from watcher.cli.address import Address
+    from watcher.cli.wait import Tally
     from watcher.cli.watch_status import WatchStatus
 
 _COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
@@ -155,6 +159,11 @@ def remove(task_ids: Sequence[str], source: str | None, url: str | None) -> None
 @click.argument("task_ids", nargs=-1, metavar="ID…")
 @stdin_option
 @click.option("--timeout", metavar="D", help="Give up after this time, such as 90s or 2h.")
+@click.option(
+    "--standalone",
+    is_flag=True,
+    help="Poll without a daemon, with the sources of the configuration, for a CI job.",
+)
 @source_option
 @click.option("--namespace", help="Namespace of tasks that are not watched yet.")
 @label_option
@@ -164,6 +173,7 @@ def wait(
     task_ids: Sequence[str],
     stdin: bool,
     timeout: str | None,
+    standalone: bool,
     source: str | None,
     namespace: str | None,
     labels: Sequence[str],
@@ -175,32 +185,62 @@ def wait(
     Exit codes, the worst first: 1 a task is FAILED, CANCELED or lost; 124 timeout; 3 a task is
     COMPLETED_WITH_ERRORS; 0 otherwise; 4 the daemon is not reachable or answered an error.
     """
-    import anyio
-
-    from watcher.cli.progress import Progress
-    from watcher.cli.tables import print_table
-    from watcher.cli.terminal import print_json, say
-    from watcher.cli.wait import Waiting
+    from watcher.cli.terminal import say
 
     entries = _entries(task_ids, stdin, source, namespace, labels)
-    limit = duration(timeout)
-    address = address_at(url)
-
-    async def until_ended() -> Waiting:
-        with Progress(len(entries)) as progress:
-            waiting = Waiting(address=address, entries=entries, on_change=progress.changed)
-            await waiting.run(limit)
-        return waiting
-
-    tally = anyio.run(until_ended).tally
-    items = [{"task_id": task_id, "status": status} for task_id, status in tally.statuses.items()]
-    if as_json:
-        print_json(items)
-    else:
-        print_table(("task_id", "status"), items)
+    tally = _waited(entries, duration(timeout), source if standalone else None, standalone, url)
+    _print_ends(tally, as_json)
     if tally.waiting:
         say(f"watcher: timeout; {len(tally.waiting)} tasks have not ended", err=True)
     sys.exit(tally.exit_code())
+
+
+def _waited(
+    entries: Sequence[Mapping[str, Any]],
+    limit: float | None,
+    source: str | None,
+    standalone: bool,
+    url: str | None,
+) -> "Tally":
+    """Wait until all tasks have ended, or for `limit` seconds; return how they ended."""
+    import anyio
+
+    from watcher.cli.progress import Progress
+    from watcher.cli.wait import Waiting
+
+    async def until_ended(address: "Address") -> "Tally":
+        with Progress(len(entries)) as progress:
+            waiting = Waiting(address=address, entries=entries, on_change=progress.changed)
+            await waiting.run(limit)
+        return waiting.tally
+
+    if not standalone:
+        return anyio.run(until_ended, address_at(url))
+    from watcher.cli import standalone as daemon
+
+    settings = load_settings(config_of_context())
+
+    async def alone() -> "Tally":
+        async with daemon.running(settings, source) as address:
+            return await until_ended(address)
+
+    return anyio.run(alone)
+
+
+def _print_ends(tally: "Tally", as_json: bool) -> None:
+    """Print the status of each task, and why it ended, where that is known."""
+    from watcher.cli.tables import print_table
+    from watcher.cli.terminal import print_json
+
+    items = [{"task_id": task_id, "status": status} for task_id, status in tally.statuses.items()]
+    for item in items:
+        if (error := tally.errors.get(str(item["task_id"]))) is not None:
+            item["error_message"] = error
+    if as_json:
+        print_json(items)
+    else:
+        columns = ("task_id", "status", *(("error_message",) if tally.errors else ()))
+        print_table(columns, items)
 
 
 def _entries(

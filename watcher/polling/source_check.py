@@ -13,10 +13,11 @@ ACCEPTED = "key accepted"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceCheck:
-    """What the request showed."""
+    """What the request showed. `reason` is why it failed, None without a failure."""
 
     good: bool
     text: str
+    reason: SourceFailure | None = None
 
 
 async def check_source(source: Source) -> SourceCheck:
@@ -28,7 +29,7 @@ async def check_source(source: Source) -> SourceCheck:
             answers = [answer async for part in parts for answer in part]
     except SourceError as error:
         hint = ": check the key" if error.reason is SourceFailure.UNAUTHORIZED else ""
-        return SourceCheck(good=False, text=f"{error}{hint}")
+        return SourceCheck(good=False, text=f"{error}{hint}", reason=error.reason)
     if len(answers) == 1 and isinstance(answers[0], TaskNotFound):
         return SourceCheck(good=True, text=ACCEPTED)
     return SourceCheck(good=False, text="returned a task that cannot exist: check base_url")
