@@ -52,9 +52,7 @@ WELL = Status(
 
 
 def depths(channel: str, **counts: Any) -> dict[str, OutboxDepth]:
-    usual: dict[str, Any] = {"pending": 0, "failed": 0, "pending_bytes": 0, "failed_bytes": 0}
-    usual |= {"oldest_created_at": None}
-    return {channel: OutboxDepth(channel=channel, **{**usual, **counts})}
+    return {channel: replace(OutboxDepth.empty(channel), **counts)}
 
 
 def group(count: int, error: str | None = None) -> FailureGroup:

@@ -290,6 +290,7 @@ async def test_what_left_the_configuration_leaves_the_metrics(world: World) -> N
             "watcher_alert_after_seconds",
             "watcher_deliveries_kept",
             "watcher_outbox_pending",
+            "watcher_outbox_bypassed",
             "watcher_outbox_bytes",
             "watcher_outbox_oldest_seconds",
         }

@@ -268,6 +268,7 @@ async def test_deliveries_and_their_attempts_are_kept(store: SqliteStore) -> Non
             oldest_created_at=50.0,
             pending_bytes=2 * 1029,
             failed_bytes=0,
+            bypassed=0,
         ),
         OutboxDepth(
             channel="backend",
@@ -276,6 +277,7 @@ async def test_deliveries_and_their_attempts_are_kept(store: SqliteStore) -> Non
             oldest_created_at=20.0,
             pending_bytes=3 * 1029,
             failed_bytes=1029,
+            bypassed=1,
         ),
     ]
 

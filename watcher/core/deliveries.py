@@ -131,7 +131,8 @@ class OutboxDepth:
     """The deliveries of one channel; `oldest_created_at` is None if none is pending.
 
     `pending_bytes` and `failed_bytes` are what they take in the store; an event of several channels
-    counts for each of them.
+    counts for each of them. `bypassed` are those of the pending ones that let later ones pass:
+    the receiver rejected them, or they failed for longer than `order_wait`.
     """
 
     channel: str
@@ -140,6 +141,7 @@ class OutboxDepth:
     oldest_created_at: float | None
     pending_bytes: int
     failed_bytes: int
+    bypassed: int
 
     @classmethod
     def empty(cls, channel: str) -> "OutboxDepth":
@@ -151,6 +153,7 @@ class OutboxDepth:
             oldest_created_at=None,
             pending_bytes=0,
             failed_bytes=0,
+            bypassed=0,
         )
 
 

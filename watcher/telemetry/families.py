@@ -184,6 +184,12 @@ class DeliveryFamilies(Families):
             "Number of deliveries in the store that are pending or have failed.",
             *("channel", "state"),
         )
+        self.bypassed = self.gauge(
+            "watcher_outbox_bypassed",
+            "Number of pending deliveries that let later ones pass, because the receiver rejected "
+            "them or they failed for longer than order_wait.",
+            "channel",
+        )
         self.oldest = self.gauge(
             "watcher_outbox_oldest_seconds",
             "Age of the oldest pending delivery in seconds.",

@@ -128,6 +128,7 @@ class Metrics:
             oldest = now if depth.oldest_created_at is None else depth.oldest_created_at
             self._delivery.pending.labels(name).set(depth.pending)
             self._delivery.bytes.labels(name).set(depth.pending_bytes)
+            self._delivery.bypassed.labels(name).set(depth.bypassed)
             self._delivery.oldest.labels(name).set(max(now - oldest, 0.0))
             self._delivery.kept.labels(name, DeliveryState.PENDING).set(depth.pending)
             self._delivery.kept.labels(name, DeliveryState.FAILED).set(depth.failed)

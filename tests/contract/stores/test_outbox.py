@@ -178,6 +178,19 @@ async def test_the_oldest_of_some_size_fail_and_their_queues_go_on(store: Store)
     assert sorted(await due_ids(store)) == [1, 3]
 
 
+async def test_the_depth_counts_those_that_let_later_ones_pass(store: Store) -> None:
+    await queue_of(store, 2)
+    rejected = settled(1, DeliveryState.PENDING, at=100.0, next_attempt_at=900.0)
+    for unblocks_at, bypassed in ((700.0, 0), (100.0, 1)):
+        await store.settle([replace(rejected, unblocks_at=unblocks_at)])
+        (depth,) = await store.outbox()
+        assert (depth.pending, depth.bypassed) == (2, bypassed)
+
+    await store.settle([settled(1, DeliveryState.DELIVERED)])
+    (depth,) = await store.outbox()
+    assert (depth.pending, depth.bypassed) == (1, 0)
+
+
 async def test_the_depth_counts_pending_and_failed_deliveries(store: Store) -> None:
     await queue_of(store, 2)
     await store.settle([settled(1, DeliveryState.FAILED)])

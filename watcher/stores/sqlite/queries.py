@@ -301,16 +301,17 @@ WHERE channel = ? AND state = 'pending' AND bypassed = 0
 
 OUTBOX_DEPTHS = """
 SELECT counted.channel, counted.pending, counted.failed, oldest.created_at,
-    counted.pending_bytes, counted.failed_bytes
+    counted.pending_bytes, counted.failed_bytes, counted.bypassed
 FROM (
     SELECT channel, sum(pending) AS pending, sum(failed) AS failed, min(oldest) AS oldest,
-        sum(pending_bytes) AS pending_bytes, sum(failed_bytes) AS failed_bytes
+        sum(pending_bytes) AS pending_bytes, sum(failed_bytes) AS failed_bytes,
+        sum(bypassed) AS bypassed
     FROM (
         SELECT channel, count(*) AS pending, 0 AS failed, min(event) AS oldest,
-            sum(size) AS pending_bytes, 0 AS failed_bytes
+            sum(size) AS pending_bytes, 0 AS failed_bytes, sum(bypassed) AS bypassed
         FROM deliveries WHERE state = 'pending' GROUP BY channel
         UNION ALL
-        SELECT channel, 0, count(*), NULL, 0, sum(size)
+        SELECT channel, 0, count(*), NULL, 0, sum(size), 0
         FROM deliveries WHERE state = 'failed' GROUP BY channel)
     GROUP BY channel) AS counted
 LEFT JOIN deliveries AS oldest
