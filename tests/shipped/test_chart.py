@@ -126,6 +126,17 @@ def test_the_rules_in_the_chart_are_the_rules(tmp_path: Path) -> None:
     assert kind(found, "PrometheusRule")["spec"] == shipped
 
 
+def test_the_links_of_the_alerts_are_values(tmp_path: Path) -> None:
+    links = {"runbookUrl": "https://docs.internal/run", "dashboardUrl": "http://grafana/d/x"}
+    found = objects(rendered(tmp_path, values={"prometheusRule": {"enabled": True, **links}}))
+    (group,) = kind(found, "PrometheusRule")["spec"]["groups"]
+    assert group["rules"][0]["labels"] == {
+        "runbooks": "https://docs.internal/run",
+        "dashboard": "http://grafana/d/x",
+    }
+    assert "example.com" not in json.dumps(group)
+
+
 # What others say of it
 
 

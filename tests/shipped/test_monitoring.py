@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +17,99 @@ import yaml
 from tests.acceptance.daemon import Daemon, Site, add, site_in
 from tests.shipped.prometheus import Prometheus, process, prometheus
 from tests.shipped.tools import ROOT, free_port, run, tool
+from watcher.core.errors import DeliveryFailure, SourceFailure, StoreFailure
 from watcher.testing.faults import answers
 
 pytestmark = pytest.mark.anyio
 
 RULES = ROOT / "config/prometheus/watcher-rules.yaml"
 RUNBOOKS = ROOT / "docs/runbooks.md"
+LINKS = yaml.safe_load(RULES.read_text())["groups"][0]["rules"][0]["labels"]
+NOTES = {"summary", "description", "runbook_url", "dashboard_url"}
 
 
 def rules() -> Sequence[Mapping[str, Any]]:
     (group,) = yaml.safe_load(RULES.read_text())["groups"]
-    found: Sequence[Mapping[str, Any]] = group["rules"]
-    return found
+    return [rule for rule in group["rules"] if "alert" in rule]
+
+
+def expected() -> Sequence[Mapping[str, Any]]:
+    """Return every alert that the tests of the rules expect, with its words."""
+    tests = yaml.safe_load(RULES.with_name("watcher-rules.test.yaml").read_text())["tests"]
+    cases = [case for test in tests for case in test.get("alert_rule_test", ())]
+    return [alert for case in cases for alert in case["exp_alerts"]]
 
 
 # As they are written
 
 
-def test_promtool_finds_nothing_wrong_with_the_rules_and_each_fires_when_it_should() -> None:
-    promtool = tool("promtool")
-    run(promtool, "check", "rules", "--lint=all", "--lint-fatal", RULES)
-    run(promtool, "test", "rules", RULES.with_name("watcher-rules.test.yaml"))
-    run(promtool, "check", "config", RULES.with_name("prometheus.yaml"))
+@pytest.mark.parametrize("promtool", ["promtool", "promtool3"])
+def test_promtool_finds_nothing_wrong_with_the_rules_and_each_fires_when_it_should(
+    promtool: str,
+) -> None:
+    program = tool(promtool)
+    run(program, "check", "rules", "--lint=all", "--lint-fatal", RULES)
+    run(program, "test", "rules", RULES.with_name("watcher-rules.test.yaml"))
+    run(program, "check", "config", RULES.with_name("prometheus.yaml"))
+
+
+def test_amtool_finds_nothing_wrong_with_the_example() -> None:
     run(tool("amtool"), "check-config", RULES.with_name("alertmanager.yaml"))
 
 
 def test_each_alert_is_tried_and_kept_silent_and_has_its_heading() -> None:
     headings = re.findall(r"^## (\w+)$", RUNBOOKS.read_text(), re.MULTILINE)
     tests = yaml.safe_load(RULES.with_name("watcher-rules.test.yaml").read_text())["tests"]
-    cases = [case for test in tests for case in test["alert_rule_test"]]
+    cases = [case for test in tests for case in test.get("alert_rule_test", ())]
     assert list(dict.fromkeys(rule["alert"] for rule in rules())) == headings
     for rule in rules():
         assert rule["labels"]["severity"] in ("critical", "warning")
-        assert rule["annotations"].keys() == {"summary", "description", "runbook"}
-        assert rule["annotations"]["runbook"] == f"docs/runbooks.md#{rule['alert'].lower()}"
+        assert rule["annotations"].keys() == NOTES
         tried = [bool(case["exp_alerts"]) for case in cases if case["alertname"] == rule["alert"]]
         assert {*tried} == {True, False}, rule["alert"]
+
+
+def test_the_words_of_each_alert_link_to_a_heading_and_are_true_when_it_has_ended() -> None:
+    anchors = {
+        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", RUNBOOKS.read_text(), re.MULTILINE)
+    }
+    present = re.compile(r"\b(?:is|are|has|have|does|do|cannot|fails?|rejects?|grows?)\b")
+    for alert in expected():
+        notes = alert["exp_annotations"]
+        page, _, anchor = notes["runbook_url"].partition("#")
+        assert page == LINKS["runbooks"]
+        assert anchor in anchors
+        assert notes["dashboard_url"].startswith(LINKS["dashboard"])
+        assert not present.search(notes["summary"]), notes["summary"]
+        assert "\n" not in notes["summary"]
+
+
+@pytest.mark.parametrize(
+    ("alert", "reasons"),
+    [
+        ("WatcherSourceDown", SourceFailure),
+        ("WatcherStoreUnwritable", StoreFailure),
+        ("WatcherOutboxOld", DeliveryFailure),
+    ],
+)
+def test_each_reason_has_a_summary_of_its_own(alert: str, reasons: type[StrEnum]) -> None:
+    rule = next(rule for rule in rules() if rule["alert"] == alert)
+    known = {*map(str, reasons)}
+    named = {
+        name
+        for words in re.findall(r'eq \$labels\.reason ("[^}]+")', rule["annotations"]["summary"])
+        for name in re.findall(r'"(\w+)"', words)
+    }
+    assert named < known
+    assert len(known - named) == 1  # what remains is the last branch
+    summaries = {
+        labels["reason"]: notes["summary"]
+        for labels, notes in ((one["exp_labels"], one["exp_annotations"]) for one in expected())
+        if notes["runbook_url"].partition("#")[2].startswith(alert.lower()) and "reason" in labels
+    }
+    assert summaries.keys() == known
+    assert len({*summaries.values()}) == len(known)
 
 
 # As they work
@@ -88,6 +147,7 @@ async def monitoring(folder: Path, site: Site, target: int) -> AsyncIterator[Mon
         .read_text()
         .replace("/run/secrets/slack-webhook", f"{folder}/slack")
     )
+    shutil.copy(shipped / "watcher.tmpl", folder)
     (folder / "alertmanager.yaml").write_text(settings.replace("group_wait: 30s", "group_wait: 0s"))
     with process(
         *(
@@ -142,7 +202,8 @@ async def test_a_run_fires_no_alert_and_an_alert_reaches_slack(tmp_path: Path) -
 
             site.upstream.fault = answers(500, "no")
             await seen.until('ALERTS{alertname="WatcherSourceDown", alertstate="firing"}')
-            await site.until(lambda: seen.notifications("mixpeek does not respond"))
-            (alarm,) = seen.notifications("mixpeek does not respond")[0]["attachments"]
+            await site.until(lambda: seen.notifications("Only server errors from mixpeek (5xx)"))
+            (alarm,) = seen.notifications("Only server errors from mixpeek")[0]["attachments"]
             assert alarm["color"] == "danger"
-            assert "docs/runbooks.md#watchersourcedown" in alarm["text"]
+            assert alarm["title"] == "Only server errors from mixpeek (5xx)"
+            assert "docs/runbooks.md#watchersourcedown-unavailable|Runbook>" in alarm["text"]
