@@ -22,6 +22,7 @@ from watcher.core.settings import Settings
 from watcher.core.status import SourceStatus, Status
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
+from watcher.delivery.channel_check import ChannelCheck
 from watcher.stores.sqlite import store as sqlite
 from watcher.telemetry.health import Health
 from watcher.telemetry.liveness import LivenessMonitor
@@ -44,6 +45,7 @@ class FakeDaemon:
         self.tracked: list[str] = []
         self.forgotten: list[TaskKey] = []
         self.upstream: Any = None
+        self.tested: list[tuple[str, str]] = []
         self.held: dict[str, str] = {}
         sources = json.dumps([{"name": name, "api_key": "sk"} for name in ("mixpeek", "other")])
         channels = json.dumps(
@@ -74,6 +76,10 @@ class FakeDaemon:
 
     async def pause(self, channel: str, reason: str) -> None:
         self.held[channel] = reason
+
+    async def test_channel(self, channel: str, kind: str) -> ChannelCheck:
+        self.tested.append((channel, kind))
+        return ChannelCheck(status=204, error=None)
 
     def attempt_all(self, channel: str) -> None:
         self.outbox.set()

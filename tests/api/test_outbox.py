@@ -143,3 +143,19 @@ async def test_a_dry_run_of_a_replay_or_a_purge_changes_nothing(
             assert (counted.status_code, counted.json()) == (200, count)
     states = [one["state"] for one in (await api.get("/v1/deliveries")).json()["items"]]
     assert states == ["pending", "failed"]
+
+
+async def test_a_channel_is_tested_by_the_daemon(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    path = "/v1/channels/backend/test"
+    done = await api.post(path)
+    assert (done.status_code, done.json()) == (
+        200,
+        {"channel": "backend", "delivered": True, "status": 204, "error": None},
+    )
+    assert (await api.post(path, json={"type": "task.failed"})).status_code == 200
+    assert daemon.tested == [("backend", "watcher.test"), ("backend", "task.failed")]
+    problem(await api.post(path, json={"type": "task.faild"}), 422)
+    problem(await api.post("/v1/channels/unknown/test"), 404)
+    assert len(daemon.tested) == 2

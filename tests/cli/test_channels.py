@@ -85,3 +85,39 @@ def test_a_configuration_without_channels_has_none_to_test(
         2,
         "watcher: the configuration has no channel\n",
     )
+
+
+def test_the_daemon_sends_the_test_message(harness: Harness) -> None:
+    assert harness.lines("channels", "test") == ["backend: ok: HTTP 204"]
+    unknown = harness.run("channels", "test", "other")
+    assert (unknown.exit_code, unknown.stderr) == (
+        2,
+        "watcher: unknown channel other; expected one of: backend\n",
+    )
+
+
+def test_a_daemon_that_rejects_the_token_is_not_passed_over(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WATCHER_API_TOKEN")
+    assert harness.run("channels", "test").exit_code == 4
+
+
+def test_an_example_has_the_type_that_was_chosen(receiver: Receiver) -> None:
+    finished = run("channels", "test", "--offline", "--type", "task.failed")
+    assert (finished.exit_code, finished.stdout) == (0, "webhook: ok: HTTP 204\n")
+    (received,) = receiver.received
+    assert (received.event["type"], received.verified) == ("task.failed", True)
+    assert received.event["data"]["labels"] == {"example": "yes"}
+
+
+@pytest.mark.usefixtures("receiver")
+def test_a_type_that_there_is_none_of_is_a_usage_error() -> None:
+    finished = run("channels", "test", "--type", "task.faild")
+    assert (finished.exit_code, finished.stdout) == (2, "")
+    assert "did you mean 'task.failed'?" in finished.stderr
+
+
+def test_offline_needs_no_daemon_even_where_one_runs(harness: Harness, receiver: Receiver) -> None:
+    assert harness.run("channels", "test", "--offline").stdout == "webhook: ok: HTTP 204\n"
+    assert len(receiver.received) == 1

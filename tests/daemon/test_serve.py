@@ -116,6 +116,20 @@ async def test_a_reload_replaces_the_channels_and_keeps_the_watchlist(site: Site
         await site.until_received(lambda: site.statuses().count("COMPLETED") == 2)
 
 
+async def test_a_channel_is_tested_beside_what_it_delivers(site: Site) -> None:
+    async with site.running("backend") as client:
+        done = await client.post("/v1/channels/backend/test", json={"type": "task.lost"})
+        assert done.json() == {
+            "channel": "backend",
+            "delivered": True,
+            "status": 204,
+            "error": None,
+        }
+        assert (await client.get("/v1/deliveries")).json()["items"] == []
+    (received,) = site.receiver.received
+    assert (received.event["type"], received.verified) == ("task.lost", True)
+
+
 class Configuration:
     """What the file and the files of secrets hold."""
 

@@ -17,6 +17,7 @@ from watcher.core.channels import ChannelState
 from watcher.core.clock import parse_rfc3339, wall_clock
 from watcher.core.deliveries import DeliveryState, OutboxDepth
 from watcher.core.events import EventFilter
+from watcher.core.example_events import EXAMPLE_TYPES, TEST_EVENT
 
 channels = APIRouter(prefix="/v1/channels", tags=["outbox"])
 
@@ -68,6 +69,25 @@ class ReplayView(msgspec.Struct, frozen=True):
     """The number of queued deliveries; with `dry_run`, of those that would be."""
 
     queued: int
+
+
+class ChannelTestView(msgspec.Struct, frozen=True):
+    """How the test ended: `status` is the HTTP status, `error` why the message was not delivered,
+    null if it was.
+    """
+
+    channel: str
+    delivered: bool
+    status: int | None
+    error: str | None
+
+
+class ChannelTestRequestView(BaseModel):
+    """The type of the example event to send; the default has the shape of no other event."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str = TEST_EVENT
 
 
 class PauseRequestView(BaseModel):
@@ -137,6 +157,25 @@ async def resume_channel(name: str, daemon: Running, log: Logged) -> Response:
     await daemon.resume(_configured(daemon, name))
     log("resumed channel %.150r", name, channel=name)
     return await _view(daemon, name)
+
+
+@channels.post(
+    "/{name}/test",
+    responses={**shows(ChannelTestView), **documented(400, 401, 403, 404, 413, 415, 422, 503)},
+)
+async def test_channel(
+    name: str, daemon: Running, log: Logged, options: ChannelTestRequestView | None = None
+) -> Response:
+    """Send one message that is marked as a test, at once and without a retry."""
+    kind = (options or ChannelTestRequestView()).type
+    if kind not in EXAMPLE_TYPES:
+        raise bad_query("type", f"expected one of {', '.join(EXAMPLE_TYPES)}")
+    check = await daemon.test_channel(_configured(daemon, name), kind)
+    log("tested channel %.150r", name, channel=name)
+    delivered = check.error is None
+    return json_response(
+        ChannelTestView(channel=name, delivered=delivered, status=check.status, error=check.error)
+    )
 
 
 @channels.post(

@@ -15,6 +15,7 @@ from watcher.core.settings import Settings
 from watcher.core.status import Status
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
+from watcher.delivery.channel_check import ChannelCheck
 from watcher.telemetry.health import Health
 from watcher.telemetry.metrics import Metrics
 
@@ -64,6 +65,10 @@ class Daemon(ProbedDaemon, Protocol):
 
     async def pause(self, channel: str, reason: str) -> None:
         """Send nothing to a configured channel until it is resumed."""
+        ...
+
+    async def test_channel(self, channel: str, kind: str) -> ChannelCheck:
+        """Send an example event of type `kind` to a configured channel, once."""
         ...
 
     def attempt_all(self, channel: str) -> None:

@@ -1,12 +1,22 @@
 """`watcher channels`: list, test, pause and resume channels."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from watcher.cli.options import client_at, config_option, json_option, load_settings, url_option
+from watcher.cli.options import (
+    client_at,
+    config_of_context,
+    json_option,
+    load_settings,
+    url_option,
+)
 from watcher.cli.terminal import print_verdicts, say
+from watcher.core.errors import DaemonError
+
+if TYPE_CHECKING:
+    from watcher.cli.checks import Verdict
 
 _COLUMNS = ("name", "type", "state", "since", "reason", "pending", "failed")
 
@@ -50,19 +60,59 @@ def resume(name: str, url: str | None) -> None:
 
 @channels.command("test")
 @click.argument("names", nargs=-1, metavar="[NAME]…")
-@config_option
-def test_channels(names: Sequence[str], config: Path | None) -> None:
+@click.option(
+    "--type",
+    "kind",
+    default="watcher.test",
+    metavar="T",
+    help="Send an example of this event type, such as task.failed.",
+)
+@click.option(
+    "--offline", is_flag=True, help="Send from here, as the configuration says, without a daemon."
+)
+@url_option
+def test_channels(names: Sequence[str], kind: str, offline: bool, url: str | None) -> None:
     """Send a test message to each channel.
 
-    Exits 1 if a channel fails.
+    The running daemon sends it; without one, this command does. Exits 1 if a channel fails.
     """
     from watcher.cli import checks
+    from watcher.core.example_events import EXAMPLE_TYPES
+    from watcher.core.selectors import mistake_in_events
 
-    known = {channel.name: channel for channel in load_settings(config).channels}
+    if kind not in EXAMPLE_TYPES:
+        mistake = mistake_in_events(kind)
+        text = mistake.text if mistake else f"expected one of {', '.join(EXAMPLE_TYPES)}"
+        raise click.UsageError(f"--type: {text}")
+    verdicts = None if offline else _tested_by_daemon(names, kind, url)
+    if verdicts is None:
+        known = {one.name: one for one in load_settings(config_of_context()).channels}
+        chosen = _chosen(names, list(known))
+        verdicts = checks.test_channels([known[name] for name in chosen], kind)
+    print_verdicts(verdicts)
+
+
+def _tested_by_daemon(names: Sequence[str], kind: str, url: str | None) -> "list[Verdict] | None":
+    """Return the results of the running daemon; None if there is none."""
+    from watcher.cli.checks import verdict_of
+
+    client = client_at(url)
+    try:
+        known = [channel["name"] for channel in client.channels()]
+    except DaemonError as error:
+        if error.status is not None:
+            raise
+        return None
+    tests = [client.test_channel(name, kind) for name in _chosen(names, known)]
+    return [verdict_of(test["channel"], test["status"], test["error"]) for test in tests]
+
+
+def _chosen(names: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    """Return the channels to test. Raises `UsageError` if one is unknown, or there is none."""
     if unknown := [name for name in names if name not in known]:
         raise click.UsageError(
             f"unknown channel {', '.join(unknown)}; expected one of: {', '.join(known) or 'none'}"
         )
     if not known:
         raise click.UsageError("the configuration has no channel")
-    print_verdicts(checks.test_channels([known[name] for name in names or known]))
+    return names or known

@@ -10,11 +10,8 @@ from prometheus_client import CollectorRegistry
 from watcher import __version__
 from watcher.configuration import plugins
 from watcher.core.clock import wall_clock
-from watcher.core.deliveries import Message
-from watcher.core.errors import DeliveryError
-from watcher.core.events import new_event_id, system_event
-from watcher.core.interfaces.channel import Closing
 from watcher.core.settings import ChannelSettings, SourceSettings
+from watcher.delivery.channel_check import check_channel
 from watcher.delivery.notes import InMemoryNotes
 from watcher.net.transport import channel_transport, create_transport
 from watcher.polling.source_check import check_source
@@ -37,9 +34,11 @@ def check_sources(sources: Sequence[SourceSettings]) -> list[Verdict]:
     return [anyio.run(_check_source, source, backend_options=_BACKEND) for source in sources]
 
 
-def test_channels(channels: Sequence[ChannelSettings]) -> list[Verdict]:
-    """Send a test message to each channel."""
-    return [anyio.run(_test_channel, channel, backend_options=_BACKEND) for channel in channels]
+def test_channels(channels: Sequence[ChannelSettings], kind: str) -> list[Verdict]:
+    """Send a test message, an example event of type `kind`, to each channel."""
+    return [
+        anyio.run(_test_channel, channel, kind, backend_options=_BACKEND) for channel in channels
+    ]
 
 
 async def _check_source(settings: SourceSettings) -> Verdict:
@@ -53,26 +52,16 @@ async def _check_source(settings: SourceSettings) -> Verdict:
     return Verdict(name=settings.name, good=check.good, text=check.text)
 
 
-async def _test_channel(settings: ChannelSettings) -> Verdict:
-    data = {"channel": settings.name, "reason": "a test, sent by `watcher channels test`"}
-    event = system_event(
-        "watcher.test",
-        at=wall_clock(),
-        event_id=new_event_id(),
-        data=data,
-        order_key="test",
-        channels=(),
-    )
+async def _test_channel(settings: ChannelSettings, kind: str) -> Verdict:
     async with channel_transport(settings) as transport:
         create = plugins.load("channels", settings.type).create
         channel = create(settings, transport=transport, notes=InMemoryNotes(), wall=wall_clock)
-        try:
-            receipt = await channel.send(
-                Message(event_id=event.event_id, type=event.type, body=event.body)
-            )
-        except DeliveryError as error:
-            return Verdict(name=settings.name, good=False, text=str(error))
-        finally:
-            if isinstance(channel, Closing):
-                await channel.aclose()
-    return Verdict(name=settings.name, good=True, text=f"HTTP {receipt.status}")
+        check = await check_channel(channel, settings.name, kind, wall_clock)
+    return verdict_of(settings.name, check.status, check.error)
+
+
+def verdict_of(channel: str, status: int | None, error: str | None) -> Verdict:
+    """Return the result of a test message to a channel."""
+    if error is not None:
+        return Verdict(name=channel, good=False, text=error)
+    return Verdict(name=channel, good=True, text="sent" if status is None else f"HTTP {status}")

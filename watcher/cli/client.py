@@ -143,6 +143,11 @@ class Client:
         """Yield every channel of the daemon's configuration."""
         yield from self._call("GET", "/v1/channels")["items"]
 
+    def test_channel(self, channel: str, kind: str) -> dict[str, Any]:
+        """Send a test message to a channel; return how that ended."""
+        path = f"/v1/channels/{quote_segment(channel)}/test"
+        return self._call("POST", path, json={"type": kind})
+
     def pause(self, channel: str, reason: str | None) -> dict[str, Any]:
         """Pause a channel."""
         return self._call(

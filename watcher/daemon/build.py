@@ -11,7 +11,7 @@ import httpx
 from watcher.configuration import plugins
 from watcher.core.clock import Clock, wall_clock
 from watcher.core.events import system_event_factory
-from watcher.core.interfaces.channel import Channel
+from watcher.core.interfaces.channel import Channel, Notes
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
@@ -126,12 +126,15 @@ def discovery(
 
 
 def create_channel(
-    settings: ChannelSettings, shared: Shared, transport: httpx.AsyncBaseTransport
+    settings: ChannelSettings,
+    shared: Shared,
+    transport: httpx.AsyncBaseTransport,
+    notes: Notes | None = None,
 ) -> Channel:
-    """Return the channel of these settings."""
+    """Return the channel of these settings; without `notes` it keeps them in the store."""
     create = plugins.load("channels", settings.type).create
     wall = shared.surroundings.wall
-    notes = StoredNotes(shared.store, settings.name, wall)
+    notes = notes or StoredNotes(shared.store, settings.name, wall)
     channel: Channel = create(settings, transport=transport, notes=notes, wall=wall)
     return channel
 

@@ -19,7 +19,7 @@ from watcher.core.settings import HeartbeatSettings, Settings
 from watcher.core.summary import TroubledTasks
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
-from watcher.daemon.build import Shared, Surroundings
+from watcher.daemon.build import Shared, Surroundings, create_channel
 from watcher.daemon.heartbeat import Heartbeat, Wait
 from watcher.daemon.maintenance import maintain
 from watcher.daemon.pending import log_pending, warn_of_orphans
@@ -28,6 +28,8 @@ from watcher.daemon.running import RunningUnits
 from watcher.daemon.status import StatusReader
 from watcher.daemon.store_room import StoreRoom
 from watcher.delivery.body_memory import BodyMemory
+from watcher.delivery.channel_check import ChannelCheck, check_channel
+from watcher.delivery.notes import InMemoryNotes
 from watcher.net.transport import create_transport
 from watcher.polling.poller import Poller
 from watcher.telemetry.health import Health
@@ -115,6 +117,13 @@ class Daemon:
     async def resume(self, channel: str) -> None:
         """Send to a configured channel again."""
         await self._units.channels[channel].dispatcher.resume()
+
+    async def test_channel(self, channel: str, kind: str) -> ChannelCheck:
+        """Send an example event to a configured channel, once, beside what it delivers."""
+        (settings,) = (one for one in self._settings.channels if one.name == channel)
+        async with self._shared.surroundings.channel_transport(settings) as transport:
+            tested = create_channel(settings, self._shared, transport, InMemoryNotes())
+            return await check_channel(tested, channel, kind, self._wall)
 
     def attempt_all(self, channel: str) -> None:
         """Attempt a channel's pending deliveries now, if it is configured."""
