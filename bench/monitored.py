@@ -24,7 +24,7 @@ API_KEY = "sk_made_up"
 TRAFFIC_EVERY = 20.0
 """Seconds after which a task is added, another one runs, and a third one ends."""
 LASTING = 5
-"""Tasks that run all the time."""
+"""Tasks that run all the time; one after the other changes between two statuses."""
 PATIENCE = 120.0
 """Seconds that a start may take while everything else starts, too."""
 STOPPING = 20.0
@@ -81,7 +81,9 @@ class Monitored:
         self.target = f"127.0.0.1:{self.port}"
         """The address that Prometheus scrapes."""
         self.busy = True
-        """Whether tasks are added and end."""
+        """Whether tasks are added, change and end."""
+        self.unchanged: set[str] = set()
+        """Tasks that do not change."""
         self.process: Process | None = None
         self.background: asyncio.Task[None] | None = None
         """What keeps the fault up, if something has to."""
@@ -210,4 +212,7 @@ class Monitored:
         if number > 2:
             ended = "FAILED" if number % 5 == 0 else "COMPLETED"
             self.upstream.set(f"task_{number - 2}", ended)
+        if (lasting := f"lasting_{number % LASTING}") not in self.unchanged:
+            status = "PROCESSING" if number // LASTING % 2 else "IN_PROGRESS"
+            self.upstream.set(lasting, status)
         await self.watch(f"task_{number}", status="PENDING")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from bench.monitored import LASTING, Monitored
+from bench.monitored import Monitored
 from watcher.testing.faults import Fault as Answer
 from watcher.testing.faults import answers
 
@@ -98,21 +98,14 @@ async def reject_lists_of_batches(site: Monitored) -> None:
 
 
 async def stall(site: Monitored) -> None:
-    """Keep a task from changing; the others change."""
-
-    async def change() -> None:
-        for number in range(10_000):
-            for lasting in range(1, LASTING):
-                status = "PROCESSING" if number % 2 else "IN_PROGRESS"
-                site.upstream.set(f"lasting_{lasting}", status)
-            await asyncio.sleep(30)
-
-    site.background = asyncio.create_task(change())
+    """Keep one task from changing; the others change."""
+    site.unchanged.add("lasting_0")
 
 
 async def proceed(site: Monitored) -> None:
     """Let the stalled task change."""
-    site.upstream.set("lasting_0", "PROCESSING")
+    site.unchanged.clear()
+    site.upstream.set("lasting_0", "QUEUED")
 
 
 # The channel
@@ -146,7 +139,7 @@ async def reject_one_task(site: Monitored) -> None:
         return await rejected(request) if of_it else None
 
     site.receiver.fault = reject
-    site.upstream.set("lasting_0", "PROCESSING")
+    site.upstream.set("lasting_0", "QUEUED")
 
 
 async def retry(site: Monitored) -> None:

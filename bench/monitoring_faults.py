@@ -194,6 +194,6 @@ FAULTS = (
         cause="stalled",
         begin=acts.stall,
         end=acts.proceed,
-        settings={"polling": {"stalled_after": {"*": "2m"}}},
+        settings={"polling": {"stalled_after": {"*": "3m"}}},
     ),
 )
