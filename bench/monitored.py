@@ -177,6 +177,15 @@ class Monitored:
             return 0
         return response.status_code
 
+    async def retry(self) -> None:
+        """Retry all deliveries that have failed or wait for an attempt, as an operator does."""
+        url = f"http://{self.target}/v1/deliveries"
+        with suppress(httpx.HTTPError):
+            await self._client.post(f"{url}/retry", json={"channel": "backend"})
+            pending = await self._client.get(url, params={"state": "pending", "limit": 1000})
+            for delivery in pending.json()["items"]:
+                await self._client.post(f"{url}/{delivery['id']}/retry", json={})
+
     async def watch(self, *task_ids: str, status: str = "IN_PROGRESS", **fields: Any) -> int:
         """Have upstream run tasks, and watch them; return the status of the API's answer."""
         for task_id in task_ids:

@@ -9,6 +9,8 @@ from bench.monitoring_acts import Act
 from watcher.testing.faults import answers, hangs
 
 _DISK = "32m"
+_CALM = 1_800.0
+"""Seconds without a restart that prove the end of a crash loop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +18,9 @@ class Fault:
     """Something that happens to one daemon from `begin` to `end`.
 
     Only `alert` may be sent, within `within` seconds, with a title that the regular expression
-    `cause` finds; with None as `alert`, nothing may be. `lasts` is for how many seconds the fault
-    goes on if not until `end`. `mounted` is the size of a file system of its own for the store.
+    `cause` finds, and be resolved within `resolved_within` seconds of the end; with None as
+    `alert`, nothing may be. `lasts` is for how many seconds the fault goes on if not until `end`.
+    `mounted` is the size of a file system of its own for the store.
     """
 
     name: str
@@ -26,6 +29,7 @@ class Fault:
     begin: Act
     end: Act
     within: float = 300.0
+    resolved_within: float = 720.0
     lasts: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     mounted: str | None = None
@@ -103,6 +107,7 @@ FAULTS = (
         begin=acts.crash(25, 60),
         end=acts.crash_no_more,
         within=600.0,
+        resolved_within=_CALM,
     ),
     Fault(
         name="crash loop, 2 of 4 min",
@@ -111,6 +116,7 @@ FAULTS = (
         begin=acts.crash(120, 240),
         end=acts.crash_no_more,
         within=600.0,
+        resolved_within=_CALM,
     ),
     Fault(
         name="channel dead",

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from bench.monitoring_faults import Fault
-from bench.monitoring_report import described, faulty
+from bench.monitoring_report import Times, described, faulty
 from bench.monitoring_servers import Message, message
 
-BEGAN, ENDED = 1_000.0, 1_660.0
+TIMES = Times(began=1_000.0, ended=1_660.0, finished=2_400.0)
 
 
 async def nothing(_: object) -> None:
@@ -42,7 +42,8 @@ START, END = sent(1_120.0), sent(1_900.0, resolved=True)
     [
         ([START, END], []),
         ([], ["no message"]),
-        ([START], ["not resolved within the run"]),
+        ([START], ["not resolved 740 s after its end"]),
+        ([START, sent(2_390.0, resolved=True)], ["resolved more than 720 s after"]),
         ([sent(990.0), START, END], ["before the fault"]),
         ([START, sent(1_130.0), END], ["2 messages at its start"]),
         ([START, END, sent(1_950.0, resolved=True)], ["2 messages at its end"]),
@@ -55,19 +56,26 @@ START, END = sent(1_120.0), sent(1_900.0, resolved=True)
 def test_a_fault_is_one_message_with_its_cause_in_time_and_one_at_its_end(
     messages: list[Message], wrong: list[str]
 ) -> None:
-    found = faulty(FAULT, messages, BEGAN, ENDED)
+    found = faulty(FAULT, messages, TIMES)
     assert len(found) == len(wrong)
     for text, expected in zip(found, wrong, strict=True):
         assert expected in text
-    shown = described(FAULT.name, messages, BEGAN, ENDED, found)
+    shown = described(FAULT.name, messages, TIMES, found)
     assert shown.startswith("WRONG" if wrong else "ok")
-    assert shown.count("\n") == len(messages) + len(wrong)
+    for text in found:
+        assert text in shown
+
+
+def test_a_run_that_ends_early_does_not_prove_that_an_alert_stays() -> None:
+    early = Times(began=TIMES.began, ended=TIMES.ended, finished=2_200.0)
+    assert faulty(FAULT, [START], early) == []
+    assert "not resolved yet, 540 s after the end" in described(FAULT.name, [START], early, [])
 
 
 def test_a_fault_that_is_no_reason_for_an_alert_is_silent() -> None:
     silent = Fault(name="channel paused", alert=None, begin=nothing, end=nothing)
-    assert faulty(silent, [], BEGAN, ENDED) == []
-    assert len(faulty(silent, [START], BEGAN, ENDED)) == 1
+    assert faulty(silent, [], TIMES) == []
+    assert len(faulty(silent, [START], TIMES)) == 1
 
 
 def test_a_message_is_about_the_daemon_whose_whole_address_it_has() -> None:
