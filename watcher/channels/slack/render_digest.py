@@ -14,6 +14,7 @@ from watcher.channels._text import (
     cut,
     event_data,
     line_of,
+    one_line,
     place_of,
     text_of,
 )
@@ -103,7 +104,8 @@ def _one(message: Message, links: Mapping[str, str]) -> _One:
     data = event_data(message)
     subject = message.type.partition(".")[0]
     is_task = subject == "task"
-    error = line_of(data, "error_message") or line_of(data, "error") or line_of(data, "reason")
+    errors = (data.get(name) for name in ("error_message", "error", "reason"))
+    error = next((line for each in errors if (line := one_line(text_of(_beginning(each))))), "")
     return _One(
         type=message.type,
         name=cut(line_of(data, "task_id" if is_task else subject) or "unknown", 256),
@@ -112,6 +114,11 @@ def _one(message: Message, links: Mapping[str, str]) -> _One:
         status=line_of(data, "status"),
         links=Links(links, data),
     )
+
+
+def _beginning(error: object) -> object:
+    """Return as much of an error as may be shown: a digest has a thousand of them."""
+    return error[: 4 * _ERROR] if isinstance(error, str) else error
 
 
 def _of_type(kind: str, ones: Sequence[_One], heading: str, room: int) -> str:
