@@ -250,7 +250,8 @@ def test_what_a_shell_could_read_is_no_command(task_id: str) -> None:
 def test_what_slack_formats_is_shown_as_it_is() -> None:
     text = shown(rendered("task.failed", task_id="`x`", error_message="```x``` `y`"))
     assert "`ʼxʼ`" in text
-    assert "```ʼʼʼxʼʼʼ `y````" in text
+    assert "```ʼʼʼxʼʼʼ `yʼ```" in text
+    assert "```ʼ```" in shown(rendered("task.failed", error_message="`"))
 
 
 def test_an_outage_shows_reason_status_and_beginning_and_its_end_for_how_long_it_was() -> None:

@@ -13,6 +13,7 @@ from watcher.channels._text import cut, one_line
 
 TEXT = 2900
 """Maximum number of characters of one text of a block."""
+_OUTER = re.compile(r"\A`+|`+\Z")
 _SEQUENCE = re.compile(r"<(?:https?://|!date\^)[^<>|]*\|([^<>]*)>")
 
 
@@ -47,7 +48,9 @@ def code(text: str, limit: int) -> str:
 
 def code_block(text: str, limit: int) -> str:
     """Return `text` with its lines, as a block of code."""
-    return f"```{escaped_cut(text.replace('```', 'ʼʼʼ'), limit - 6)}```"
+    escaped = escaped_cut(text.replace("```", "ʼʼʼ"), limit - 6)
+    # A backtick at either end would be taken for one of the three.
+    return f"```{_OUTER.sub(lambda ticks: 'ʼ' * len(ticks[0]), escaped)}```"
 
 
 def link(url: str, label: str, limit: int) -> str:
