@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from watcher.stores.sqlite import queries
+from watcher.stores.sqlite import batch_queries, queries
 from watcher.stores.sqlite.numbered import NumberedConnection
 from watcher.stores.sqlite.schema import migrations
 
@@ -17,9 +17,9 @@ from watcher.stores.sqlite.schema import migrations
         (queries.DUE_FOR_PROBE, 2),
         (queries.NEXT_DUE_AT, 2),
         (queries.UNBLOCK_NEXT, 1),
-        (queries.INSERT_DELIVERY, 2),
-        (queries.SETTLE, 10),
-        (queries.STORE_ATTEMPT, 6),
+        (batch_queries.INSERT_DELIVERIES, 1),
+        (batch_queries.SETTLE, 1),
+        (batch_queries.STORE_ATTEMPTS, 1),
         (queries.HAS_EXPIRED, 2),
         (queries.UNBLOCK_EXPIRED, 2),
         (queries.MAKE_DUE, 3),

@@ -31,7 +31,7 @@ class ClaimedQueue:
         self._claimed: set[int] = set()
         self._sent_singly: set[int] = set()
         self._queue: deque[DueDelivery] = deque()
-        self._available = anyio.Semaphore(0)
+        self._available = anyio.Semaphore(0, fast_acquire=True)
         self._rate_limit_lock = anyio.Lock()
         self._free_at = 0.0
         self.limit = senders * CLAIMED_PER_SENDER

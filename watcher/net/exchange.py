@@ -122,11 +122,13 @@ async def _send_and_read(
         stream = cast(httpx.AsyncByteStream, response.stream)
         encoding = response.headers.get("content-encoding") if decoded else None
         await (arrived.read(stream) if encoding is None else arrived.decode(stream, encoding))
-        return arrived.reply(truncated=arrived.full)
-    finally:
-        # Closing a partially read response closes its connection, which must not be reused.
+    except BaseException:
         with anyio.CancelScope(shield=True), anyio.move_on_after(1):
             await response.aclose()
+        raise
+    # Closing a partially read response closes its connection, which must not be reused.
+    await response.aclose()
+    return arrived.reply(truncated=arrived.full)
 
 
 class _Arrived:

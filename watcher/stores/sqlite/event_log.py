@@ -7,7 +7,7 @@ import aiosqlite
 from watcher.core.events import Change, Event, StoredEvent
 from watcher.core.outage import Outage
 from watcher.core.tasks import TaskKey, WatchState
-from watcher.stores.sqlite import queries, rows
+from watcher.stores.sqlite import batch_queries, queries, rows
 from watcher.stores.sqlite.database import Database, StorePart
 from watcher.stores.sqlite.group_commit import Operation, Result
 
@@ -66,8 +66,9 @@ async def store_events(
 async def insert_events(connection: aiosqlite.Connection, events: Sequence[Event]) -> None:
     """Store events, and a delivery for each of their channels, in the caller's transaction."""
     await connection.executemany(queries.INSERT_EVENT, [rows.event_row(event) for event in events])
-    pairs = [(event.event_id, channel) for event in events for channel in event.channels]
-    await connection.executemany(queries.INSERT_DELIVERY, pairs)
+    routed = [event.event_id for event in events if event.channels]
+    if routed:
+        await connection.execute(batch_queries.INSERT_DELIVERIES, (rows.as_json(routed),))
 
 
 async def store_outage(

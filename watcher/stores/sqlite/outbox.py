@@ -16,13 +16,15 @@ from watcher.core.deliveries import (
 )
 from watcher.core.events import Event, EventFilter
 from watcher.core.outage import Outage
-from watcher.stores.sqlite import queries, rows
+from watcher.stores.sqlite import batch_queries, queries, rows
 from watcher.stores.sqlite.database import StorePart
 from watcher.stores.sqlite.event_log import store_outage
 from watcher.stores.sqlite.pages import next_cursor, page_start
 
 _PURGE_BATCH = 1000
 _FAIL_BATCH = 5000
+_SAME_MOMENT = 1.0
+"""Seconds. SQLite compares times that it has read from JSON, which may round them otherwise."""
 
 
 class SqliteOutbox(StorePart):
@@ -173,13 +175,20 @@ class SqliteOutbox(StorePart):
 async def _settle(
     connection: aiosqlite.Connection, results: Sequence[tuple[AttemptResult, float]]
 ) -> None:
-    await connection.executemany(
-        queries.SETTLE, [rows.settle_row(result, now) for result, now in results]
-    )
-    await connection.executemany(
-        queries.STORE_ATTEMPT, [rows.attempt_row(result) for result, _ in results]
-    )
-    await _unblock_next(connection, [(result.delivery_id,) for result, _ in results])
+    settled = rows.as_json([rows.settle_row(result, now) for result, now in results])
+    await connection.execute(batch_queries.SETTLE, (settled,))
+    attempts = rows.as_json([rows.attempt_row(result) for result, _ in results])
+    await connection.execute(batch_queries.STORE_ATTEMPTS, (attempts,))
+    ended = [(result.delivery_id,) for result, _ in results if _may_end(result)]
+    if ended:
+        await _unblock_next(connection, ended)
+
+
+def _may_end(result: AttemptResult) -> bool:
+    """Return whether a delivery may have ended or be bypassed by this result."""
+    if result.state is not DeliveryState.PENDING or result.unblocks_at is None:
+        return True
+    return result.unblocks_at < result.attempted_at + _SAME_MOMENT
 
 
 async def _unblock_next(connection: aiosqlite.Connection, ended: Iterable[rows.Row]) -> int:

@@ -3,8 +3,7 @@
 Keys and IDs come as one JSON array, so that a batch is one statement.
 """
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from watcher.core.deliveries import SMALL_BODY
 from watcher.core.tasks import SLOW_STATUSES, TERMINAL_STATUSES
@@ -17,11 +16,6 @@ def _list(columns: Iterable[str]) -> str:
 
 def _insert(table: str, columns: tuple[str, ...], verb: str = "INSERT") -> str:
     return f"{verb} INTO {table} ({_list(columns)}) VALUES ({_list('?' * len(columns))})"
-
-
-def _numbered(statement: str, parameters: Sequence[str]) -> str:
-    """Replace each `:name` by its number in `parameters`: binding by number costs less."""
-    return re.sub(r":(\w+)", lambda match: f"?{parameters.index(match[1]) + 1}", statement)
 
 
 _BODY_COLUMNS = {
@@ -109,15 +103,6 @@ INSERT_EVENT = _insert("events", rows.EVENT_COLUMNS)
 SIZE = "length(body) + 1024"
 """What a delivery of an event takes: a kilobyte is the rows of both, with their indices."""
 
-INSERT_DELIVERY = f"""
-INSERT INTO deliveries (event, channel, order_key, created_at, next_attempt_at, size, is_head)
-SELECT id, ?2, order_key, at, at, {SIZE}, NOT EXISTS (
-    SELECT 1 FROM deliveries AS before
-    WHERE before.channel = ?2 AND before.order_key = events.order_key
-        AND before.state = 'pending' AND before.bypassed = 0)
-FROM events WHERE event_id = ?1
-"""
-
 STORED_EVENT = f"SELECT {_list(rows.STORED_EVENT_COLUMNS)} FROM events"
 
 TRANSITIONS = f"{STORED_EVENT} WHERE source = ? AND task_id = ? ORDER BY id"
@@ -157,32 +142,6 @@ SELECT min(moment) FROM (
     UNION ALL
     SELECT min(unblocks_at) FROM deliveries WHERE channel = ?1 AND {_BLOCKS} AND unblocks_at > ?2)
 """
-
-# Only a head is bypassed: any other was given its place back while the attempt was in flight.
-SETTLE = _numbered(
-    """
-UPDATE deliveries SET state = :state, attempts = attempts + 1, scheduled = :scheduled,
-    first_attempt_at = min(coalesce(first_attempt_at, :attempted_at), :attempted_at),
-    last_attempt_at = :attempted_at, next_attempt_at = :next_attempt_at, not_before = :not_before,
-    scheduled_at = :next_attempt_at, unblocks_at = :unblocks_at, last_error = :last_error,
-    last_status = :last_status, delivered_at = CASE WHEN :state = 'delivered' THEN :now END,
-    bypassed = bypassed OR (is_head = 1
-        AND :state = 'pending' AND :unblocks_at IS NOT NULL AND :unblocks_at <= :attempted_at)
-WHERE id = :delivery_id AND state = 'pending'
-""",
-    rows.SETTLE_PARAMETERS,
-)
-
-# The last fifty of a delivery are kept; each replaces the one fifty before it.
-STORE_ATTEMPT = _numbered(
-    """
-INSERT OR REPLACE INTO attempts (delivery, slot, number, at, duration, status, error, response)
-SELECT id, attempts % 50, attempts, :attempted_at, :duration, :last_status, :last_error,
-    nullif(:response, '')
-FROM deliveries WHERE id = :delivery_id
-""",
-    rows.ATTEMPT_PARAMETERS,
-)
 
 ATTEMPTS = f"""
 SELECT {_list(rows.ATTEMPT_COLUMNS)} FROM attempts WHERE delivery = ? ORDER BY number

@@ -93,12 +93,12 @@ attempt = _reader(Attempt, ATTEMPT_COLUMNS)
 outbox_depth = _reader(OutboxDepth, DEPTH_COLUMNS)
 oldest_pending = _reader(OldestPending, _names(OldestPending))
 outage = _reader(Outage, OUTAGE_COLUMNS)
-attempt_row: Callable[[AttemptResult], Row] = attrgetter(*ATTEMPT_PARAMETERS)
 outage_row: Callable[[Outage], Row] = attrgetter(*OUTAGE_COLUMNS)
 suspension_row: Callable[[Suspension], Row] = attrgetter(*SUSPENSION_COLUMNS)
 _watch_values: Callable[[Watch], Row] = attrgetter(*_WATCH_FIELDS)
 _changed_values: Callable[[Watch], Row] = attrgetter(*CHANGED_COLUMNS)
 _settle_values: Callable[[AttemptResult], Row] = attrgetter(*SETTLE_PARAMETERS[:-1])
+_attempt_values: Callable[[AttemptResult], Row] = attrgetter(*ATTEMPT_PARAMETERS)
 _event_values: Callable[[Event], Row] = attrgetter(*_EVENT_FIELDS)
 _LABELS = WATCH_COLUMNS.index("labels")
 _CHANNELS = EVENT_COLUMNS.index("channels")
@@ -159,4 +159,16 @@ def suspension(row: Row) -> Suspension:
 
 
 def settle_row(result: AttemptResult, now: float) -> Row:
-    return (*_settle_values(result), now)
+    return [*_of_array(_settle_values(result)), now]
+
+
+def attempt_row(result: AttemptResult) -> Row:
+    return _of_array(_attempt_values(result))
+
+
+def _of_array(values: Row) -> Row:
+    """Return what SQLite reads back from a JSON array: it ends a text at U+0000."""
+    return [
+        value.replace("\0", "\N{REPLACEMENT CHARACTER}") if type(value) is str else value
+        for value in values
+    ]
