@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import anyio
 import pytest
 
-from watcher.net.loop_share import LONGEST_REST, PER_TURN, PIECE, LoopShare
+from watcher.net.loop_share import LONGEST_REST, PER_TURN, PIECE, REST, LoopShare
 
 
 class Turns:
@@ -54,10 +54,10 @@ class Peer:
         return self.pieces > 0
 
 
-def test_a_turn_has_two_ms_and_those_who_wait_take_turns() -> None:
+def test_a_turn_has_one_ms_and_those_who_wait_take_turns() -> None:
     turns, served = Turns(), list[str]()
     for name in "abc":
-        turns.share.enqueue(Peer(turns, name, served, cost=0.0015))
+        turns.share.enqueue(Peer(turns, name, served, cost=0.0006))
     for done in (["a", "b"], ["a", "b", "c", "a"]):
         turns.turn()
         assert served == done
@@ -71,14 +71,14 @@ def test_a_turn_has_two_ms_and_those_who_wait_take_turns() -> None:
     assert turns.share.free
 
 
-def test_the_loop_rests_for_as_long_as_a_turn_and_what_followed_it_took() -> None:
+def test_the_loop_rests_longer_than_a_turn_and_what_followed_it_took() -> None:
     turns = Turns()
-    turns.share.enqueue(Peer(turns, "a", [], cost=0.003))
+    turns.share.enqueue(Peer(turns, "a", [], cost=0.002))
     turns.turn()
-    turns.time += 0.004  # the reader of what was processed
+    turns.time += 0.003  # the reader of what was processed
     turns.turn()
     assert not turns.waiting, "nothing is processed while the loop rests"
-    assert turns.rest() == pytest.approx(0.007)
+    assert turns.rest() == pytest.approx(REST * 0.005)
     turns.turn()
     turns.time += 60  # the machine was suspended
     turns.turn()
@@ -96,7 +96,7 @@ def test_short_turns_add_up_to_a_rest() -> None:
     turns.share.enqueue(peer)
     turns.turn()
     turns.turn()
-    assert turns.rest() == pytest.approx(PER_TURN * 7 / 6)
+    assert turns.rest() == pytest.approx(REST * PER_TURN * 7 / 6)
     assert turns.share.free
 
 

@@ -1,9 +1,10 @@
 """The event loop's time for what arrives, shared among all connections.
 
 A peer can make a byte cost a thousand times what another costs: chunks of one byte, empty headers.
-So what arrives is processed in pieces. All connections together use a few milliseconds in one turn
-of the loop; then the loop rests from them for as long as that and what followed from it took.
-A write to the store takes many turns, which are short during a rest. What waits is not read on.
+So what arrives is processed in pieces. All connections together use a millisecond or two in one
+turn of the loop; then the loop rests from them, for twice as long as that and what followed from it
+took. A write to the store takes many turns, which are short during a rest. What waits is not read
+on.
 """
 
 import asyncio
@@ -22,7 +23,9 @@ PIECE = 16 * 1024
 FIRST = 4 * 1024
 """Bytes of a response that are processed at once, whatever else waits: a short answer."""
 
-PER_TURN = 0.002  # seconds
+PER_TURN = 0.001  # seconds
+REST = 2
+"""How much longer a rest is than the work before it."""
 LONGEST_REST = 0.02
 _EMPTY = 100  # pieces that are made at once, if they are empty
 
@@ -108,7 +111,7 @@ class LoopShare:
         """Rest: the tasks that wait for what was processed have run by now."""
         self._owed += self._now() - self._began
         if self._owed >= PER_TURN:
-            rest, self._owed = min(self._owed, LONGEST_REST), 0.0
+            rest, self._owed = min(REST * self._owed, LONGEST_REST), 0.0
             self._call_later(rest, self._rested)
         else:
             self._rested()
