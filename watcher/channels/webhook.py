@@ -138,7 +138,7 @@ class WebhookChannel:
         for body in self._forms.of(message.body):
             size = len(body)
             try:
-                return await self._post(replace(message, body=body))
+                return await self._post(_with(message, body))
             except DeliveryError as failure:
                 if not _may_be_too_large(failure, size):
                     raise
@@ -170,6 +170,10 @@ class WebhookChannel:
         )
         reply = await post(self._transport, request, self._deadline, rest_within=REST_WITHIN)
         return require_success(reply, self._wall)
+
+
+def _with(message: Message, body: bytes) -> Message:
+    return message if body is message.body else replace(message, body=body)
 
 
 def _may_be_too_large(error: DeliveryError, size: int) -> bool:

@@ -43,4 +43,4 @@ class Cooldown:
     def remaining(self, *, guesses: bool = True) -> float:
         """Return the remaining seconds; without `guesses`, only those that the peer named."""
         until = max(self._named_until, self._guessed_until) if guesses else self._named_until
-        return max(until - self._now(), 0.0)
+        return max(until - self._now(), 0.0) if until else 0.0

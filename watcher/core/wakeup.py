@@ -15,15 +15,18 @@ class Wakeup:
 
     def __init__(self) -> None:
         self.generation = 0
-        self._event = anyio.Event()
+        self._event: anyio.Event | None = None  # made by the first that waits
 
     def set(self) -> None:
         """Wake all waiting tasks."""
         self.generation += 1
-        self._event.set()
-        self._event = anyio.Event()
+        if self._event is not None:
+            self._event.set()
+            self._event = None
 
     async def wait(self, seen: int) -> None:
         """Wait until `set` was called after generation `seen`."""
         if self.generation == seen:
+            if self._event is None:
+                self._event = anyio.Event()
             await self._event.wait()

@@ -41,7 +41,7 @@ class WatchedResponseHandler(ResponseHandler):
         self._waiting = b""
         self._waiting_from = 0
         self._queued = False
-        self._peer_ended = False
+        self._discarded = False
         self._lost = False
         self._on_status: Callable[[int], None] | None = None
         self._head: bytes | None = None
@@ -98,7 +98,7 @@ class WatchedResponseHandler(ResponseHandler):
         if until >= len(self._waiting):
             self._waiting, self._waiting_from = b"", 0
         self._process(piece)
-        if self.transport is None or (self.transport.is_closing() and not self._peer_ended):
+        if self._ended_here:
             self._waiting = b""
         if not self._waiting:
             self._all_processed()
@@ -124,14 +124,10 @@ class WatchedResponseHandler(ResponseHandler):
         elif (problem := self._limits.interim()) is not None:
             self._fail(ResponseLimitError(problem))
 
-    def eof_received(self) -> None:
-        self._peer_ended = True
-        super().eof_received()
-
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called by the loop; the end follows what still waits to be processed."""
         self._retirement.cancel()
-        if self._waiting and exc is None and self._peer_ended:
+        if self._waiting and exc is None and not self._ended_here:
             self._lost = True
             return
         self._waiting = b""
@@ -165,6 +161,11 @@ class WatchedResponseHandler(ResponseHandler):
         if self.requests == 0:
             return True
         return self._answered and (self._payload is None or self._payload.is_eof())
+
+    @property
+    def _ended_here(self) -> bool:
+        """Whether nothing more of the response is needed, or it is invalid."""
+        return self.transport is None or self._discarded or self._exception is not None
 
     def _is_processed_at_once(self, length: int) -> bool:
         if self.received_bytes + length <= FIRST:
@@ -216,7 +217,7 @@ class WatchedResponseHandler(ResponseHandler):
         self._head = head if len(head) <= _LONGEST_HEAD else None
 
     def _discard(self) -> None:
-        self._peer_ended = False  # nothing more of it is processed
+        self._discarded = True
         self.force_close()
         if self.transport is not None:
             self.transport.close()
