@@ -95,7 +95,7 @@ def _typed(name: str, label: str, description: str, value: str) -> Json:
 
 def _scrape_interval() -> Json:
     choices = ("5s", "10s", "15s", "30s", "1m")
-    options = [{"selected": one == "15s", "text": one, "value": one} for one in choices]
+    options = [{"selected": one == "10s", "text": one, "value": one} for one in choices]
     return {
         "name": "scrape",
         "label": "Scrape interval",
@@ -105,7 +105,7 @@ def _scrape_interval() -> Json:
         "query": ",".join(choices),
         "auto": False,
         "refresh": 2,
-        "current": options[2],
+        "current": options[1],
         "options": options,
     }
 

