@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
@@ -15,7 +14,8 @@ import pytest
 import yaml
 
 from tests.acceptance.daemon import Daemon, Site, add, site_in
-from tests.shipped.prometheus import Prometheus, process, prometheus
+from tests.shipped.alertmanager import alertmanager
+from tests.shipped.prometheus import Prometheus, prometheus
 from tests.shipped.tools import ROOT, free_port, run, tool
 from watcher.core.errors import DeliveryFailure, SourceFailure, StoreFailure
 from watcher.testing.faults import answers
@@ -131,33 +131,13 @@ class Monitoring(Prometheus):
 
 @asynccontextmanager
 async def monitoring(folder: Path, site: Site, target: int) -> AsyncIterator[Monitoring]:
-    alertmanager = tool("prometheus-alertmanager")
-    shipped = RULES.parent
-    port = free_port()
-    hasty = re.sub(r"\bfor: \w+", "for: 0s", RULES.read_text())
-    (folder / RULES.name).write_text(hasty)
-    settings = (shipped / "prometheus.yaml").read_text().replace("15s", "500ms")
-    settings = settings.replace("127.0.0.1:9464", f"127.0.0.1:{target}").replace(
-        ":9093", f":{port}"
-    )
-    (folder / "prometheus.yaml").write_text(settings)
-    (folder / "slack").write_text(site.hook.replace("/hook", "/slack"))
-    settings = (
-        (shipped / "alertmanager.yaml")
-        .read_text()
-        .replace("/run/secrets/slack-webhook", f"{folder}/slack")
-    )
-    shutil.copy(shipped / "watcher.tmpl", folder)
-    (folder / "alertmanager.yaml").write_text(settings.replace("group_wait: 30s", "group_wait: 0s"))
-    with process(
-        *(
-            alertmanager,
-            f"--config.file={folder}/alertmanager.yaml",
-            f"--storage.path={folder}/alertmanager",
-        ),
-        *(f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="),
-        log=folder / "alertmanager.log",
-    ):
+    async with alertmanager(folder, site.hook.replace("/hook", "/slack")) as alerts:
+        hasty = re.sub(r"\bfor: \w+", "for: 0s", RULES.read_text())
+        (folder / RULES.name).write_text(hasty)
+        settings = RULES.with_name("prometheus.yaml").read_text().replace("15s", "500ms")
+        settings = settings.replace("127.0.0.1:9464", f"127.0.0.1:{target}")
+        settings = settings.replace("127.0.0.1:9093", f"127.0.0.1:{alerts.base_url.port}")
+        (folder / "prometheus.yaml").write_text(settings)
         async with prometheus(folder) as client:
             yield Monitoring(client, site.receiver.slack)
 

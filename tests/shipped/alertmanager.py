@@ -1,0 +1,54 @@
+"""A real Alertmanager on loopback, with the shipped configuration."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import httpx
+
+from tests.acceptance.daemon import PATIENCE
+from tests.shipped.prometheus import process
+from tests.shipped.tools import ROOT, free_port, tool
+
+SHIPPED = ROOT / "config/prometheus"
+
+
+@asynccontextmanager
+async def alertmanager(folder: Path, slack: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Run Alertmanager, which sends to the URL `slack`, without its patience; yields a client."""
+    address = f"127.0.0.1:{free_port()}"
+    (folder / "slack").write_text(slack)
+    settings = (SHIPPED / "alertmanager.yaml").read_text()
+    for shipped, hasty in (
+        ("/run/secrets/slack-webhook", f"{folder}/slack"),
+        ("group_wait: 30s", "group_wait: 0s"),
+        ("group_interval: 5m", "group_interval: 200ms"),
+    ):
+        assert shipped in settings
+        settings = settings.replace(shipped, hasty)
+    (folder / "alertmanager.yaml").write_text(settings)
+    shutil.copy(SHIPPED / "watcher.tmpl", folder)
+    command = (
+        tool("prometheus-alertmanager"),
+        f"--config.file={folder}/alertmanager.yaml",
+        f"--storage.path={folder}/alertmanager",
+        f"--web.listen-address={address}",
+        "--cluster.listen-address=",
+    )
+    with process(*command, log=folder / "alertmanager.log"):
+        async with httpx.AsyncClient(
+            base_url=f"http://{address}", trust_env=False, timeout=PATIENCE
+        ) as client:
+            with anyio.fail_after(PATIENCE):
+                while not await _ready(client):
+                    await anyio.sleep(0.1)
+            yield client
+
+
+async def _ready(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/-/ready")).is_success
+    except httpx.TransportError:
+        return False
