@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from bench.monitoring_faults import Fault
+from bench.monitoring_faults import FAULTS, Fault
 from bench.monitoring_report import Times, described, faulty
 from bench.monitoring_servers import Message, message
+from tests.shipped.test_monitoring import rules
 
 TIMES = Times(began=1_000.0, ended=1_660.0, finished=2_400.0)
 
@@ -89,3 +90,8 @@ def test_a_message_is_about_the_daemon_whose_whole_address_it_has() -> None:
     assert read.resolved
     assert read.names("127.0.0.1:15001")
     assert not read.names("127.0.0.1:1500")
+
+
+def test_each_alert_that_the_bench_expects_is_one_of_the_rules() -> None:
+    names = {rule["alert"] for rule in rules()}
+    assert {fault.alert for fault in FAULTS} - {None} <= names
