@@ -289,6 +289,7 @@ async def test_openapi_describes_every_call(api: httpx.AsyncClient) -> None:
         "/v1/deliveries/retry",
         "/v1/channels",
         "/v1/channels/{name}/test",
+        "/v1/routes/test",
         "/v1/channels/{name}/pause",
         "/v1/channels/{name}/resume",
         "/v1/channels/{name}/replay",

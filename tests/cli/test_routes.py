@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cli.harness import Finished, run
+from tests.cli.harness import Finished, Harness, run
 
 CHANNELS = [
     {"name": name, "type": "slack", "url": "http://127.0.0.1:1/"} for name in ("alerts", "search")
@@ -85,3 +85,23 @@ def test_either_a_status_or_an_event_is_needed(arguments: list[str]) -> None:
         2,
         "watcher: set either --status or --event\n",
     )
+
+
+def test_the_routes_are_those_of_the_running_daemon(harness: Harness) -> None:
+    """The daemon has one webhook and no routes; the configuration here has others."""
+    test = ("routes", "test", "--status", "FAILED", "--label", "team=search")
+    assert harness.lines(*test) == ["routes[0] to backend: yes", "task.failed matches: backend"]
+    as_json = json.loads(harness.run(*test, "--json").stdout)
+    assert as_json == {
+        "type": "task.failed",
+        "channels": ["backend"],
+        "routes": [{"channels": ["backend"], "not": None}],
+    }
+    assert harness.lines(*test, "--offline")[-1] == "task.failed matches: alerts, search"
+
+
+def test_a_daemon_that_rejects_the_token_is_not_passed_over(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WATCHER_API_TOKEN")
+    assert harness.run("routes", "test", "--status", "FAILED").exit_code == 4

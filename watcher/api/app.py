@@ -18,6 +18,7 @@ from watcher.api.events import events
 from watcher.api.openapi import document_of
 from watcher.api.origins import is_reached_privately
 from watcher.api.probes import probes
+from watcher.api.routes import routes
 from watcher.api.status import status
 from watcher.api.upstream import upstream
 from watcher.api.watches import MAX_ENTRIES, one_entry, watches
@@ -30,7 +31,7 @@ from watcher.core.settings import Settings
 def create_api(daemon: Daemon) -> FastAPI:
     """Return the whole API."""
     api = _application("The watcher", daemon)
-    for router in (status, watches, events, deliveries, channels, probes, upstream):
+    for router in (status, watches, events, deliveries, channels, routes, probes, upstream):
         api.include_router(router)
     api.add_middleware(
         Guard,

@@ -10,13 +10,14 @@ from watcher.cli.options import (
     config_of_context,
     json_option,
     load_settings,
+    of_daemon,
     url_option,
 )
 from watcher.cli.terminal import print_verdicts, say
-from watcher.core.errors import DaemonError
 
 if TYPE_CHECKING:
     from watcher.cli.checks import Verdict
+    from watcher.cli.client import Client
 
 _COLUMNS = ("name", "type", "state", "since", "reason", "pending", "failed")
 
@@ -84,7 +85,9 @@ def test_channels(names: Sequence[str], kind: str, offline: bool, url: str | Non
         mistake = mistake_in_events(kind)
         text = mistake.text if mistake else f"expected one of {', '.join(EXAMPLE_TYPES)}"
         raise click.UsageError(f"--type: {text}")
-    verdicts = None if offline else _tested_by_daemon(names, kind, url)
+    verdicts = None
+    if not offline:
+        verdicts = of_daemon(url, lambda client: _tested_by_daemon(client, names, kind))
     if verdicts is None:
         known = {one.name: one for one in load_settings(config_of_context()).channels}
         chosen = _chosen(names, list(known))
@@ -92,17 +95,10 @@ def test_channels(names: Sequence[str], kind: str, offline: bool, url: str | Non
     print_verdicts(verdicts)
 
 
-def _tested_by_daemon(names: Sequence[str], kind: str, url: str | None) -> "list[Verdict] | None":
-    """Return the results of the running daemon; None if there is none."""
+def _tested_by_daemon(client: "Client", names: Sequence[str], kind: str) -> "list[Verdict]":
     from watcher.cli.checks import verdict_of
 
-    client = client_at(url)
-    try:
-        known = [channel["name"] for channel in client.channels()]
-    except DaemonError as error:
-        if error.status is not None:
-            raise
-        return None
+    known = [channel["name"] for channel in client.channels()]
     tests = [client.test_channel(name, kind) for name in _chosen(names, known)]
     return [verdict_of(test["channel"], test["status"], test["error"]) for test in tests]
 

@@ -148,6 +148,10 @@ class Client:
         path = f"/v1/channels/{quote_segment(channel)}/test"
         return self._call("POST", path, json={"type": kind})
 
+    def test_routes(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return which channels would receive an event, and what each route says."""
+        return self._call("POST", "/v1/routes/test", json=_without_none(**event))
+
     def pause(self, channel: str, reason: str | None) -> dict[str, Any]:
         """Pause a channel."""
         return self._call(

@@ -26,17 +26,21 @@ def config_group() -> None:
 def check_config(file: Path | None, live: bool, config: Path | None) -> None:
     """Check a configuration file.
 
-    Prints every error with its line.
+    Prints every error with its line, and what each channel receives.
     """
     from watcher.cli.checks import check_sources
     from watcher.configuration import checks, defaults, file_rights
+    from watcher.core.routing import received_by
 
     path = defaults.find_file(file or config, os.environ)
     settings = load_settings(path)
     for warning in (*checks.warnings(settings), *file_rights.warnings(settings, path)):
         say(f"watcher: warning: {warning}", err=True)
-    counts = (f"{len(items)} {name}" for name, items in _parts(settings).items())
+    counts = (_counted(len(items), name) for name, items in _parts(settings).items())
     say(f"ok: {', '.join(counts)}")
+    for channel in settings.channels:
+        routes = settings.effective_routes
+        say(f"channel {channel.name} ({channel.type}): {received_by(channel.name, routes)}")
     if live:
         print_verdicts(check_sources(settings.sources))
 
@@ -66,6 +70,10 @@ def show_config(config: Path | None, as_json: bool) -> None:
         print_json(shown)
     else:
         print_yaml(shown)
+
+
+def _counted(count: int, names: str) -> str:
+    return f"{count} {names.removesuffix('s') if count == 1 else names}"
 
 
 def _parts(settings: "Settings") -> Mapping[str, Sequence[object]]:

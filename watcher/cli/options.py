@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from watcher.cli.terminal import say
+from watcher.core.errors import ConfigurationError, DaemonError
 from watcher.core.texts import visible
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _CONFIG = "watcher.config"
 
+Result = TypeVar("Result")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 config_option = click.option(
@@ -97,6 +99,21 @@ def client_at(url: str | None) -> "Client":
     from watcher.cli.client import Client
 
     return click.get_current_context().with_resource(Client(address_at(url)))
+
+
+def of_daemon(url: str | None, call: "Callable[[Client], Result]") -> "Result | None":
+    """Return what `call` returns of the running daemon; None if none can be reached, or if the
+    configuration does not say where it listens.
+    """
+    try:
+        return call(client_at(url))
+    except ConfigurationError:
+        if url is not None:
+            raise
+    except DaemonError as error:
+        if error.status is not None:
+            raise
+    return None
 
 
 def labels_of(texts: Sequence[str]) -> dict[str, str]:

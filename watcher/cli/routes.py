@@ -1,25 +1,22 @@
 """`watcher routes test`: which channels would receive an event, and why."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from watcher.cli.options import (
-    config_option,
+    config_of_context,
     json_option,
     label_option,
     labels_of,
     load_settings,
+    of_daemon,
     report_mistake,
     source_option,
+    url_option,
 )
 from watcher.cli.terminal import Coloured, print_json, say
-
-if TYPE_CHECKING:
-    from watcher.core.routing import RoutingContext
-    from watcher.core.settings import Settings
 
 
 @click.group("routes")
@@ -35,7 +32,10 @@ def routes_group() -> None:
 @click.option("--namespace", help="Namespace of the task.")
 @source_option
 @label_option
-@config_option
+@click.option(
+    "--offline", is_flag=True, help="Test the routes of the configuration, not the daemon's."
+)
+@url_option
 @json_option
 def test_routes(
     status: str | None,
@@ -45,12 +45,14 @@ def test_routes(
     namespace: str | None,
     source: str | None,
     labels: Sequence[str],
-    config: Path | None,
+    offline: bool,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """Show which channels would receive an event.
 
-    For each route that does not match, prints the reason.
+    For each route that does not match, prints the reason. The routes are those of the running
+    daemon; without one, those of the configuration.
     """
     from watcher.core.selectors import mistake_in_events, mistake_in_status
 
@@ -61,69 +63,35 @@ def test_routes(
     for option, word in (("--status", status), ("--previous-status", previous_status)):
         if word is not None:
             report_mistake(option, mistake_in_status(word))
-    settings = load_settings(config)
-    context = _context(
-        status=status,
-        event=event,
-        previous_status=previous_status,
-        task_type=task_type,
-        namespace=namespace,
-        source=source or settings.sources[0].name,
-        labels=labels,
-    )
-    result = _result(settings, context)
+    given = {
+        "status": status,
+        "event": event,
+        "previous_status": previous_status,
+        "task_type": task_type,
+        "namespace": namespace,
+        "source": source,
+        "labels": labels_of(labels),
+    }
+    result = _tested({name: value for name, value in given.items() if value}, offline, url)
     if as_json:
         print_json(result)
     else:
         _print(result)
 
 
-def _context(
-    *,
-    status: str | None,
-    event: str | None,
-    previous_status: str | None,
-    task_type: str | None,
-    namespace: str | None,
-    source: str,
-    labels: Sequence[str],
-) -> "RoutingContext":
-    """Return the fields that routes match. Only task events have labels; channel events have no
-    source.
-    """
-    from watcher.core.events import event_type
-    from watcher.core.routing import RoutingContext
-    from watcher.core.tasks import TERMINAL_STATUSES
+def _tested(event: Mapping[str, Any], offline: bool, url: str | None) -> Mapping[str, Any]:
+    """Return what the routes do with an event: those of the running daemon, else the file's."""
+    shown = None if offline else of_daemon(url, lambda client: client.test_routes(event))
+    if shown is not None:
+        return shown
+    from watcher.core.route_test import TestedEvent, tested
 
-    first_observation = status is not None and previous_status is None
-    kind = str(event) if status is None else event_type(status)
-    return RoutingContext(
-        type=kind,
-        source=None if kind.startswith("channel.") else source,
-        namespace=namespace,
-        task_type=task_type,
-        previous_status=previous_status,
-        labels=labels_of(labels) if kind.startswith("task.") else None,
-        silent=first_observation and str(status).upper() not in TERMINAL_STATUSES,
-    )
+    test = tested(load_settings(config_of_context()), TestedEvent(**event))
+    routes = [{"channels": route.channels, "not": route.why_not} for route in test.routes]
+    return {"type": test.type, "channels": test.channels, "routes": routes}
 
 
-def _result(settings: "Settings", context: "RoutingContext") -> dict[str, Any]:
-    """Return the receiving channels, and for each route why it does not match (None: it does)."""
-    from watcher.core.routing import Routing, why_not
-
-    routes = settings.effective_routes
-    channels = [channel.name for channel in settings.channels]
-    return {
-        "type": context.type,
-        "channels": Routing(routes, channels).channels(context),
-        "routes": [
-            {"channels": route.channels, "not": why_not(route, context)} for route in routes
-        ],
-    }
-
-
-def _print(result: dict[str, Any]) -> None:
+def _print(result: Mapping[str, Any]) -> None:
     for number, route in enumerate(result["routes"]):
         reason = route["not"]
         mark = Coloured("yes", "green") if reason is None else Coloured("no", "yellow")

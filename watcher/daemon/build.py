@@ -23,8 +23,9 @@ from watcher.core.settings import (
 )
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.body_memory import BodyMemory
+from watcher.delivery.channel_check import ChannelCheck, check_channel
 from watcher.delivery.context import DeliveryContext
-from watcher.delivery.notes import StoredNotes
+from watcher.delivery.notes import InMemoryNotes, StoredNotes
 from watcher.net.transport import channel_transport, create_transport
 from watcher.polling.context import PollingContext
 from watcher.polling.discovery import Discovery, rule_label
@@ -137,6 +138,14 @@ def create_channel(
     notes = notes or StoredNotes(shared.store, settings.name, wall)
     channel: Channel = create(settings, transport=transport, notes=notes, wall=wall)
     return channel
+
+
+async def test_channel(settings: ChannelSettings, shared: Shared, kind: str) -> ChannelCheck:
+    """Send an example event of type `kind` to a channel, once, beside what it delivers."""
+    wall = shared.surroundings.wall
+    async with shared.surroundings.channel_transport(settings) as transport:
+        channel = create_channel(settings, shared, transport, InMemoryNotes())
+        return await check_channel(channel, settings.name, kind, wall)
 
 
 def delivery_context(settings: ChannelSettings, shared: Shared) -> DeliveryContext:

@@ -19,7 +19,7 @@ from watcher.core.settings import HeartbeatSettings, Settings
 from watcher.core.summary import TroubledTasks
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
-from watcher.daemon.build import Shared, Surroundings, create_channel
+from watcher.daemon.build import Shared, Surroundings, test_channel
 from watcher.daemon.heartbeat import Heartbeat, Wait
 from watcher.daemon.maintenance import maintain
 from watcher.daemon.pending import log_pending, warn_of_orphans
@@ -28,8 +28,7 @@ from watcher.daemon.running import RunningUnits
 from watcher.daemon.status import StatusReader
 from watcher.daemon.store_room import StoreRoom
 from watcher.delivery.body_memory import BodyMemory
-from watcher.delivery.channel_check import ChannelCheck, check_channel
-from watcher.delivery.notes import InMemoryNotes
+from watcher.delivery.channel_check import ChannelCheck
 from watcher.net.transport import create_transport
 from watcher.polling.poller import Poller
 from watcher.telemetry.health import Health
@@ -69,11 +68,10 @@ class Daemon:
         )
         self._settings = settings
         self._units = RunningUnits(self._shared, self._beat)
-        self.status = StatusReader(
+        reader = StatusReader(
             self._shared, self._units, lambda: self._settings, self.health.unready
-        ).status
-
-    # For the API
+        )
+        self.status, self.count_watches = reader.status, reader.count_watches
 
     @property
     def settings(self) -> Settings:
@@ -121,9 +119,7 @@ class Daemon:
     async def test_channel(self, channel: str, kind: str) -> ChannelCheck:
         """Send an example event to a configured channel, once, beside what it delivers."""
         (settings,) = (one for one in self._settings.channels if one.name == channel)
-        async with self._shared.surroundings.channel_transport(settings) as transport:
-            tested = create_channel(settings, self._shared, transport, InMemoryNotes())
-            return await check_channel(tested, channel, kind, self._wall)
+        return await test_channel(settings, self._shared, kind)
 
     def attempt_all(self, channel: str) -> None:
         """Attempt a channel's pending deliveries now, if it is configured."""
@@ -211,8 +207,6 @@ class Daemon:
             applied(sources_started)
             await warn_of_orphans(self.store, self._units.channels)
             settings = await requests.next()
-
-    # Heartbeat
 
     async def _beat(self, settings: HeartbeatSettings) -> None:
         async with create_transport(connections=1, reached=settings) as transport:

@@ -1,7 +1,6 @@
 """The lines that the daemon logs when it starts: store, sources, channels."""
 
 import logging
-from collections.abc import Iterable
 
 import anyio
 
@@ -10,7 +9,6 @@ from watcher.core.errors import StoreError
 from watcher.core.log_fields import about
 from watcher.core.routing import received_by
 from watcher.core.settings import Settings, SourceSettings
-from watcher.core.status import Status
 from watcher.daemon.daemon import Daemon
 from watcher.polling.source_check import check_source
 from watcher.telemetry.metrics import Component
@@ -51,19 +49,12 @@ async def log_state(daemon: Daemon, scope: anyio.CancelScope) -> None:
 
 async def _log_store(daemon: Daemon) -> None:
     try:
-        status = await daemon.status()
+        active, ended = await daemon.count_watches()
     except StoreError as error:
         logger.warning("%s", error)
         return
-    active, ended = _watches(status)
-    store = daemon.settings.store.url
-    path = store.removeprefix(_SQLITE)
+    path = daemon.settings.store.url.removeprefix(_SQLITE)
     logger.info("store %s: %d active and %d ended watches", path, active, ended)
-
-
-def _watches(status: Status) -> tuple[int, int]:
-    active: Iterable[int] = (sum(source.active.values()) for source in status.sources)
-    return sum(active), sum(status.stored.ended.values())
 
 
 async def _log_source(daemon: Daemon, settings: SourceSettings) -> None:

@@ -46,6 +46,12 @@ class StatusReader:
                 self._fresh_until = ended + max(MIN_AGE, COST_SHARE * (ended - began))
             return self._status
 
+    async def count_watches(self) -> tuple[int, int]:
+        """Return how many watches are active and how many have ended, now. Raises `StoreError`."""
+        counts = [unit.poller.counts() for unit in self._units.sources.values()]
+        stored = await self._shared.store.summary(self._shared.surroundings.wall())
+        return sum(sum(one.values()) for one in counts), sum(stored.ended.values())
+
     async def _read(self) -> Status:
         now, store = self._shared.surroundings.wall(), self._shared.store
         units = self._units
