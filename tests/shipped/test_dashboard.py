@@ -470,11 +470,27 @@ async def test_every_query_returns_what_the_store_holds(tmp_path: Path) -> None:
             await live(site, daemon, 3)
             await until_settled(daemon, "strict")
             truth, at = await scraped_truth(seen, site, daemon)
+            await check_variables(seen)
             await check_tasks(seen, truth, at)
             await check_deliveries(seen, truth, at)
             await check_sources(seen, site, truth, at)
             empty = [one for one in expressions() if not await seen.query(bound(one), at)]
             assert empty == []
+
+
+async def check_variables(seen: Board) -> None:
+    offered = {}
+    for variable in dashboard()["templating"]["list"]:
+        if variable["type"] == "query":
+            query = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+            assert query is not None
+            offered[variable["name"]] = await seen.values(query[2], bound(query[1]))
+    assert offered == {
+        "cluster": [PLACE["cluster"]],
+        "namespace": [PLACE["namespace"]],
+        "job": ["watcher"],
+        "instance": ["first", PLACE["instance"]],
+    }
 
 
 async def check_tasks(seen: Board, truth: Truth, at: float) -> None:
