@@ -85,6 +85,13 @@ def test_the_words_of_each_alert_link_to_a_heading_and_are_true_when_it_has_ende
         assert "\n" not in notes["summary"]
 
 
+def test_no_alert_rests_on_the_last_scrape_alone() -> None:
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    for rule in group["rules"]:
+        read = re.findall(r"\b(watcher[_:][\w:]+)(?:\{[^}]*\})?(\[\w+\])?", rule["expr"])
+        assert [name for name, window in read if not window] == [], rule
+
+
 @pytest.mark.parametrize(
     ("alert", "reasons"),
     [
