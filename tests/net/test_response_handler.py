@@ -81,3 +81,15 @@ async def test_a_connection_that_is_not_needed_ends_at_once(
     with anyio.fail_after(5):
         await closed
     assert handler.received_bytes <= PIECE
+
+
+async def test_what_follows_a_response_closes_the_connection_before_another_request_takes_it() -> (
+    None
+):
+    handler = WatchedResponseHandler(asyncio.get_running_loop())
+    handler.connection_made(Transport())
+    handler.set_response_params(read_bufsize=2**20)
+    handler.data_received(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert handler.is_connected()
+    handler.data_received(b"x" * (2 * PIECE))  # more than is processed at once
+    assert not handler.is_connected()

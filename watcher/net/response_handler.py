@@ -79,6 +79,8 @@ class WatchedResponseHandler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         if not data:
             super().data_received(data)  # aiohttp continues with what its parser holds
+        elif self._answered and self._idle:
+            self._discard()  # at once: another request may take the connection before its turn
         elif not self._waiting and self._is_processed_at_once(len(data)):
             self._share.run(self._process, data)
         else:
@@ -178,7 +180,7 @@ class WatchedResponseHandler(ResponseHandler):
             self._share.enqueue(self)
 
     def _process(self, data: bytes) -> None:
-        if self._answered and self._idle:
+        if self._answered and self._idle:  # the rest of what arrived with the response
             self._discard()
             return
         self.received_bytes += len(data)

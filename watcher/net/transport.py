@@ -102,7 +102,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             try:
                 response = await self._send(self._fresh if once else self._pooled, request, attempt)
-            except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
                 if not attempt.never_answered:
                     raise
                 response = await self._send(self._fresh, request, attempt)
