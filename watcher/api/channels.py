@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self, cast
 
 import msgspec
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from watcher.api import resending
 from watcher.api.admission import NO_BODY
@@ -87,7 +87,7 @@ class ChannelTestRequestView(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    type: str = TEST_EVENT
+    type: Annotated[str, Field(json_schema_extra={"enum": [*EXAMPLE_TYPES]})] = TEST_EVENT
 
 
 class PauseRequestView(BaseModel):
@@ -124,7 +124,7 @@ class PurgeRequestView(BaseModel):
 
     state: DeliveryState
     before: Moment | None = None
-    dry_run: bool = False
+    dry_run: StrictBool = False
 
 
 @channels.get("", responses={**shows(ChannelPageView), **documented(401, 403, 503)})

@@ -126,8 +126,9 @@ async def list_deliveries(
     return json_response(DeliveryPageView(items=items, next_cursor=next_cursor))
 
 
+# An integer: /retry has its own route.
 @deliveries.get(
-    "/{delivery_id}",
+    "/{delivery_id:int}",
     responses={**shows(DeliveryWithAttemptsView), **documented(401, 403, 404, 422, 503)},
 )
 async def show_delivery(delivery_id: int, daemon: Running) -> Response:

@@ -157,7 +157,10 @@ def _allowed(api: FastAPI, path: str) -> list[str]:
     """Return all methods of `path`; the router knows only those of its first route."""
     if path in PROBES:
         return ["GET", "HEAD"]
-    for template, operations in api.openapi()["paths"].items():
+    paths = api.openapi()["paths"]
+    if path in paths:  # before templates that match it, too: /v1/deliveries/retry
+        return [method.upper() for method in paths[path]]
+    for template, operations in paths.items():
         if re.fullmatch(re.sub(r"\\\{[^}]+\}", "[^/]+", re.escape(template)), path):
             return [method.upper() for method in operations]
     return []

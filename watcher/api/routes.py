@@ -6,6 +6,7 @@ from typing import Annotated, Self
 import msgspec
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from watcher.api.dependencies import Running, json_response
 from watcher.api.openapi import shows
@@ -17,10 +18,20 @@ routes = APIRouter(prefix="/v1/routes", tags=["outbox"])
 Word = Annotated[str, Field(min_length=1, max_length=256)]
 
 
+def _only(name: str) -> JsonDict:
+    """Return the schema in which of `status` and `event` only `name` is set."""
+    kinds: JsonDict = {
+        one: {"type": "string" if one == name else "null"} for one in ("status", "event")
+    }
+    return {"required": [name], "properties": kinds}
+
+
 class RouteTestRequestView(BaseModel):
     """An event: of a new `status`, or of the type `event`. `source` is the first one by default."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"oneOf": [_only("status"), _only("event")]}
+    )
 
     status: Word | None = None
     event: Word | None = None

@@ -68,19 +68,25 @@ async def serve(
                 tasks.start_soon(opening.log_state, daemon, checking, name="opening lines")
                 task_status.started(url)
 
-            started = _once(start)
-
-            def applied(sources_started: bool) -> None:
-                if sources_started:
-                    _freeze_garbage()
-                _reload_certificates(encrypted)
-                started()
-
-            await daemon.run(settings, requests, applied)
+            await daemon.run(settings, requests, _applied(encrypted, _once(start)))
             following.cancel()
             checking.cancel()
             daemon.stopping.set()
             daemon.outbox.set()  # ends the event streams, which wait for it
+
+
+def _applied(
+    encrypted: Iterable[ListenerTls | None], started: Callable[[], None]
+) -> Callable[[bool], None]:
+    """Return what is called each time everything runs as settings demand."""
+
+    def applied(sources_started: bool) -> None:
+        if sources_started:
+            _freeze_garbage()
+        _reload_certificates(encrypted)
+        started()
+
+    return applied
 
 
 def _log_opening(settings: Settings, url: str) -> None:
