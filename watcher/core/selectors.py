@@ -9,19 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from watcher.core.events import event_type
+from watcher.core.events import SYSTEM_EVENTS, TASK_ALERTS, event_type
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import KNOWN_STATUSES
 
-TASK_EVENTS = (
-    *(event_type(status) for status in sorted(KNOWN_STATUSES)),
-    *("task.lost", "task.stalled"),
-)
-OTHER_EVENTS = (
-    *("source.unreachable", "source.recovered"),
-    *("channel.failing", "channel.recovered", "channel.stopped"),
-)
-KNOWN_EVENTS = TASK_EVENTS + OTHER_EVENTS
+KNOWN_EVENTS = (*map(event_type, sorted(KNOWN_STATUSES)), *TASK_ALERTS, *SYSTEM_EVENTS)
 
 _STATUSES = StatusTable()
 _TASK_EVENT = re.compile(r"task\.[a-z0-9_]+")

@@ -49,9 +49,8 @@ class ChannelMetrics:
         seconds; `at` is Unix time. The event is the exemplar of its bucket: which one took so long?
         """
         self._outcomes["delivered"].inc()
-        exemplar = {"event_id": event_id}
-        self._duration.observe(max(duration, 0.0), exemplar)
-        self._latency.observe(max(latency, 0.0), exemplar)
+        self._duration.observe(max(duration, 0.0))
+        self._latency.observe(max(latency, 0.0), {"event_id": event_id})
         self._last_delivery.set(at)
 
     def retried(self, duration: float) -> None:

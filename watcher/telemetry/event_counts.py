@@ -2,8 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from watcher.core.events import SYSTEM_EVENTS, TASK_ALERTS, event_type
-from watcher.core.tasks import KNOWN_STATUSES
+from watcher.core.selectors import KNOWN_EVENTS
 from watcher.core.texts import OTHER
 from watcher.telemetry.families import events
 
@@ -13,8 +12,7 @@ class EventCounts:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         family = events(registry)
-        known = sorted({*map(event_type, KNOWN_STATUSES), *TASK_ALERTS, *SYSTEM_EVENTS})
-        self._counters = {kind: family.labels(kind) for kind in (*known, OTHER)}
+        self._counters = {kind: family.labels(kind) for kind in (*KNOWN_EVENTS, OTHER)}
 
     def stored(self, kind: str) -> None:
         """Count an event of this type."""
