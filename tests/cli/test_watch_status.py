@@ -1,14 +1,14 @@
 """The status of a watch as `ls` and `show` print it."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from watcher.cli.watch_status import WatchStatus
+from watcher.core.clock import rfc3339
 
-NOW = datetime.now(UTC)
-AGO = (NOW - timedelta(minutes=3, seconds=5)).isoformat()
+NOW = 1_800_000_000.0
+AGO = rfc3339(NOW - 185)
 WATCH = {
     "status": None,
     "source": "mixpeek",
@@ -51,7 +51,7 @@ class Daemon:
 def test_a_watch_without_a_status_says_why(
     watch: dict[str, Any], reason: str | None, text: str
 ) -> None:
-    assert WatchStatus(Daemon(reason).status).of({**WATCH, **watch}) == text
+    assert WatchStatus(Daemon(reason).status, wall=lambda: NOW).of({**WATCH, **watch}) == text
 
 
 def test_the_daemon_is_requested_once_and_only_where_it_has_to_explain() -> None:

@@ -1,9 +1,9 @@
 """The status of a watch as text: where upstream has shown none, why."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from watcher.core.clock import Clock, parse_rfc3339, wall_clock
 from watcher.core.durations import rounded_duration
 
 _REJECTED_KEY = ("unauthorized", "forbidden")
@@ -14,13 +14,14 @@ class WatchStatus:
     once, and only for a watch whose source has to explain it.
     """
 
-    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, status: Callable[[], Mapping[str, Any]], wall: Clock = wall_clock) -> None:
         self._status = status
+        self._wall = wall
         self._reasons: Mapping[str | None, str | None] | None = None
 
     def of(self, watch: Mapping[str, Any]) -> str:
         """Return the status, with what is wrong with the task, if anything is."""
-        status, trouble = watch.get("status"), _trouble(watch)
+        status, trouble = watch.get("status"), self._trouble(watch)
         if status is not None:
             return f"{status}, {trouble}" if trouble else str(status)
         if (down := self._down(watch.get("source"))) is not None:
@@ -37,14 +38,13 @@ class WatchStatus:
             return None
         return "API key rejected" if reason in _REJECTED_KEY else f"source is down: {reason}"
 
-
-def _trouble(watch: Mapping[str, Any]) -> str | None:
-    """Return since when upstream does not know an active task, or that it is lost."""
-    if watch.get("terminal"):
-        return None
-    if watch.get("lost_at") is not None:
-        return "lost"
-    if (since := watch.get("missing_since")) is None:
-        return None
-    missing_for = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
-    return f"404 for {rounded_duration(max(missing_for, 0.0))}"
+    def _trouble(self, watch: Mapping[str, Any]) -> str | None:
+        """Return for how long upstream has not known an active task, or that it is lost."""
+        if watch.get("terminal"):
+            return None
+        if watch.get("lost_at") is not None:
+            return "lost"
+        if (since := watch.get("missing_since")) is None:
+            return None
+        missing_for = self._wall() - parse_rfc3339(since)
+        return f"404 for {rounded_duration(max(missing_for, 0.0))}"
