@@ -131,6 +131,30 @@ def test_while_the_loop_rests_nothing_is_free() -> None:
     assert turns.share.free
 
 
+def test_an_unexpected_error_of_one_connection_stops_no_other() -> None:
+    class Broken(Peer):
+        def process_piece(self) -> bool:
+            raise ValueError
+
+    def fail(_: bytes) -> None:
+        raise ValueError
+
+    turns, served = Turns(), list[str]()
+    turns.share.enqueue(Broken(turns, "broken", served, cost=0.0))
+    turns.share.enqueue(Peer(turns, "sound", served, cost=PER_TURN))
+    with pytest.raises(ValueError):
+        turns.turn()
+    turns.turn()
+    turns.turn()
+    assert served == ["sound"]
+
+    direct = Turns()
+    with pytest.raises(ValueError):
+        direct.share.run(fail, b"x")
+    direct.turn()
+    assert direct.share.free
+
+
 @pytest.mark.anyio
 async def test_pieces_of_a_body_are_made_in_turns() -> None:
     turns, made = Turns(), list[bytes | None]()

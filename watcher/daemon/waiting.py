@@ -36,7 +36,7 @@ class WaitingDaemon:
         await self._fail()
 
     async def _fail(self) -> None:
-        raise self.reason
+        raise StoreFullError(str(self.reason), self.reason.failure)
 
 
 Serve = Callable[[WaitingDaemon, anyio.abc.TaskGroup], Awaitable[None]]

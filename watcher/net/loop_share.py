@@ -75,8 +75,10 @@ class LoopShare:
             work(data)
         else:
             self._busy, self._began = True, self._now()
-            work(data)
-            self._call_soon(self._turn_ended)
+            try:
+                work(data)
+            finally:  # also after an unexpected error: nothing would be processed any more
+                self._call_soon(self._turn_ended)
 
     async def next_piece(self, pieces: Iterator[bytes]) -> bytes | None:
         """Return the next of `pieces`, made when it is its turn; None at their end. Of many empty
@@ -96,11 +98,13 @@ class LoopShare:
 
     def _turn(self) -> None:
         self._began = self._now()
-        while self._now() - self._began < PER_TURN and (queue := self._next_queue()):
-            receiver = queue.popleft()
-            if receiver.process_piece():
-                self.enqueue(receiver)
-        self._call_soon(self._turn_ended)
+        try:
+            while self._now() - self._began < PER_TURN and (queue := self._next_queue()):
+                receiver = queue.popleft()
+                if receiver.process_piece():
+                    self.enqueue(receiver)
+        finally:
+            self._call_soon(self._turn_ended)
 
     def _next_queue(self) -> deque[Receiver]:
         queues = (self._new, self._others) if self._new_is_next else (self._others, self._new)
