@@ -5,11 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
 import httpx
 
-from tests.acceptance.daemon import PATIENCE
-from tests.shipped.prometheus import process
+from tests.shipped.prometheus import served
 from tests.shipped.tools import ROOT, free_port, tool
 
 SHIPPED = ROOT / "config/prometheus"
@@ -37,18 +35,5 @@ async def alertmanager(folder: Path, slack: str) -> AsyncIterator[httpx.AsyncCli
         f"--web.listen-address={address}",
         "--cluster.listen-address=",
     )
-    with process(*command, log=folder / "alertmanager.log"):
-        async with httpx.AsyncClient(
-            base_url=f"http://{address}", trust_env=False, timeout=PATIENCE
-        ) as client:
-            with anyio.fail_after(PATIENCE):
-                while not await _ready(client):
-                    await anyio.sleep(0.1)
-            yield client
-
-
-async def _ready(client: httpx.AsyncClient) -> bool:
-    try:
-        return (await client.get("/-/ready")).is_success
-    except httpx.TransportError:
-        return False
+    async with served(*command, address=address, log=folder / "alertmanager.log") as client:
+        yield client

@@ -64,7 +64,14 @@ async def prometheus(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
         f"--storage.tsdb.path={folder}/prometheus",
         f"--web.listen-address={address}",
     )
-    with process(*command, log=folder / "prometheus.log"):
+    async with served(*command, address=address, log=folder / "prometheus.log") as client:
+        yield client
+
+
+@asynccontextmanager
+async def served(*command: str | Path, address: str, log: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Run Prometheus or Alertmanager; yields a client of its API once it is ready."""
+    with process(*command, log=log):
         async with httpx.AsyncClient(
             base_url=f"http://{address}", trust_env=False, timeout=PATIENCE
         ) as client:
