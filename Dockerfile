@@ -11,6 +11,7 @@ RUN python3 -m venv /opt/build \
         --no-cache-dir --no-compile --require-hashes --requirement requirements/runtime.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY watcher/ watcher/
+COPY docs/watcher.1 docs/
 # Compiled without looking at times, so that a read-only file system starts as fast as any.
 RUN /opt/build/bin/python -m hatchling build --target wheel \
     && /opt/build/bin/python -m pip --python /opt/watcher/bin/python install \

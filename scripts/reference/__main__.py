@@ -12,6 +12,7 @@ from scripts.reference.command_line import command_line
 from scripts.reference.configuration import configuration
 from scripts.reference.events import events
 from scripts.reference.http_api import http_api
+from scripts.reference.manual_page import manual_page
 from scripts.reference.metrics import metrics
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -22,6 +23,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "events.md": events,
     "http-api.md": http_api,
     "metrics.md": metrics,
+    "watcher.1": manual_page,
 }
 
 

@@ -15,7 +15,7 @@ Every command has `--help`. Commands that call the daemon take its URL from `--u
 
 def command_line() -> str:
     parts = [INTRODUCTION]
-    for names, command in _commands(cli, ("watcher",)):
+    for names, command in commands(cli, ("watcher",)):
         full_name = " ".join(names)
         context = click.Context(command, info_name=full_name)
         usage = " ".join(command.collect_usage_pieces(context))
@@ -27,10 +27,10 @@ def command_line() -> str:
     return page("Command line reference", *parts)
 
 
-def _commands(
+def commands(
     command: click.Command, names: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield every command with its full name, without groups and hidden ones."""
+    """Yield each command with its full name, without groups and hidden ones."""
     if not isinstance(command, click.Group):
         yield names, command
         return
@@ -38,7 +38,7 @@ def _commands(
     for name in command.list_commands(context):
         inner = command.get_command(context, name)
         if inner is not None and not inner.hidden:
-            yield from _commands(inner, (*names, name))
+            yield from commands(inner, (*names, name))
 
 
 def _prose(text: str) -> str:

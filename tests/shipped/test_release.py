@@ -43,6 +43,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(dist: Path) -> None:
     assert {name.partition("/")[0] for name in names} == {
         "watcher",
         f"mixpeek_watcher-{__version__}.dist-info",
+        f"mixpeek_watcher-{__version__}.data",  # the manual page
     }
     assert {"watcher/py.typed", "watcher/stores/sqlite/migrations/0001_initial.sql"} <= {*names}
     assert f"mixpeek_watcher-{__version__}.dist-info/licenses/LICENSE" in names
