@@ -36,7 +36,7 @@ STORED = StoredSummary(
     lost_at=None,
     stalled=0,
     stalled_at=None,
-    transitions=[0] * 60,
+    minutes=[],
 )
 WELL = Status(
     at=NOW,

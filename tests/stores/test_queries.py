@@ -25,7 +25,7 @@ from watcher.stores.sqlite.schema import migrations
         (queries.MAKE_DUE, 3),
         (queries.WATCHES_BY_KEY, 1),
         (queries.WATCH_SEQUENCES, 1),
-        (queries.CHANGE_WATCH, 12),
+        (queries.CHANGE_WATCH, 13),
         (queries.ACTIVE_WATCHES, 2),
         (queries.UNCHANGED_WATCHES, 5),
     ],

@@ -121,8 +121,8 @@ class StoreStatusView(msgspec.Struct, frozen=True):
 
 class StatusView(msgspec.Struct, frozen=True):
     """The whole daemon. `watches` counts by status, UNSEEN for those not shown yet;
-    `transitions_per_minute` has the last 60 minutes, the oldest first; `attention` is ordered by
-    urgency, and empty if all is well.
+    `transitions_per_minute` has the last 60 minutes, the oldest first, up to the present one;
+    `attention` is ordered by urgency, and empty if all is well.
     """
 
     version: str
@@ -168,7 +168,7 @@ def _view(now: Status) -> StatusView:
         ],
         watches=dict(sorted(watches.items())),
         discovery=[RuleStatusView.of(rule) for rule in now.rules],
-        transitions_per_minute=now.stored.transitions,
+        transitions_per_minute=[minute.transitions for minute in now.stored.minutes],
         store=StoreStatusView(bytes=now.size.all_used, limit_bytes=now.size.whole_limit),
         attention=[AttentionView.of(item) for item in attention(now)],
     )

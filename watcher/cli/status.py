@@ -64,7 +64,7 @@ def _print(shown: Mapping[str, Any]) -> None:
 
 def _per_minute(counts: Sequence[int]) -> str:
     last = counts[-1] if counts else 0
-    return f"{sum(counts)} transitions in the last hour, {last} in the last minute"
+    return f"{sum(counts)} transitions in the last hour, {last} in this minute"
 
 
 def _source(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -143,6 +143,7 @@ _encode = msgspec.json.Encoder().encode
 
 class _Placed(msgspec.Struct):
     namespace_id: object = None
+    batch_id: object = None
 
 
 _decode_placed = msgspec.json.Decoder(_Placed).decode
@@ -167,7 +168,12 @@ def namespace_of(watch: Watch, seen: Observation) -> str | None:
     """Return the namespace of a task's events: the watch's, else upstream's."""
     if watch.namespace is not None:
         return watch.namespace
-    return _namespace_in(_decode_fields(seen.detail().raw).get("additional_data", _NULL))
+    return _name_in(seen, "namespace_id")
+
+
+def batch_of(watch: Watch, seen: Observation) -> str | None:
+    """Return the batch of a task: the one that upstream shows, else the watch's."""
+    return _name_in(seen, "batch_id") or watch.batch
 
 
 def task_event(
@@ -284,9 +290,11 @@ def _body(kind: str, at: float, data: Mapping[str, object]) -> bytes:
     return _encode({"type": kind, "timestamp": rfc3339(at), "data": data})
 
 
-def _namespace_in(additional_data: msgspec.Raw) -> str | None:
+def _name_in(seen: Observation, field: str) -> str | None:
+    """Return a name in the observation's `additional_data`, None if it is not a text."""
+    additional_data = _decode_fields(seen.detail().raw).get("additional_data", _NULL)
     try:
-        namespace = _decode_placed(additional_data).namespace_id
+        name = getattr(_decode_placed(additional_data), field)
     except msgspec.MsgspecError:
         return None
-    return bounded_name(namespace) if isinstance(namespace, str) else None
+    return bounded_name(name) if isinstance(name, str) else None

@@ -15,9 +15,18 @@ class FailureGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Minute:
+    """The transitions of the minute that began at `began`; `failed` of them to FAILED."""
+
+    began: float
+    transitions: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSummary:
-    """What the store counts. `transitions` are those of each of the last 60 minutes, the oldest
-    first; `failures` those of the last day, the largest groups first.
+    """What the store counts. `minutes` are the last 60, the oldest first, up to the present one;
+    `failures` those of the last day, the largest groups first.
     """
 
     ended: Mapping[str, int]
@@ -26,7 +35,7 @@ class StoredSummary:
     lost_at: float | None
     stalled: int
     stalled_at: float | None
-    transitions: Sequence[int]
+    minutes: Sequence[Minute]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

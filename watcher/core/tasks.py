@@ -64,6 +64,7 @@ class Watch:
     upstream began to answer that the task does not exist, `lost_at` when `task.lost` was sent; both
     are None while the task exists. `stalled_at` is when `task.stalled` was sent; each change resets
     it to None. An active watch with a terminal status was reopened: its task may run again.
+    `batch` is the last one that upstream showed.
     """
 
     key: TaskKey
@@ -80,6 +81,7 @@ class Watch:
     missing_since: float | None = None
     lost_at: float | None = None
     stalled_at: float | None = None
+    batch: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,8 +49,8 @@ class StatusReader:
     async def count_watches(self) -> tuple[int, int]:
         """Return how many watches are active and how many have ended, now. Raises `StoreError`."""
         counts = [unit.poller.counts() for unit in self._units.sources.values()]
-        stored = await self._shared.store.summary(self._shared.surroundings.wall())
-        return sum(sum(one.values()) for one in counts), sum(stored.ended.values())
+        ended = await self._shared.store.ended()
+        return sum(sum(one.values()) for one in counts), sum(ended.values())
 
     async def _read(self) -> Status:
         now, store = self._shared.surroundings.wall(), self._shared.store

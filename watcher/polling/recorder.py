@@ -12,7 +12,14 @@ from typing import NamedTuple
 import anyio
 
 from watcher.core.errors import StoreError, StoreFullError
-from watcher.core.events import Change, bounded_name, namespace_of, task_alert_event, task_event
+from watcher.core.events import (
+    Change,
+    batch_of,
+    bounded_name,
+    namespace_of,
+    task_alert_event,
+    task_event,
+)
 from watcher.core.log_fields import about
 from watcher.core.tasks import (
     KNOWN_STATUSES,
@@ -165,6 +172,7 @@ class Recorder:
             missing_since=None,
             lost_at=None,
             stalled_at=None,
+            batch=batch_of(watch, observation),
         )
         lasted = None if watch.changed_at is None else max(at - watch.changed_at, 0.0)
         return Change(

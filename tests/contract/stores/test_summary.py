@@ -28,7 +28,7 @@ async def end(
 async def test_an_empty_store_counts_nothing(store: Store) -> None:
     summary = await store.summary(NOW)
     assert (summary.ended, summary.failures, summary.lost, summary.stalled) == ({}, [], 0, 0)
-    assert list(summary.transitions) == [0] * 60
+    assert [minute.transitions for minute in summary.minutes] == [0] * 60
 
 
 async def test_ended_tasks_are_counted_and_failures_of_a_day_grouped(store: Store) -> None:
@@ -53,14 +53,18 @@ async def test_ended_tasks_are_counted_and_failures_of_a_day_grouped(store: Stor
 
 
 async def test_transitions_are_counted_by_minute_and_alerts_are_not(store: Store) -> None:
-    first = step(await add_watch(store, "task_1"), "QUEUED", at=NOW - 3599)
-    second = step(first.watch, "IN_PROGRESS", at=NOW - 61)
-    third = step(second.watch, "FAILED", at=NOW - 1)
-    await store.record([first, second, third])
-    old = step(await add_watch(store, "task_2"), "QUEUED", at=NOW - 3601)
+    first = step(await add_watch(store, "task_1"), "QUEUED", at=NOW - 3539)
+    second = step(first.watch, "IN_PROGRESS", at=NOW - 1)
+    old = step(await add_watch(store, "task_2"), "QUEUED", at=NOW - 3541)
     alert = step(old.watch, "QUEUED", at=NOW - 1)
-    await store.record([old, alert])
-    assert list((await store.summary(NOW)).transitions) == [1, *[0] * 57, 1, 1]
+    await store.record([old, alert, first, second])
+    counted = (await store.summary(NOW)).minutes
+    assert [minute.transitions for minute in counted] == [1, *[0] * 57, 1, 0]
+    assert [minute.began for minute in counted] == [NOW - 60 * age for age in range(59, -1, -1)]
+    await store.record([step(second.watch, "FAILED", at=NOW + 1)])
+    later = (await store.summary(NOW + 61)).minutes
+    assert [minute.transitions for minute in later] == [0] * 57 + [1, 1, 0], "an hour moves on"
+    assert [minute.failed for minute in later] == [0] * 58 + [1, 0]
 
 
 async def test_lost_and_stalled_tasks_are_counted(store: Store) -> None:

@@ -21,6 +21,7 @@ from watcher.core.deliveries import (
 )
 from watcher.core.events import Change, Event, EventFilter, StoredEvent
 from watcher.core.interfaces.maintenance import Maintenance
+from watcher.core.interfaces.reading import Reading
 from watcher.core.interfaces.resending import Resending
 from watcher.core.outage import Outage
 from watcher.core.summary import StoredSummary, TroubledTasks
@@ -355,6 +356,10 @@ class Summary(Protocol):
         """
         ...
 
+    async def ended(self) -> Mapping[str, int]:
+        """Return how many watches have ended, by status."""
+        ...
+
     async def troubled_tasks(self) -> Mapping[str, TroubledTasks]:
         """Return how many tasks are lost or stalled, by source; sources without any may be left
         out.
@@ -372,6 +377,7 @@ class Store(
     OperationLog,
     Maintenance,
     Summary,
+    Reading,
     Protocol,
 ):
     """What an implementation provides. A consumer declares the parts that it uses."""

@@ -16,6 +16,7 @@ from watcher.core.errors import StoreError, StoreFailure, StoreFullError
 from watcher.stores.sqlite.connection import apply, cut_log, limit_size, store_error
 from watcher.stores.sqlite.group_commit import BatchOperation, GroupCommit, Operation, Result
 from watcher.stores.sqlite.opened_files import OpenedFiles
+from watcher.stores.sqlite.page_reader import PageReader
 from watcher.stores.sqlite.rows import Row
 from watcher.stores.sqlite.sizes import MIB, Sizes, Volume
 
@@ -39,8 +40,10 @@ class Database:
         on_error: Callable[[], None],
         on_commit: Callable[[float], None],
         files: OpenedFiles,
+        pages: PageReader,
     ) -> None:
         self.writer = writer
+        self.pages = pages
         self.make_room: Callable[[int], Awaitable[None]] | None = None
         """Awaited with what a write needs, if it finds no room; the write is then tried again."""
         self.wanted = 0

@@ -33,18 +33,18 @@ def _delivery_columns(fields: Iterable[str]) -> str:
 
 # The watchlist
 
-_WATCH = _list(rows.WATCH_COLUMNS)
+WATCH = _list(rows.WATCH_COLUMNS)
+
+HAS_LABEL = "EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND json_each.value = ?)"
 _IS_WANTED = """
 source = json_extract(wanted.value, '$[0]') AND task_id = json_extract(wanted.value, '$[1]')
 """
 
-WATCHES_BY_KEY = (
-    f"SELECT {_WATCH} FROM json_each(?) AS wanted CROSS JOIN watches WHERE {_IS_WANTED}"
-)
+WATCHES_BY_KEY = f"SELECT {WATCH} FROM json_each(?) AS wanted CROSS JOIN watches WHERE {_IS_WANTED}"
 
-WATCHES_BY_TASK_ID = f"SELECT {_WATCH} FROM watches WHERE task_id = ? ORDER BY source"
+WATCHES_BY_TASK_ID = f"SELECT {WATCH} FROM watches WHERE task_id = ? ORDER BY source"
 
-WATCHES_PAGE = f"SELECT id, {_WATCH} FROM watches WHERE id < ?"
+WATCHES_PAGE = f"SELECT id, {WATCH} FROM watches WHERE id < ?"
 """Conditions of the filter follow, then `PAGE_END`."""
 
 PAGE_END = " ORDER BY id DESC LIMIT ?"
@@ -67,7 +67,7 @@ WHERE state = 'active' AND id > ? ORDER BY id LIMIT ?
 _NOT_RUNNING = _list(f"'{status}'" for status in sorted(SLOW_STATUSES | TERMINAL_STATUSES))
 
 UNCHANGED_WATCHES = f"""
-SELECT {_WATCH}, id FROM watches
+SELECT {WATCH}, id FROM watches
 WHERE source = ?1 AND state = 'active' AND stalled_at IS NULL AND status NOT IN ({_NOT_RUNNING})
     AND missing_since IS NULL AND changed_at < ?2 AND (changed_at, id) > (?3, ?4)
 ORDER BY changed_at, id LIMIT ?5
@@ -93,8 +93,12 @@ SELECT source, task_id, sequence, state FROM json_each(?) AS wanted CROSS JOIN w
 WHERE {_IS_WANTED}
 """
 
+# A batch that is filled in meanwhile stays.
+_CHANGED = {name: f"{name} = ?" for name in rows.CHANGED_COLUMNS}
+_CHANGED |= {"batch": "batch = coalesce(?, batch)"}
+
 CHANGE_WATCH = f"""
-UPDATE watches SET {_list(f"{name} = ?" for name in rows.CHANGED_COLUMNS)}
+UPDATE watches SET {_list(_CHANGED.values())}
 WHERE source = ? AND task_id = ?
 """
 
@@ -143,8 +147,10 @@ SELECT min(moment) FROM (
     SELECT min(unblocks_at) FROM deliveries WHERE channel = ?1 AND {_BLOCKS} AND unblocks_at > ?2)
 """
 
+ATTEMPT_COLUMNS = _list(rows.ATTEMPT_COLUMNS)
+
 ATTEMPTS = f"""
-SELECT {_list(rows.ATTEMPT_COLUMNS)} FROM attempts WHERE delivery = ? ORDER BY number
+SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery = ? ORDER BY number
 """
 
 # For each delivery that ended or is bypassed: the oldest blocked one of its queue becomes the head,
@@ -199,7 +205,9 @@ UPDATE deliveries SET not_before = NULL
 WHERE channel = ? AND state = 'pending' AND not_before IS NOT NULL
 """
 
-_DELIVERY = f"SELECT {_delivery_columns(rows.DELIVERY_COLUMNS)} {_JOINED}"
+DELIVERY_COLUMNS = _delivery_columns(rows.DELIVERY_COLUMNS)
+
+_DELIVERY = f"SELECT {DELIVERY_COLUMNS} {_JOINED}"
 
 DELIVERY = f"{_DELIVERY} WHERE d.id = ?"
 

@@ -31,6 +31,8 @@ Row = Any
 
 _encode = msgspec.json.Encoder().encode
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
+names: Callable[[str], Sequence[str]] = msgspec.json.Decoder(tuple[str, ...]).decode
+"""Reads a column that holds a JSON array of names."""
 
 
 def _names(record: Any, *, without: Iterable[str] = ()) -> tuple[str, ...]:

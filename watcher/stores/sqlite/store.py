@@ -31,6 +31,8 @@ from watcher.stores.sqlite.maintenance import SqliteMaintenance
 from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.operation_log import SqliteOperationLog
 from watcher.stores.sqlite.outbox import SqliteOutbox
+from watcher.stores.sqlite.page_reader import PageReader
+from watcher.stores.sqlite.reading import SqliteReading
 from watcher.stores.sqlite.resending import SqliteResending
 from watcher.stores.sqlite.sizes import Sizes, Volume, free_space
 from watcher.stores.sqlite.summary import SqliteSummary
@@ -47,6 +49,7 @@ class SqliteStore(
     SqliteOperationLog,
     SqliteMaintenance,
     SqliteSummary,
+    SqliteReading,
 ):
     """Implements `watcher.core.interfaces.store.Store`."""
 
@@ -69,7 +72,7 @@ async def create(
     writes fail before, as on a full disk. None is 4 GiB, or nine tenths of what the volume has for
     the store, whichever is smaller.
     `failed` is called for each operation that fails, `committed` with the seconds that each
-    transaction took; `opener` opens both connections; `free` returns the bytes that are left on the
+    transaction took; `opener` opens all connections; `free` returns the bytes that are left on the
     volume of a folder. Raises `StoreUnusableError` where
     this process cannot use the store at all, and `StoreFullError` while its disk is full.
     """
@@ -88,8 +91,11 @@ async def create(
             _reader(path, sizes, opener) as reader,
         ):
             opened = OpenedFiles(files(url))
-            database = Database(writer, reader, path, sizes, volume, failed, committed, opened)
-            yield SqliteStore(database, wall)
+            async with _page_reader(path, sizes, opener, opened, failed) as pages:
+                database = Database(
+                    writer, reader, path, sizes, volume, failed, committed, opened, pages
+                )
+                yield SqliteStore(database, wall)
 
 
 @asynccontextmanager
@@ -116,6 +122,22 @@ async def _reader(path: Path, sizes: Sizes, opener: Opener) -> AsyncIterator[aio
     finally:
         with anyio.CancelScope(shield=True):
             await connection.close()
+
+
+@asynccontextmanager
+async def _page_reader(
+    path: Path, sizes: Sizes, opener: Opener, files: OpenedFiles, failed: Callable[[], None]
+) -> AsyncIterator[PageReader]:
+    def check() -> None:
+        if (moved := files.look()) is not None:
+            raise moved
+
+    reader = PageReader(lambda: connect_reader(path, sizes, opener), path, check, failed)
+    try:
+        yield reader
+    finally:
+        with anyio.CancelScope(shield=True):
+            await reader.aclose()
 
 
 def files(url: str) -> tuple[Path, ...]:

@@ -1,11 +1,12 @@
 """Counts of the SQLite store for the daemon's status."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from watcher.core.summary import FailureGroup, StoredSummary, TroubledTasks
 from watcher.stores.sqlite.database import StorePart
+from watcher.stores.sqlite.minutes import MinuteCounts
 
-MINUTES = 60
 _DAY = 86400.0
 
 # The condition of the partial index has to stand in the query as it is.
@@ -32,27 +33,21 @@ _LOST = "SELECT count(*), max(lost_at) FROM watches WHERE lost_at IS NOT NULL"
 _STALLED = """
 SELECT count(*), max(stalled_at) FROM watches WHERE state = 'active' AND stalled_at IS NOT NULL
 """
-_TRANSITIONS = """
-SELECT CAST((at - ?) / 60 AS INTEGER), count(*) FROM events
-WHERE at > ? AND at <= ? AND previous_status IS NOT status AND task_id IS NOT NULL GROUP BY 1
-"""
 
 
 class SqliteSummary(StorePart):
     """Implements `watcher.core.interfaces.store.Summary`."""
 
+    @cached_property
+    def _minutes(self) -> MinuteCounts:
+        return MinuteCounts(self._database.read)
+
     async def summary(self, now: float) -> StoredSummary:
         read = self._database.read
-        ended = dict(await read(_ENDED))
-        ((done,),) = await read(_DONE)
-        if completed := done - sum(ended.values()):
-            ended["COMPLETED"] = completed
         ((lost, lost_at),) = await read(_LOST)
         ((stalled, stalled_at),) = await read(_STALLED)
-        began = now - 60.0 * MINUTES
-        by_minute = dict(await read(_TRANSITIONS, began, began, now))
         return StoredSummary(
-            ended=ended,
+            ended=await self.ended(),
             failures=[
                 FailureGroup(status=status, error=error, count=count, last_at=at)
                 for status, error, count, at in await read(_FAILURES, now - _DAY)
@@ -61,8 +56,15 @@ class SqliteSummary(StorePart):
             lost_at=lost_at,
             stalled=stalled,
             stalled_at=stalled_at,
-            transitions=[by_minute.get(minute, 0) for minute in range(MINUTES)],
+            minutes=await self._minutes.last_hour(now),
         )
+
+    async def ended(self) -> Mapping[str, int]:
+        ended = dict(await self._database.read(_ENDED))
+        ((done,),) = await self._database.read(_DONE)
+        if completed := done - sum(ended.values()):
+            ended["COMPLETED"] = completed
+        return ended
 
     async def troubled_tasks(self) -> Mapping[str, TroubledTasks]:
         return {

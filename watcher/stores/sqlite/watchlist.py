@@ -171,8 +171,6 @@ def _conditions(selected: WatchFilter) -> tuple[str, list[object]]:
         conditions.append("AND state = ?")
         parameters.append(selected.state)
     for name, value in selected.labels.items():
-        conditions.append(
-            "AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND json_each.value = ?)"
-        )
+        conditions.append(f"AND {queries.HAS_LABEL}")
         parameters += [name, value]
     return " ".join(conditions), parameters

@@ -1,0 +1,183 @@
+"""What `Reading` promises, for every store."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from tests.contract.stores.harness import add_watch
+from tests.support.records import request, step
+from watcher.core.deliveries import AttemptResult, DeliveryState
+from watcher.core.interfaces.store import Store
+from watcher.core.reading import TaskOrder, TaskPage, TaskSelection
+from watcher.core.tasks import Watch, WatchState
+
+pytestmark = pytest.mark.anyio
+
+NOW = 1_800_000_000.0
+
+
+async def end(
+    store: Store,
+    task_id: str,
+    status: str,
+    *,
+    at: float = NOW,
+    error: str | None = None,
+    batch: str | None = None,
+    channels: tuple[str, ...] = (),
+) -> Watch:
+    change = step(await add_watch(store, task_id), status, at=at, channels=channels)
+    watch = replace(change.watch, state=WatchState.DONE, error_message=error, batch=batch)
+    await store.record([replace(change, watch=watch)])
+    return watch
+
+
+def ids(page: TaskPage) -> list[str]:
+    return [watch.key.task_id for watch in page.watches]
+
+
+async def all_pages(store: Store, selected: TaskSelection, limit: int) -> Sequence[str]:
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = await store.list_tasks(selected, limit, cursor)
+        found += ids(page)
+        if (cursor := page.next_cursor) is None:
+            return found
+
+
+async def test_ended_tasks_come_in_the_order_in_which_they_ended(store: Store) -> None:
+    for number, at in enumerate((3, 1, 2, 2)):
+        await end(store, f"task_{number}", "FAILED", at=NOW + at)
+    await end(store, "partly", "COMPLETED_WITH_ERRORS", at=NOW + 2.5)
+    await end(store, "done", "COMPLETED", at=NOW + 9)
+    failed = TaskSelection(statuses=("FAILED",))
+    page = await store.list_tasks(failed, 10)
+    assert page.order is TaskOrder.ENDED
+    assert page.complete
+    assert ids(page) == ["task_0", "task_3", "task_2", "task_1"]
+    assert await all_pages(store, failed, 1) == ids(page)
+    both = TaskSelection(statuses=("FAILED", "COMPLETED_WITH_ERRORS"))
+    assert (await all_pages(store, both, 2))[:2] == ["task_0", "partly"]
+    assert await all_pages(store, TaskSelection(statuses=("COMPLETED",)), 2) == ["done"]
+    since = TaskSelection(statuses=("FAILED",), changed_since=NOW + 2)
+    assert await all_pages(store, since, 2) == ["task_0", "task_3", "task_2"]
+
+
+async def test_rows_that_come_before_a_page_are_counted(store: Store) -> None:
+    for number in range(3):
+        await end(store, f"task_{number}", "FAILED", at=NOW + number)
+    for selected in (TaskSelection(), TaskSelection(statuses=("FAILED",))):
+        top = (await store.list_tasks(selected, 2)).top
+        assert top is not None
+        assert await store.count_newer(selected, top) == 0
+        await end(store, f"new_{len(selected.statuses)}_1", "FAILED", at=NOW + 10)
+        await end(store, f"new_{len(selected.statuses)}_2", "FAILED", at=NOW + 10)
+        assert await store.count_newer(selected, top) == 2
+        assert await store.count_newer(selected, top, most=1) == 1
+
+
+async def test_running_tasks_are_those_that_are_polled(store: Store) -> None:
+    await store.add([request("unseen")], NOW)
+    await store.record([step(await add_watch(store, "running"), "IN_PROGRESS", at=NOW)])
+    await end(store, "done", "COMPLETED")
+    assert await all_pages(store, TaskSelection(running=True), 1) == ["running", "unseen"]
+    assert await all_pages(store, TaskSelection(statuses=("IN_PROGRESS",)), 1) == ["running"]
+
+
+@pytest.mark.parametrize("text", ["100%_sure", "R\\D", "batch_7", "ÄRGER 50% \\ _"])
+async def test_a_search_looks_in_id_batch_and_error_for_the_text_itself(
+    store: Store, text: str
+) -> None:
+    await end(store, "by_error", "FAILED", error=f"it was {text}!")
+    await end(store, "by_batch", "COMPLETED", batch=f"b{text}")
+    await end(store, f"id{text}", "COMPLETED")
+    await end(store, "other", "FAILED", error="100 sure, R/D, batch 7", batch="batch-7")
+    found = await all_pages(store, TaskSelection(search=text), 2)
+    assert found == [f"id{text}", "by_batch", "by_error"]
+
+
+async def test_an_id_names_its_watches_and_its_batch(store: Store) -> None:
+    await end(store, "task_12", "FAILED", batch="batch_1")
+    await end(store, "task_1", "FAILED", batch="task_1")
+    named = await store.named("task_1")
+    assert [watch.key.task_id for watch in named.watches] == ["task_1"]
+    assert named.is_batch
+    assert [watch.key.task_id for watch in named.beginning] == ["task_1", "task_12"]
+    nothing = await store.named("task")
+    assert (nothing.watches, nothing.is_batch, len(nothing.beginning)) == ([], False, 2)
+
+
+async def test_a_batch_shows_what_failed_first(store: Store) -> None:
+    await end(store, "done", "COMPLETED", batch="b1", at=NOW + 5)
+    await end(store, "bad_1", "FAILED", batch="b1", error="no space left")
+    await end(store, "partly", "COMPLETED_WITH_ERRORS", batch="b1", error="2 of 9")
+    await end(store, "bad_2", "FAILED", batch="b1", error="no space left")
+    await end(store, "elsewhere", "FAILED", batch="b2")
+    found = await store.batch("b1", 3)
+    assert found is not None
+    assert [watch.key.task_id for watch in found.watches] == ["bad_2", "bad_1", "partly"]
+    assert [(group.error, group.count) for group in found.failures] == [
+        ("no space left", 2),
+        ("2 of 9", 1),
+    ]
+    summary = found.summary
+    assert (summary.size, summary.failed, summary.active) == (4, 3, 0)
+    assert (summary.sources, summary.changed_at) == (["mixpeek"], NOW + 5)
+    rest = await store.batch("b1", 3, found.next_cursor)
+    assert rest is not None
+    assert [watch.key.task_id for watch in rest.watches] == ["done"]
+    assert rest.next_cursor is None
+    assert await store.batch("b3", 3) is None
+
+
+async def test_of_the_last_batches_those_with_failures_come_first(store: Store) -> None:
+    await end(store, "task_1", "FAILED", batch="bad")
+    await end(store, "task_2", "COMPLETED", batch="good")
+    await end(store, "task_3", "COMPLETED", batch="newer")
+    await end(store, "task_4", "COMPLETED")
+    assert [one.batch for one in await store.last_batches(10)] == ["bad", "newer", "good"]
+    assert [one.batch for one in await store.last_batches(2)] == ["newer", "good"]
+
+
+async def test_the_history_of_a_task_has_its_deliveries_with_their_attempts(store: Store) -> None:
+    watch = await end(store, "task_1", "FAILED", channels=("backend", "alerts"))
+    (due,) = await store.due("backend", NOW + 1, 10)
+    await store.settle(
+        [
+            AttemptResult(
+                delivery_id=due.id,
+                state=DeliveryState.FAILED,
+                attempted_at=NOW,
+                scheduled=1,
+                last_error="503: busy",
+                last_status=503,
+            )
+        ]
+    )
+    (event,) = await store.history(watch.key)
+    assert (event.status, event.channels) == ("FAILED", ("backend", "alerts"))
+    backend, alerts = event.deliveries
+    assert (backend.delivery.channel, backend.delivery.state) == ("backend", "failed")
+    assert [attempt.status for attempt in backend.attempts] == [503]
+    assert (alerts.delivery.channel, alerts.attempts) == ("alerts", [])
+    (group,) = await store.failed_deliveries()
+    assert (group.channel, group.error, group.count) == ("backend", "503: busy", 1)
+    assert await store.failed_deliveries("alerts") == []
+
+
+async def test_the_version_changes_with_each_commit(store: Store) -> None:
+    before = await store.version()
+    assert await store.version() == before
+    await add_watch(store, "task_1")
+    assert await store.version() != before
+
+
+@pytest.mark.parametrize("cursor", ["x", "1_2_3", "nan_1", "1_", "_", "-1", "1e999_3"])
+@pytest.mark.parametrize("statuses", [(), ("FAILED",)])
+async def test_an_invalid_cursor_is_an_error(
+    store: Store, cursor: str, statuses: tuple[str, ...]
+) -> None:
+    with pytest.raises(ValueError, match="cursor"):
+        await store.list_tasks(TaskSelection(statuses=statuses), 10, cursor)

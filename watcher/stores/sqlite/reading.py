@@ -1,0 +1,53 @@
+"""What pages read of the SQLite store."""
+
+import time
+from collections.abc import Sequence
+
+from watcher.core.reading import (
+    BatchSummary,
+    BatchTasks,
+    DeliveryGroup,
+    ExactMatch,
+    TaskEvent,
+    TaskPage,
+    TaskSelection,
+)
+from watcher.core.tasks import TaskKey
+from watcher.stores.sqlite.batches import BatchReader
+from watcher.stores.sqlite.database import StorePart
+from watcher.stores.sqlite.histories import HistoryReader
+from watcher.stores.sqlite.task_lists import TaskListReader
+
+
+class SqliteReading(StorePart):
+    """Implements `watcher.core.interfaces.reading.Reading`."""
+
+    async def version(self) -> int:
+        ((version,),) = await self._database.pages.read("PRAGMA data_version")
+        return int(version)
+
+    async def list_tasks(
+        self, selected: TaskSelection, limit: int, cursor: str | None = None
+    ) -> TaskPage:
+        return await self._tasks().page(selected, limit, cursor)
+
+    async def count_newer(self, selected: TaskSelection, top: str, most: int = 100) -> int:
+        return await self._tasks().count_before(selected, top, most)
+
+    async def named(self, text: str) -> ExactMatch:
+        return await self._tasks().named(text)
+
+    async def last_batches(self, limit: int) -> Sequence[BatchSummary]:
+        return await BatchReader(self._database.pages).last(limit)
+
+    async def batch(self, batch: str, limit: int, cursor: str | None = None) -> BatchTasks | None:
+        return await BatchReader(self._database.pages).batch(batch, limit, cursor)
+
+    async def failed_deliveries(self, channel: str | None = None) -> Sequence[DeliveryGroup]:
+        return await HistoryReader(self._database.pages).failed_deliveries(channel)
+
+    async def history(self, key: TaskKey) -> Sequence[TaskEvent]:
+        return await HistoryReader(self._database.pages).of_task(key)
+
+    def _tasks(self) -> TaskListReader:
+        return TaskListReader(self._database.pages, time.monotonic)
