@@ -22,7 +22,8 @@ def lacking(what: str) -> None:
 
 def tool(name: str) -> str:
     """Return the path of a program."""
-    found = shutil.which(name, path=f"{TOOLS / 'bin'}:{os.environ['PATH']}:/usr/sbin:/sbin")
+    folders = (TOOLS / "bin", os.environ["PATH"], "/usr/sbin", "/sbin", "/usr/local/go/bin")
+    found = shutil.which(name, path=":".join(map(str, folders)))
     if found is None:
         lacking(name)
     return str(found)
