@@ -47,6 +47,7 @@ class FakeDaemon:
         self.upstream: Any = None
         self.tested: list[tuple[str, str]] = []
         self.held: dict[str, str] = {}
+        self.active: dict[str | None, int] = {None: 1, "PENDING": 2}
         sources = json.dumps([{"name": name, "api_key": "sk"} for name in ("mixpeek", "other")])
         channels = json.dumps(
             [{"name": "backend", "type": "webhook", "url": "https://x/", "secrets": [SECRET]}]
@@ -95,7 +96,7 @@ class FakeDaemon:
             type="mixpeek",
             reason="timeout",
             since=now - 60,
-            active={None: 1, "PENDING": 2},
+            active=self.active,
             requests_per_minute=7,
             budget_left={"GET /v1/tasks/{task_id}": 3.25, "POST /v1/tasks/list": float("inf")},
             behind=0.0,

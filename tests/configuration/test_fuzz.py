@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from tests.cli.harness import Finished, run
 from tests.configuration.mutations import CANARY, ENVIRON, SECRETS, mutated, variables
 from tests.support.secrets import own_secrets
-from watcher.configuration import checks, file_rights, loader, secrets
+from watcher.configuration import checks, file_rights, loader
 from watcher.core.errors import ConfigurationError
+from watcher.core.masked_settings import masked
 
 _FEW = 100
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", _FEW))
@@ -86,7 +87,7 @@ def shown_of(environ: Mapping[str, str]) -> Iterator[str]:
     else:
         yield from checks.warnings(loaded)
         yield from file_rights.warnings(loaded, None)
-        yield json.dumps(secrets.masked(loaded))
+        yield json.dumps(masked(loaded))
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == _FEW)

@@ -10,6 +10,7 @@ from tests.support.records import SECRET
 from watcher.channels.webhook import Settings as WebhookSettings
 from watcher.configuration import loader, secrets
 from watcher.core.errors import ConfigurationError
+from watcher.core.masked_settings import masked
 from watcher.core.settings import Settings
 
 ENVIRON = {"MIXPEEK_API_KEY": "sk_x"}
@@ -44,7 +45,7 @@ def test_a_header_from_a_file(tmp_path: Path, ending: str) -> None:
     values = {name: value.get_secret_value() for name, value in channel.headers.items()}
     assert values == {"Authorization": "Bearer hidden_1", "x-plain": "hidden_2"}
     assert loaded.files == {file}
-    assert "hidden" not in json.dumps(secrets.masked(loaded)) + repr(loaded)
+    assert "hidden" not in json.dumps(masked(loaded)) + repr(loaded)
     assert {"Bearer hidden_1", "hidden_2"} <= {*secrets.secret_values(loaded)}
 
 

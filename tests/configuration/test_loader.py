@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from tests.support.records import SECRET
 from watcher.configuration import checks, loader, plugins, schema, secrets
 from watcher.core.errors import ConfigurationError
+from watcher.core.masked_settings import masked
 from watcher.core.masking import SECRETS
 from watcher.core.setting_types import parse_duration
 from watcher.core.settings import Settings, SourceSettings
@@ -345,7 +346,7 @@ heartbeat: {{url: "https://beat.example/hidden_8"}}
 server: {{api_token: hidden_9_made_up}}
 """
     loaded = load(tmp_path, text)
-    shown = f"{loaded!r} {loaded} {json.dumps(secrets.masked(loaded))}"
+    shown = f"{loaded!r} {loaded} {json.dumps(masked(loaded))}"
 
     assert "hidden" not in shown
     assert SECRET not in shown

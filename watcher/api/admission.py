@@ -11,13 +11,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watcher.api.hardening import hardened
 from watcher.api.limits import BODY_LIMIT, HEADER_LIMIT, VALUES_LIMIT
-from watcher.api.origins import authority_of, is_foreign
+from watcher.api.origins import Authority, authority_of, is_foreign
+from watcher.api.page import access
 from watcher.api.peers import at_socket
 from watcher.api.problems import Problem, response
 
 MOST_REQUESTS = 64
 """Requests that are worked on at once, without event streams, which have a limit of their own."""
-_UNLIMITED = frozenset({"/healthz", "/v1/events"})
+_UNLIMITED = frozenset({"/healthz", "/v1/events", "/changes"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _JSON = "application/json"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -36,12 +37,17 @@ class Admission:
         is_ours: Callable[[str], bool],
         detail: str,
         origins: Callable[[], Collection[str]] = tuple,
+        is_page: Callable[[str], bool] = lambda path: False,
     ) -> None:
-        """Accept a `Host` if `is_ours`, else answer 403 with `detail`; and pages of `origins`."""
+        """Accept a `Host` if `is_ours`, else answer 403 with `detail`; and pages of `origins`.
+
+        Paths for which `is_page` holds are those of the page, which has forms and is linked to.
+        """
         self._app = app
         self._is_ours = is_ours
         self._detail = detail
         self._origins = origins
+        self._is_page = is_page
         self._working = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,12 +79,21 @@ class Admission:
                 return Problem(403, self._detail)
             if host is None:
                 return Problem(400, "a request must have one valid Host")
-        if is_foreign(host, headers[b"origin"], headers[b"sec-fetch-site"], self._origins()):
-            return Problem(403, "pages of other origins are not allowed; see server.cors_origins")
+        if problem := self._foreign(scope, host, headers):
+            return problem
         if self._working >= MOST_REQUESTS and scope["path"] not in _UNLIMITED:
             detail = f"{MOST_REQUESTS} requests are being worked on"
             return Problem(503, detail, headers={"retry-after": "1"})
-        return _body_problem(scope["method"], headers)
+        is_form = self._is_page(scope["path"])
+        return _body_problem(scope["method"], headers, access.FORM if is_form else _JSON)
+
+    def _foreign(self, scope: Scope, host: Authority | None, headers: Headers) -> Problem | None:
+        origins, sites = headers[b"origin"], headers[b"sec-fetch-site"]
+        if self._is_page(scope["path"]):
+            return access.foreign_request(scope, host, origins, sites)
+        if is_foreign(host, origins, sites, self._origins()):
+            return Problem(403, "pages of other origins are not allowed; see server.cors_origins")
+        return None
 
 
 async def _no_body(request: Request) -> None:
@@ -111,13 +126,13 @@ def _has_body(headers: Headers) -> bool:
     )
 
 
-def _body_problem(method: str, headers: Headers) -> Problem | None:
+def _body_problem(method: str, headers: Headers, expected: str) -> Problem | None:
     has_body, types = _has_body(headers), headers[b"content-type"]
     if method not in _WITH_BODY:
         return None
     # A form of another page can send any other type without a preflight request.
-    if (has_body or types) and [_essence(one) for one in types] != [_JSON]:
-        return Problem(415, f"a body must be {_JSON}")
+    if (has_body or types) and [_essence(one) for one in types] != [expected]:
+        return Problem(415, f"a body must be {expected}")
     return None
 
 

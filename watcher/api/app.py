@@ -17,6 +17,8 @@ from watcher.api.dependencies import Daemon, ProbedDaemon
 from watcher.api.events import events
 from watcher.api.openapi import document_of
 from watcher.api.origins import is_reached_privately
+from watcher.api.page.paths import is_page
+from watcher.api.page.routes import pages
 from watcher.api.probes import probes
 from watcher.api.routes import routes
 from watcher.api.status import status
@@ -33,16 +35,20 @@ def create_api(daemon: Daemon) -> FastAPI:
     api = _application("The watcher", daemon)
     for router in (status, watches, events, deliveries, channels, routes, probes, upstream):
         api.include_router(router)
+    for router in pages:
+        api.include_router(router)
+    api.state.attempts = TokenAttempts(time.monotonic)
     api.add_middleware(
         Guard,
         token=lambda: daemon.settings.server.api_token,
-        attempts=TokenAttempts(time.monotonic),
+        attempts=api.state.attempts,
     )
     api.add_middleware(
         Admission,
         is_ours=lambda host: daemon.settings.server.api_token is not None or is_loopback(host),
         detail="without a token the API is limited to localhost; set server.api_token",
         origins=lambda: daemon.settings.server.cors_origins,
+        is_page=is_page,
     )
     if origins := daemon.settings.server.cors_origins:
         # Outside the others, because a browser's preflight request carries no token.

@@ -4,9 +4,12 @@ import hmac
 from collections.abc import Callable
 
 from pydantic import SecretStr
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from watcher.api.attempts import TokenAttempts
+from watcher.api.page.access import login_response
+from watcher.api.page.paths import is_page
 from watcher.api.peers import group_of, peer_of
 from watcher.api.problems import Problem, response
 
@@ -14,7 +17,7 @@ _OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 
 
 class Guard:
-    """Requires the token if one is set."""
+    """Requires the token if one is set; of a browser, the session of its log-in."""
 
     def __init__(
         self, app: ASGIApp, token: Callable[[], SecretStr | None], attempts: TokenAttempts
@@ -27,18 +30,19 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        problem = self._rejection(scope)
-        if problem is not None:
-            await response(problem)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        rejection = self._rejection(scope)
+        await (rejection or self._app)(scope, receive, send)
 
-    def _rejection(self, scope: Scope) -> Problem | None:
+    def _rejection(self, scope: Scope) -> Response | None:
         token = self._token()
         if token is None or scope["path"] in _OPEN:
             return None
         sent = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        return None if _bears(sent, token.get_secret_value()) else self._wrong(scope, sent)
+        if _bears(sent, token.get_secret_value()):
+            return None
+        if is_page(scope["path"]) and not sent:
+            return login_response(scope, token)
+        return response(self._wrong(scope, sent))
 
     def _wrong(self, scope: Scope, sent: str) -> Problem:
         # Without credentials, such as `Bearer `, nothing was guessed.

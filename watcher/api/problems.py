@@ -130,7 +130,8 @@ def install(api: FastAPI) -> None:
     async def unrouted(request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers = {"allow": ", ".join(_allowed(api, request.url.path))}
+            allowed = ", ".join(_allowed(api, request.url.path))
+            headers = {"allow": allowed or headers.get("Allow", "")}
         return response(Problem(error.status_code, str(error.detail), headers=headers))
 
     @api.exception_handler(RequestValidationError)

@@ -63,9 +63,9 @@ def show_config(config: Path | None, as_json: bool) -> None:
     Secrets are masked.
     """
     from watcher.cli.terminal import print_json
-    from watcher.configuration import secrets
+    from watcher.core.masked_settings import masked
 
-    shown = secrets.masked(load_settings(config))
+    shown = masked(load_settings(config))
     if as_json:
         print_json(shown)
     else:

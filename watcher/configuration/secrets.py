@@ -142,17 +142,3 @@ def mask_secrets(settings: Settings) -> None:
     sources, channels = settings.sources, settings.channels
     names = [source.name for source in sources] + [channel.name for channel in channels]
     SECRETS.add(secret_values(settings), public=names)
-
-
-def masked(settings: Settings) -> dict[str, Any]:
-    """Return the effective settings as plain values, each secret as asterisks, also where it is in
-    a setting that is none.
-    """
-    shown: dict[str, Any] = {}
-    for name, value in settings:
-        if isinstance(value, tuple):
-            shown[name] = [item.model_dump(mode="json") for item in value]
-        elif isinstance(value, BaseModel):
-            shown[name] = value.model_dump(mode="json")
-    hidden: dict[str, Any] = SECRETS.json(shown)
-    return hidden

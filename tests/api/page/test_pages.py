@@ -1,0 +1,160 @@
+"""Each page over the real store: its form, its links, and that it shows what it is to show."""
+
+import gzip
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.api.harness import FakeDaemon, opened, outbox_of_two
+from tests.api.page.pages import checked, reached
+from watcher.api.page.frame import NAVIGATION
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "a-token-of-at-least-16"
+PATHS = ["/" if link == "./" else f"/{link}" for link, _ in NAVIGATION]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_each_page_is_shown_without_and_with_content(
+    path: str, api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    checked(await api.get(path))
+    await outbox_of_two(daemon, api)
+    response = await api.get(path)
+    page = checked(response)
+    assert [link["href"] for link in page.of("a") if link.get("aria-current") == "page"] == [
+        ("./" + path.lstrip("/")) if path != "/" else "././"
+    ]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_link_is_answered(
+    path: str, api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await outbox_of_two(daemon, api)
+    response = await api.get(path)
+    links = reached(checked(response), response.url)
+    for link in sorted(link for link in links if "/tasks" not in link and "/deliv" not in link):
+        answer = await api.get(link)
+        assert answer.status_code in (200, 303), link
+
+
+async def test_a_page_that_is_known_is_not_sent_again(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    first = await api.get("/channels")
+    again = await api.get("/channels", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert again.headers["content-security-policy"] == first.headers["content-security-policy"]
+
+    await daemon.pause("backend", "because")
+    changed = await api.get("/channels", headers={"if-none-match": first.headers["etag"]})
+    assert changed.status_code == 200
+    assert "because" in changed.text
+
+
+async def test_pages_are_compressed_where_that_is_accepted(api: httpx.AsyncClient) -> None:
+    plain = await api.get("/channels", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    async with api.stream("GET", "/channels", headers={"accept-encoding": "gzip"}) as packed:
+        body = b"".join([part async for part in packed.aiter_raw()])
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["etag"] == plain.headers["etag"]
+    assert len(gzip.decompress(body)) == len(plain.content)
+
+
+async def test_head_is_answered(api: httpx.AsyncClient) -> None:
+    assert (await api.head("/")).status_code == 200
+
+
+async def test_a_method_that_a_page_does_not_have(api: httpx.AsyncClient) -> None:
+    response = await api.request("DELETE", "/channels", headers={"sec-fetch-site": "same-origin"})
+    assert response.status_code == 405
+    assert "GET" in response.headers["allow"]
+
+
+async def test_the_time_of_the_server_is_that_of_the_response(api: httpx.AsyncClient) -> None:
+    before = time.time()
+    page = checked(await api.get("/"))
+    assert before - 1 <= float(page.of("html")[0]["data-now"] or 0) <= time.time() + 1
+
+
+async def test_assets_are_kept_for_a_year_under_the_address_of_their_content(
+    api: httpx.AsyncClient,
+) -> None:
+    response = await api.get("/")
+    links = [link for link in reached(checked(response), response.url) if "/static/" in link]
+    assert len(links) >= 2
+    for link in links:
+        asset = await api.get(link)
+        assert asset.status_code == 200
+        assert "immutable" in asset.headers["cache-control"]
+        assert "?v=" in link
+
+
+@pytest.mark.parametrize("name", ["none.css", "..%2Frendering.py", "idiomorph.LICENSE"])
+async def test_no_other_file_is_served(name: str, api: httpx.AsyncClient) -> None:
+    assert (await api.get(f"/static/{name}")).status_code == 404
+
+
+async def test_an_empty_watchlist_names_the_next_command(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    daemon.active = {}
+    page = checked(await api.get("/"))
+    assert "watcher add task_123 --label team=search" in page.text
+    assert "discovery:" in page.text
+
+
+async def test_the_overview_says_what_needs_attention(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await outbox_of_two(daemon, api)
+    page = checked(await api.get("/"))
+    assert "mixpeek is down" in page.text
+    assert "1 delivery to backend failed" in page.text
+    assert "need attention" in page.text
+
+
+async def test_without_a_token_pages_show_commands_and_no_forms(api: httpx.AsyncClient) -> None:
+    page = checked(await api.get("/channels"))
+    assert "watcher channels pause backend" in page.text
+    assert [form for form in page.of("form") if form.get("method") == "post"] == []
+    assert "Read only" in page.text
+
+
+async def test_no_page_shows_a_secret(tmp_path: Path) -> None:
+    secret = "whsec_" + "c2VjcmV0" * 6
+    channels = (
+        '[{"name": "backend", "type": "webhook", "secrets": ["' + secret + '"],'
+        ' "url": "https://x.example/hooks/T0PSECRETPATH?key=Q0zzkeyvalue"}]'
+    )
+    variables = {"WATCHER_CHANNELS": channels, "WATCHER_API_TOKEN": TOKEN}
+    async with opened(tmp_path, **variables) as (daemon, api):
+        api.headers["authorization"] = f"Bearer {TOKEN}"
+        await outbox_of_two(daemon, api)
+        for path in PATHS:
+            page = await api.get(path)
+            assert page.status_code == 200
+            for hidden in (secret, TOKEN, "T0PSECRETPATH", "Q0zzkeyvalue", "c2VjcmV0"):
+                assert hidden not in page.text, path
+        assert "https://x.example/…" in (await api.get("/channels")).text
+
+
+async def test_an_error_of_a_page_is_a_page(api: httpx.AsyncClient) -> None:
+    page = checked(await api.get("/static/none"), 404)
+    assert "there is no none" in page.text
+
+
+def test_a_daemon_that_shows_no_page_does_not_import_the_templates() -> None:
+    code = (
+        "import sys; from watcher.daemon import serve; from watcher.api import app;"
+        " sys.exit(any(name in sys.modules for name in ('jinja2', 'markupsafe')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,72 @@
+"""How a template shows single values. Imported with the templates, on the first request."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from watcher.api.page.marks import of_delivery, of_status
+from watcher.api.page.paths import address, segment
+from watcher.api.page.words import bytes_of, duration, number, plural
+from watcher.core.clock import rfc3339
+from watcher.core.durations import rounded_duration
+from watcher.core.texts import visible, visible_lines
+
+_BREAKS_AFTER = re.compile(r"(?<=[_/.:-])(?=[^_/.:-])")
+
+
+def shown(value: Any) -> Any:
+    """Return what a template puts in the place of `value`: text with escapes for what is not
+    visible, whatever it is, and a dash for nothing.
+    """
+    if type(value) is str:
+        return visible(value)
+    return "–" if value is None else value
+
+
+def lines(text: str) -> Markup:
+    """Return `text` with its line feeds."""
+    return escape(visible_lines(text))
+
+
+def breakable(text: str) -> Markup:
+    """Return an ID or another name, which may be broken after its punctuation."""
+    return Markup("<wbr>").join(map(escape, _BREAKS_AFTER.split(visible(text))))
+
+
+def command(text: str) -> Markup:
+    """Return a command that is broken between its words only."""
+    words = (Markup("<span>{}</span>").format(word) for word in visible(text).split(" "))
+    return Markup("<code class=cmd>{}</code>").format(Markup(" ").join(words))
+
+
+def moment(seconds: float | None, form: str = "ago") -> Markup:
+    """Return Unix seconds as the absolute time in UTC, which the script shows as `form`: `ago`,
+    `clock` or `date`. So the page stays the same until its content changes.
+    """
+    if seconds is None:
+        return Markup("–")
+    text = rfc3339(seconds)
+    return Markup('<time datetime="{}" data-as="{}">{} {} UTC</time>').format(
+        text, form, text[:10], text[11:19]
+    )
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "breakable": breakable,
+    "bytes": bytes_of,
+    "command": command,
+    "duration": duration,
+    "lines": lines,
+    "moment": moment,
+    "number": number,
+    "plural": plural,
+    "rounded": rounded_duration,
+    "segment": segment,
+}
+GLOBALS: Mapping[str, Callable[..., Any]] = {
+    "address": address,
+    "mark_of": of_status,
+    "mark_of_delivery": of_delivery,
+}

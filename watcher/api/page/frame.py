@@ -1,0 +1,44 @@
+"""What every page shows around its content."""
+
+from pathlib import PurePosixPath
+
+from fastapi import Request, Response
+
+from watcher import __version__
+from watcher.api.dependencies import Daemon
+from watcher.api.page.access import session_of
+from watcher.api.page.rendering import rendered
+from watcher.core.status import Status
+
+NAVIGATION = (
+    ("./", "Overview"),
+    ("channels", "Channels"),
+    ("sources", "Sources"),
+    ("settings", "Settings"),
+)
+
+
+async def show(
+    request: Request, daemon: Daemon, template: str, *, status: int = 200, **context: object
+) -> Response:
+    """Return a page: `template` with `context`, in the frame of all pages. Raises `StoreError`.
+
+    A template may use `can_act`: whether the page has forms that act. Without a token it shows
+    the commands instead.
+    """
+    token = daemon.settings.server.api_token
+    around: dict[str, object] = {
+        "navigation": NAVIGATION,
+        "version": __version__,
+        "store": _store(daemon, await daemon.status()),
+        "can_act": token is not None,
+        "has_session": token is not None and session_of(request.scope, token) is not None,
+        "flash": None,
+    }
+    return rendered(request.scope, template, around | context, status=status)
+
+
+def _store(daemon: Daemon, now: Status) -> tuple[str, int]:
+    """Return the name of the store, without what its URL may hold beside it, and its size."""
+    url = daemon.settings.store.url
+    return PurePosixPath(url.partition("?")[0]).name, now.size.all_used

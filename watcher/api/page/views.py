@@ -1,0 +1,194 @@
+"""The daemon's status as what templates show. Pure."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from watcher.api.page.marks import BAD, OK, Mark, mark, of_channel, of_status
+from watcher.api.page.paths import address
+from watcher.core.channels import SuspensionKind
+from watcher.core.deliveries import OutboxDepth
+from watcher.core.settings import Settings
+from watcher.core.status import SourceStatus, Status
+from watcher.core.summary import Minute
+
+BAR_HEIGHT = 44
+BAR_WIDTH = 16
+BAR_STEP = 19
+ORDER = (
+    "IN_PROGRESS",
+    "PROCESSING",
+    "PENDING",
+    "QUEUED",
+    None,
+    "FAILED",
+    "COMPLETED_WITH_ERRORS",
+    "COMPLETED",
+    "CANCELED",
+    "SKIPPED",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """How many tasks are watched, and how many of them still run."""
+
+    running: int
+    watched: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How many tasks have a status, and the address that lists them."""
+
+    mark: Mark
+    count: int
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """The transitions of one minute, in units of the picture; the failed ones are on top."""
+
+    x: int
+    height: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bars:
+    """The last hour: `last` is the last whole minute."""
+
+    bars: Sequence[Bar]
+    width: int
+    last: int
+    total: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRow:
+    """A source. `limit` and `left` are requests a minute and now, None without a limit."""
+
+    name: str
+    type: str
+    mark: Mark
+    reason: str | None
+    since: float | None
+    running: int
+    requests: int
+    limit: int | None
+    left: float | None
+    behind: float
+    last_success_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRow:
+    """A channel and the depth of its outbox."""
+
+    name: str
+    type: str
+    mark: Mark
+    reason: str | None
+    since: float | None
+    held: bool
+    """Whether nothing is sent until it is resumed."""
+    pending: int
+    oldest_at: float | None
+    failed: int
+
+
+def totals(status: Status) -> Totals:
+    """Return the totals of all sources."""
+    running = sum(sum(source.active.values()) for source in status.sources)
+    return Totals(running=running, watched=running + sum(status.stored.ended.values()))
+
+
+def counts(status: Status) -> list[Count]:
+    """Return how many tasks have each status, those that still run first."""
+    found: Counter[str | None] = Counter(status.stored.ended)
+    for source in status.sources:
+        found.update(source.active)
+    ordered = [*ORDER, *sorted({word for word in found if word not in ORDER and word})]
+    return [
+        Count(mark=of_status(word), count=found[word], link=_list_of(word))
+        for word in ordered
+        if found[word]
+    ]
+
+
+def _list_of(status: str | None) -> str:
+    return address("tasks", {"status": status} if status else {"state": "active"})
+
+
+def bars(minutes: Sequence[Minute]) -> Bars:
+    """Return the transitions of each minute, and how many of them to FAILED, as bars."""
+    most = max((minute.transitions for minute in minutes), default=0) or 1
+    return Bars(
+        bars=[
+            Bar(
+                x=place * BAR_STEP,
+                height=_scaled(minute.transitions, most),
+                failed=_scaled(minute.failed, most),
+            )
+            for place, minute in enumerate(minutes)
+        ],
+        width=len(minutes) * BAR_STEP,
+        last=minutes[-2].transitions if len(minutes) > 1 else 0,
+        total=sum(minute.transitions for minute in minutes),
+        failed=sum(minute.failed for minute in minutes),
+    )
+
+
+def _scaled(count: int, most: int) -> int:
+    return math.ceil(count / most * BAR_HEIGHT)
+
+
+def sources(status: Status, settings: Settings) -> list[SourceRow]:
+    """Return the sources as they are now."""
+    limits = {source.name: source.requests_per_minute for source in settings.sources}
+    return [_source(source, limits.get(source.name)) for source in status.sources]
+
+
+def _source(source: SourceStatus, limit: int | None) -> SourceRow:
+    left = min(source.budget_left.values(), default=math.inf)
+    return SourceRow(
+        name=source.name,
+        type=source.type,
+        mark=mark(OK, "up") if source.reason is None else mark(BAD, "unreachable"),
+        reason=source.reason,
+        since=source.since,
+        running=sum(source.active.values()),
+        requests=source.requests_per_minute,
+        limit=limit,
+        left=None if math.isinf(left) else left,
+        behind=source.behind,
+        last_success_at=source.last_success_at,
+    )
+
+
+def budgets(source: SourceStatus) -> list[tuple[str, float | None]]:
+    """Return the requests that could be sent now, by route; None without a limit."""
+    left = sorted(source.budget_left.items())
+    return [(route, None if math.isinf(count) else count) for route, count in left]
+
+
+def channels(status: Status) -> list[ChannelRow]:
+    """Return the configured channels as they are now."""
+    return [
+        ChannelRow(
+            name=channel.name,
+            type=channel.type,
+            mark=of_channel(channel.state),
+            reason=channel.reason,
+            since=channel.since,
+            held=channel.state in tuple(SuspensionKind),
+            pending=depth.pending,
+            oldest_at=depth.oldest_created_at,
+            failed=depth.failed,
+        )
+        for channel in status.channels
+        for depth in [status.depths.get(channel.name) or OutboxDepth.empty(channel.name)]
+    ]
