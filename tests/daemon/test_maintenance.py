@@ -15,7 +15,7 @@ from watcher.core.deliveries import DeliveryState
 from watcher.core.errors import StoreError
 from watcher.core.interfaces.store import Store
 from watcher.core.tasks import TaskKey, WatchFilter
-from watcher.daemon.maintenance import maintain
+from watcher.daemon.maintenance import fill_in, maintain
 from watcher.daemon.store_room import FULL_SHARE
 
 pytestmark = pytest.mark.anyio
@@ -103,3 +103,26 @@ async def test_a_full_store_fails_writes_loses_nothing_and_has_room_again(
         await upkept(store, 60.0)
         assert (await store.size()).used_share <= FULL_SHARE
         await finish(store, 1000, DeliveryState.PENDING)
+
+
+class Unfilled:
+    """A store that has `steps` left to fill in, of which the first fails."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+        self.failed = False
+
+    async def fill_in(self) -> bool:
+        if not self.failed:
+            self.failed = True
+            raise StoreError("the disk is full: nothing was stored")
+        self.left -= 1
+        return self.left >= 0
+
+
+async def test_what_an_earlier_version_lacks_is_filled_in_despite_a_full_disk() -> None:
+    store: Any = Unfilled(3)
+    began = anyio.current_time()
+    await fill_in(store)
+    assert store.left == -1
+    assert anyio.current_time() - began == pytest.approx(60.2)

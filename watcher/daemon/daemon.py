@@ -21,7 +21,7 @@ from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.daemon.build import Shared, Surroundings, test_channel
 from watcher.daemon.heartbeat import Heartbeat, Wait
-from watcher.daemon.maintenance import maintain
+from watcher.daemon.maintenance import fill_in, maintain
 from watcher.daemon.pending import log_pending, warn_of_orphans
 from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.running import RunningUnits
@@ -174,6 +174,8 @@ class Daemon:
                 maintain, self.store, room, settings.store.retention, self.forget, self._wall
             )
             tasks.start_soon(keep_running, Component.MAINTENANCE, maintenance, name="maintenance")
+            filling = partial(fill_in, self.store)
+            tasks.start_soon(keep_running, Component.MAINTENANCE, filling, name="filling in")
             async with anyio.create_task_group() as applying:
                 applying.start_soon(self._apply_all, settings, requests, applied)
                 await requests.stopping.wait()

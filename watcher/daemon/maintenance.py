@@ -17,12 +17,28 @@ logger = logging.getLogger(__name__)
 
 PRUNE_INTERVAL = 600.0
 """Seconds between two removals of records older than the retention."""
+FILL_IN_PAUSE = 0.05
+"""Seconds between two steps of filling in what an earlier version has not stored."""
+FILL_IN_AGAIN_AFTER = 60.0
+"""Seconds after which filling in is tried again where the store failed."""
 SIZE_CHECK_INTERVAL = 30.0
 """Seconds between two checks of the store's size. A write that finds no room does not wait."""
 
 
 class PrunedStore(Maintenance, Watchlist, Protocol):
     """The part of the store that maintenance uses."""
+
+
+async def fill_in(store: Maintenance) -> None:
+    """Fill in what records of an earlier version lack; return when nothing is left."""
+    while True:
+        try:
+            if not await store.fill_in():
+                return
+        except StoreError as error:
+            logger.warning("%s; watches of an earlier version get their batches later", error)
+            await anyio.sleep(FILL_IN_AGAIN_AFTER)
+        await anyio.sleep(FILL_IN_PAUSE)
 
 
 async def maintain(

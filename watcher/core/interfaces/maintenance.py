@@ -64,6 +64,12 @@ class Maintenance(Protocol):
         """
         ...
 
+    async def fill_in(self) -> bool:
+        """Store what records of an earlier version lack, in one step of some milliseconds; return
+        whether more are left.
+        """
+        ...
+
     async def size(self) -> StoreSize:
         """Return the size and its limit, beyond which every write raises `StoreFullError`."""
         ...

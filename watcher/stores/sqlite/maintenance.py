@@ -5,12 +5,14 @@ from functools import partial
 
 import aiosqlite
 
+from watcher.core.events import bounded_name
 from watcher.core.interfaces.maintenance import StoreSize
 from watcher.stores.sqlite import maintenance_queries as queries
 from watcher.stores.sqlite import rows
 from watcher.stores.sqlite.database import StorePart
 
 _BATCH = 1000
+_FILLED = 200
 _VACUUM_PAGES = 1000
 _VACUUM_STEPS = 16
 _MIN_PROBE = 64 * 1024
@@ -61,6 +63,14 @@ class SqliteMaintenance(StorePart):
             )
             freed += sum(row[1] for row in batch)
         return removed
+
+    async def fill_in(self) -> bool:
+        found = await self._database.read(queries.WITHOUT_BATCH, _FILLED)
+        if not found:
+            return False
+        batches = [(row[0], bounded_name(row[1])) for row in found if row[1] is not None]
+        await self._database.try_write(partial(_fill_in, batches=batches, below=found[-1][0]))
+        return True
 
     async def size(self) -> StoreSize:
         await self._database.follow_volume()
@@ -129,6 +139,13 @@ async def _delete_ended(connection: aiosqlite.Connection, *, ids: Sequence[int])
     events = rows.as_json(ids)
     await connection.execute(queries.DELETE_DELIVERED, (events,))
     return (await connection.execute(queries.DELETE_EVENTS, (events,))).rowcount
+
+
+async def _fill_in(
+    connection: aiosqlite.Connection, *, batches: Sequence[tuple[int, str | None]], below: int
+) -> None:
+    await connection.execute(queries.FILL_IN_BATCHES, (rows.as_json(batches),))
+    await connection.execute(queries.FILLED_IN_BELOW, (below,))
 
 
 async def _shrink(connection: aiosqlite.Connection) -> None:

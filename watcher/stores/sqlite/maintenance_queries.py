@@ -72,3 +72,24 @@ FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size
 PROBE_ROOM = "UPDATE readiness_probe SET at = zeroblob(?)"
 
 PROBE = "UPDATE readiness_probe SET at = ?"
+
+# The batches of watches that were stored by an earlier version, from their last transitions: the
+# newest watches first, down to those below `batch_backfill.below`, which only becomes smaller.
+WITHOUT_BATCH = """
+SELECT id, (
+    SELECT CASE WHEN json_valid(CAST(body AS TEXT))
+            AND json_type(CAST(body AS TEXT), '$.data.additional_data.batch_id') = 'text'
+        THEN nullif(json_extract(CAST(body AS TEXT), '$.data.additional_data.batch_id'), '') END
+    FROM events
+    WHERE source = watches.source AND task_id = watches.task_id
+        AND type NOT IN ('task.lost', 'task.stalled')
+    ORDER BY events.id DESC LIMIT 1)
+FROM watches NOT INDEXED WHERE id < (SELECT below FROM batch_backfill) ORDER BY id DESC LIMIT ?
+"""
+
+FILL_IN_BATCHES = """
+UPDATE watches SET batch = json_extract(wanted.value, '$[1]') FROM json_each(?) AS wanted
+WHERE watches.id = json_extract(wanted.value, '$[0]') AND batch IS NULL
+"""
+
+FILLED_IN_BELOW = "UPDATE batch_backfill SET below = ?"
