@@ -1,6 +1,7 @@
 """Adding, listing, showing and removing watches."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -72,6 +73,7 @@ async def test_a_watch_has_the_fields_of_the_contract(api: httpx.AsyncClient) ->
         "sequence",
         "task_type",
         "error_message",
+        "batch",
         "added_at",
         "first_seen_at",
         "changed_at",
@@ -151,6 +153,49 @@ async def test_any_body_is_accepted_or_rejected_and_never_an_internal_error(
     headers = {"content-type": "application/json"}
     response = await api.post("/v1/watches", content=content, headers=headers)
     assert response.status_code in (200, 201, 400, 422)
+
+
+async def test_lists_are_filtered_by_type_batch_and_text(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    names = ("task_1", "task_2", "task_3")
+    await api.post("/v1/watches", json=[{"task_id": name} for name in names])
+    for name, batch, kind, error in zip(
+        names,
+        ("batch_1", "batch_1", None),
+        ("api_x", "api_y", "api_x"),
+        ("50% of the disk", None, "Timeout"),
+        strict=True,
+    ):
+        change = step((await daemon.store.find(name))[0], "FAILED")
+        watch = replace(change.watch, batch=batch, task_type=kind, error_message=error)
+        await daemon.store.record([replace(change, watch=watch)])
+
+    async def listed(**query: str) -> list[str]:
+        response = await api.get("/v1/watches", params=query)
+        assert response.status_code == 200, response.text
+        return [item["task_id"] for item in response.json()["items"]]
+
+    assert await listed(batch="batch_1") == ["task_2", "task_1"]
+    assert await listed(batch="batch") == []
+    assert await listed(type="api_x") == ["task_3", "task_1"]
+    assert await listed(type="API_?", batch="batch_1") == ["task_2", "task_1"]
+    assert await listed(search="0% OF") == ["task_1"]
+    assert await listed(search="batch_1", type="*_y") == ["task_2"]
+    assert await listed(search="task", status="completed") == []
+    assert await listed(search="task", state="active") == []
+    assert await listed(search="task", limit="2") == ["task_3", "task_2"]
+    (one,) = (await api.get("/v1/watches", params={"search": "task_1"})).json()["items"]
+    assert one["batch"] == "batch_1"
+
+
+@pytest.mark.parametrize("name", ["search", "type", "batch"])
+@pytest.mark.parametrize("value", ["", "a\x00b", "\u202e", "x" * 257])
+async def test_a_filter_that_is_no_visible_text_is_an_error_that_names_it(
+    api: httpx.AsyncClient, name: str, value: str
+) -> None:
+    body = problem(await api.get("/v1/watches", params={name: value}), 422)
+    assert name in body["detail"]
 
 
 async def test_lists_come_in_pages_with_filters(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:

@@ -14,10 +14,14 @@ from pydantic import ValidationError
 from tests.support.slack_limits import assert_valid, every_text
 from tests.support.virtual_time import wall
 from watcher.channels.slack import channel as slack
+from watcher.channels.slack.mentions import Mentions
+from watcher.channels.slack.render_batch import BatchState
 from watcher.channels.slack.render_digest import render_digest
 from watcher.channels.slack.render_event import render
+from watcher.channels.slack.renderer import Renderer
 from watcher.core.deliveries import Message
 from watcher.core.errors import DeliveryError, DeliveryFailure
+from watcher.core.interfaces.channel import Linking
 from watcher.delivery.notes import InMemoryNotes
 
 pytestmark = pytest.mark.anyio
@@ -453,3 +457,74 @@ def test_a_late_digest_is_marked(kind: str, late: float, again: int, note: str) 
     ]
     content = render_digest(messages, {}, now=AT + late, mention=None)
     assert content["blocks"][0]["text"]["text"] == "❌ *3 tasks failed*" + note
+
+
+PAGES = "https://ops.example/watcher"
+OPENED = "Open in watcher"
+
+
+async def posted_with_pages(pages: str | None, *messages: Message) -> str:
+    """What is shown of the message that the channel posts, with its links to `pages`."""
+    contents: list[dict[str, Any]] = []
+
+    def accept(request: httpx.Request) -> httpx.Response:
+        contents.append(json.loads(request.content))
+        return httpx.Response(200, text="ok")
+
+    settings = SETTINGS.model_copy(update={"links": {}, "mention": None})
+    channel = slack.create(
+        settings, transport=httpx.MockTransport(accept), notes=InMemoryNotes(), wall=wall
+    )
+    assert isinstance(channel, Linking)
+    if pages is not None:
+        channel.link_to(pages)
+    if len(messages) == 1:
+        await channel.send(messages[0])
+    else:
+        await channel.send_digest(messages)
+    assert_valid(contents[0])
+    return shown(contents[0])
+
+
+async def test_a_task_is_linked_to_its_page() -> None:
+    failed = message("task.failed", {"task_id": "a/b {1}", "status": "FAILED"})
+    assert OPENED not in await posted_with_pages(None, failed)
+    text = await posted_with_pages("https://ops.example/{x}", failed)
+    assert f"<https://ops.example/{{x}}/tasks/a%2Fb%20%7B1%7D|{OPENED}>" in text
+
+
+async def test_an_event_about_no_task_is_not_linked() -> None:
+    down = message("source.unreachable", {"source": "mixpeek", "reason": "connect"})
+    assert OPENED not in await posted_with_pages(PAGES, down)
+    assert OPENED not in await posted_with_pages(PAGES, down, down)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "linked"),
+    [
+        (("FAILED", "FAILED"), "FAILED"),
+        (("CANCELED", "FAILED"), "FAILED"),
+        (("CANCELED", "SKIPPED"), "CANCELED"),
+    ],
+)
+async def test_a_digest_is_linked_to_the_list_of_its_tasks(
+    statuses: tuple[str, ...], linked: str
+) -> None:
+    messages = [
+        message(f"task.{status.lower()}", {"task_id": f"task_{number}", "status": status})
+        for number, status in enumerate(statuses)
+    ]
+    text = await posted_with_pages(PAGES, *messages)
+    address = f"{PAGES}/tasks?status={linked}&amp;since=2026-11-23T07%3A00%3A00Z"
+    assert f"<{address}|{OPENED}>" in text
+
+
+def test_a_batch_is_linked_to_its_page() -> None:
+    renderer = Renderer({}, Mentions(None, (), lambda: 0.0), wall)
+    state = BatchState(statuses={"task_1": "FAILED"})
+    data = {"additional_data": {"batch_id": "batch_1"}}
+    assert OPENED not in shown(renderer.batch("batch_1", state, data))
+    renderer.link_to(PAGES)
+    linked = renderer.batch("batch_1", state, data)
+    assert_valid(linked)
+    assert f"<{PAGES}/batches/batch_1|{OPENED}>" in shown(linked)

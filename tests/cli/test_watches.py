@@ -112,6 +112,19 @@ def test_unknown_ids_are_named_and_the_others_removed(harness: Harness) -> None:
     assert "'x' is not watched" in single.stderr
 
 
+def test_ls_selects_by_type_batch_and_text(harness: Harness) -> None:
+    harness.lines("add", "task_1", "other_1")
+    harness.record("task_1", "FAILED")
+    for options, found in (
+        (("--search", "TASK"), ["task_1"]),
+        (("--search", "_1", "--state", "active"), ["other_1"]),
+        (("--batch", "batch_1"), []),
+        (("--type", "api_*"), []),
+    ):
+        items = json.loads(harness.run("ls", *options, "--json").stdout)
+        assert [item["task_id"] for item in items] == found, options
+
+
 def test_ls_prints_a_limited_number_of_items(harness: Harness) -> None:
     harness.lines("add", *(f"t{number}" for number in range(150)))
     assert len(harness.lines("ls")) == 151

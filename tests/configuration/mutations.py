@@ -62,6 +62,7 @@ VALID: tuple[dict[str, Any], ...] = (
             "port": 8080,
             "api_token": f"{CANARY}-token",
             "cors_origins": ["https://console.example"],
+            "external_url": "https://ops.example/watcher/",
         },
         "telemetry": {"host": "::", "port": 9464, "hosts": ["watcher.example"]},
         "heartbeat": {"url": f"https://beat.example/{CANARY}", "every": 60},

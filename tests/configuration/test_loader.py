@@ -184,6 +184,16 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
             "server: {api_token: 0123456789abcdef, cors_origins: ['*']}",
             "server.cors_origins[0]: invalid origin; expected one such as https://",
         ),
+        ("server: {external_url: ops.example}", "server.external_url: invalid URL"),
+        ("server: {external_url: 'ftp://ops.example'}", "server.external_url: invalid URL"),
+        (
+            "server: {external_url: 'https://me:secret@ops.example'}",
+            "server.external_url: must not contain a user name or a fragment",
+        ),
+        (
+            "server: {external_url: 'https://ops.example/?page=1'}",
+            "server.external_url: must not contain a query",
+        ),
         (
             "server: {host: 0.0.0.0}",
             "server.host: reachable from other machines; set server.api_token",

@@ -174,9 +174,9 @@ def test_the_most_urgent_comes_first() -> None:
     )
     assert kinds(attention(status)) == [
         AttentionKind.SOURCE_DOWN,
+        AttentionKind.CHANNEL_PAUSED,
         AttentionKind.DELIVERIES_FAILED,
         AttentionKind.TASKS_LOST,
-        AttentionKind.CHANNEL_PAUSED,
     ]
 
 

@@ -78,6 +78,7 @@ class WatchView(msgspec.Struct, frozen=True):
     sequence: int
     task_type: str | None
     error_message: str | None
+    batch: str | None
     added_at: Time
     first_seen_at: Time | None
     changed_at: Time | None
@@ -102,6 +103,7 @@ class WatchView(msgspec.Struct, frozen=True):
             sequence=watch.sequence,
             task_type=watch.task_type,
             error_message=watch.error_message,
+            batch=watch.batch,
             added_at=rfc3339(watch.added_at),
             first_seen_at=optional_time(watch.first_seen_at),
             changed_at=optional_time(watch.changed_at),
@@ -250,14 +252,30 @@ async def list_watches(
             description="`key:value`; repeat it for labels that must all match.",
         ),
     ] = None,
+    task_type: Annotated[
+        Printable | None,
+        Query(alias="type", description="Type; `*` is any text, `?` any character."),
+    ] = None,
+    batch: Annotated[Printable | None, Query(description="ID of the batch.")] = None,
+    search: Annotated[
+        Printable | None,
+        Query(description="Text that the task ID, the batch or the error contains."),
+    ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """List watches, newest first."""
+    """List watches, newest first.
+
+    With `type`, `batch` or `search` a page may hold fewer items than `limit`, or none: continue
+    until `next_cursor` is null.
+    """
     criteria = WatchFilter(
         statuses=tuple(text.upper() for text in status or ()),
         state=state,
         labels=_labels(label or []),
+        task_type=task_type,
+        batch=batch,
+        search=search,
     )
     try:
         page, next_cursor = await daemon.store.list_watches(criteria, limit, cursor)

@@ -83,6 +83,9 @@ def add(
     metavar="K=V",
     help="Only tasks with this label; repeatable.",
 )
+@click.option("--type", "task_type", metavar="T", help="Only this type; * and ? are wildcards.")
+@click.option("--batch", metavar="ID", help="Only tasks of this batch.")
+@click.option("--search", metavar="TEXT", help="Only tasks with TEXT in their ID, batch or error.")
 @limit_option()
 @url_option
 @json_option
@@ -90,6 +93,9 @@ def list_watches(
     statuses: Sequence[str],
     state: str | None,
     labels: Sequence[str],
+    task_type: str | None,
+    batch: str | None,
+    search: str | None,
     limit: int,
     url: str | None,
     as_json: bool,
@@ -101,7 +107,15 @@ def list_watches(
     client = client_at(url)
     check_statuses(statuses, lambda: client.status()["watches"])
     label_texts = [f"{name}:{value}" for name, value in labels_of(labels).items()]
-    items = client.watches(limit or None, status=list(statuses), state=state, label=label_texts)
+    items = client.watches(
+        limit or None,
+        status=list(statuses),
+        state=state,
+        label=label_texts,
+        type=task_type,
+        batch=batch,
+        search=search,
+    )
     if as_json:
         print_items(items)
     else:

@@ -21,16 +21,16 @@ class AttentionKind(StrEnum):
     CHANNEL_FAILING = "channel_failing"
     CHANNEL_STOPPED = "channel_stopped"
     CHANNEL_OFF = "channel_off"
-    STORE_FULL = "store_full"
+    CHANNEL_PAUSED = "channel_paused"
     POLLING_BEHIND = "polling_behind"
-    DELIVERIES_FAILED = "deliveries_failed"
     TASKS_FAILED = "tasks_failed"
+    DELIVERIES_FAILED = "deliveries_failed"
     TASKS_LOST = "tasks_lost"
     TASKS_STALLED = "tasks_stalled"
-    CHANNEL_PAUSED = "channel_paused"
-    CHANNEL_UNKNOWN = "channel_unknown"
+    STORE_FULL = "store_full"
     DISCOVERY_FAILING = "discovery_failing"
     DISCOVERY_TRUNCATED = "discovery_truncated"
+    CHANNEL_UNKNOWN = "channel_unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

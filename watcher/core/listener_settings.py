@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from watcher.core.setting_types import ApiToken, ListeningHost, Model, split_url
+from watcher.core.setting_types import ApiToken, ListeningHost, Model, http_url, split_url
 
 
 def _origin(text: str) -> str:
@@ -19,6 +19,12 @@ def _origin(text: str) -> str:
     if not valid:
         raise ValueError("invalid origin; expected one such as https://console.example")
     return text
+
+
+def _external(text: str) -> str:
+    if split_url(http_url(text)).query:
+        raise ValueError("must not contain a query")
+    return text.rstrip("/")
 
 
 def _split_text(value: Any) -> Any:
@@ -74,6 +80,8 @@ class ServerSettings(Model):
     """Certificate and key; without them the API is plain HTTP."""
     api_token: ApiToken | None = None
     """Bearer token that clients must send, of at least 16 characters."""
+    external_url: Annotated[str, AfterValidator(_external)] | None = None
+    """URL, with its path, at which people reach the watcher's pages; Slack messages link there."""
     cors_origins: Annotated[
         tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split_text)
     ] = ()

@@ -27,12 +27,14 @@ class TaskSelection:
 
     A watch has to have one of the `statuses` and all of the `labels`. `search` is a text that the
     task ID, the batch or the error contains, whatever the case of ASCII letters. `task_type` is a
-    shell-style pattern, whatever the case of ASCII letters. `changed_since` excludes what has not
+    pattern in which `*` is any text and `?` any character, whatever the case of ASCII letters.
+    `running` tasks are still polled, `done` ones are not. `changed_since` excludes what has not
     changed since then.
     """
 
     statuses: tuple[str, ...] = ()
     running: bool = False
+    done: bool = False
     lost: bool = False
     stalled: bool = False
     search: str | None = None
@@ -42,6 +44,8 @@ class TaskSelection:
     namespace: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     changed_since: float | None = None
+    order: TaskOrder | None = None
+    """The wanted order; None for the one that suits the statuses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,12 +88,22 @@ class Watch:
 class WatchFilter:
     """Which watches to list. An empty field matches all.
 
-    A watch has to have one of the statuses and all of the labels.
+    A watch has to have one of the statuses and all of the labels. `task_type` is a pattern with `*`
+    and `?`; `search` a text that the task ID, the batch or the error contains. Both disregard the
+    case of ASCII letters.
     """
 
     statuses: tuple[str, ...] = ()
     state: WatchState | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    task_type: str | None = None
+    batch: str | None = None
+    search: str | None = None
+
+    @property
+    def is_scanned(self) -> bool:
+        """Whether rows have to be examined for a text."""
+        return (self.task_type, self.batch, self.search) != (None, None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

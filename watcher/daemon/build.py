@@ -11,7 +11,7 @@ import httpx
 from watcher.configuration import plugins
 from watcher.core.clock import Clock, wall_clock
 from watcher.core.events import system_event_factory
-from watcher.core.interfaces.channel import Channel, Notes
+from watcher.core.interfaces.channel import Channel, Linking, Notes
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
@@ -60,7 +60,9 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What all units share. `outbox` is set after each stored event."""
+    """What all units share. `outbox` is set after each stored event; `pages` is the URL of the
+    watcher's pages for people, where it is known.
+    """
 
     store: Store
     metrics: Metrics
@@ -69,6 +71,7 @@ class Shared:
     unexpected: UnexpectedErrors
     bodies: BodyMemory
     surroundings: Surroundings
+    pages: str | None = None
 
 
 def create_source(
@@ -137,6 +140,8 @@ def create_channel(
     wall = shared.surroundings.wall
     notes = notes or StoredNotes(shared.store, settings.name, wall)
     channel: Channel = create(settings, transport=transport, notes=notes, wall=wall)
+    if shared.pages is not None and isinstance(channel, Linking):
+        channel.link_to(shared.pages)
     return channel
 
 

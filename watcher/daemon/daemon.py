@@ -65,6 +65,7 @@ class Daemon:
             unexpected=self.unexpected,
             bodies=BodyMemory(),
             surroundings=surroundings,
+            pages=settings.server.external_url,
         )
         self._settings = settings
         self._units = RunningUnits(self._shared, self._beat)

@@ -132,13 +132,14 @@ def create(
 
 
 class WebhookSlack:
-    """Implements `watcher.core.interfaces.channel.Channel` and `Digesting`."""
+    """Implements `watcher.core.interfaces.channel.Channel`, `Digesting` and `Linking`."""
 
     def __init__(self, webhook: Webhook, renderer: Renderer, digest_above: int | None) -> None:
         self._webhook = webhook
         self._renderer = renderer
         self._digest_above = digest_above
         self.digest_most = DIGEST_MOST
+        self.link_to = renderer.link_to
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
         return choose_tasks(waiting, self._digest_above)
@@ -170,7 +171,7 @@ class WorkflowSlack:
 
 
 class BotSlack:
-    """Implements `watcher.core.interfaces.channel.Channel` and `Digesting`.
+    """Implements `watcher.core.interfaces.channel.Channel`, `Digesting` and `Linking`.
 
     All pending events of one batch are sent together.
     """
@@ -184,6 +185,7 @@ class BotSlack:
         self._outage_messages = OutageMessages(bot, notes, renderer)
         self._digest_above = digest_above
         self.digest_most = DIGEST_MOST
+        self.link_to = renderer.link_to
 
     def choose(self, waiting: Sequence[Message]) -> Sequence[int]:
         if not is_about_a_task(waiting[0]):

@@ -20,6 +20,8 @@ MAX_LINKS = 5
 
 OF_BATCH = frozenset({"source", "namespace", "batch_id", "bucket_id"})
 """The placeholders that are the same for all tasks of a batch."""
+OPEN = "Open in watcher"
+"""The name of the link to the watcher's own page."""
 _ON_IDS = ("task", "batch")
 _LABEL, _LINK, _ALL = 75, 1000, 2500  # characters of a name, of a link on an ID, of all others
 
@@ -52,6 +54,15 @@ class Links:
                 room -= len(linked)
                 shown.append(linked)
         return shown
+
+
+def with_page(templates: Mapping[str, str], pages: str, path: str) -> dict[str, str]:
+    """Return the templates with the link to a page of the watcher first; `path` has placeholders.
+
+    A template of this name that is there already stays.
+    """
+    literal = pages.replace("{", "{{").replace("}", "}}")
+    return {OPEN: f"{literal}/{path}", **templates}
 
 
 def _filled(templates: Mapping[str, str], values: Mapping[str, str]) -> Iterator[tuple[str, str]]:

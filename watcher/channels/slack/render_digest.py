@@ -1,9 +1,11 @@
 """Many events as one message: how many of which type, grouped by batch and error."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 from watcher.channels._event_fields import observed_at
 from watcher.channels._text import (
@@ -19,17 +21,19 @@ from watcher.channels._text import (
     text_of,
 )
 from watcher.channels.slack import content
-from watcher.channels.slack.links import Links
-from watcher.channels.slack.markup import code, escape, escaped_cut, section
+from watcher.channels.slack.links import OPEN, Links
+from watcher.channels.slack.markup import code, context, escape, escaped_cut, link, section
 from watcher.channels.slack.render_event import when
+from watcher.core.clock import rfc3339
 from watcher.core.deliveries import Message
+from watcher.core.events import TASK_ALERTS
 
 NAMED = 5
 """Maximum number of IDs of one group."""
 
 _GROUPS = 8
 _ALL, _SECTION = 5000, 2400  # characters of lines in all, and of one type
-_ERROR, _ID, _TYPE = 150, 80, 100
+_ERROR, _ID, _TYPE, _LINK = 150, 80, 100, 2500
 _VARYING = re.compile(r"\b(?=\w*\d)[\w-]{2,}|\d+")
 _STATUS = re.compile(r"[A-Z_]{1,40}")
 
@@ -60,11 +64,16 @@ class _Group:
 
 
 def render_digest(
-    messages: Sequence[Message], links: Mapping[str, str], *, now: float, mention: str | None
+    messages: Sequence[Message],
+    links: Mapping[str, str],
+    *,
+    now: float,
+    mention: str | None,
+    pages: str | None = None,
 ) -> dict[str, Any]:
     """Return one Slack message that names or counts all of `messages`, within all limits.
 
-    `links` are URL templates by name.
+    `links` are URL templates by name, `pages` is where the watcher's own pages are.
     """
     by_type = _by_type(messages, links)
     counts = [
@@ -85,10 +94,30 @@ def render_digest(
         section(_of_type(kind, ones, heading if len(counts) > 1 else "", room))
         for heading, (kind, ones) in zip(counts, by_type.items(), strict=True)
     ]
+    if pages is not None and times and (opened := _page_link(pages, by_type, min(times))):
+        blocks.append(context(opened))
     colour = content.worst_colour([*by_type])
     return content.message(
         text=text, first_line=first_line, colour=colour, blocks=blocks, mention=mention
     )
+
+
+def _page_link(pages: str, by_type: Mapping[str, Sequence[_One]], since: float) -> str:
+    """Return the link to the list of these tasks: of the failed ones if there are any. Empty if the
+    events are about no tasks.
+    """
+    statuses = {
+        one.status
+        for ones in by_type.values()
+        for one in ones
+        if one.type.startswith("task.") and one.type not in TASK_ALERTS and one.status
+    }
+    if not statuses:
+        return ""
+    worst = "FAILED" if "FAILED" in statuses else min(statuses)
+    began = rfc3339(math.floor(since)).replace(".000000", "")
+    query = urlencode({"status": worst, "since": began})
+    return link(f"{pages}/tasks?{query}", OPEN, _LINK)
 
 
 def _by_type(messages: Sequence[Message], links: Mapping[str, str]) -> dict[str, list[_One]]:

@@ -43,6 +43,15 @@ class Digesting(Protocol):
 
 
 @runtime_checkable
+class Linking(Protocol):
+    """A channel whose messages can link to the watcher's pages."""
+
+    def link_to(self, pages: str) -> None:
+        """Link from now on to the pages at this URL, which has no slash at its end."""
+        ...
+
+
+@runtime_checkable
 class Closing(Protocol):
     """A channel that holds something to release, such as a process."""
 

@@ -88,7 +88,8 @@ def _path(selected: TaskSelection) -> _Path:
     statuses = TERMINAL_STATUSES.intersection(selected.statuses)
     if selected.running or (selected.statuses and not statuses):
         return _RUNNING
-    if selected.search is None and statuses and len(statuses) == len(set(selected.statuses)):
+    is_ended = statuses and len(statuses) == len(set(selected.statuses))
+    if is_ended and selected.search is None and selected.order is not TaskOrder.ADDED:
         return _ended(selected)
     return _WHOLE_TABLE
 
@@ -111,15 +112,7 @@ def _has_status(statuses: Sequence[str]) -> Condition:
 
 def _further(selected: TaskSelection, path: _Path) -> Iterator[Condition]:
     """Yield the conditions that each row on the path is examined for."""
-    for is_set, other in (
-        (selected.lost, _LOST),
-        (selected.stalled, _STALLED),
-        (selected.running, _RUNNING),
-    ):
-        if is_set and path is not other:
-            yield other.condition
-    if selected.statuses and path.order is TaskOrder.ADDED:
-        yield _has_status(selected.statuses)
+    yield from _of_state(selected, path)
     for column in ("source", "namespace"):
         if (value := getattr(selected, column)) is not None:
             yield Condition(f"{column} = ?", (value,))
@@ -128,6 +121,21 @@ def _further(selected: TaskSelection, path: _Path) -> Iterator[Condition]:
     yield from conditions_of_text(selected.search, selected.task_type)
     for name, value in selected.labels.items():
         yield Condition(queries.HAS_LABEL, (name, value))
+
+
+def _of_state(selected: TaskSelection, path: _Path) -> Iterator[Condition]:
+    for is_set, other in (
+        (selected.lost, _LOST),
+        (selected.stalled, _STALLED),
+        (selected.running, _RUNNING),
+    ):
+        if is_set and path is not other:
+            yield other.condition
+    if path.order is TaskOrder.ADDED:  # else the path has only those
+        if selected.done:
+            yield Condition("state = 'done'")
+        if selected.statuses:
+            yield _has_status(selected.statuses)
 
 
 def conditions_of_text(search: str | None, task_type: str | None) -> Iterator[Condition]:

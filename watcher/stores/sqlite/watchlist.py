@@ -1,5 +1,6 @@
 """The watchlist of the SQLite store."""
 
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import aiosqlite
 from watcher.core import labels
 from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import StoredEvent
+from watcher.core.reading import TaskOrder, TaskSelection
 from watcher.core.tasks import (
     ActiveWatch,
     Added,
@@ -20,6 +22,7 @@ from watcher.core.tasks import (
 from watcher.stores.sqlite import queries, rows
 from watcher.stores.sqlite.database import StorePart
 from watcher.stores.sqlite.pages import next_cursor, page_start
+from watcher.stores.sqlite.task_lists import TaskListReader
 
 _ACTIVE_BATCH = 5000
 _UNCHANGED_BATCH = 500
@@ -64,6 +67,10 @@ class SqliteWatchlist(StorePart):
     async def list_watches(
         self, selected: WatchFilter, limit: int, cursor: str | None
     ) -> tuple[Sequence[Watch], str | None]:
+        if selected.is_scanned:
+            tasks = TaskListReader(self._database.pages, time.monotonic)
+            page = await tasks.page(_selection(selected), limit, cursor)
+            return page.watches, page.next_cursor
         conditions, parameters = _conditions(selected)
         query = f"{queries.WATCHES_PAGE} {conditions} {queries.PAGE_END}"
         found = await self._database.read(query, page_start(cursor), *parameters, limit + 1)
@@ -158,6 +165,19 @@ async def _store(
         existing=len(requests) - len(new),
         watches=tuple(after[request.key] for request in requests),
         reactivated=frozenset({watch.key for watch in new} | lost | reopened),
+    )
+
+
+def _selection(selected: WatchFilter) -> TaskSelection:
+    return TaskSelection(
+        statuses=selected.statuses,
+        running=selected.state is WatchState.ACTIVE,
+        done=selected.state is WatchState.DONE,
+        labels=selected.labels,
+        task_type=selected.task_type,
+        batch=selected.batch,
+        search=selected.search,
+        order=TaskOrder.ADDED,
     )
 
 
