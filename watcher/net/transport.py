@@ -9,7 +9,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Self, cast
 
 import aiohttp
@@ -21,6 +21,14 @@ from yarl import URL
 
 from watcher.core.receiver_settings import ReceiverSettings
 from watcher.core.settings import ChannelSettings, ConnectionSettings
+from watcher.net.direct_request import (
+    LONGEST_HEADER,
+    MOST_HEADERS,
+    NO_TIMEOUT,
+    SET_HERE,
+    DirectRequests,
+    DirectResponse,
+)
 from watcher.net.public_socket import NotPublicError, SocketFactory, public_socket
 from watcher.net.receiver_socket import plain_socket, with_small_buffer
 from watcher.net.response_handler import WatchedResponseHandler
@@ -35,15 +43,11 @@ ON_STATUS = "watcher.on_status"
 """A request extension: called with the status as soon as the status line has arrived."""
 
 _KEEP_ALIVE = 15.0
+_SCHEMES = frozenset({b"http", b"https"})
 _DNS_CACHE = 10
 _ENCODED_CHUNK = 16384  # small, because a response may be compressed a thousandfold
-_CACHED_LENGTH = 2048
 _LARGE_BUFFER = 64 * 1024  # aiohttp keeps up to twice as much
 _SMALL_BUFFER = 32 * 1024  # of a receiver's response, the first 8 KiB are read
-_LONGEST_HEADER = 64 * 1024
-_MOST_HEADERS = 1000
-_SET_BY_AIOHTTP = frozenset({b"host", b"content-length", b"connection"})
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
 class NotSentError(httpx.ConnectError):
@@ -71,13 +75,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._proxy = proxy
         self._buffer = buffer
         self._socket_factory = socket_factory
-        self._pooled: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None
+        self._pooled: _Pool | None = None
+        self._fresh: _Pool | None = None
 
     async def __aenter__(self) -> Self:
-        self._pooled = _session(self._connector(keepalive_timeout=_KEEP_ALIVE), self._buffer)
-        self._fresh = _session(self._connector(force_close=True), self._buffer)
+        self._pooled = self._pool(keepalive_timeout=_KEEP_ALIVE)
+        self._fresh = self._pool(force_close=True)
         return self
+
+    def _pool(self, **options: Any) -> "_Pool":
+        return _Pool(self._connector(**options), self._proxy, self._buffer)
 
     def _connector(self, **options: Any) -> aiohttp.TCPConnector:
         return _Connector(
@@ -90,9 +97,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
-            for session in (self._pooled, self._fresh):
-                if session is not None:
-                    await session.close()
+            for pool in (self._pooled, self._fresh):
+                if pool is not None:
+                    await pool.session.close()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._pooled is None or self._fresh is None:
@@ -117,23 +124,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
     async def _send(
-        self, session: aiohttp.ClientSession, request: httpx.Request, attempt: "_Attempt"
-    ) -> aiohttp.ClientResponse:
-        url, body = str(request.url), request.read()
+        self, pool: "_Pool", request: httpx.Request, attempt: "_Attempt"
+    ) -> "aiohttp.ClientResponse | DirectResponse":
         current = _current_attempt.set(attempt)
         try:
-            return await session.request(
-                request.method,
-                _encoded(url) if len(url) <= _CACHED_LENGTH else URL(url, encoded=True),
-                headers=[
-                    (name.decode("ascii"), value.decode("latin-1"))
-                    for name, value in request.headers.raw
-                    if name.lower() not in _SET_BY_AIOHTTP
-                ],
-                data=body or None,
-                allow_redirects=False,
-                proxy=self._proxy,
-            )
+            return await pool.send(request, request.read())
         finally:
             _current_attempt.reset(current)
 
@@ -173,20 +168,47 @@ def _socket_factory(*, public: bool, large_responses: bool) -> SocketFactory | N
     return with_small_buffer(public_socket if public else plain_socket)
 
 
-@lru_cache(maxsize=256)
-def _encoded(url: str) -> URL:
-    return URL(url, encoded=True)
+class _Pool:
+    """Connections, and the two ways to send a request over them: the short one, and aiohttp's
+    session for what the short one does not know.
+    """
+
+    def __init__(self, connector: aiohttp.TCPConnector, proxy: str | None, buffer: int) -> None:
+        self.session = _session(connector, buffer)
+        self._direct = DirectRequests(connector, buffer)
+        self._proxy = proxy
+
+    async def send(
+        self, request: httpx.Request, body: bytes
+    ) -> aiohttp.ClientResponse | DirectResponse:
+        url, headers = request.url, request.headers.raw
+        scheme, netloc = url.raw_scheme, url.netloc
+        if self._proxy is None and scheme in _SCHEMES and netloc and not url.userinfo:
+            origin = f"{scheme.decode('ascii')}://{netloc.decode('ascii')}"
+            return await self._direct.send(request.method, origin, url.raw_path, headers, body)
+        return await self.session.request(
+            request.method,
+            URL(str(url), encoded=True),
+            headers=[
+                (name.decode("ascii"), value.decode("latin-1"))
+                for name, value in headers
+                if name.lower() not in SET_HERE
+            ],
+            data=body or None,
+            allow_redirects=False,
+            proxy=self._proxy,
+        )
 
 
 def _session(connector: aiohttp.TCPConnector, buffer: int) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=_NO_TIMEOUT,
+        timeout=NO_TIMEOUT,
         read_bufsize=buffer,
-        max_line_size=_LONGEST_HEADER,
-        max_field_size=_LONGEST_HEADER,
-        max_headers=_MOST_HEADERS,
+        max_line_size=LONGEST_HEADER,
+        max_field_size=LONGEST_HEADER,
+        max_headers=MOST_HEADERS,
         skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
         auto_decompress=False,
     )
@@ -243,7 +265,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse | DirectResponse) -> None:
         self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
