@@ -49,7 +49,9 @@ class Dispatcher:
             digesting=channel if isinstance(channel, Digesting) else None,
         )
         self._claims = Claims(context, self._queue)
-        self._settler = Settler(context.name, context.store, self._release)
+        self._settler = Settler(
+            context.name, context.store, self._release, enough=max(self._queue.limit // 4, 1)
+        )
         sender = Sender(
             channel,
             context,

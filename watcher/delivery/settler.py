@@ -1,6 +1,7 @@
 """Stores the results of attempts in batches. A result is kept until it is stored."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import anyio
@@ -13,35 +14,52 @@ from watcher.core.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
+SHARED_WITHIN = 0.01
+"""Seconds from one settlement to the next: what ends meanwhile shares a transaction. After a pause
+a result is stored at once.
+"""
 RETRY_AFTER = 1.0
 """Seconds until a failed store operation is repeated."""
 
 
 class Settler:
-    """`settled` receives the IDs of deliveries whose results are stored."""
+    """`settled` receives the IDs of deliveries whose results are stored. `enough` results are
+    stored at once, because so many senders would soon have nothing to send.
+    """
 
     def __init__(
-        self, channel: str, store: Outbox, settled: Callable[[Iterable[int]], None]
+        self,
+        channel: str,
+        store: Outbox,
+        settled: Callable[[Iterable[int]], None],
+        enough: int,
     ) -> None:
         self._channel = channel
         self._store = store
         self._settled = settled
+        self._enough = enough
         self._results: list[AttemptResult] = []
         self._added = Wakeup()
+        self._shared_until = 0.0
         self._store_works = True
 
     def add(self, results: Sequence[AttemptResult]) -> None:
+        first = not self._results
         self._results += results
-        self._added.set()
+        if first or len(self._results) >= self._enough:
+            self._added.set()
 
     async def run(self) -> None:
         """Store results as they come, until cancelled."""
         while True:
             generation = self._added.generation
-            if self._results:
-                await self._settle_batch()
+            wait = self._shared_until - anyio.current_time() if self._results else math.inf
+            if wait > 0 and len(self._results) < self._enough:
+                with anyio.move_on_after(wait):
+                    await self._added.wait(generation)
             else:
-                await self._added.wait(generation)
+                self._shared_until = anyio.current_time() + SHARED_WITHIN
+                await self._settle_batch()
 
     async def settle_last(self) -> None:
         """Store the remaining results when the dispatcher ends; log if that fails."""
