@@ -19,6 +19,7 @@ from tests.simulation.limit_headers import MINUTE, Headers, Usage
 from tests.simulation.lives import Life, canonical
 from tests.simulation.trace import Trace
 from watcher.testing.mixpeek_api import TaskApi
+from watcher.testing.mixpeek_id_lists import named_ids
 from watcher.testing.mixpeek_request import ApiError, Request
 
 LAG = 1.8
@@ -143,7 +144,7 @@ class Upstream:
             if route is None:
                 raise ApiError(404, "Not Found", "NotFoundError")
             content, status = copy.deepcopy(route.handler(parsed, *route.parameters)), 200
-            taught = self._show(content)
+            taught = self._show(content) | self._unchanged(parsed)
         except ApiError as error:
             content, status = error.content, error.status
             if status == 404 and route is not None:
@@ -167,6 +168,12 @@ class Upstream:
                 self._api.tasks.pop(task_id, None)
             else:
                 self._api.set(task_id, word, **life.fields(word))
+
+    def _unchanged(self, request: Request) -> set[str]:
+        """Return the tasks of which a request for changes shows that they have not changed."""
+        if b'"ne"' not in request.body:
+            return set()
+        return named_ids(request.json()["filters"]) & self._api.tasks.keys()
 
     def _show(self, content: dict[str, Any]) -> set[str]:
         tasks = content.get("results", [content])

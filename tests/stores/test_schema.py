@@ -67,6 +67,7 @@ def test_the_schema_is_the_sum_of_the_migrations() -> None:
         "table discovered_tasks",
         "table discovery_rules",
         "table events",
+        "table list_sizes",
         "table operations",
         "table outages",
         "table readiness_probe",

@@ -15,15 +15,17 @@ def transport(upstream: FakeUpstream) -> httpx.MockTransport:
     """Return a transport that passes every request to `upstream`."""
 
     async def answer(request: httpx.Request) -> httpx.Response:
-        status, headers, body = await upstream.answer(
-            Request(
-                method=request.method,
-                path=request.url.raw_path.decode().partition("?")[0],
-                query=dict(request.url.params),
-                headers=dict(request.headers),
-                body=request.content,
-            )
+        received = Request(
+            method=request.method,
+            path=request.url.raw_path.decode().partition("?")[0],
+            query=dict(request.url.params),
+            headers=dict(request.headers),
+            body=request.content,
         )
+        try:
+            status, headers, body = await upstream.answer(received)
+        except ConnectionResetError:
+            raise httpx.ReadError("connection reset") from None
         return httpx.Response(status, headers=headers, content=body)
 
     return httpx.MockTransport(answer)

@@ -9,6 +9,7 @@
     │   └── StoreCorruptError   the file is damaged: stop, and leave it as it is
     ├── DaemonError           a command got no response, or an error, from the daemon: exit 4
     ├── SourceError           one request failed: `reason`, and what upstream's reply says
+    │   └── IncompleteAnswerError  only what it shows can be believed, not what it does not show
     └── DeliveryError         one attempt failed: `reason`, `disposition`, and `Retry-After`
 
 Errors of other libraries are translated once, where they arise.
@@ -146,6 +147,17 @@ class SourceError(WatcherError):
         self.retry_after = retry_after
         self.reply = reply
         self.status = None if reply is None else reply.status
+
+
+class IncompleteAnswerError(SourceError):
+    """Only what the answer shows can be believed; nothing follows from what it does not show.
+
+    `unknown` are task IDs that it had to show and that upstream does not know any more.
+    """
+
+    def __init__(self, text: str, *, unknown: frozenset[str] = frozenset()) -> None:
+        super().__init__(SourceFailure.PROTOCOL, text)
+        self.unknown = unknown
 
 
 class DeliveryFailure(StrEnum):

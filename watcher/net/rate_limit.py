@@ -61,6 +61,11 @@ class RouteBudget:
     def limited(self) -> bool:
         return self._bucket is not None
 
+    @property
+    def spacing(self) -> float:
+        """Seconds between two requests in the long run; 0 without a limit."""
+        return 0.0 if self._bucket is None else self._bucket.spacing
+
     async def spend(self) -> None:
         """Wait until a request may be sent, and count it; if cancelled while waiting, do not."""
         async with self._lock:

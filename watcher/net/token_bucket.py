@@ -32,6 +32,11 @@ class TokenBucket:
         self._filled_at = now
         return self._tokens
 
+    @property
+    def spacing(self) -> float:
+        """Seconds between two requests in the long run."""
+        return 1 / self._rate
+
     def change(self, limit: float, window: float) -> None:
         """Set another limit."""
         self._tokens = self.tokens

@@ -80,6 +80,7 @@ class AnswerProcessor:
                 continue
             if _is_unchanged(task, answer):
                 task.answered_at = now
+                task.not_in_page = False
                 unchanged.append(task)
             elif isinstance(answer, NotInPage):
                 not_in_page += 1
@@ -90,7 +91,7 @@ class AnswerProcessor:
                 pending += self._rejected.unreadable(task, answer, now)
             elif (found := self._step(task, answer, now)) is not None:
                 pending.append(found)
-        self._tasks.common.add_unchanged(unchanged, now)
+        self._tasks.unchanged(unchanged, now)
         self._note_answers(len(answers) - not_in_page - len(unreadable), unreadable)
         self._review_absences(now)
         return pending

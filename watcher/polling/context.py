@@ -8,7 +8,7 @@ from typing import Protocol
 
 from watcher.core.clock import Clock
 from watcher.core.events import SystemEventFactory, new_event_id
-from watcher.core.interfaces.store import EventLog, Watchlist
+from watcher.core.interfaces.store import EventLog, ListSizes, Watchlist
 from watcher.core.routing import Routing
 from watcher.core.settings import PollingSettings
 from watcher.core.tasks import TaskKey
@@ -17,7 +17,7 @@ from watcher.telemetry.source_metrics import SourceMetrics
 from watcher.telemetry.unexpected import UnexpectedErrors
 
 
-class PollingStore(Watchlist, EventLog, Protocol):
+class PollingStore(Watchlist, EventLog, ListSizes, Protocol):
     """The part of the store that polling reads and writes."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from watcher.core.interfaces.source import Endpoint
 from watcher.core.settings import PollingSettings
 from watcher.polling.absence import AbsenceJudge
+from watcher.polling.budget_shares import BudgetShares
 from watcher.polling.outage import SourceOutage
 from watcher.polling.schedule import Schedule
 from watcher.polling.watchlist import TrackedTask, TrackedTasks
@@ -37,6 +38,7 @@ class LoopChoice:
         tasks: TrackedTasks,
         absences: AbsenceJudge,
         outage: SourceOutage,
+        shares: BudgetShares,
         admitted: AbstractSet[str],
     ) -> None:
         self._mode = polling.mode
@@ -46,6 +48,7 @@ class LoopChoice:
         self._tasks = tasks
         self._absences = absences
         self._outage = outage
+        self._shares = shares
         self._admitted = admitted
 
     def list_works(self) -> bool:
@@ -68,6 +71,8 @@ class LoopChoice:
             return None
         if not self._outage.answering:
             return common if now >= self._outage.probe_at and self._list_is_next(now) else None
+        if not self._shares.allow_page(now):
+            return None
         if self.ahead():
             return common if now >= self._ahead_at() or common.due(now) else None
         return None if not common.due(now) or self._few(now) else common
@@ -76,7 +81,7 @@ class LoopChoice:
         """Return whether tasks are polled with list requests before they are due: a poll of all
         takes several requests, and a budget that is not used is lost.
         """
-        if self._requests() < 2 or not self._outage.answering:
+        if self._requests() < 2 or not self._outage.answering or self._tasks.last_seen.covered:
             return False
         return self.list_works() and self._tasks.common.next_due_at() is not None
 

@@ -10,25 +10,27 @@ A task counts as missing only if both endpoints agree.
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
 from functools import partial
 
 import anyio
 import anyio.abc
 
 from watcher.core.errors import SourceError, SourceFailure, StoreError
-from watcher.core.interfaces.source import Endpoint, Source
+from watcher.core.interfaces.source import Endpoint, ShowsChanges, Source
 from watcher.core.log_fields import about
 from watcher.core.tasks import ActiveWatch, TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.answers import AnswerProcessor
 from watcher.polling.batch_lookup import BatchLookup
+from watcher.polling.budget_shares import BudgetShares
+from watcher.polling.change_polling import ChangePolling
 from watcher.polling.context import PollingContext
 from watcher.polling.loop_choice import MAX_IDLE, RECHECK_INTERVAL, LoopChoice
 from watcher.polling.outage import SourceOutage
+from watcher.polling.poll_requests import PollRequests
 from watcher.polling.reachability import Reachability
-from watcher.polling.recorder import PendingStep, Recorder
+from watcher.polling.recorder import Recorder
 from watcher.polling.schedule import Schedule
 from watcher.polling.stalled import StalledTasks
 from watcher.polling.watchlist import TrackedTask, TrackedTasks
@@ -54,13 +56,13 @@ class Poller:
         self._context = context
         self._single = source.single
         self._shared = None if polling.mode == "get" else source.shared
-        self._log_throttle = LogThrottle(anyio.current_time)
+        log_throttle = LogThrottle(anyio.current_time)
         reachability = Reachability(context.unreachable_after)
         self._absences = AbsenceJudge(polling.lost_after, reachability)
         self._tasks = TrackedTasks(context, self._absences)
         self.outage = SourceOutage(context, reachability, lambda: len(self._tasks))
-        self._recorder = Recorder(context, self._tasks, self._log_throttle)
         self._admitted: set[str] = set()
+        self._shares = BudgetShares(self._tasks)
         self._choice = LoopChoice(
             polling,
             single=self._single,
@@ -68,6 +70,7 @@ class Poller:
             tasks=self._tasks,
             absences=self._absences,
             outage=self.outage,
+            shares=self._shares,
             admitted=self._admitted,
         )
         self._answers = AnswerProcessor(
@@ -75,16 +78,42 @@ class Poller:
             tasks=self._tasks,
             absences=self._absences,
             outage=self.outage,
-            log_throttle=self._log_throttle,
+            log_throttle=log_throttle,
             list_works=self._choice.list_works,
         )
-        self._batches = BatchLookup(source, context, self._absences)
+        self._requests = PollRequests(
+            context,
+            tasks=self._tasks,
+            answers=self._answers,
+            outage=self.outage,
+            batches=BatchLookup(source, context, self._absences),
+            recorder=Recorder(context, self._tasks, log_throttle),
+        )
         self._stalled = StalledTasks(context, lambda key: self.times(key)[0])
         self._in_flight: Counter[str] = Counter()
         self._wakeup = Wakeup()
         self._scope = anyio.CancelScope()
-        loops = ("single",) if self._shared is None else ("single", "shared")
+        loops = ["single"] if self._shared is None else ["single", "shared"]
         self.monitors = {name: LivenessMonitor(anyio.current_time) for name in loops}
+        self._changes = self._change_polling(source)
+
+    def _change_polling(self, source: Source) -> ChangePolling | None:
+        if self._shared is None or not isinstance(source, ShowsChanges):
+            return None
+        changes = ChangePolling(
+            source.changes,
+            self._context,
+            shared=self._shared,
+            tasks=self._tasks,
+            answers=self._answers,
+            outage=self.outage,
+            shares=self._shares,
+            record=self._requests.record,
+            answered=self._requests.store_outage,
+            wakeup=self._wakeup,
+        )
+        self.monitors["changes"] = changes.monitor
+        return changes
 
     # The watchlist
 
@@ -113,12 +142,10 @@ class Poller:
             self.outage.answered(0)
         else:
             self.outage.failed(error)
-        await self._store_outage()
+        await self._requests.store_outage()
 
     def times(self, key: TaskKey) -> tuple[float | None, float | None]:
-        """Return when the task was last answered for and when it is due, in Unix seconds or
-        None.
-        """
+        """Return when the task was last answered for and when it is due, in Unix seconds."""
         return self._tasks.times(key, anyio.current_time())
 
     def counts(self) -> Mapping[str | None, int]:
@@ -127,7 +154,9 @@ class Poller:
 
     def behind(self) -> float:
         """Return for how many seconds the most overdue task has been due."""
-        return self._tasks.late(anyio.current_time())
+        now = anyio.current_time()
+        late = self._tasks.late(now)
+        return late if self._changes is None else max(late, self._changes.behind(now))
 
     def silent(self) -> float:
         """Return for how many seconds no poll has succeeded although one was due."""
@@ -156,6 +185,8 @@ class Poller:
             async with anyio.create_task_group() as requests:
                 run_stalled = partial(keep_running, Component.STALLED_TASKS, self._stalled.run)
                 requests.start_soon(run_stalled, name=f"stalled {name}")
+                if self._changes is not None:
+                    loops.append(partial(self._changes.run))
                 for loop in loops:
                     requests.start_soon(keep_running, Component.POLLER, partial(loop, requests))
 
@@ -185,7 +216,7 @@ class Poller:
             generation = self._wakeup.generation
             now = anyio.current_time()
             if self.outage.review():
-                requests.start_soon(self._store_outage)
+                requests.start_soon(self._requests.store_outage)
             schedule = choose(now) if self._in_flight[name] < IN_FLIGHT else None
             if schedule is None:
                 with anyio.move_on_after(self._choice.until_next(now)):
@@ -201,6 +232,8 @@ class Poller:
                 fill = endpoint.capacity > 1
                 ahead = fill and self._choice.ahead()
                 tasks = schedule.take(now, endpoint.capacity, fill=fill, ahead=ahead)
+                if fill:
+                    self._shares.page_sent()
                 self._wakeup.set()  # the other loop may poll what is left
                 self._in_flight[name] += 1
                 task_name = f"fetch {self._context.source_name}"
@@ -210,36 +243,8 @@ class Poller:
 
     async def _poll(self, name: str, endpoint: Endpoint, tasks: Sequence[TrackedTask]) -> None:
         try:
-            await self._fetch(endpoint, {task.task_id: task for task in tasks})
-        except Exception as error:
-            self._context.unexpected.report(Component.POLLER, error)
-            failure = SourceError(SourceFailure.PROTOCOL, f"unexpected {type(error).__name__}")
-            left = [task for task in tasks if task.slot is None]
-            self._answers.unanswered(left, failure, individually=False)
+            await self._requests.poll(endpoint, tasks, individually=endpoint is self._single)
         finally:
             self._in_flight[name] -= 1
             self._wakeup.set()
-        await self._store_outage()
-
-    async def _fetch(self, endpoint: Endpoint, waiting: dict[str, TrackedTask]) -> None:
-        """Poll the waiting tasks, and record what follows."""
-        try:
-            async with aclosing(endpoint.fetch(list(waiting))) as parts:
-                async for answers in parts:
-                    await self._record(self._answers.process(waiting, answers))
-            self._tasks.reschedule(waiting.values(), anyio.current_time())
-        except SourceError as error:
-            individually = endpoint is self._single
-            left = list(waiting.values())
-            await self._record(self._answers.unanswered(left, error, individually=individually))
-
-    async def _record(self, steps: Sequence[PendingStep]) -> None:
-        if steps:
-            await self._recorder.record(await self._batches.resolve(steps))
-
-    async def _store_outage(self) -> None:
-        async def store() -> None:
-            if await self.outage.store_changes():
-                self._context.outbox.set()
-
-        await self._recorder.attempt(store)
+        await self._requests.store_outage()

@@ -190,7 +190,7 @@ class Recorder:
         self._tasks.update(task, watch)
         now = anyio.current_time()
         if watch.state is WatchState.DONE:
-            self._tasks.forget(task.task_id)
+            self._tasks.end(task.task_id)
         elif step is Step.TRANSITION and task.status not in SLOW_STATUSES:
             self._tasks.common.add(task, Outcome.CHANGED, now)
         else:

@@ -19,7 +19,7 @@ from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from random import Random
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -194,6 +194,15 @@ def next_delay(
     return interval, equal_jitter(interval, random)
 
 
+class Coverage(NamedTuple):
+    """Entries about which other requests would show a change: every so many seconds, and polls
+    confirm it less often.
+    """
+
+    every: float
+    confirmed_every: float
+
+
 class Schedule(Generic[EntryType]):
     """`lagged` receives how many seconds late how many entries are taken.
 
@@ -223,30 +232,44 @@ class Schedule(Generic[EntryType]):
         wheel = self._recent if outcome in _URGENT else self._regular
         wheel.push(entry, _slot_after(now + delay) if delay > 0 else _slot_at(now))
 
-    def add_unchanged(self, entries: Iterable[EntryType], now: float) -> None:
+    def add_unchanged(
+        self, entries: Iterable[EntryType], now: float, covered: Coverage | None = None
+    ) -> None:
         """Make entries without a change due, later than the last time; a page is a thousand of
-        them.
+        them. Those that are `covered` have other intervals.
         """
         longest, multiplier = self._polling.max_interval, self._polling.multiplier
+        settles_at = longest
+        if covered is not None:
+            settles_at, longest = min(longest, covered.every), covered.confirmed_every
         settled: list[EntryType] = []
         for entry in entries:
-            if entry.interval * multiplier >= longest:
+            if entry.interval * multiplier >= settles_at:
                 settled.append(entry)
             elif self._in_order:
                 entry.interval *= multiplier
                 self._regular.push(entry, _slot_after(now + entry.interval))
             else:
                 self.add(entry, Outcome.UNCHANGED, now)
-        last = _slot_after(now + longest)
+        interval, last = self._polling.max_interval, _slot_after(now + longest)
         if self._in_order or len(settled) <= 1:
             delay = longest if self._in_order else slight_jitter(longest, self._random)
             due = _slot_after(now + delay)
-            self._regular.push_spread(settled, due, due, longest)
+            self._regular.push_spread(settled, due, due, interval)
         else:
             # They are spread by now, and the least jitter for all keeps them so; more would mean
             # more requests.
             first = _slot_after(now + shortened(longest))
-            self._regular.push_spread(settled, first, last, longest)
+            self._regular.push_spread(settled, first, last, interval)
+
+    def spread(self, entries: Iterable[EntryType], first: float, last: float) -> None:
+        """Make waiting entries due between two times instead, except new and just-changed ones."""
+        regular = [entry for entry in entries if entry.slot is not None and entry.slot & 1]
+        begins = _slot_after(first)
+        count = max(_slot_after(last) - begins, 0) + 1
+        for position, entry in enumerate(regular):
+            entry.interval = self._polling.max_interval
+            self._regular.push(entry, begins + position * count // len(regular))
 
     def remove(self, entry: EntryType) -> None:
         entry.slot = None
@@ -277,6 +300,10 @@ class Schedule(Generic[EntryType]):
     def next_due_at(self) -> float | None:
         """Return when the next entry is due, possibly in the past; None without entries."""
         return None if (first := self._first()) is None else first * SLOT
+
+    def urgent(self, now: float) -> bool:
+        """Return whether a new or just-changed entry is due."""
+        return self._recent.oldest(_slot_at(now)) is not None
 
     def due(self, now: float) -> bool:
         return (first := self._first()) is not None and first <= _slot_at(now)

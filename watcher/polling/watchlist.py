@@ -5,8 +5,8 @@ know, waits in the `single` schedule: it has to be polled individually.
 """
 
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 
 import anyio
 
@@ -20,11 +20,13 @@ from watcher.core.tasks import (
 )
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.context import PollingContext
-from watcher.polling.schedule import Entry, Outcome, Schedule
+from watcher.polling.last_seen import LastSeenTasks
+from watcher.polling.schedule import Coverage, Entry, Outcome, Schedule
 
 _MAX_SHOWN = 16
 """Statuses kept of one run; an upstream that invents more is not protected from regressions."""
 _MAX_SHOWN_SETS = 1000
+_FINISHED_KEPT = 32
 
 
 class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
@@ -34,7 +36,8 @@ class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
     added again, it is another `TrackedTask`. `not_in_page` is set if the last list answer did not
     show the task, so that it has to be polled individually. `reopened_at` is in monotonic seconds.
     `shown` are the statuses that this run of the task has shown, shared by all tasks that have
-    shown the same. While `steady`, an answer with the same status changes nothing.
+    shown the same. While `steady`, an answer with the same status changes nothing. `chunk` is the
+    task's place in `LastSeenTasks`.
     """
 
     status: str | None = None
@@ -43,6 +46,7 @@ class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
     removed: bool = False
     not_in_page: bool = False
     steady: bool = True
+    chunk: int = 0
     reopened_at: float | None = None
     shown: frozenset[str] = frozenset()
 
@@ -52,7 +56,11 @@ class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
 
 
 class TrackedTasks:
-    """All tracked tasks of one source by ID, how many have each status, and when each is due."""
+    """All tracked tasks of one source by ID, how many have each status, and when each is due.
+
+    `finished` are the IDs of the last tasks that have ended. `coverage` are the intervals of tasks
+    that `last_seen` covers.
+    """
 
     def __init__(self, context: PollingContext, absences: AbsenceJudge) -> None:
         self._by_id: dict[str, TrackedTask] = {}
@@ -63,6 +71,9 @@ class TrackedTasks:
         polling, random, lagged = context.polling, context.random, context.metrics.lagged
         self.common: Schedule[TrackedTask] = Schedule(polling, random, lagged)
         self.single: Schedule[TrackedTask] = Schedule(polling, random, lagged)
+        self.last_seen: LastSeenTasks[TrackedTask] = LastSeenTasks(anyio.current_time)
+        self.finished: deque[str] = deque(maxlen=_FINISHED_KEPT)
+        self.coverage = Coverage(polling.max_interval, polling.max_interval)
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -95,8 +106,14 @@ class TrackedTasks:
         self._absences.forget(task_id)
         if (task := self._by_id.pop(task_id, None)) is not None:
             task.removed = True
+            self.last_seen.leave(task)
             self._counts[task.status] -= 1
             self.common.remove(task)
+
+    def end(self, task_id: str) -> None:
+        """Stop polling a task that has ended."""
+        self.finished.append(task_id)
+        self.forget(task_id)
 
     def update(self, task: TrackedTask, watch: Watch | ActiveWatch) -> None:
         """Take over what is stored of a task."""
@@ -115,6 +132,7 @@ class TrackedTasks:
         if task.status is not None and task.status not in task.shown:
             task.shown = self._with_status(task.shown, task.status)
         task.settle()
+        self.last_seen.place(task)
         missing = task.missing_since is not None
         self._absences.remember(task.task_id, missing=missing, lost=task.lost)
 
@@ -149,7 +167,17 @@ class TrackedTasks:
             else:
                 unchanged.append(task)
         self.single.add_unchanged(missing, now)
-        self.common.add_unchanged(unchanged, now)
+        self.unchanged(unchanged, now)
+
+    def unchanged(self, tasks: Sequence[TrackedTask], now: float) -> None:
+        """Poll tasks again after an answer without a change."""
+        if not self.last_seen.covered:
+            self.common.add_unchanged(tasks, now)
+            return
+        covers = self.last_seen.covers
+        self.common.add_unchanged([task for task in tasks if not covers(task)], now)
+        covered = [task for task in tasks if covers(task)]
+        self.common.add_unchanged(covered, now, self.coverage)
 
     def slow_down(self, tasks: Iterable[TrackedTask], now: float) -> None:
         """Poll tasks at the longest interval."""
@@ -166,6 +194,14 @@ class TrackedTasks:
         offset = self._wall() - now
         answered_at = None if task.answered_at is None else task.answered_at + offset
         return answered_at, None if task.due_at is None else task.due_at + offset
+
+    def get(self, task_id: str) -> TrackedTask | None:
+        return self._by_id.get(task_id)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether there are tasks that upstream has not shown yet."""
+        return self._counts[None] > 0
 
     def counts(self) -> Mapping[str | None, int]:
         """Return how many tasks have each status; None until upstream has shown the task."""

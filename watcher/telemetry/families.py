@@ -67,6 +67,11 @@ class PollingFamilies(Families):
         self.poll_behind = self.gauge(
             "watcher_poll_behind_seconds", "Delay of the most overdue poll in seconds.", "source"
         )
+        self.list_ids = self.gauge(
+            "watcher_list_ids_per_request",
+            "Number of task IDs that one list request may hold.",
+            "source",
+        )
         self.max_interval = self.gauge(
             "watcher_max_interval_seconds",
             "Longest interval between two polls of a task in seconds, as polling.max_interval.",

@@ -43,6 +43,7 @@ class SourceMetrics:
         self._behind = polling.poll_behind.labels(source)
         self._silent = polling.silent.labels(source)
         self._silent_limit = polling.silent_limit.labels(source)
+        self._list_ids = polling.list_ids.labels(source)
         self._max_interval = polling.max_interval.labels(source)
         self._unmapped = polling.unmapped_statuses.labels(source)
         self._lost = polling.lost.labels(source)
@@ -126,6 +127,10 @@ class SourceMetrics:
         """Set how many active watches are lost, and how many stalled."""
         self._lost.set(lost)
         self._stalled.set(stalled)
+
+    def list_size(self, task_ids: int) -> None:
+        """Set how many task IDs one list request may hold."""
+        self._list_ids.set(task_ids)
 
     def watching(self, counts: Mapping[str | None, int], behind: float, silent: float) -> None:
         """Set the number of active watches by status, the delay of the most overdue poll, and for

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from watcher.core.tasks import TERMINAL_STATUSES
 from watcher.testing.mixpeek_filters import FilterError, Test, matcher, value_at
+from watcher.testing.mixpeek_id_lists import IdLists, named_ids
 from watcher.testing.mixpeek_paging import Position, batch_position, page_of, task_position
 from watcher.testing.mixpeek_request import (
     ApiError,
@@ -52,7 +53,8 @@ class TaskApi:
     task, with `ignored` every task, and with `rejected` an error, as it always does for an ID of
     `rejected_ids`. The list does not know the tasks of `hidden_from_list`, nor GET those of
     `hidden_from_get`. `paging` is how a list continues; `page_cap` is the most items per page,
-    whatever the limit. A cancellation does not stop `rejected_jobs` of its jobs.
+    whatever the limit. `id_lists` are the limits of requests that name many task IDs. A
+    cancellation does not stop `rejected_jobs` of its jobs.
     """
 
     def __init__(self) -> None:
@@ -60,6 +62,7 @@ class TaskApi:
         self.batches: dict[str, dict[str, Any]] = {}
         self.confirmed: list[str] = []
         self.id_filter: Literal["works", "rejected", "ignored", "omits"] = "works"
+        self.id_lists = IdLists()
         self.rejected_ids: set[str] = set()
         self.hidden_from_list: set[str] = set()
         self.hidden_from_get: set[str] = set()
@@ -150,11 +153,12 @@ class TaskApi:
         return tasks
 
     def _filter(self, filters: Any) -> Test:
+        filters = self.id_lists.understood(filters)
         try:
             test = matcher(filters)
         except FilterError as error:
             raise validation_error(str(error)) from None
-        ids = {task_id for part in filters.get("AND", ()) for task_id in _condition_ids(part)}
+        ids = named_ids(filters)
         if ids:
             if self.id_filter == "rejected" or ids & self.rejected_ids:
                 raise validation_error("filters: operator 'in' is not supported")
@@ -261,15 +265,6 @@ def _text(value: Any) -> str | None:
 
 def _search_texts(task: Mapping[str, Any]) -> list[str]:
     return [text for name in _SEARCHED if (text := _text(task[name])) is not None]
-
-
-def _condition_ids(condition: Any) -> Sequence[Any]:
-    """Return the task IDs of a condition on `task_id`."""
-    if not isinstance(condition, Mapping):
-        return ()
-    if (condition.get("field"), condition.get("operator")) != ("task_id", "in"):
-        return ()
-    return list(condition["value"])
 
 
 def _shown(batch: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,12 +4,12 @@ import asyncio
 import json
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
 
-from watcher.testing.faults import Fault
+from watcher.testing.faults import Fault, resets
 from watcher.testing.loopback import served
 from watcher.testing.mixpeek_api import Route, TaskApi
 from watcher.testing.mixpeek_request import ApiError, Request
@@ -24,8 +24,8 @@ class FakeUpstream:
 
     `limit` is the number of requests per minute and route (None: unlimited), `latency` the seconds
     before each answer. A fault replaces the answer: that of `faults` for a GET of this task, else
-    that of `route_faults` for this route, else `fault`. Counted are `gets` per task, `requests` per
-    route and `responses` per status.
+    that of `route_faults` for this route, else `fault`. Counted are `gets` per task, `requests` and
+    `body_bytes` per route, and `responses` per status; `largest_body` is in bytes, per route.
     """
 
     def __init__(
@@ -41,6 +41,8 @@ class FakeUpstream:
         self.gets: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self.responses: Counter[int] = Counter()
+        self.body_bytes: Counter[str] = Counter()
+        self.largest_body: dict[str, int] = {}
         self._api_key = api_key
         self._request_times: dict[str, deque[float]] = {}
 
@@ -60,9 +62,12 @@ class FakeUpstream:
             yield url
 
     async def answer(self, request: Request, /) -> tuple[int, Mapping[str, str], bytes]:
-        """Return status, headers and body of the answer, ignoring faults."""
-        if self.latency:
-            await asyncio.sleep(self.latency)
+        """Return status, headers and body of the answer, ignoring faults.
+
+        Raises `ConnectionResetError` where the API breaks the connection.
+        """
+        if latency := self.latency + self._slowness(request):
+            await asyncio.sleep(latency)
         headers: dict[str, str] = {}
         try:
             content: Any = self._content(request, headers)
@@ -73,11 +78,21 @@ class FakeUpstream:
         self.responses[status] += 1
         return status, headers, json.dumps(content).encode()
 
+    def _slowness(self, request: Request) -> float:
+        if self.api.id_lists.fast is None or not request.path.endswith("/tasks/list"):
+            return 0.0
+        with suppress(ApiError):
+            return self.api.id_lists.delay(request.json())
+        return 0.0
+
     def _content(self, request: Request, headers: dict[str, str]) -> dict[str, Any]:
         route = self.api.route(request)
         if route is None:
             raise ApiError(404, "Not Found", "NotFoundError")
         self._count(route)
+        size = len(request.body)
+        self.body_bytes[route.template] += size
+        self.largest_body[route.template] = max(size, self.largest_body.get(route.template, 0))
         if request.headers.get("authorization") != f"Bearer {self._api_key}":
             raise ApiError(401, "Invalid API key", "AuthenticationError")
         self._enforce_limit(route.template, headers)
@@ -121,7 +136,10 @@ class FakeUpstream:
             response = await fault(http_request)
             self.responses[response.status] += 1
             return response
-        status, headers, body = await self.answer(request)
+        try:
+            status, headers, body = await self.answer(request)
+        except ConnectionResetError:
+            return await resets(http_request)
         return web.Response(
             status=status, headers=headers, body=body, content_type="application/json"
         )

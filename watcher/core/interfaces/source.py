@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Raw
 
-from watcher.core.tasks import Answer, DiscoveredPage, Observation
+from watcher.core.tasks import Answer, DiscoveredPage, Observation, Shown
 
 UPLOADS_PER_REQUEST = 100
 """The most uploads that one call of `ConfirmsUploads.confirm_uploads` may hold."""
@@ -58,6 +58,69 @@ class Endpoint(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastSeen:
+    """`count` tasks that were last seen with `status`; `ids` are their IDs, joined by the endpoint.
+
+    `sentinel` is a task with another status. An answer that shows it has read the whole list.
+    """
+
+    status: str
+    ids: bytes
+    count: int
+    sentinel: str
+
+
+class ChangesEndpoint(Protocol):
+    """Requests for the changed ones of many tasks. It spends the budget of the shared endpoint.
+
+    `most_groups` is how many `LastSeen` one request may hold. `size` is how many task IDs are known
+    to work; a source begins with what `restore` had from it before.
+    """
+
+    most_groups: int
+
+    @property
+    def capacity(self) -> int:
+        """The most task IDs of one request; 0 while changes cannot be requested."""
+        ...
+
+    @property
+    def size(self) -> int: ...
+
+    def restore(self, size: int) -> None: ...
+
+    @property
+    def spacing(self) -> float:
+        """Seconds between two requests that the budget allows in the long run; 0 without one."""
+        ...
+
+    def join(self, task_ids: Sequence[str]) -> bytes:
+        """Return task IDs as `LastSeen.ids` has them."""
+        ...
+
+    async def admit(self) -> None:
+        """Wait until a request may be sent, and reserve it; see `Endpoint.admit`."""
+        ...
+
+    def withdraw(self) -> None:
+        """Release a reservation that is not used."""
+        ...
+
+    def fetch(self, groups: Sequence[LastSeen]) -> AsyncGenerator[Sequence[Shown], None]:
+        """Yield, in parts, the tasks whose status is not the one last seen.
+
+        What it shows is what upstream has now. Where it ends without an error, no other of the
+        tasks has changed. Raises `IncompleteAnswerError`, or another `SourceError` where the
+        source fails.
+        """
+        ...
+
+    def distrust(self, reason: str) -> None:
+        """Note that the answers contradict the request: changes are not requested for a time."""
+        ...
+
+
 class Source(Protocol):
     """An upstream API that knows tasks.
 
@@ -83,6 +146,14 @@ class BatchOfTask:
     batch_id: str
     namespace: str | None
     task_type: str | None
+
+
+@runtime_checkable
+class ShowsChanges(Protocol):
+    """A source that can be requested for changed tasks only."""
+
+    @property
+    def changes(self) -> ChangesEndpoint: ...
 
 
 @runtime_checkable

@@ -291,6 +291,18 @@ class ChannelStates(Protocol):
         ...
 
 
+class ListSizes(Protocol):
+    """How many task IDs a request to a source may hold."""
+
+    async def list_size(self, source: str) -> int | None:
+        """Return the size that was stored last; None if there is none."""
+        ...
+
+    async def store_list_size(self, source: str, task_ids: int) -> None:
+        """Store a size, which replaces the one before."""
+        ...
+
+
 class DiscoveryLog(Protocol):
     """What discovery rules have found."""
 
@@ -377,6 +389,7 @@ class Store(
     Outbox,
     Resending,
     ChannelStates,
+    ListSizes,
     DiscoveryLog,
     OperationLog,
     Maintenance,

@@ -112,6 +112,10 @@ class Connection:
         """Return whether `route` has a budget."""
         return self._limits(route).budget.limited
 
+    def spacing(self, route: str) -> float:
+        """Return the seconds between two requests of `route` in the long run; 0 without a limit."""
+        return self._limits(route).budget.spacing
+
     async def admit(self, route: str) -> None:
         """Wait until a request of `route` may be sent, and reserve it for `send`.
 

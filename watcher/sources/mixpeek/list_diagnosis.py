@@ -26,8 +26,8 @@ WHOLE_SOURCE = frozenset(
 )
 """Failures that a smaller request would meet as well."""
 
-_UNAVAILABLE_STATUSES = frozenset({403, 404, 405, 501})
-_REQUEST_REJECTED = frozenset({400, 413, 414, 422, 431})
+UNAVAILABLE_STATUSES = frozenset({403, 404, 405, 501})
+REQUEST_REJECTED = frozenset({400, 413, 414, 422, 431})
 """Statuses that concern a request and not the account or the route."""
 _FAILURES_UNTIL_CHECK = 6
 """So many failures in a row, and the list may have failed altogether meanwhile."""
@@ -53,7 +53,7 @@ class ListDiagnosis:
         if isinstance(error, PageTooLargeError):
             return
         rejected_by = error.status if isinstance(error, RejectedError) and error.by_api else None
-        if rejected_by in _UNAVAILABLE_STATUSES:
+        if rejected_by in UNAVAILABLE_STATUSES:
             self._health.degrade(FilterState.UNAVAILABLE, str(error))
             return
         if error.reason in WHOLE_SOURCE or error.retry_after is not None:
@@ -64,7 +64,7 @@ class ListDiagnosis:
         check = first or bisection.failures % _FAILURES_UNTIL_CHECK == _FAILURES_UNTIL_CHECK - 1
         if not check or await self._accepts_any(task_ids, send):
             return
-        if rejected_by not in _REQUEST_REJECTED:
+        if rejected_by not in REQUEST_REJECTED:
             raise error
         self._health.degrade(FilterState.SCAN_ALL, f"it rejects valid IDs ({error})")
 

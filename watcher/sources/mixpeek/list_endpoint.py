@@ -61,6 +61,7 @@ class ListEndpoint:
         self._limit = PageLimit(anyio.current_time)
         self._excluded = ExcludedIds(source, anyio.current_time)
         self._rechecking = False
+        self._bisections: set[Bisection] = set()
         self._diagnosis = ListDiagnosis(self._connection, health)
 
     @property
@@ -74,6 +75,8 @@ class ListEndpoint:
     def requests_for(self, tasks: int) -> int:
         if self._health.state is not FilterState.WORKING or self._health.in_doubt:
             return 0
+        if self._bisections:
+            return 0  # finding out what fails comes first
         return math.ceil(tasks / self._limit.works) if self._connection.limited(LIST_TASKS) else 0
 
     def wait(self) -> float:
@@ -136,6 +139,7 @@ class ListEndpoint:
             async for answers in self._poll_parts(bisection, remaining, send):
                 yield answers
         finally:
+            self._bisections.discard(bisection)
             if self._health.state is FilterState.WORKING:
                 for task_id, error in bisection.rejected.items():
                     self._excluded.exclude(task_id, error)
@@ -152,6 +156,7 @@ class ListEndpoint:
             except SourceError as error:
                 await self._diagnosis.diagnose(part.ids, error, bisection, send)
                 bisection.failed(part, error, remaining)
+                self._bisections.add(bisection)
             else:
                 async for answers in self._judge_omissions(part, bisection, remaining):
                     yield answers

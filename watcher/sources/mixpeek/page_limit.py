@@ -16,10 +16,14 @@ _CLOSE = 8
 
 
 class PageLimit:
-    """`works` is the largest size known to work, `fails` the smallest known to fail, if any."""
+    """`works` is the largest size known to work, `fails` the smallest known to fail, if any.
 
-    def __init__(self, now: Now) -> None:
-        self.works = PAGE_SIZE
+    No size is larger than `most`.
+    """
+
+    def __init__(self, now: Now, most: int = PAGE_SIZE) -> None:
+        self.works = most
+        self._most = most
         self.fails: int | None = None
         self._now = now
         self._trial_at = 0.0
@@ -32,7 +36,13 @@ class PageLimit:
             return self.works
         middle = (self.works + self.fails) // 2
         known_closely = middle - self.works <= self.works // _CLOSE
-        return min(self.works * 2, PAGE_SIZE) if known_closely else middle
+        return min(self.works * 2, self._most) if known_closely else middle
+
+    def restore(self, size: int) -> None:
+        """Begin with a size, as if larger ones had just failed."""
+        if size < self._most:
+            self.works, self.fails = size, self._most
+            self._trial_at = self._now() + _FIRST_TRIAL_AFTER
 
     def requested(self, count: int) -> None:
         """Note that a request with `count` IDs is sent: one trial at a time is enough."""
@@ -45,7 +55,7 @@ class PageLimit:
             return
         self.works = count
         if self.fails is not None and count >= self.fails:
-            self.fails = None if count >= PAGE_SIZE else PAGE_SIZE
+            self.fails = None if count >= self._most else self._most
         self._delay = _FIRST_TRIAL_AFTER
         self._trial_at = self._now() + _NEXT_TRIAL_AFTER
 

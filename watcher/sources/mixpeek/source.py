@@ -12,6 +12,7 @@ from watcher.core.settings import SourceSettings
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Observation
 from watcher.sources.mixpeek.batch_tasks import BatchTasks
+from watcher.sources.mixpeek.changes_endpoint import ChangesEndpoint
 from watcher.sources.mixpeek.connection import Connection
 from watcher.sources.mixpeek.get_endpoint import GET_TASK, GetEndpoint
 from watcher.sources.mixpeek.list_endpoint import ListEndpoint
@@ -68,6 +69,14 @@ class MixpeekSource(MixpeekOperations):
         self._batches = BatchTasks(connection, settings.namespace, self.statuses)
         self.list_health = ListHealth(settings.name)
         self.single = GetEndpoint(connection, self.list_health, decoder)
+        self.changes = ChangesEndpoint(
+            connection,
+            decoder,
+            source=settings.name,
+            timeout=settings.timeout,
+            list_health=self.list_health,
+            share=share,
+        )
         self.shared = ListEndpoint(self.single, settings.name, self.list_health, share)
 
     async def find_in_batch(self, task_id: str, batch: BatchOfTask) -> Observation | None:

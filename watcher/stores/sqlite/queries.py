@@ -323,6 +323,12 @@ NOTE = "SELECT value FROM channel_notes WHERE channel = ? AND name = ?"
 
 STORE_NOTE = "INSERT OR REPLACE INTO channel_notes (channel, name, value, at) VALUES (?, ?, ?, ?)"
 
+# Sources
+
+LIST_SIZE = "SELECT task_ids FROM list_sizes WHERE source = ?"
+
+STORE_LIST_SIZE = "INSERT OR REPLACE INTO list_sizes (source, task_ids) VALUES (?, ?)"
+
 # Discovery
 
 RULE_RAN = "SELECT 1 FROM discovery_rules WHERE rule = ?"

@@ -27,6 +27,7 @@ from watcher.stores.sqlite.file import (
     file_error,
     warn_if_on_network,
 )
+from watcher.stores.sqlite.list_sizes import SqliteListSizes
 from watcher.stores.sqlite.maintenance import SqliteMaintenance
 from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.operation_log import SqliteOperationLog
@@ -45,6 +46,7 @@ class SqliteStore(
     SqliteOutbox,
     SqliteResending,
     SqliteChannelStates,
+    SqliteListSizes,
     SqliteDiscoveryLog,
     SqliteOperationLog,
     SqliteMaintenance,
