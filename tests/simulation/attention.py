@@ -8,9 +8,12 @@ from tests.simulation.invariants import Invariants
 from tests.simulation.lives import Life, canonical
 from tests.simulation.scenario import SOURCE, Scenario
 from tests.simulation.upstream import LONGEST_WAIT, FaultWindow, Upstream
+from watcher.polling.change_polling import CONFIRMED_EVERY
 
 PATIENCE = 60.0
-"""Seconds without an observation that are allowed beside those of faults."""
+"""Seconds without an observation that are allowed beside those of faults. A task that a request for
+changes names may be gone for `CONFIRMED_EVERY` longer, until a page shows it.
+"""
 FEW_WATCHES = 5
 """Fewer active watches may all be gone upstream without making the source suspect."""
 
@@ -59,9 +62,11 @@ class Attention:
         active = self._invariants.query(
             "SELECT task_id FROM watches WHERE state = 'active' AND lost_at IS NULL"
         )
-        allowed = PATIENCE + self._turn(now)
+        usual = PATIENCE + self._turn(now)
         for (name,) in active:
             task_id = str(name)
+            named = now - self._upstream.named.get(task_id, -usual) < usual
+            allowed = usual + (CONFIRMED_EVERY if named else 0.0)
             since = max(
                 self._upstream.learnt.get(task_id, 0.0),
                 self.watched.get(task_id, 0.0),

@@ -75,6 +75,8 @@ class Upstream:
         self.requests: dict[str, list[float]] = defaultdict(list)
         self.shown: dict[str, list[str]] = defaultdict(list)
         self.learnt: dict[str, float] = {}
+        self.named: dict[str, float] = {}
+        """When a request for changes last named each task."""
         self.learnt_at = self.learnt_wall = 0.0
         self._api = TaskApi()
         self._api.page_cap = page_cap
@@ -144,7 +146,9 @@ class Upstream:
             if route is None:
                 raise ApiError(404, "Not Found", "NotFoundError")
             content, status = copy.deepcopy(route.handler(parsed, *route.parameters)), 200
-            taught = self._show(content) | self._unchanged(parsed)
+            named = self._named_in_condition(parsed)
+            taught = self._show(content) | (named & self._api.tasks.keys())
+            self.named |= dict.fromkeys(named, _now())
         except ApiError as error:
             content, status = error.content, error.status
             if status == 404 and route is not None:
@@ -169,11 +173,12 @@ class Upstream:
             else:
                 self._api.set(task_id, word, **life.fields(word))
 
-    def _unchanged(self, request: Request) -> set[str]:
-        """Return the tasks of which a request for changes shows that they have not changed."""
-        if b'"ne"' not in request.body:
-            return set()
-        return named_ids(request.json()["filters"]) & self._api.tasks.keys()
+    @staticmethod
+    def _named_in_condition(request: Request) -> set[str]:
+        """Return the tasks that a request for changes names. Of those that still exist its answer
+        shows whether they have changed.
+        """
+        return named_ids(request.json()["filters"]) if b'"ne"' in request.body else set()
 
     def _show(self, content: dict[str, Any]) -> set[str]:
         tasks = content.get("results", [content])
