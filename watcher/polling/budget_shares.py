@@ -2,8 +2,9 @@
 
 While requests for changes cover the tasks, they have the budget, except for one page of every
 six requests, which confirms; every fourth while a just-changed task is due, and every second while
-a new one is. Otherwise pages have it, and every sixth request tries whether changes work.
-What one of them does not use is left to the other; without a budget there is nothing to share.
+a new one is. Otherwise, and while a request for changes is late, pages have it, and every sixth
+request tries whether changes work: so no change is noticed later than pages of all tasks take, but
+for that sixth. Without a budget there is nothing to share.
 """
 
 from watcher.polling.watchlist import TrackedTasks
@@ -12,13 +13,19 @@ _CHANGES_PER_CONFIRMATION = 5
 _CHANGES_PER_CHANGED = 3
 _CHANGES_PER_NEW = 1
 _PAGES_PER_TRIAL = 5
+_LATE = 2.0
+"""Seconds after which an answer is late, so that pages are requested meanwhile."""
 
 CONFIRMATION_SHARE = _CHANGES_PER_CONFIRMATION + 1
 """Of so many requests one is left for confirmations."""
 
 
 class BudgetShares:
-    """The requests of one source since the last one of the other kind."""
+    """The requests of one source since the last one of the other kind.
+
+    `limited` is whether there is a budget, and `changes_wait` whether changes could be requested
+    now.
+    """
 
     def __init__(self, tasks: TrackedTasks) -> None:
         self._tasks = tasks
@@ -26,26 +33,44 @@ class BudgetShares:
         self._changes = 0
         self.limited = False
         self.changes_wait = False
+        self._sent: list[float] = []
+        self._late = False
+
+    @property
+    def changes_in_flight(self) -> int:
+        return len(self._sent)
+
+    @property
+    def covered(self) -> bool:
+        """Whether requests for changes cover the tasks, and are answered soon."""
+        return self._tasks.last_seen.covered and not self._late
 
     def page_sent(self) -> None:
         self._pages += 1
         self._changes = 0
 
-    def changes_sent(self) -> None:
+    def changes_sent(self, at: float) -> None:
         self._changes += 1
         self._pages = 0
+        self._sent.append(at)
+
+    def changes_answered(self, sent_at: float) -> None:
+        self._sent.remove(sent_at)
+
+    def review(self, now: float) -> bool:
+        """Note that time has passed; return whether an answer has become late with it."""
+        was_late, self._late = self._late, bool(self._sent) and now - min(self._sent) > _LATE
+        return self._late and not was_late
 
     def allow_page(self, now: float) -> bool:
         """Return whether a page may be requested now."""
-        if not (self.limited and self.changes_wait and self._tasks.last_seen.covered):
+        if not (self.limited and self.changes_wait and self.covered):
             return True
         if not self._tasks.common.urgent(now):
             return self._changes >= _CHANGES_PER_CONFIRMATION
         few = _CHANGES_PER_NEW if self._tasks.unseen else _CHANGES_PER_CHANGED
         return self._changes >= few
 
-    def allow_changes(self, now: float) -> bool:
+    def allow_changes(self) -> bool:
         """Return whether changes may be requested now."""
-        if not self.limited or self._tasks.last_seen.covered:
-            return True
-        return self._pages >= _PAGES_PER_TRIAL or not self._tasks.common.due(now)
+        return not self.limited or self.covered or self._pages >= _PAGES_PER_TRIAL

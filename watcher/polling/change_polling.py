@@ -28,7 +28,7 @@ from watcher.polling.outage import SourceOutage
 from watcher.polling.recorder import PendingStep
 from watcher.polling.schedule import Coverage
 from watcher.polling.sentinels import Sentinels
-from watcher.polling.watchlist import TrackedTasks
+from watcher.polling.watchlist import TrackedTask, TrackedTasks
 from watcher.telemetry.liveness import LivenessMonitor
 from watcher.telemetry.metrics import Component
 
@@ -78,7 +78,6 @@ class ChangePolling:
         self._size = ListSize(endpoint, context)
         self._many = False
         self._admitted = False
-        self._in_flight = 0
         self.monitor = LivenessMonitor(anyio.current_time)
 
     def behind(self, now: float) -> float:
@@ -97,6 +96,8 @@ class ChangePolling:
             await self._size.note()
             generation = self._wakeup.generation
             now = anyio.current_time()
+            if self._shares.review(now):
+                self._wakeup.set()
             await self._review(now)
             groups, chunks = self._next_request(now)
             if not groups:
@@ -111,7 +112,7 @@ class ChangePolling:
                 self._admitted = False
                 self._begin(chunks, now)
                 name = f"changes {self._context.source_name}"
-                requests.start_soon(self._request, groups, chunks, name=name)
+                requests.start_soon(self._request, groups, chunks, now, name=name)
 
     # What to request
 
@@ -143,8 +144,7 @@ class ChangePolling:
         if chunks:
             self._wakeup.set()
         for chunk in chunks:
-            until = chunk.swept_at + self._context.polling.max_interval
-            await self._reschedule(chunk, now, max(until, now))
+            await self._reschedule(chunk, now, chunk.swept_at + self._context.polling.max_interval)
 
     def _usable(self) -> bool:
         return self._endpoint.capacity > 0 and self._many and self._outage.answering
@@ -156,11 +156,10 @@ class ChangePolling:
 
     def _next_request(self, now: float) -> tuple[Sequence[LastSeen], Sequence[TaskChunk]]:
         """Return what to request next, and the chunks that it covers."""
-        if not self._usable() or self._in_flight >= _IN_FLIGHT:
-            return (), ()
-        due = self._last_seen.due(now - self._pace())
+        possible = self._usable() and self._shares.changes_in_flight < _IN_FLIGHT
+        due = self._last_seen.due(now - self._pace()) if possible else ()
         self._shares.changes_wait = bool(due)
-        if not due or not self._shares.allow_changes(now):
+        if not due or not self._shares.allow_changes():
             return (), ()
         return self._requests.next(due)
 
@@ -169,7 +168,8 @@ class ChangePolling:
         if oldest is None or not self._many:
             return RECHECK_INTERVAL
         due_in = oldest + self._pace() - now
-        return min(max(due_in, MIN_WAIT), MAX_IDLE) if due_in > 0 else RECHECK_INTERVAL
+        longest = RECHECK_INTERVAL if self._shares.changes_in_flight else MAX_IDLE
+        return min(max(due_in, MIN_WAIT), longest) if due_in > 0 else RECHECK_INTERVAL
 
     def _withdraw(self) -> None:
         if self._admitted and not self._shares.changes_wait:
@@ -179,22 +179,22 @@ class ChangePolling:
     # One request
 
     def _begin(self, chunks: Sequence[TaskChunk], now: float) -> None:
-        self._shares.changes_sent()
-        self._in_flight += 1
+        self._shares.changes_sent(now)
         for chunk in chunks:
             self._last_seen.requested(chunk)
             late = max(now - chunk.swept_at - self._context.polling.max_interval, 0.0)
             self._context.metrics.lagged(late, chunk.count)
 
-    async def _request(self, groups: Sequence[LastSeen], chunks: Sequence[TaskChunk]) -> None:
-        sent_at = anyio.current_time()
+    async def _request(
+        self, groups: Sequence[LastSeen], chunks: Sequence[TaskChunk], sent_at: float
+    ) -> None:
         complete = False
         try:
             complete = await self._fetch(groups, chunks, sent_at)
         except Exception as error:
             self._context.unexpected.report(Component.POLLER, error)
         finally:
-            self._in_flight -= 1
+            self._shares.changes_answered(sent_at)
             if not complete:
                 for chunk in chunks:
                     self._last_seen.failed(chunk)
@@ -232,9 +232,13 @@ class ChangePolling:
                 await self._reschedule(chunk, now, now + self._tasks.coverage.confirmed_every)
 
     async def _reschedule(self, chunk: TaskChunk, first: float, last: float) -> None:
-        """Make the tasks of a chunk due between two times."""
-        tasks = list(self._last_seen.members(chunk))
+        """Make the tasks of a chunk due between two times, the longest unanswered first."""
+        tasks = sorted(self._last_seen.members(chunk), key=_answered_at)
         for start in range(0, len(tasks), _SLICE):
             part = [task for task in tasks[start : start + _SLICE] if task.chunk == chunk.number]
             self._tasks.common.spread((one for one in part if not one.not_in_page), first, last)
             await anyio.lowlevel.checkpoint()
+
+
+def _answered_at(task: TrackedTask) -> float:
+    return -math.inf if task.answered_at is None else task.answered_at

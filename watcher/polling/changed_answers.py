@@ -42,13 +42,13 @@ class ChangedAnswers:
         """
         changed: dict[str, TrackedTask] = {}
         answers: list[Observation] = []
+        others: list[str] = []
         doubt = None
         for answer in shown:
             task = self._tasks.get(answer.task_id)
             chunk = None if task is None else self._chunk(task, chunks)
             if task is None or chunk is None:
-                if not self._was_requested(answer.task_id, chunks):
-                    doubt = "it returns tasks that were not requested"
+                others.append(answer.task_id)
             elif isinstance(answer, Observation):
                 if answer.status == chunk.status:
                     doubt = self._unchanged(task, answer) or doubt
@@ -56,6 +56,8 @@ class ChangedAnswers:
                     changed[answer.task_id] = task
                     answers.append(answer)
         await self._process(changed, answers)
+        if others and not self._were_requested(others, chunks):
+            return "it returns tasks that were not requested"
         return doubt
 
     @staticmethod
@@ -77,16 +79,15 @@ class ChangedAnswers:
             self._tasks.reschedule(left, anyio.current_time())
             raise
 
-    def _was_requested(self, task_id: str, chunks: Sequence[TaskChunk]) -> bool:
-        """Return whether a task was in a chunk when it was requested; upstream ignores case."""
-        if any(task_id in chunk.left for chunk in chunks):
+    def _were_requested(self, task_ids: Sequence[str], chunks: Sequence[TaskChunk]) -> bool:
+        """Return whether tasks were in a chunk when it was requested; upstream ignores case."""
+        others = [one for one in task_ids if not any(one in chunk.left for chunk in chunks)]
+        if not others:
             return True
-        folded = task_id.casefold()
-        return any(
-            task.task_id.casefold() == folded
-            for chunk in chunks
-            for task in self._last_seen.members(chunk)
-        )
+        requested = {
+            task.task_id.casefold() for chunk in chunks for task in self._last_seen.members(chunk)
+        }
+        return all(one.casefold() in requested for one in others)
 
     def _unchanged(self, task: TrackedTask, answer: Observation) -> str | None:
         """Return why a task that came back with its last status puts the answer in doubt.

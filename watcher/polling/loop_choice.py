@@ -81,7 +81,7 @@ class LoopChoice:
         """Return whether tasks are polled with list requests before they are due: a poll of all
         takes several requests, and a budget that is not used is lost.
         """
-        if self._requests() < 2 or not self._outage.answering or self._tasks.last_seen.covered:
+        if self._requests() < 2 or not self._outage.answering or self._shares.covered:
             return False
         return self.list_works() and self._tasks.common.next_due_at() is not None
 
