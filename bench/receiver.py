@@ -15,9 +15,10 @@ import time
 from pathlib import Path
 from typing import cast
 
+import msgspec
+
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-_TASK = re.compile(rb'"task_id":"([^"]+)".*"status":"([^"]+)","terminal"')
 _EVENT_ID = re.compile(rb"webhook-id: *(\S+)", re.IGNORECASE)
 
 
@@ -58,9 +59,8 @@ async def main(port_file: Path, times_file: Path) -> None:
 
 
 def _line(event_id: bytes, at: float, body: bytes) -> str:
-    task = _TASK.search(body)
-    about = f" {task[1].decode()} {task[2].decode()}" if task else " - -"
-    return f"{event_id.decode()} {at:.6f}{about}"
+    about = msgspec.json.decode(body).get("data", {})
+    return f"{event_id.decode()} {at:.6f} {about.get('task_id', '-')} {about.get('status', '-')}"
 
 
 if __name__ == "__main__":

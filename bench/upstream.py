@@ -1,23 +1,28 @@
 """A fake upstream as cheap as Python allows, in its own process.
 
-    python -m bench.upstream PORT_FILE [REPORT_FILE [LIMIT [LATENCY [CHANGES_A_SECOND [TASKS]]]]]
+    python -m bench.upstream PORT_FILE [REPORT_FILE [LIMIT [LATENCY [CHANGES_A_SECOND [TASKS
+        [QUIET [CONDITIONS [END_WITHIN]]]]]]]]
 
-Every task is IN_PROGRESS. Some time after the first request it changes CHANGES_A_SECOND random
-tasks per second to PROCESSING or back. It enforces LIMIT requests per route in any 60 seconds, and
-answers after LATENCY seconds. On SIGTERM it writes the report: the requests, and when which task
+Every task is IN_PROGRESS, but for those whose ID begins with `ended_`. QUIET seconds after the
+first request it begins to change CHANGES_A_SECOND random tasks per second to PROCESSING, and, once
+all have changed, back; or it ends all tasks, evenly over END_WITHIN seconds. It enforces LIMIT
+requests per route in any 60 seconds, and answers after LATENCY seconds. With CONDITIONS=no it
+rejects conditions on the status. On SIGTERM it writes the report: the requests, and when which task
 changed.
 """
 
 import asyncio
+import itertools
 import json
 import re
 import signal
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -26,31 +31,48 @@ _TASK = (
     b'"additional_data":{"batch_id":"batch_0123456789","job_id":"raysubmit_0123456789","current_tier":0,"total_tiers":3}}'
 )
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_CURSOR = re.compile(rb"cursor=(\d+)")
 _QUIET_PERIOD = 45.0
-"""Seconds from the first request to the first change."""
+_PAGE = 1000
+_REJECTIONS = {
+    b"429 Too Many Requests": b"over the limit",
+    b"422 Unprocessable Entity": b"filters: operator 'ne' is not supported",
+}
 
 
-class _Condition(msgspec.Struct):
-    value: list[str]
+class _Part(msgspec.Struct):
+    """A condition, or a group of them."""
 
-
-class _Filters(msgspec.Struct):
-    AND: list[_Condition]
+    field: str = ""
+    operator: str = ""
+    value: Any = None
+    AND: list["_Part"] = []
+    OR: list["_Part"] = []
 
 
 class _Body(msgspec.Struct):
-    filters: _Filters
+    filters: _Part
 
 
 _decode = msgspec.json.Decoder(_Body).decode
 
 
+def named(filters: _Part) -> list[tuple[list[str], str | None]]:
+    """Return which tasks filters name, and the status that each list of them must not have."""
+    if filters.OR:
+        return [found for part in filters.OR for found in named(part)]
+    conditions = {(part.field, part.operator): part.value for part in filters.AND}
+    return [(conditions["task_id", "in"], conditions.get(("status", "ne")))]
+
+
 class Upstream:
     """The tasks, and the counters of the report."""
 
-    def __init__(self, limit: int, latency: float) -> None:
+    def __init__(self, limit: int, latency: float, quiet: float, *, conditions: bool) -> None:
         self.limit = limit
         self.latency = latency
+        self.quiet = quiet
+        self.conditions = conditions
         self.changed: dict[str, bytes] = {}
         self.changes: list[tuple[str, str, float]] = []
         self.requests: Counter[str] = Counter()
@@ -61,24 +83,47 @@ class Upstream:
         self.longest_gap = 0.0
         self._times: dict[str, deque[float]] = {}
 
-    def answer(self, route: str, task_ids: list[str]) -> tuple[bytes, bytes]:
-        """Return the status line and the body."""
+    def get(self, task_id: str) -> tuple[bytes, bytes]:
+        """Return the status line and the body for one task."""
+        if rejection := self._rejection("GET"):
+            return rejection
+        self._note([task_id])
+        return b"200 OK", self._task(task_id)
+
+    def select(self, filters: _Part, start: int) -> tuple[bytes, bytes]:
+        """Return the status line and the body for the tasks that match, from `start` on."""
+        if rejection := self._rejection("LIST"):
+            return rejection
+        lists = named(filters)
+        changes = any(status is not None for _, status in lists)
+        if changes and not self.conditions:
+            return _rejected(b"422 Unprocessable Entity")
+        matching: list[str] = []
+        for task_ids, status in lists:
+            self._note(task_ids)
+            if status is None:
+                matching += task_ids
+            else:
+                matching += [one for one in task_ids if self._status(one) != status.encode()]
+        shown = b",".join(map(self._task, matching[start : start + _PAGE]))
+        end = start + _PAGE
+        following = b'"%d"' % end if end < len(matching) else b"null"
+        return b"200 OK", b'{"results":[%s],"pagination":{"next_cursor":%s}}' % (shown, following)
+
+    def _status(self, task_id: str) -> bytes:
+        status = self.changed.get(task_id)
+        if status is None:
+            return b"COMPLETED" if task_id.startswith("ended_") else b"IN_PROGRESS"
+        return status
+
+    def _task(self, task_id: str) -> bytes:
+        return _TASK % (task_id.encode(), self._status(task_id))
+
+    def _rejection(self, route: str) -> tuple[bytes, bytes] | None:
         now = time.time()
         self.first_request_at = self.first_request_at or now
         self.requests[route] += 1
-        if not self._allowed(route, now):
-            return (
-                b"429 Too Many Requests",
-                b'{"success":false,"status":429,"error":{"message":"over the limit"}}',
-            )
-        self._note(task_ids, now)
-        tasks = [
-            _TASK % (task_id.encode(), self.changed.get(task_id, b"IN_PROGRESS"))
-            for task_id in task_ids
-        ]
-        if route == "GET":
-            return b"200 OK", tasks[0]
-        return b"200 OK", b'{"results":[%s],"pagination":{"next_cursor":null}}' % b",".join(tasks)
+        return None if self._allowed(route, now) else _rejected(b"429 Too Many Requests")
 
     def _allowed(self, route: str, now: float) -> bool:
         times = self._times.setdefault(route, deque())
@@ -91,8 +136,8 @@ class Upstream:
         self.fullest_minute = max(self.fullest_minute, len(times))
         return True
 
-    def _note(self, task_ids: list[str], now: float) -> None:
-        last = self.last_polled
+    def _note(self, task_ids: Sequence[str]) -> None:
+        last, now = self.last_polled, time.time()
         # Within the first minute every task is polled for the first time.
         settled = self.first_request_at is not None and now - self.first_request_at > 60
         for task_id in task_ids:
@@ -107,14 +152,28 @@ class Upstream:
     async def change(self, a_second: float, tasks: int) -> None:
         """Change `a_second` random tasks per second, for ever."""
         random = Random(7)
-        while self.first_request_at is None or time.time() - self.first_request_at < _QUIET_PERIOD:
+        numbers = random.sample(range(tasks), tasks)
+        await self._quiet()
+        for status in itertools.cycle(("PROCESSING", "IN_PROGRESS")):
+            for number in numbers:
+                await asyncio.sleep(random.expovariate(a_second))
+                self._change(f"task_{number}", status)
+
+    async def end(self, within: float, tasks: int) -> None:
+        """End all tasks, evenly over `within` seconds."""
+        await self._quiet()
+        began = time.time()
+        for number in range(tasks):
+            await asyncio.sleep(max(began + number * within / tasks - time.time(), 0))
+            self._change(f"task_{number}", "COMPLETED")
+
+    async def _quiet(self) -> None:
+        while self.first_request_at is None or time.time() - self.first_request_at < self.quiet:
             await asyncio.sleep(0.1)
-        while True:
-            await asyncio.sleep(random.expovariate(a_second))
-            task_id = f"task_{random.randrange(tasks)}"
-            status = "IN_PROGRESS" if self.changed.get(task_id) == b"PROCESSING" else "PROCESSING"
-            self.changed[task_id] = status.encode()
-            self.changes.append((task_id, status, time.time()))
+
+    def _change(self, task_id: str, status: str) -> None:
+        self.changed[task_id] = status.encode()
+        self.changes.append((task_id, status, time.time()))
 
     def report(self) -> str:
         """Return the counters as JSON."""
@@ -128,6 +187,11 @@ class Upstream:
                 "changes": self.changes,
             }
         )
+
+
+def _rejected(status: bytes) -> tuple[bytes, bytes]:
+    body = b'{"success":false,"status":%s,"error":{"message":"%s","type":"Error"}}'
+    return status, body % (status[:3], _REJECTIONS[status])
 
 
 class Connection(asyncio.Protocol):
@@ -158,11 +222,13 @@ class Connection(asyncio.Protocol):
                 self._answer(head, body)
 
     def _answer(self, head: bytes, body: bytes) -> None:
+        target = head.split(b" ", 2)[1]
         if body:
-            status, content = self._upstream.answer("LIST", _decode(body).filters.AND[0].value)
+            cursor = _CURSOR.search(target)
+            start = 0 if cursor is None else int(cursor[1])
+            status, content = self._upstream.select(_decode(body).filters, start)
         else:
-            task_id = head.split(b" ", 2)[1].rpartition(b"/")[2].decode()
-            status, content = self._upstream.answer("GET", [task_id])
+            status, content = self._upstream.get(target.rpartition(b"/")[2].decode())
         if self._transport.is_closing():
             return
         self._transport.write(
@@ -177,14 +243,21 @@ async def main(
     latency: float = 0,
     changes: float = 0,
     tasks: int = 0,
+    quiet: float = _QUIET_PERIOD,
+    conditions: str = "yes",
+    end_within: float = 0,
 ) -> None:
     """Serve until SIGTERM."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    upstream = Upstream(limit, latency)
+    upstream = Upstream(limit, latency, quiet, conditions=conditions != "no")
     server = await loop.create_server(lambda: Connection(upstream), "127.0.0.1", 0)
-    changing = asyncio.create_task(upstream.change(changes, tasks)) if changes else None
+    changing = None
+    if changes:
+        changing = asyncio.create_task(upstream.change(changes, tasks))
+    elif end_within:
+        changing = asyncio.create_task(upstream.end(end_within, tasks))
     port_file.write_text(str(server.sockets[0].getsockname()[1]))
     await stopped.wait()
     if changing:
@@ -197,7 +270,7 @@ if __name__ == "__main__":
     import uvloop
 
     arguments = sys.argv[2:]
-    types = (Path, int, float, float, int)
+    types = (Path, int, float, float, int, float, str, float)
     uvloop.run(
         main(
             Path(sys.argv[1]),

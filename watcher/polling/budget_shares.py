@@ -4,7 +4,8 @@ While requests for changes cover the tasks, they have the budget, except for one
 six requests, which confirms; every fourth while a just-changed task is due, and every second while
 a new one is. Otherwise, and while a request for changes is late, pages have it, and every sixth
 request tries whether changes work: so no change is noticed later than pages of all tasks take, but
-for that sixth. Without a budget there is nothing to share.
+for that sixth. Once one has worked it is every second, until they cover all tasks. Without a budget
+there is nothing to share.
 """
 
 from watcher.polling.watchlist import TrackedTasks
@@ -13,6 +14,7 @@ _CHANGES_PER_CONFIRMATION = 5
 _CHANGES_PER_CHANGED = 3
 _CHANGES_PER_NEW = 1
 _PAGES_PER_TRIAL = 5
+_PAGES_PER_CHANGES = 1
 _LATE = 2.0
 """Seconds after which an answer is late, so that pages are requested meanwhile."""
 
@@ -23,8 +25,8 @@ CONFIRMATION_SHARE = _CHANGES_PER_CONFIRMATION + 1
 class BudgetShares:
     """The requests of one source since the last one of the other kind.
 
-    `limited` is whether there is a budget, and `changes_wait` whether changes could be requested
-    now.
+    `limited` is whether there is a budget, `changes_wait` whether changes could be requested now,
+    and `changes_in_flight` how many requests for changes are not answered in full.
     """
 
     def __init__(self, tasks: TrackedTasks) -> None:
@@ -33,12 +35,10 @@ class BudgetShares:
         self._changes = 0
         self.limited = False
         self.changes_wait = False
-        self._sent: list[float] = []
+        self.changes_in_flight = 0
+        self._unanswered: list[float] = []
         self._late = False
-
-    @property
-    def changes_in_flight(self) -> int:
-        return len(self._sent)
+        self._worked = False
 
     @property
     def covered(self) -> bool:
@@ -52,14 +52,24 @@ class BudgetShares:
     def changes_sent(self, at: float) -> None:
         self._changes += 1
         self._pages = 0
-        self._sent.append(at)
+        self.changes_in_flight += 1
+        self._unanswered.append(at)
 
     def changes_answered(self, sent_at: float) -> None:
-        self._sent.remove(sent_at)
+        """Note that the first part of an answer has arrived."""
+        if sent_at in self._unanswered:
+            self._unanswered.remove(sent_at)
+
+    def changes_ended(self, sent_at: float, *, complete: bool) -> None:
+        """Note the end of a request, and whether its answer is complete."""
+        self.changes_answered(sent_at)
+        self.changes_in_flight -= 1
+        self._worked = complete
 
     def review(self, now: float) -> bool:
         """Note that time has passed; return whether an answer has become late with it."""
-        was_late, self._late = self._late, bool(self._sent) and now - min(self._sent) > _LATE
+        was_late = self._late
+        self._late = bool(self._unanswered) and now - min(self._unanswered) > _LATE
         return self._late and not was_late
 
     def allow_page(self, now: float) -> bool:
@@ -73,4 +83,7 @@ class BudgetShares:
 
     def allow_changes(self) -> bool:
         """Return whether changes may be requested now."""
-        return not self.limited or self.covered or self._pages >= _PAGES_PER_TRIAL
+        if not self.limited or self.covered:
+            return True
+        trusted = self._worked and not self._late
+        return self._pages >= (_PAGES_PER_CHANGES if trusted else _PAGES_PER_TRIAL)

@@ -194,7 +194,7 @@ class ChangePolling:
         except Exception as error:
             self._context.unexpected.report(Component.POLLER, error)
         finally:
-            self._shares.changes_answered(sent_at)
+            self._shares.changes_ended(sent_at, complete=complete)
             if not complete:
                 for chunk in chunks:
                     self._last_seen.failed(chunk)
@@ -210,6 +210,7 @@ class ChangePolling:
         try:
             async with aclosing(self._endpoint.fetch(groups)) as parts:
                 async for shown in parts:
+                    self._shares.changes_answered(sent_at)
                     if doubt := await self._changes.take(shown, chunks, sent_at):
                         self._endpoint.distrust(doubt)
                         return False
