@@ -68,7 +68,9 @@ def named(filters: _Part) -> list[tuple[list[str], str | None]]:
 class Upstream:
     """The tasks, and the counters of the report."""
 
-    def __init__(self, limit: int, latency: float, quiet: float, *, conditions: bool) -> None:
+    def __init__(
+        self, limit: int, latency: float, quiet: float = 0.0, *, conditions: bool = True
+    ) -> None:
         self.limit = limit
         self.latency = latency
         self.quiet = quiet
