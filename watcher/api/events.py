@@ -1,7 +1,7 @@
 """The event stream."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
@@ -42,11 +42,7 @@ async def stream_events(
     if last_event_id is not None and not _NUMBER.fullmatch(last_event_id):
         raise bad_query("Last-Event-ID", "not a number of this stream")
     state = request.app.state
-    if state.streams >= MAX_STREAMS:
-        detail = f"{MAX_STREAMS} streams are open already"
-        raise Problem(503, detail, headers={"retry-after": "30"})
-    # Before anything is awaited, so that no number of requests at once gets past the limit.
-    state.streams += 1
+    admit_stream(state)
     try:
         # Read before the response begins, so that its client misses nothing that is stored from
         # then on.
@@ -58,16 +54,26 @@ async def stream_events(
         state.streams -= 1
         raise
     stream = server_sent_events(daemon.store, daemon.outbox, after, daemon.stopping)
-    return _Counted(stream, state)
+    return CountedStream(stream, state)
 
 
-class _Counted(StreamingResponse):
+def admit_stream(state: State) -> None:
+    """Count one more stream. Raises `Problem` where too many are open."""
+    if state.streams >= MAX_STREAMS:
+        detail = f"{MAX_STREAMS} streams are open already"
+        raise Problem(503, detail, headers={"retry-after": "30"})
+    # Before anything is awaited, so that no number of requests at once gets past the limit.
+    state.streams += 1
+
+
+class CountedStream(StreamingResponse):
     """A stream that counts until it ends, even if its client has gone before it began."""
 
-    def __init__(self, stream: AsyncIterator[bytes], state: State) -> None:
-        super().__init__(
-            stream, media_type="text/event-stream", headers={"cache-control": "no-store"}
-        )
+    def __init__(
+        self, stream: AsyncIterator[bytes], state: State, headers: Mapping[str, str] | None = None
+    ) -> None:
+        all_headers = {"cache-control": "no-store", **(headers or {})}
+        super().__init__(stream, media_type="text/event-stream", headers=all_headers)
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

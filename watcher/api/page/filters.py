@@ -13,6 +13,8 @@ from watcher.core.clock import rfc3339
 from watcher.core.durations import rounded_duration
 from watcher.core.texts import visible, visible_lines
 
+_UNBROKEN = re.compile(".{1,24}")
+"""A column need not be wider than this."""
 _BREAKS_AFTER = re.compile(r"(?<=[_/.:-])(?=[^_/.:-])")
 
 
@@ -32,7 +34,10 @@ def lines(text: str) -> Markup:
 
 def breakable(text: str) -> Markup:
     """Return an ID or another name, which may be broken after its punctuation."""
-    return Markup("<wbr>").join(map(escape, _BREAKS_AFTER.split(visible(text))))
+    parts = (
+        part for whole in _BREAKS_AFTER.split(visible(text)) for part in _UNBROKEN.findall(whole)
+    )
+    return Markup("<wbr>").join(map(escape, parts))
 
 
 def command(text: str) -> Markup:

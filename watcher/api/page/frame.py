@@ -12,6 +12,9 @@ from watcher.core.status import Status
 
 NAVIGATION = (
     ("./", "Overview"),
+    ("tasks", "Tasks"),
+    ("batches", "Batches"),
+    ("deliveries", "Deliveries"),
     ("channels", "Channels"),
     ("sources", "Sources"),
     ("settings", "Settings"),

@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from watcher.api.page.marks import BAD, OK, Mark, mark, of_channel, of_status
+from watcher.api.page.marks import BAD, OK, RUN, STOP, Mark, mark, of_channel, of_status
 from watcher.api.page.paths import address
+from watcher.api.page.words import plural
 from watcher.core.channels import SuspensionKind
 from watcher.core.deliveries import OutboxDepth
+from watcher.core.reading import BatchSummary
 from watcher.core.settings import Settings
 from watcher.core.status import SourceStatus, Status
 from watcher.core.summary import Minute
@@ -16,17 +18,14 @@ from watcher.core.summary import Minute
 BAR_HEIGHT = 44
 BAR_WIDTH = 16
 BAR_STEP = 19
+ENDED = ("FAILED", "COMPLETED_WITH_ERRORS", "COMPLETED", "CANCELED", "SKIPPED")
 ORDER = (
     "IN_PROGRESS",
     "PROCESSING",
     "PENDING",
     "QUEUED",
     None,
-    "FAILED",
-    "COMPLETED_WITH_ERRORS",
-    "COMPLETED",
-    "CANCELED",
-    "SKIPPED",
+    *ENDED,
 )
 
 
@@ -192,3 +191,76 @@ def channels(status: Status) -> list[ChannelRow]:
         for channel in status.channels
         for depth in [status.depths.get(channel.name) or OutboxDepth.empty(channel.name)]
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """A choice above the list of tasks. `name` and `value` are its parameter."""
+
+    word: str
+    count: int
+    name: str | None
+    value: str | None
+
+
+def chips(status: Status) -> list[Chip]:
+    """Return the choices of the list of tasks, with their counts."""
+    whole, ended, stored = totals(status), status.stored.ended, status.stored
+    found = [
+        Chip(word="All", count=whole.watched, name=None, value=None),
+        Chip(word="Running", count=whole.running, name="state", value="active"),
+    ]
+    for word in (*ENDED, *sorted(set(ended) - set(ENDED))):
+        count = ended.get(word, 0)
+        found.append(Chip(word=of_status(word).word, count=count, name="status", value=word))
+    for word, count in (("lost", stored.lost), ("stalled", stored.stalled)):
+        if count:
+            found.append(Chip(word=word.capitalize(), count=count, name=word, value="1"))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchView:
+    """A batch: its sentence, and its counts by status."""
+
+    batch: str
+    mark: Mark
+    sources: Sequence[str]
+    size: int
+    counts: Sequence[Count]
+    added_at: float
+    changed_at: float | None
+
+
+def batch(summary: BatchSummary) -> BatchView:
+    """Return a batch with the sentence that describes it."""
+    order = {word: place for place, word in enumerate(ORDER)}
+    counted = sorted(summary.counts.items(), key=lambda one: order.get(one[0], len(order)))
+    return BatchView(
+        batch=summary.batch,
+        mark=_of_batch(summary),
+        sources=summary.sources,
+        size=summary.size,
+        counts=[
+            Count(
+                mark=of_status(word),
+                count=count,
+                link=address("tasks", {"batch": summary.batch, "status": word}),
+            )
+            for word, count in counted
+        ],
+        added_at=summary.added_at,
+        changed_at=summary.changed_at,
+    )
+
+
+def _of_batch(summary: BatchSummary) -> Mark:
+    running = f", {summary.active:,} running" if summary.active else ""
+    if summary.failed:
+        return mark(BAD, f"{summary.failed:,} of {summary.size:,} failed{running}")
+    if summary.active:
+        return mark(RUN, f"{summary.active:,} of {summary.size:,} running")
+    done = summary.counts.get("COMPLETED", 0)
+    if done == summary.size:
+        return mark(OK, f"{plural(done, 'task')} completed")
+    return mark(STOP, f"{done:,} of {summary.size:,} completed")

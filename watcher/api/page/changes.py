@@ -1,0 +1,75 @@
+"""The stream that keeps pages live. It says only that something has changed, and nothing of what:
+whatever a client missed, one load of its page shows.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import anyio
+from fastapi import Request, Response
+
+from watcher import __version__
+from watcher.api.dependencies import Running
+from watcher.api.events import CountedStream, admit_stream
+from watcher.api.page.router import PageRouter
+from watcher.core.errors import StoreError
+
+changes = PageRouter()
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the store while a stream is open."""
+BEAT_EVERY = 5
+"""Looks without a change after which a stream shows that it is alive."""
+
+
+@changes.page("/changes")
+async def stream_changes(request: Request, daemon: Running) -> Response:
+    """Stream `changed` when something was stored, at most once a second, and `beat` otherwise."""
+    state = request.app.state
+    admit_stream(state)
+    last = request.headers.get("last-event-id")
+    stream = server_sent_changes(
+        daemon.store.version, daemon.store.last_event_id, last, daemon.stopping
+    )
+    return CountedStream(stream, state, {"x-accel-buffering": "no"})
+
+
+async def server_sent_changes(
+    version: Callable[[], Awaitable[int]],
+    last_event_id: Callable[[], Awaitable[int]],
+    last: str | None,
+    stopping: anyio.Event,
+) -> AsyncIterator[bytes]:
+    """Yield a message for each change that `version` shows, until `stopping` or an error of the
+    store.
+
+    `last` is the `Last-Event-ID` of a client that was connected before: it gets `changed` at once
+    if an event was stored since.
+    """
+    try:
+        known, number = await version(), await last_event_id()
+        kind = "changed" if last not in (None, str(number)) else "beat"
+        yield message(kind, number)
+        silent = 0
+        while not await _stopped(stopping):
+            now = await version()
+            silent = silent + 1 if now == known else 0
+            if now != known:
+                known = now
+                yield message("changed", await last_event_id())
+            elif silent >= BEAT_EVERY:
+                silent = 0
+                yield message("beat")
+    except StoreError:
+        return
+
+
+async def _stopped(stopping: anyio.Event) -> bool:
+    with anyio.move_on_after(LOOK_EVERY):
+        await stopping.wait()
+    return stopping.is_set()
+
+
+def message(kind: str, number: int | None = None) -> bytes:
+    """Return one message: its data is the version of the watcher, its ID the last event's."""
+    place = "" if number is None else f"id: {number}\n"
+    return f"{place}event: {kind}\ndata: {__version__}\n\n".encode()
