@@ -38,16 +38,19 @@ class Admission:
         detail: str,
         origins: Callable[[], Collection[str]] = tuple,
         is_page: Callable[[str], bool] = lambda path: False,
+        own_origin: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Accept a `Host` if `is_ours`, else answer 403 with `detail`; and pages of `origins`.
 
         Paths for which `is_page` holds are those of the page, which has forms and is linked to.
+        `own_origin` is the one at which a proxy serves it.
         """
         self._app = app
         self._is_ours = is_ours
         self._detail = detail
         self._origins = origins
         self._is_page = is_page
+        self._own_origin = own_origin
         self._working = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +93,7 @@ class Admission:
     def _foreign(self, scope: Scope, host: Authority | None, headers: Headers) -> Problem | None:
         origins, sites = headers[b"origin"], headers[b"sec-fetch-site"]
         if self._is_page(scope["path"]):
-            return access.foreign_request(scope, host, origins, sites)
+            return access.foreign_request(scope, host, origins, sites, self._own_origin())
         if is_foreign(host, origins, sites, self._origins()):
             return Problem(403, "pages of other origins are not allowed; see server.cors_origins")
         return None

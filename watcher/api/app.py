@@ -16,8 +16,9 @@ from watcher.api.deliveries import deliveries
 from watcher.api.dependencies import Daemon, ProbedDaemon
 from watcher.api.events import events
 from watcher.api.openapi import document_of
-from watcher.api.origins import is_reached_privately
+from watcher.api.origins import is_reached_privately, origin_of
 from watcher.api.page.paths import is_page
+from watcher.api.page.prefix import Prefix
 from watcher.api.page.routes import pages
 from watcher.api.probes import probes
 from watcher.api.routes import routes
@@ -49,6 +50,7 @@ def create_api(daemon: Daemon) -> FastAPI:
         detail="without a token the API is limited to localhost; set server.api_token",
         origins=lambda: daemon.settings.server.cors_origins,
         is_page=is_page,
+        own_origin=lambda: origin_of(daemon.settings.server.external_url),
     )
     if origins := daemon.settings.server.cors_origins:
         # Outside the others, because a browser's preflight request carries no token.
@@ -58,6 +60,8 @@ def create_api(daemon: Daemon) -> FastAPI:
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["authorization", "content-type", "last-event-id"],
         )
+
+    api.add_middleware(Prefix, url=lambda: daemon.settings.server.external_url)
 
     documents: dict[tuple[str, ...], dict[str, Any]] = {}
 

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -62,6 +63,16 @@ def is_reached_privately(host: str) -> bool:
     a domain, or one in a domain that cannot be bought.
     """
     return _address(host) is not None or "." not in host or host.endswith(_PRIVATE_DOMAINS)
+
+
+def origin_of(url: str | None) -> str | None:
+    """Return the origin of an http(s) URL as a browser sends it; None without one."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
 
 def is_foreign(

@@ -39,7 +39,7 @@ async def test_every_link_is_answered(
     await outbox_of_two(daemon, api)
     response = await api.get(path)
     links = reached(checked(response), response.url)
-    for link in sorted(link for link in links if "/tasks" not in link and "/deliv" not in link):
+    for link in sorted(links):
         answer = await api.get(link)
         assert answer.status_code in (200, 303), link
 

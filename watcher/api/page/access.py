@@ -29,20 +29,22 @@ def foreign_request(
     host: Authority | None,
     origins: Collection[str],
     sites: Collection[str],
+    proxied: str | None = None,
 ) -> Problem | None:
-    """Return why a request for a page is rejected; None if it is not.
+    """Return why a request for a page is rejected; None if it is not. `proxied` is the origin at
+    which a proxy serves it, where that is known.
 
     A link of another site may lead to a page. A form has to come from one of our pages.
     """
     if scope["method"] in _READING:
         navigates = Headers(scope=scope).get("sec-fetch-mode") == _NAVIGATES
-        if is_foreign(host, origins, () if navigates else sites, ()):
+        if is_foreign(host, origins, () if navigates else sites, [proxied] if proxied else ()):
             return Problem(403, "a page of another origin cannot read this one")
         return None
-    own = [origin for origin in origins if not is_foreign(host, [origin], (), ())]
+    own = [one for one in origins if one == proxied or not is_foreign(host, [one], (), ())]
     if session.sent_by_page(sites, origins, own):
         return None
-    return Problem(403, "this form was not sent by a page of the watcher; open it again")
+    return Problem(403, "this form was not sent by a page of the watcher; see server.external_url")
 
 
 def login_response(scope: Scope, token: SecretStr) -> Response | None:

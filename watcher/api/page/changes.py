@@ -38,19 +38,20 @@ async def server_sent_changes(
     last_event_id: Callable[[], Awaitable[int]],
     last: str | None,
     stopping: anyio.Event,
+    look_every: float = LOOK_EVERY,
 ) -> AsyncIterator[bytes]:
     """Yield a message for each change that `version` shows, until `stopping` or an error of the
     store.
 
     `last` is the `Last-Event-ID` of a client that was connected before: it gets `changed` at once
-    if an event was stored since.
+    if an event was stored since. `look_every` is in seconds.
     """
     try:
         known, number = await version(), await last_event_id()
         kind = "changed" if last not in (None, str(number)) else "beat"
         yield message(kind, number)
         silent = 0
-        while not await _stopped(stopping):
+        while not await _stopped(stopping, look_every):
             now = await version()
             silent = silent + 1 if now == known else 0
             if now != known:
@@ -63,8 +64,8 @@ async def server_sent_changes(
         return
 
 
-async def _stopped(stopping: anyio.Event) -> bool:
-    with anyio.move_on_after(LOOK_EVERY):
+async def _stopped(stopping: anyio.Event, within: float) -> bool:
+    with anyio.move_on_after(within):
         await stopping.wait()
     return stopping.is_set()
 

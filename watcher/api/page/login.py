@@ -93,4 +93,5 @@ async def form_of(request: Request) -> dict[str, str]:
 
 def is_secure(scope: Scope, settings: Settings) -> bool:
     """Return whether browsers reach the page with TLS only."""
-    return scope["scheme"] == "https" or settings.server.tls is not None
+    external = settings.server.external_url or ""
+    return scope["scheme"] == "https" or external.startswith("https:")

@@ -43,9 +43,7 @@ class Transition:
 def transitions(events: Iterable[StoredEvent]) -> list[Transition]:
     """Return the last transitions among `events`, the newest first."""
     found = [
-        event
-        for event in events
-        if event.type.startswith("task.") and event.type not in TASK_ALERTS
+        event for event in events if event.sequence is not None and event.type not in TASK_ALERTS
     ]
     return [_transition(event) for event in reversed(found[-SHOWN:])]
 

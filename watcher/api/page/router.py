@@ -1,6 +1,6 @@
 """Routes of the page. An error of one is a page, too."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -37,7 +37,7 @@ class PageRoute(APIRoute):
             try:
                 return await handler(request)
             except Problem as problem:
-                return problem_page(request, problem.status, problem.detail)
+                return problem_page(request, problem.status, problem.detail, problem.headers)
             except HTTPException as error:
                 return problem_page(request, error.status_code, str(error.detail))
             except RequestValidationError as error:
@@ -72,10 +72,14 @@ class PageRouter(APIRouter):
         return add
 
 
-def problem_page(request: Request, status: int, detail: str) -> Response:
+def problem_page(
+    request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return an error as a page."""
     context = {
         "heading": _TITLES.get(status, f"Error {status}"),
         "detail": SECRETS.cut(detail, REASON_LIMIT),
     }
-    return rendered(request.scope, "problem.html", context, status=status)
+    response = rendered(request.scope, "problem.html", context, status=status)
+    response.headers.update(headers or {})
+    return response
