@@ -14,7 +14,7 @@ EVENTS = """
 """
 PENDING = """
 In every state, the oldest pending deliveries end as `failed` where the backlog exceeds the
-channel's share of `store.max_size`; other channels receive `channel.failing` about it once.
+channel's share of `store.max_size`; other channels receive one `channel.failing` about it.
 """
 
 

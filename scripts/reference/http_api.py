@@ -34,6 +34,8 @@ def http_api() -> str:
     for name in _reachable(document["paths"], schemas):
         if "properties" in schemas[name]:
             parts += [f"### {name}", *_object(schemas[name])]
+        elif "enum" in schemas[name]:
+            parts += [f"### {name}", f"One of {type_name(schemas[name])}."]
     return page("HTTP API reference", *parts)
 
 

@@ -69,6 +69,8 @@ def test_a_group_without_a_command_prints_its_help_and_exits_2(arguments: list[s
 def test_each_kind_of_error_is_one_line_with_its_exit_code(tmp_path: Path) -> None:
     assert "No such command 'frobnicate'" in failed(2, "frobnicate")
     assert "Missing argument" in failed(2, "rm")
+    for words, meant in (("pause slack", "channels pause"), ("check", "config check")):
+        assert f"Did you mean `watcher {meant}`?" in failed(2, *words.split())
     assert failed(4, "ls", "--url", "http://127.0.0.1:9") == NO_DAEMON
     file = tmp_path / "watcher.yaml"
     file.write_text("server: {prot: 1}\n")

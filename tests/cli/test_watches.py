@@ -125,6 +125,12 @@ def test_ls_selects_by_type_batch_and_text(harness: Harness) -> None:
         assert [item["task_id"] for item in items] == found, options
 
 
+def test_show_of_an_unwatched_task_names_the_command_that_watches_it(harness: Harness) -> None:
+    finished = harness.run("show", "x")
+    assert (finished.exit_code, finished.stdout) == (4, "")
+    assert finished.stderr == "watcher: HTTP 404: 'x' is not watched; to watch it: watcher add x\n"
+
+
 def test_ls_prints_a_limited_number_of_items(harness: Harness) -> None:
     harness.lines("add", *(f"t{number}" for number in range(150)))
     assert len(harness.lines("ls")) == 151
@@ -203,7 +209,10 @@ def test_a_wrong_token_says_which_variable_to_set(
     for arguments in (["ls"], ["wait", "t"]):
         finished = harness.run(*arguments)
         assert finished.exit_code == 4
-        assert finished.stderr == "watcher: authentication required: set WATCHER_API_TOKEN\n"
+        assert finished.stderr == (
+            "watcher: authentication required: name its configuration with -c, or set "
+            "WATCHER_API_TOKEN\n"
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The exported metrics, and their table in the README."""
+"""The exported metrics, and their table in docs/monitoring.md."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from watcher.core.tasks import KNOWN_STATUSES
 from watcher.telemetry.metrics import Metrics
 from watcher.telemetry.task_types import TASK_TYPES_SHOWN
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/monitoring.md"
 
 
 def populated() -> Metrics:
@@ -37,10 +37,10 @@ def samples(metrics: Metrics) -> list[tuple[str, dict[str, str], float]]:
     ]
 
 
-def test_the_metrics_of_the_readme_exist_with_their_labels() -> None:
+def test_the_metrics_of_the_page_exist_with_their_labels() -> None:
     documented: dict[str, set[str]] = {}
     for names, labels in re.findall(
-        r"^\| (`watcher_[^|]+) \|([^|]*)\|", README.read_text(), re.MULTILINE
+        r"^\| (`watcher_[^|]+) \|([^|]*)\|", PAGE.read_text(), re.MULTILINE
     ):
         for name in re.findall(r"`(\w+)`", names):
             documented[name] = {label for label in re.split(r"[ ,]+", labels) if label}

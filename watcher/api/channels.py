@@ -209,7 +209,8 @@ async def replay_channel(
     )
     if options.dry_run:
         return json_response(ReplayView(queued=queued))
-    log("replayed %d events to channel %.150r", queued, name, channel=name)
+    events = "event" if queued == 1 else "events"
+    log("replayed %d %s to channel %.150r", queued, events, name, channel=name)
     daemon.outbox.set()
     return json_response(ReplayView(queued=queued), 202)
 

@@ -43,7 +43,8 @@ def unreachable(address: Address, error: Exception) -> DaemonError:
 def error_of(response: httpx.Response) -> DaemonError:
     """Return the error of a failed request; the body of `response` has been read."""
     if response.status_code == 401:
-        return DaemonError("authentication required: set WATCHER_API_TOKEN", 401)
+        text = "authentication required: name its configuration with -c, or set WATCHER_API_TOKEN"
+        return DaemonError(text, 401)
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -17,6 +17,20 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 class GroupedCommands(click.Group):
     """A group whose help lists its commands under the headings of `GROUPS`."""
 
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve a command; an error names the group that has one of this name."""
+        name = arguments[0]
+        groups = [
+            f"`watcher {group} {name}`"
+            for group, command in self.commands.items()
+            if isinstance(command, click.Group) and name in command.commands
+        ]
+        if name not in self.commands and groups:
+            context.fail(f"No such command {name!r}. Did you mean {' or '.join(groups)}?")
+        return super().resolve_command(context, arguments)
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, self.commands))
         limit = formatter.width - 6 - width

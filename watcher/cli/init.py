@@ -83,6 +83,8 @@ def init(file: Path) -> None:
     say()
     for command in ("config check --live", "run -c", "add TASK_ID -c"):
         say(f"  watcher {command} {name}")
+    say()
+    say(f"With WATCHER_CONFIG={name}, no command needs -c.")
 
 
 def _webhook_url() -> str | None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,9 +23,11 @@ from watcher.cli.options import (
     url_option,
     watch_source_option,
 )
+from watcher.core.errors import DaemonError
 
 if TYPE_CHECKING:
     from watcher.cli.address import Address
+    from watcher.cli.client import Client
     from watcher.cli.wait import Tally
     from watcher.cli.watch_status import WatchStatus
 
@@ -141,7 +144,7 @@ def show(task_id: str, source: str | None, url: str | None, as_json: bool) -> No
     from watcher.cli.watch_status import WatchStatus
 
     client = client_at(url)
-    watch = client.watch(task_id, source)
+    watch = _watch(client, task_id, source)
     if as_json:
         print_json(watch)
         return
@@ -152,6 +155,15 @@ def show(task_id: str, source: str | None, url: str | None, as_json: bool) -> No
     if transitions:
         say()
         print_table(("sequence", "previous_status", "status", "at", "event_id"), transitions)
+
+
+def _watch(client: "Client", task_id: str, source: str | None) -> dict[str, Any]:
+    try:
+        return client.watch(task_id, source)
+    except DaemonError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise DaemonError(f"{error}; to watch it: watcher add {task_id}", error.status) from None
 
 
 @click.command("rm")

@@ -6,11 +6,13 @@ from enum import StrEnum
 
 from watcher.core.alert_limits import delay_limit
 from watcher.core.status import RuleStatus, SourceStatus, Status
+from watcher.core.texts import cut
 
 FULL_SHARE = 0.8
 """Share of the store's limit above which a person should know."""
 FAILURE_GROUPS = 3
 """Groups of failed tasks that are named; the others are counted together."""
+_ERROR_LENGTH = 80
 
 
 class AttentionKind(StrEnum):
@@ -154,7 +156,7 @@ def _about_tasks(status: Status) -> Iterator[Attention]:
             kind=AttentionKind.TASKS_FAILED,
             subject=group.status,
             text=f"{_count(group.count, 'task')} {group.status}"
-            f"{'' if group.error is None else f': {group.error}'}",
+            f"{'' if group.error is None else f': {cut(group.error, _ERROR_LENGTH)}'}",
             since=group.last_at,
             command=f"watcher ls --status {group.status}",
         )

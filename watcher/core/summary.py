@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureGroup:
-    """Tasks that ended alike: `status`, and the first characters of their errors."""
+    """Tasks that ended alike: `status`, and an error that begins as all of theirs do."""
 
     status: str
     error: str | None

@@ -89,10 +89,14 @@ def test_a_slack_message_shows_each_kind_of_block(view: View, output: io.StringI
     assert lines[6] == "a"
 
 
-def test_the_summary_counts_the_final_statuses(view: View, output: io.StringIO) -> None:
+def test_the_summary_counts_the_final_statuses_and_names_the_next_command(
+    view: View, output: io.StringIO
+) -> None:
     view.summary([("transitions", "4")], {"FAILED": 1, "COMPLETED": 3})
     assert [line.split() for line in output.getvalue().splitlines()] == [
         [],
         ["transitions", "4"],
         ["final", "statuses", "3", "COMPLETED", "1", "FAILED"],
+        [],
+        ["With", "your", "own", "tasks:", "watcher", "init"],
     ]

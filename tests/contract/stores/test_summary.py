@@ -44,7 +44,7 @@ async def test_ended_tasks_are_counted_and_failures_of_a_day_grouped(store: Stor
     assert summary.failures == [
         FailureGroup(
             status="FAILED",
-            error="CUDA out of memory on the device number ",
+            error="CUDA out of memory on the device number 0",
             count=3,
             last_at=NOW - 98,
         ),

@@ -135,6 +135,7 @@ class _Demo:
 
     def _show_summary(self) -> None:
         rows = self._outcome.rows(
-            requests=sum(self._upstream.requests.values()), slack_messages=len(self._receiver.slack)
+            requests=sum(self._upstream.responses.values()),
+            slack_messages=len(self._receiver.slack),
         )
         self._view.summary(rows, Counter(self._outcome.statuses.values()))

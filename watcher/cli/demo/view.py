@@ -79,6 +79,7 @@ class View:
         table.add_row("final statuses", Text.assemble(*parts))
         self._console.print()
         self._console.print(table)
+        self._console.print("\nWith your own tasks: watcher init")
 
     def _line(self, seconds: float, kind: str, colour: str, text: Text) -> None:
         self._console.print(

@@ -15,10 +15,10 @@ SELECT status, count(*) FROM watches WHERE state = 'done' AND status <> 'COMPLET
 """
 _DONE = "SELECT count(*) FROM watches WHERE state = 'done'"
 _FAILURES = """
-SELECT status, substr(error_message, 1, 40), count(*), max(changed_at) FROM watches
+SELECT status, min(substr(error_message, 1, 200)), count(*), max(changed_at) FROM watches
 WHERE state = 'done' AND status <> 'COMPLETED' AND status IN ('FAILED', 'COMPLETED_WITH_ERRORS')
     AND changed_at > ?
-GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC LIMIT 100
+GROUP BY status, substr(error_message, 1, 40) ORDER BY 3 DESC, 4 DESC LIMIT 100
 """
 _TROUBLED = """
 SELECT source, sum(lost), sum(stalled) FROM (
