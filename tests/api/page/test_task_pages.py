@@ -230,3 +230,19 @@ async def test_the_last_events_of_sources_are_no_transitions(
     of_source = replace(event(1, key=None, order_key="x"), type="source.recovered", sequence=None)
     await daemon.store.record_outage(of_source, None)
     assert "Last transitions" not in checked(await api.get("/")).text
+
+
+async def test_live_deliveries_stay_where_they_are(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await outbox_of_two(daemon, api)
+    page = checked(await api.get("/deliveries?state=pending"))
+    live = page.of("main")[0]["data-live"] or ""
+    (watch,) = await watched(daemon, api, "task_new")
+    await daemon.store.record([step(watch, "FAILED")])
+    again = checked(await api.get(f"/{live.removeprefix('./')}"))
+    rows = [[row["id"] for row in one.of("tr") if row.get("id")] for one in (page, again)]
+    assert rows == [["delivery-2"], ["delivery-2"]]
+    assert "Show 1 newer" in again.text
+    assert again.of("main")[0]["data-live"] == live
+    checked(await api.get("/deliveries?top=x"), 422)

@@ -52,6 +52,7 @@ async def show_batch(batch_id: StoredTaskId, request: Request, daemon: Running) 
         here="batches",
         batch=views.batch(found.summary),
         bucket=found.bucket,
+        several=len(daemon.settings.sources) > 1,
         failures=found.failures,
         watches=found.watches,
         following=following and address(place, {"cursor": following}),

@@ -13,6 +13,7 @@ from watcher.core.reading import DeliveryGroup
 deliveries = PageRouter()
 
 ROWS = 50
+MOST_NEWER = 100
 
 
 @deliveries.page("/deliveries")
@@ -26,6 +27,10 @@ async def list_deliveries(request: Request, daemon: Running) -> Response:
         )
     except ValueError as error:
         raise Problem(422, f"cursor: {error}") from None
+    cursor = sent.get("cursor")
+    top = sent.get("top") or (str(rows[0].id) if rows and not cursor else None)
+    if top and not (top.isascii() and top.isdigit() and len(top) < 19):
+        raise Problem(422, "top: expected the number of a delivery")
     names = [one.name for one in daemon.settings.channels]
     return await show(
         request,
@@ -39,9 +44,34 @@ async def list_deliveries(request: Request, daemon: Running) -> Response:
         channels=names if channel is None or channel in names else [*names, channel],
         groups=await _groups(daemon, state, channel),
         rows=rows,
+        newer=await _newer(daemon, state, channel, sent.get("top") and top),
+        here_address=address("deliveries", {"state": state, "channel": channel}),
+        live=_live(state, channel, cursor, top),
         following=following
         and address("deliveries", {"state": state, "channel": channel, "cursor": following}),
     )
+
+
+async def _newer(daemon: Daemon, state: DeliveryState, channel: str | None, top: str | None) -> int:
+    """Return how many deliveries of a list are newer than its first row, at most `MOST_NEWER`."""
+    if not top:
+        return 0
+    newest, _ = await daemon.store.list_deliveries(state, channel, MOST_NEWER, None)
+    return sum(one.id > int(top) for one in newest)
+
+
+def _live(
+    state: DeliveryState, channel: str | None, cursor: str | None, top: str | None
+) -> str | None:
+    """Return the address that shows the same part of a list again: what is newer does not move its
+    rows.
+    """
+    query = {"state": state, "channel": channel}
+    if cursor and not top:
+        return address("deliveries", query | {"cursor": cursor})
+    if not top:
+        return None
+    return address("deliveries", query | {"cursor": cursor or str(int(top) + 1), "top": top})
 
 
 def _state(text: str | None) -> DeliveryState:

@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from watcher.api.page.marks import of_delivery, of_status
+from watcher.api.page.marks import Mark, of_delivery, of_status
 from watcher.api.page.paths import address, segment
 from watcher.api.page.words import bytes_of, duration, number, plural
 from watcher.core.clock import rfc3339
 from watcher.core.durations import rounded_duration
 from watcher.core.texts import visible, visible_lines
 
+_PLAIN = re.compile("[A-Za-z0-9_/.:-]*")
+_REMEMBERED = 2048
+"""Values that several rows of a page have."""
 _UNBROKEN = re.compile(".{1,24}")
 """A column need not be wider than this."""
 _BREAKS_AFTER = re.compile(r"(?<=[_/.:-])(?=[^_/.:-])")
@@ -32,11 +36,14 @@ def lines(text: str) -> Markup:
     return escape(visible_lines(text))
 
 
+@lru_cache(_REMEMBERED)
 def breakable(text: str) -> Markup:
     """Return an ID or another name, which may be broken after its punctuation."""
-    parts = (
+    parts = [
         part for whole in _BREAKS_AFTER.split(visible(text)) for part in _UNBROKEN.findall(whole)
-    )
+    ]
+    if _PLAIN.fullmatch(text):
+        return Markup("<wbr>".join(parts))  # noqa: S704  # nothing in it needs an escape
     return Markup("<wbr>").join(map(escape, parts))
 
 
@@ -53,9 +60,17 @@ def moment(seconds: float | None, form: str = "ago") -> Markup:
     if seconds is None:
         return Markup("–")
     text = rfc3339(seconds)
-    return Markup('<time datetime="{}" data-as="{}">{} {} UTC</time>').format(
-        text, form, text[:10], text[11:19]
-    )
+    shown_as = f'<time datetime="{text}" data-as="{form}">{text[:10]} {text[11:19]} UTC</time>'
+    return Markup(shown_as)  # noqa: S704  # digits and a word of a template
+
+
+@lru_cache(_REMEMBERED)
+def state(of: Mark) -> Markup:
+    """Return a mark: its shape, and its word in its colour."""
+    return Markup(
+        '<span class="state {}"><svg class="icon" aria-hidden="true" focusable="false">'
+        '<use href="#{}"/></svg>{}</span>'
+    ).format(of.tone, of.icon, shown(of.word))
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
@@ -68,7 +83,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "number": number,
     "plural": plural,
     "rounded": rounded_duration,
-    "segment": segment,
+    "segment": lru_cache(_REMEMBERED)(segment),
+    "state": state,
 }
 GLOBALS: Mapping[str, Callable[..., Any]] = {
     "address": address,

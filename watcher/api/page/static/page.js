@@ -53,7 +53,14 @@
     const selection = getSelection();
     return selection && !selection.isCollapsed && main().contains(selection.anchorNode);
   };
-  const editing = () => main().contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+  const FIELDS = "input, select, textarea";
+  const changed = (field) => field.options
+    ? [...field.options].some((option) => option.defaultSelected) && ![...field.selectedOptions].every((option) => option.defaultSelected)
+    : field.checked !== undefined && field.checked !== field.defaultChecked || field.value !== field.defaultValue;
+  const editing = () => {
+    const focused = document.activeElement;
+    return main().contains(focused) && focused.matches(FIELDS) || [...main().querySelectorAll(FIELDS)].some(changed);
+  };
   const held = () => paused || document.hidden || selecting() || editing();
   const want = () => { wanted = true; pump(); };
   const pump = () => {
