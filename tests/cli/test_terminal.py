@@ -11,7 +11,8 @@ from tests.cli.harness import Terminal
 from watcher.cli.checks import Verdict
 from watcher.cli.progress import Progress
 from watcher.cli.tables import print_table
-from watcher.cli.terminal import Counting, ago, cancellation, plain, print_verdicts
+from watcher.cli.terminal import Counting, ago, plain, print_verdicts
+from watcher.core.cancellation import cancellation
 
 ROWS: list[dict[str, Any]] = [
     {"task_id": "a", "status": "FAILED"},

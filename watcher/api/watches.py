@@ -302,7 +302,7 @@ def _labels(texts: Iterable[str]) -> Mapping[str, str]:
 )
 async def show_watch(task_id: StoredTaskId, daemon: Running, source: SourceName = None) -> Response:
     """Show one watch with its transitions."""
-    watch = await _find(daemon, task_id, source)
+    watch = await find_watch(daemon, task_id, source)
     # Events outlive a removed watch; those of an earlier watch of the same task are not shown.
     transitions = [
         TransitionView.of(event)
@@ -320,7 +320,7 @@ async def remove_watch(
     task_id: StoredTaskId, daemon: Running, log: Logged, source: SourceName = None
 ) -> Response:
     """Remove a task from the watchlist. Pending deliveries are still sent."""
-    watch = await _find(daemon, task_id, source)
+    watch = await find_watch(daemon, task_id, source)
     await daemon.store.remove(watch.key)
     daemon.forget(watch.key)
     key = watch.key
@@ -341,7 +341,8 @@ def _require_id(task_id: str) -> None:
         raise bad_query("task_id", str(error)) from None
 
 
-async def _find(daemon: Daemon, task_id: str, source: str | None) -> Watch:
+async def find_watch(daemon: Daemon, task_id: str, source: str | None) -> Watch:
+    """Return the one watch of this ID. Raises `Problem` if there is none, or at several sources."""
     found = await daemon.store.find(task_id)
     matching = [watch for watch in found if source in (None, watch.key.source)]
     if not matching:

@@ -6,7 +6,7 @@ not visible, and has a bound; `--json` has all of it.
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -117,27 +117,6 @@ def span(duration: float) -> str:
         if seconds >= size:
             return f"{sign}{seconds // size}{unit}"
     return f"{sign}{seconds}s"
-
-
-def cancellation(response: Mapping[str, Any]) -> str:
-    """Describe the `cancellation` of a canceled batch; without it, the result is unknown, not 0."""
-    counts = response.get("cancellation")
-    if not isinstance(counts, Mapping):
-        return "upstream did not report whether jobs were canceled"
-    requested, accepted, rejected = (
-        _total(counts, outcome) for outcome in ("requested", "accepted", "refused")
-    )
-    text = f"{requested} cancellations requested, {accepted} accepted, {rejected} rejected"
-    return f"{text}: work may still be running" if rejected else text
-
-
-def _total(counts: Mapping[str, Any], outcome: str) -> int:
-    """Return the sum of the counts of every kind of job, which are named `<kind>_<outcome>`."""
-    return sum(
-        count
-        for name, count in counts.items()
-        if name.endswith(f"_{outcome}") and isinstance(count, int)
-    )
 
 
 class Counting:

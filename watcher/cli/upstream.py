@@ -131,7 +131,8 @@ def cancel_batch(
 
     Its final status is reported as usual.
     """
-    from watcher.cli.terminal import cancellation, plain, print_json
+    from watcher.cli.terminal import plain, print_json
+    from watcher.core.cancellation import cancellation
 
     confirm(f"Cancel batch {batch} of bucket {bucket}?", yes)
     response = client_at(url).cancel_batch(source, bucket, batch, reason, namespace)

@@ -125,6 +125,15 @@ class DeliveryGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryCount:
+    """How many deliveries there are, and the times of the oldest and the newest of their events."""
+
+    count: int
+    oldest_at: float
+    newest_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SentTo:
     """A delivery of an event, with its last attempts, the oldest first."""
 

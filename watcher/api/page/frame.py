@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from watcher import __version__
 from watcher.api.dependencies import Daemon
 from watcher.api.page.access import session_of
+from watcher.api.page.flash import flash_of
 from watcher.api.page.rendering import rendered
 from watcher.core.status import Status
 
@@ -36,7 +37,9 @@ async def show(
         "store": _store(daemon, await daemon.status()),
         "can_act": token is not None,
         "has_session": token is not None and session_of(request.scope, token) is not None,
-        "flash": None,
+        "flash": None
+        if token is None
+        else flash_of(request.query_params, token.get_secret_value()),
     }
     return rendered(request.scope, template, around | context, status=status)
 

@@ -5,9 +5,11 @@ behind those of the API.
 from collections.abc import Sequence
 from typing import Protocol
 
+from watcher.core.deliveries import DeliveryState
 from watcher.core.reading import (
     BatchSummary,
     BatchTasks,
+    DeliveryCount,
     DeliveryGroup,
     ExactMatch,
     TaskEvent,
@@ -59,6 +61,10 @@ class Reading(Protocol):
 
     async def failed_deliveries(self, channel: str | None = None) -> Sequence[DeliveryGroup]:
         """Return the failed deliveries by channel and error, the largest groups first."""
+        ...
+
+    async def count_deliveries(self, channel: str, state: DeliveryState) -> DeliveryCount | None:
+        """Count the deliveries to a channel in one state; None without any."""
         ...
 
     async def history(self, key: TaskKey) -> Sequence[TaskEvent]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from watcher.core.reading import DeliveryGroup, SentTo, TaskEvent
+from watcher.core.deliveries import DeliveryState
+from watcher.core.reading import DeliveryCount, DeliveryGroup, SentTo, TaskEvent
 from watcher.core.tasks import TaskKey
 from watcher.stores.sqlite import queries, rows
 from watcher.stores.sqlite.page_reader import PageReader
@@ -31,6 +32,13 @@ FROM deliveries INDEXED BY deliveries_failed
 WHERE state = 'failed' AND (?1 IS NULL OR channel = ?1)
 GROUP BY 1, 2 ORDER BY 3 DESC, 5 DESC LIMIT 100
 """
+
+# The state stands in each as it is, so that its partial index is used.
+COUNTED = {
+    state: "SELECT count(*), min(created_at), max(created_at) FROM deliveries"
+    f" WHERE channel = ? AND state = '{state}'"
+    for state in DeliveryState
+}
 
 
 class HistoryReader:
@@ -67,6 +75,11 @@ class HistoryReader:
             DeliveryGroup(channel=name, error=error, count=count, oldest_at=first, newest_at=last)
             for name, error, count, first, last in await self._reader.read(FAILED, channel)
         ]
+
+    async def count_deliveries(self, channel: str, state: DeliveryState) -> DeliveryCount | None:
+        """Count the deliveries to a channel in one state."""
+        ((count, oldest, newest),) = await self._reader.read(COUNTED[state], channel)
+        return DeliveryCount(count=count, oldest_at=oldest, newest_at=newest) if count else None
 
     async def _sent(self, events: Sequence[int]) -> dict[int, list[SentTo]]:
         found = await self._reader.read(DELIVERIES, rows.as_json(events))

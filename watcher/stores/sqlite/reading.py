@@ -3,9 +3,11 @@
 import time
 from collections.abc import Sequence
 
+from watcher.core.deliveries import DeliveryState
 from watcher.core.reading import (
     BatchSummary,
     BatchTasks,
+    DeliveryCount,
     DeliveryGroup,
     ExactMatch,
     TaskEvent,
@@ -45,6 +47,9 @@ class SqliteReading(StorePart):
 
     async def failed_deliveries(self, channel: str | None = None) -> Sequence[DeliveryGroup]:
         return await HistoryReader(self._database.pages).failed_deliveries(channel)
+
+    async def count_deliveries(self, channel: str, state: DeliveryState) -> DeliveryCount | None:
+        return await HistoryReader(self._database.pages).count_deliveries(channel, state)
 
     async def history(self, key: TaskKey) -> Sequence[TaskEvent]:
         return await HistoryReader(self._database.pages).of_task(key)
