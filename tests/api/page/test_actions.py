@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.api.harness import FakeDaemon, opened, outbox_of_two
-from tests.api.page.pages import checked
+from tests.api.page.pages import checked, reached
 from tests.support.fake_upstream import transport
-from tests.support.records import step
+from tests.support.records import settled, step
 from watcher.api.page.flash import flash_of, flash_query
 from watcher.core.clock import wall_clock
 from watcher.core.deliveries import DeliveryState
@@ -121,6 +121,54 @@ async def test_a_form_of_another_page_does_nothing(
     assert not daemon.held
     assert not daemon.tested
     assert await count(daemon, DeliveryState.FAILED) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "offered"),
+    [
+        ("/channels", ["channels/backend/test", "channels/backend/pause", "deliveries/purge"]),
+        ("/deliveries?state=failed", ["deliveries/retry", "deliveries/1/retry"]),
+        ("/tasks/task_1", ["tasks/task_1/replay", "tasks/task_1/remove"]),
+        ("/tasks/task_2", ["tasks/task_2/kill"]),
+        ("/batches/batch_1", ["batches/batch_1/replay"]),
+    ],
+)
+async def test_each_page_offers_its_actions_and_no_command(
+    path: str, offered: list[str], browser: httpx.AsyncClient
+) -> None:
+    response = await browser.get(path)
+    page = checked(response)
+    assert [
+        action for action in offered if not any(f"/{action}" in link for link in page.links)
+    ] == []
+    assert "watcher retry" not in page.text
+    assert "watcher replay" not in page.text
+    for link in sorted(reached(page, response.url)):
+        answer = await browser.get(link)
+        assert answer.status_code in (200, 303), link
+    forms = [str(form["action"]) for form in page.of("form") if form["method"] == "post"]
+    for action in forms:
+        if "logout" not in action:
+            sent = await browser.post(urljoin(str(response.url), action), headers=OURS)
+            assert sent.status_code == 303, action
+
+
+async def test_the_page_of_a_task_sends_a_failed_delivery_again(
+    browser: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await browser.post("/v1/watches", json={"task_id": "task_3"})
+    (watch,) = await daemon.store.find("task_3")
+    await daemon.store.record([step(watch, "FAILED", at=wall_clock() + 1)])
+    await daemon.store.settle([settled(3, DeliveryState.FAILED)])
+    response = await browser.get("/tasks/task_3")
+    (action,) = [link for link in checked(response).links if link.endswith("deliveries/3/retry")]
+    path, text = await send(browser, urljoin("/tasks/task_3", action))
+    assert (path, text) == ("/tasks/task_3", "Delivery 3 to backend is queued.")
+
+
+async def test_a_task_that_is_not_watched_can_be_watched(browser: httpx.AsyncClient) -> None:
+    page = checked(await browser.get("/tasks/task_9"), 404)
+    assert any(link.endswith("tasks/task_9/watch") for link in page.links)
 
 
 async def test_pausing_and_resuming(browser: httpx.AsyncClient, daemon: FakeDaemon) -> None:
