@@ -3,7 +3,9 @@
 import html
 import os
 import re
+import signal
 import subprocess
+import urllib.request
 from pathlib import Path
 
 from tests.acceptance.daemon import COMMAND
@@ -36,6 +38,33 @@ def test_the_demo_shows_everything_and_ends_well() -> None:
     drawn = shape(pictured())
     for line in (*shape(done.stdout)[:4], *shape(done.stdout)[-6:]):
         assert line in drawn, "run scripts/picture"
+
+
+def test_the_demo_serves_its_page_and_continues_with_new_tasks_until_a_signal() -> None:
+    with subprocess.Popen(
+        [COMMAND, "demo", "--serve"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"COLUMNS": "100"},
+    ) as demo:
+        assert demo.stdout is not None and demo.stderr is not None
+        try:
+            lines: list[str] = []
+            for line in demo.stdout:
+                lines.append(line)
+                if f"{TASK_IDS[0]}_2" in line and "webhook" in line:
+                    break
+            url = re.findall(r"The live page is at (http://[^ ;]+/)", "".join(lines))
+            assert len(set(url)) == 1
+            with urllib.request.urlopen(f"{url[0]}tasks/{TASK_IDS[2]}") as answer:
+                assert "Object not found" in answer.read().decode()
+            demo.send_signal(signal.SIGINT)
+            demo.stdout.read()
+            assert demo.wait(60) == 0
+            assert demo.stderr.read() == ""
+        finally:
+            demo.kill()
 
 
 PICTURE = Path(__file__).parents[2] / "docs" / "demo.svg"

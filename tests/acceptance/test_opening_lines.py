@@ -20,6 +20,7 @@ async def test_version_channels_store_sources_and_a_last_line(site: Site) -> Non
         assert await daemon.stop() == 0
     messages = daemon.messages("info")
     assert f"watcher {__version__}" in messages
+    assert f"the live page is at {daemon.url}/" in messages
     assert "channel 'backend' (webhook): every event (first statuses too)" in messages
     assert f"store {path}: 0 active and 0 ended watches" in messages
     assert line_of_source(daemon) == [f"source 'mixpeek' at {base_url}: key accepted"]
@@ -52,3 +53,9 @@ async def test_an_upstream_that_never_answers_delays_neither_start_nor_end(site:
         await add(daemon, "task_1")
         assert await daemon.stop() == 0
     assert daemon.messages("info")[-1] == "stopped"
+
+
+async def test_the_page_is_where_people_reach_it(site: Site) -> None:
+    async with site.daemon(WATCHER_SERVER__EXTERNAL_URL="https://ops.example/watcher/") as daemon:
+        assert await daemon.stop() == 0
+    assert "the live page is at https://ops.example/watcher/" in daemon.messages("info")

@@ -55,14 +55,20 @@ def healthcheck(config: Path | None, url: str | None) -> None:
 
 
 @click.command()
-def demo() -> None:
+@click.option(
+    "--serve",
+    "serves",
+    is_flag=True,
+    help="Print the address of the live page, and continue with new tasks until Ctrl-C.",
+)
+def demo(serves: bool) -> None:
     """Run a demo with simulated tasks.
 
     Needs no API key, no configuration and no network.
     """
     from watcher.cli.demo.runner import run_demo
 
-    sys.exit(run_demo())
+    sys.exit(run_demo(serves=serves))
 
 
 COMMANDS = (run, healthcheck, demo)

@@ -92,6 +92,7 @@ def _applied(
 def _log_opening(settings: Settings, url: str) -> None:
     opening.log_version()
     logger.info("the API listens on %s", url)
+    _log_page(settings.server, url)
     _warn_without_token(settings.server)
     opening.log_channels(settings)
 
@@ -118,6 +119,13 @@ def _create_store(
         failed=metrics.store_errors.inc,
         committed=metrics.store_commit_took,
     )
+
+
+def _log_page(api: ServerSettings, url: str) -> None:
+    """Log at which address a browser shows the live page; a socket has none."""
+    address = api.external_url or url
+    if address.startswith("http"):
+        logger.info("the live page is at %s/", address.rstrip("/"))
 
 
 def _warn_without_token(api: ServerSettings) -> None:

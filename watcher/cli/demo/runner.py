@@ -3,9 +3,11 @@ loopback.
 """
 
 import base64
+import itertools
 import logging
 import os
 import secrets
+import signal
 import tempfile
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -20,7 +22,7 @@ from watcher import __version__
 from watcher.cli.console import GuardedConsole
 from watcher.cli.demo.configuration import API_KEY, demo_settings
 from watcher.cli.demo.outcome import Outcome
-from watcher.cli.demo.script import TASK_IDS, scenes
+from watcher.cli.demo.script import TASK_IDS, ids_of, scenes
 from watcher.cli.demo.view import View
 from watcher.cli.wait import frames, lines
 from watcher.core.clock import wall_clock
@@ -37,16 +39,22 @@ _SLACK_INTERVAL = 0.2  # seconds between looks at the receiver's Slack messages
 _SLACK_MESSAGES = 3
 
 
-def run_demo() -> int:
-    """Run the demo. Return 0 if every task has ended and every webhook was verified, else 1."""
+def run_demo(*, serves: bool = False) -> int:
+    """Run the demo. Return 0 if every task has ended and every webhook was verified, else 1.
+
+    With `serves`, rounds of new tasks follow until SIGINT or SIGTERM, with the live page at the
+    address that is printed.
+    """
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="watcher-demo-") as folder:
-        return anyio.run(_Demo(Path(folder)).run, backend_options={"use_uvloop": os.name != "nt"})
+        demo = _Demo(Path(folder), serves=serves)
+        return anyio.run(demo.run, backend_options={"use_uvloop": os.name != "nt"})
 
 
 class _Demo:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, serves: bool) -> None:
         self._database = folder / "watcher.db"
+        self._serves = serves
         self._secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         self._view = View(GuardedConsole())
         self._outcome = Outcome(len(TASK_IDS))
@@ -54,6 +62,7 @@ class _Demo:
         self._receiver = Receiver(self._secret, self._show_delivery)
         self._started_at = 0.0
         self._slack_shown = 0
+        self._complete = False
         self._changed = Wakeup()
         self._stopped = anyio.Event()
 
@@ -65,18 +74,44 @@ class _Demo:
             requests = ReloadRequests()
             async with anyio.create_task_group() as tasks:
                 url = await tasks.start(self._run_daemon, settings, requests)
-                self._view.opening(len(TASK_IDS), url)
+                self._view.opening(len(TASK_IDS), url, serves=self._serves)
                 await tasks.start(self._follow, url)
-                self._started_at = anyio.current_time()
-                tasks.start_soon(self._play)
-                await self._add(url)
-                with anyio.move_on_after(_TIMEOUT):
-                    await self._until_complete()
+                with anyio.CancelScope() as playing:
+                    if self._serves:
+                        await tasks.start(_cancel_on_signal, playing)
+                    await self._play_rounds(url)
                 requests.stop()
                 await self._stopped.wait()
                 tasks.cancel_scope.cancel()
+        return 0 if self._complete or self._serves else 1
+
+    async def _play_rounds(self, url: str) -> None:
+        await self._play_round(url, 0)
+        self._complete = self._outcome.complete
         self._show_summary()
-        return 0 if self._outcome.complete else 1
+        if self._serves:
+            self._view.continuing(url)
+            for number in itertools.count(1):
+                self._forget(number - 1)
+                await self._play_round(url, number)
+
+    def _forget(self, number: int) -> None:
+        """Drop what an earlier round has left in memory."""
+        for task_id in ids_of(number):
+            self._upstream.remove(task_id)
+        self._receiver.received.clear()
+        self._receiver.slack.clear()
+        self._slack_shown = 0
+        self._outcome = Outcome(len(TASK_IDS))
+
+    async def _play_round(self, url: str, number: int) -> None:
+        self._started_at = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._play, number)
+            await self._add(url, number)
+            with anyio.move_on_after(_TIMEOUT):
+                await self._until_complete()
+            tasks.cancel_scope.cancel()
 
     async def _run_daemon(
         self,
@@ -89,15 +124,17 @@ class _Demo:
         await serve(settings, requests, metrics, task_status=task_status)
         self._stopped.set()
 
-    async def _play(self) -> None:
+    async def _play(self, number: int) -> None:
         """Change the tasks of the fake API as the script says."""
-        for scene in scenes():
+        for scene in scenes(number):
             await anyio.sleep_until(self._started_at + scene.at)
             self._upstream.set(scene.task_id, scene.status, **scene.fields)
 
-    async def _add(self, url: str) -> None:
+    async def _add(self, url: str, number: int) -> None:
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
-            entries = [{"task_id": task_id, "labels": {"team": "demo"}} for task_id in TASK_IDS]
+            entries = [
+                {"task_id": task_id, "labels": {"team": "demo"}} for task_id in ids_of(number)
+            ]
             (await client.post("/v1/watches", json=entries)).raise_for_status()
 
     async def _follow(self, url: str, *, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -139,3 +176,12 @@ class _Demo:
             slack_messages=len(self._receiver.slack),
         )
         self._view.summary(rows, Counter(self._outcome.statuses.values()))
+
+
+async def _cancel_on_signal(
+    scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        task_status.started()
+        async for _ in received:
+            scope.cancel()

@@ -50,12 +50,19 @@ _TASKS: tuple[tuple[str, str, float, float, str, dict[str, Any]], ...] = (
 )
 
 TASK_IDS = tuple(task_id for task_id, *_ in _TASKS)
+"""The tasks of the first round."""
 
 
-def scenes() -> list[Scene]:
-    """Return all scenes in the order of their times."""
+def ids_of(number: int) -> tuple[str, ...]:
+    """Return the tasks of a round, of which the first is 0."""
+    return tuple(_named(task_id, number) for task_id in TASK_IDS)
+
+
+def scenes(number: int = 0) -> list[Scene]:
+    """Return all scenes of a round in the order of their times."""
     played = []
-    for task_id, task_type, starts, ends, status, fields in _TASKS:
+    for name, task_type, starts, ends, status, fields in _TASKS:
+        task_id = _named(name, number)
         initial = {
             "task_type": task_type,
             "additional_data": {"batch_id": task_id.replace("task", "batch")},
@@ -64,3 +71,7 @@ def scenes() -> list[Scene]:
         played.append(Scene(at=starts, task_id=task_id, status="IN_PROGRESS"))
         played.append(Scene(at=ends, task_id=task_id, status=status, fields=fields))
     return sorted(played, key=lambda scene: scene.at)
+
+
+def _named(task_id: str, number: int) -> str:
+    return f"{task_id}_{number + 1}" if number else task_id

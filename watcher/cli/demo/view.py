@@ -24,14 +24,15 @@ class View:
     def __init__(self, console: GuardedConsole) -> None:
         self._console = console
 
-    def opening(self, tasks: int, api: str) -> None:
+    def opening(self, tasks: int, api: str, *, serves: bool = False) -> None:
         """Introduce the demo."""
+        page = f"The live page is at {api}/ (no token: it is read only).\n" if serves else ""
         self._console.print(
             Text.assemble(
                 ("watcher demo", "bold"),
                 f"  {tasks} simulated tasks in twenty seconds\n",
                 "The daemon polls a fake API and sends signed webhooks to a receiver, all on\n",
-                f"loopback. Its own API is at {api}.\n",
+                f"loopback. Its own API is at {api}.\n{page}",
             )
         )
 
@@ -80,6 +81,12 @@ class View:
         self._console.print()
         self._console.print(table)
         self._console.print("\nWith your own tasks: watcher init")
+
+    def continuing(self, api: str) -> None:
+        """Show, at the end of the first round, that others follow."""
+        self._console.print(
+            f"\nMore tasks follow. The live page is at {api}/; Ctrl-C ends the demo.\n"
+        )
 
     def _line(self, seconds: float, kind: str, colour: str, text: Text) -> None:
         self._console.print(
