@@ -5,7 +5,15 @@ from contextlib import closing
 
 import pytest
 
-from watcher.stores.sqlite import batch_queries, queries
+from watcher.core.deliveries import DeliveryState
+from watcher.stores.sqlite import (
+    batch_queries,
+    batches,
+    histories,
+    minutes,
+    queries,
+    task_lists,
+)
 from watcher.stores.sqlite.numbered import NumberedConnection
 from watcher.stores.sqlite.schema import migrations
 
@@ -28,6 +36,20 @@ from watcher.stores.sqlite.schema import migrations
         (queries.CHANGE_WATCH, 13),
         (queries.ACTIVE_WATCHES, 2),
         (queries.UNCHANGED_WATCHES, 5),
+        *((page, 3) for page in queries.DELIVERIES_PAGE.values()),
+        (task_lists.BY_BEGINNING, 3),
+        (task_lists.IS_BATCH, 1),
+        (batches.COUNTS, 1),
+        (batches.FAILURES, 1),
+        (batches.TASKS, 4),
+        (batches.BUCKET, 2),
+        (histories.EVENTS, 2),
+        (histories.DELIVERIES, 1),
+        (histories.ATTEMPTS, 1),
+        (histories.COUNTED[DeliveryState.PENDING], 1),
+        (histories.COUNTED[DeliveryState.FAILED], 1),
+        (minutes.FIRST_EVENT, 1),
+        (minutes.COUNTED, 2),
     ],
 )
 def test_no_frequent_query_scans_a_table(query: str, parameters: int) -> None:
@@ -41,6 +63,6 @@ def test_no_frequent_query_scans_a_table(query: str, parameters: int) -> None:
         for step in steps
         if step.startswith("SCAN") and "USING" not in step and "VIRTUAL TABLE" not in step
     ]
-    tables = {"deliveries", "watches", "events", "d", "e", "done", "next"}
+    tables = {"deliveries", "watches", "events", "d", "e", "done", "next", "attempts"}
     assert not tables.intersection(scanned)
     assert query != queries.DUE or not any("TEMP B-TREE" in step for step in steps)

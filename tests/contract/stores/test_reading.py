@@ -9,7 +9,7 @@ from tests.contract.stores.harness import add_watch
 from tests.support.records import request, step
 from watcher.core.deliveries import AttemptResult, DeliveryState
 from watcher.core.interfaces.store import Store
-from watcher.core.reading import TaskOrder, TaskPage, TaskSelection
+from watcher.core.reading import DeliveryCount, TaskOrder, TaskPage, TaskSelection
 from watcher.core.tasks import Watch, WatchState
 
 pytestmark = pytest.mark.anyio
@@ -165,6 +165,11 @@ async def test_the_history_of_a_task_has_its_deliveries_with_their_attempts(stor
     (group,) = await store.failed_deliveries()
     assert (group.channel, group.error, group.count) == ("backend", "503: busy", 1)
     assert await store.failed_deliveries("alerts") == []
+    assert [one.id for one in await store.recent_deliveries("backend", 5)] == [due.id]
+    assert await store.recent_deliveries("other", 5) == []
+    failed = await store.count_deliveries("backend", DeliveryState.FAILED)
+    assert failed == DeliveryCount(count=1, oldest_at=NOW, newest_at=NOW)
+    assert await store.count_deliveries("backend", DeliveryState.PENDING) is None
 
 
 async def test_the_version_changes_with_each_commit(store: Store) -> None:

@@ -16,7 +16,7 @@ from watcher.core.routing import received_by
 channels = PageRouter()
 
 _MEASURED = 50
-"""Deliveries of which the latency is the median."""
+"""Deliveries of which the delivered ones give the latency, their median."""
 
 
 @channels.page("/channels")
@@ -47,10 +47,9 @@ async def show_channels(request: Request, daemon: Running) -> Response:
 
 
 async def _deliveries(daemon: Daemon, channel: str) -> dict[str, object]:
-    listed = daemon.store.list_deliveries
-    delivered, _ = await listed(DeliveryState.DELIVERED, channel, _MEASURED, None)
-    last, _ = await listed(None, channel, 1, None)
-    return {"latency": _latency(delivered), "measured": len(delivered), "last": last}
+    recent = await daemon.store.recent_deliveries(channel, _MEASURED)
+    delivered = [one for one in recent if one.state is DeliveryState.DELIVERED]
+    return {"latency": _latency(delivered), "measured": len(delivered), "last": recent[:1]}
 
 
 def _latency(delivered: Sequence[Delivery]) -> float | None:

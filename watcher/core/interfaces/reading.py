@@ -5,7 +5,7 @@ behind those of the API.
 from collections.abc import Sequence
 from typing import Protocol
 
-from watcher.core.deliveries import DeliveryState
+from watcher.core.deliveries import Delivery, DeliveryState
 from watcher.core.reading import (
     BatchSummary,
     BatchTasks,
@@ -51,7 +51,7 @@ class Reading(Protocol):
 
     async def last_batches(self, limit: int) -> Sequence[BatchSummary]:
         """Return the batches to which tasks were added last: those with failures first, then the
-        newest first.
+        newest first. The result may be a moment old.
         """
         ...
 
@@ -60,7 +60,15 @@ class Reading(Protocol):
         ...
 
     async def failed_deliveries(self, channel: str | None = None) -> Sequence[DeliveryGroup]:
-        """Return the failed deliveries by channel and error, the largest groups first."""
+        """Return the failed deliveries by channel and error, the largest groups first. The result
+        may be a moment old.
+        """
+        ...
+
+    async def recent_deliveries(self, channel: str, limit: int) -> Sequence[Delivery]:
+        """Return the last deliveries to a channel, the newest first, among the last 5,000 of all
+        channels.
+        """
         ...
 
     async def count_deliveries(self, channel: str, state: DeliveryState) -> DeliveryCount | None:

@@ -90,7 +90,7 @@ class SqliteOutbox(StorePart):
         self, state: DeliveryState | None, channel: str | None, limit: int, cursor: str | None
     ) -> tuple[Sequence[Delivery], str | None]:
         found = await self._database.read(
-            queries.DELIVERIES_PAGE, page_start(cursor), state, channel, limit + 1
+            queries.DELIVERIES_PAGE[state], page_start(cursor), channel, limit + 1
         )
         return [rows.delivery(row) for row in found[:limit]], next_cursor(found, limit)
 

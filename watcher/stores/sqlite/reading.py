@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Sequence
+from functools import cached_property
 
-from watcher.core.deliveries import DeliveryState
+from watcher.core.deliveries import Delivery, DeliveryState
 from watcher.core.reading import (
     BatchSummary,
     BatchTasks,
@@ -18,11 +19,16 @@ from watcher.core.tasks import TaskKey
 from watcher.stores.sqlite.batches import BatchReader
 from watcher.stores.sqlite.database import StorePart
 from watcher.stores.sqlite.histories import HistoryReader
+from watcher.stores.sqlite.shown_again import ShownAgain
 from watcher.stores.sqlite.task_lists import TaskListReader
 
 
 class SqliteReading(StorePart):
     """Implements `watcher.core.interfaces.reading.Reading`."""
+
+    @cached_property
+    def _shown_again(self) -> ShownAgain:
+        return ShownAgain()
 
     async def version(self) -> int:
         ((version,),) = await self._database.pages.read("PRAGMA data_version")
@@ -40,13 +46,20 @@ class SqliteReading(StorePart):
         return await self._tasks().named(text)
 
     async def last_batches(self, limit: int) -> Sequence[BatchSummary]:
-        return await BatchReader(self._database.pages).last(limit)
+        reader = BatchReader(self._database.pages)
+        return await self._shown_again.get(("batches", limit), lambda: reader.last(limit))
 
     async def batch(self, batch: str, limit: int, cursor: str | None = None) -> BatchTasks | None:
         return await BatchReader(self._database.pages).batch(batch, limit, cursor)
 
     async def failed_deliveries(self, channel: str | None = None) -> Sequence[DeliveryGroup]:
-        return await HistoryReader(self._database.pages).failed_deliveries(channel)
+        reader = HistoryReader(self._database.pages)
+        return await self._shown_again.get(
+            ("failed", channel), lambda: reader.failed_deliveries(channel)
+        )
+
+    async def recent_deliveries(self, channel: str, limit: int) -> Sequence[Delivery]:
+        return await HistoryReader(self._database.pages).recent_deliveries(channel, limit)
 
     async def count_deliveries(self, channel: str, state: DeliveryState) -> DeliveryCount | None:
         return await HistoryReader(self._database.pages).count_deliveries(channel, state)
