@@ -20,10 +20,10 @@ from uvicorn.server import ServerState
 
 from watcher.api import server, unix_socket
 from watcher.api.acceptor import Acceptor
+from watcher.api.clients import peer_of
 from watcher.api.connections import Connections
 from watcher.api.http_protocol import CHUNKS_LIMIT, EVENTS_PER_TURN, HEADERS_LIMIT, Parser
 from watcher.api.listener import Limits, Listener
-from watcher.api.peers import peer_of
 from watcher.api.rejections import Rejections
 from watcher.api.turns import Turns
 

@@ -18,8 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from tests.support.certificates import Certificate, issue
 from watcher.api import server
+from watcher.api.clients import peer_of
 from watcher.api.listener import Limits
-from watcher.api.peers import peer_of
 from watcher.core.errors import ConfigurationError
 from watcher.core.listener_settings import ServerSettings, TlsSettings
 from watcher.net.server_tls import ListenerTls

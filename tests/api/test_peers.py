@@ -11,7 +11,7 @@ from tests.api.harness import opened, outbox_of_two, problem
 from tests.support.records import KEY
 from watcher.api.app import create_api
 from watcher.api.attempts import FREE_ATTEMPTS, INTERVAL, MOST_PEERS, TokenAttempts
-from watcher.api.peers import group_of
+from watcher.api.clients import group_of
 from watcher.core.log_fields import ABOUT
 
 pytestmark = pytest.mark.anyio

@@ -5,9 +5,9 @@ import errno
 import socket
 
 from watcher.api import unix_socket
+from watcher.api.clients import group_of
 from watcher.api.connection import Connection
 from watcher.api.listener import Listener
-from watcher.api.peers import group_of
 from watcher.api.turns import Account
 
 _PAUSE_WITHOUT_FILES = 0.1

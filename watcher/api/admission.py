@@ -5,21 +5,21 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
-from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from watcher.api.clients import at_socket
 from watcher.api.hardening import hardened
 from watcher.api.limits import BODY_LIMIT, HEADER_LIMIT, VALUES_LIMIT
 from watcher.api.origins import Authority, authority_of, is_foreign
 from watcher.api.page import access
-from watcher.api.peers import at_socket
 from watcher.api.problems import Problem, response
 
 MOST_REQUESTS = 64
 """Requests that are worked on at once, without event streams, which have a limit of their own."""
 _UNLIMITED = frozenset({"/healthz", "/v1/events", "/changes"})
-_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose requests may have a body."""
 _JSON = "application/json"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -71,7 +71,7 @@ class Admission:
                 self._working -= 1
 
     def _rejection(self, scope: Scope) -> Problem | None:
-        headers = _by_name(scope["headers"])
+        headers = by_name(scope["headers"])
         target = scope.get("raw_path") or scope["path"].encode()
         if not target.startswith(b"/") and (scope["method"], target) != ("OPTIONS", b"*"):
             return Problem(400, "the target of a request must be a path")
@@ -99,23 +99,8 @@ class Admission:
         return None
 
 
-async def _no_body(request: Request) -> None:
-    if _has_body(_by_name(request.headers.raw)):
-        raise Problem(413, "this request takes no body")
-
-
-async def _no_body_by_method(request: Request) -> None:
-    if request.method not in _WITH_BODY:
-        await _no_body(request)
-
-
-NO_BODY = Depends(_no_body)
-"""For a route whose method may have a body, and which takes none."""
-NO_BODY_BY_METHOD = Depends(_no_body_by_method)
-"""For all routes. What no route has gets 404 or 405, whatever its body is."""
-
-
-def _by_name(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
+def by_name(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """Return the values of each header, by its name in lower case."""
     # The same name may occur several times.
     named: defaultdict[bytes, list[str]] = defaultdict(list)
     for name, value in headers:
@@ -123,18 +108,19 @@ def _by_name(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
     return named
 
 
-def _has_body(headers: Headers) -> bool:
+def has_body(headers: Headers) -> bool:
+    """Return whether a request has a body, also an empty one of unknown length."""
     return bool(headers[b"transfer-encoding"]) or any(
         length.strip("0") for length in headers[b"content-length"]
     )
 
 
 def _body_problem(method: str, headers: Headers, expected: str) -> Problem | None:
-    has_body, types = _has_body(headers), headers[b"content-type"]
-    if method not in _WITH_BODY:
+    types = headers[b"content-type"]
+    if method not in WITH_BODY:
         return None
     # A form of another page can send any other type without a preflight request.
-    if (has_body or types) and [_essence(one) for one in types] != [expected]:
+    if (types or has_body(headers)) and [_essence(one) for one in types] != [expected]:
         return Problem(415, f"a body must be {expected}")
     return None
 

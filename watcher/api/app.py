@@ -4,31 +4,30 @@ import time
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
 from watcher import __version__
-from watcher.api import problems
-from watcher.api.admission import NO_BODY_BY_METHOD, Admission
+from watcher.api import error_handlers, host_names
+from watcher.api.admission import Admission
 from watcher.api.attempts import TokenAttempts
 from watcher.api.auth import Guard
+from watcher.api.bodies import NO_BODY_BY_METHOD
 from watcher.api.channels import channels
+from watcher.api.cors import Cors
 from watcher.api.deliveries import deliveries
-from watcher.api.dependencies import Daemon, ProbedDaemon
+from watcher.api.dependencies import Daemon
 from watcher.api.events import events
 from watcher.api.openapi import document_of
-from watcher.api.origins import is_reached_privately, origin_of
+from watcher.api.origins import origin_of
 from watcher.api.page.paths import is_page
 from watcher.api.page.prefix import Prefix
 from watcher.api.page.routes import pages
+from watcher.api.probe_responses import ProbedDaemon
 from watcher.api.probes import probes
 from watcher.api.routes import routes
 from watcher.api.status import status
 from watcher.api.upstream import upstream
 from watcher.api.watches import MAX_ENTRIES, one_entry, watches
 from watcher.core.errors import StoreError
-from watcher.core.listener_settings import TelemetrySettings
-from watcher.core.local_address import is_loopback
-from watcher.core.settings import Settings
 
 
 def create_api(daemon: Daemon) -> FastAPI:
@@ -46,20 +45,15 @@ def create_api(daemon: Daemon) -> FastAPI:
     )
     api.add_middleware(
         Admission,
-        is_ours=lambda host: daemon.settings.server.api_token is not None or is_loopback(host),
-        detail="without a token the API is limited to localhost; set server.api_token",
+        is_ours=lambda host: host_names.of_api(host, daemon.settings),
+        detail=host_names.NOT_OF_API,
         origins=lambda: daemon.settings.server.cors_origins,
         is_page=is_page,
         own_origin=lambda: origin_of(daemon.settings.server.external_url),
     )
     if origins := daemon.settings.server.cors_origins:
         # Outside the others, because a browser's preflight request carries no token.
-        api.add_middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["authorization", "content-type", "last-event-id"],
-        )
+        api.add_middleware(Cors, origins=origins)
 
     api.add_middleware(Prefix, url=lambda: daemon.settings.server.external_url)
 
@@ -82,8 +76,8 @@ def create_telemetry(daemon: ProbedDaemon) -> FastAPI:
     api.include_router(probes)
     api.add_middleware(
         Admission,
-        is_ours=lambda host: _names_telemetry(host, daemon.settings),
-        detail="not a name of this listener; see telemetry.hosts",
+        is_ours=lambda host: host_names.of_telemetry(host, daemon.settings),
+        detail=host_names.NOT_OF_TELEMETRY,
     )
     return api
 
@@ -102,20 +96,10 @@ def create_waiting(daemon: ProbedDaemon) -> FastAPI:
     api.add_api_route("/{path:path}", wait, methods=methods, include_in_schema=False)
     api.add_middleware(
         Admission,
-        is_ours=lambda host: (
-            daemon.settings.server.api_token is not None or _names_telemetry(host, daemon.settings)
-        ),
-        detail="not a name of this listener",
+        is_ours=lambda host: host_names.of_either(host, daemon.settings),
+        detail=host_names.NOT_OF_EITHER,
     )
     return api
-
-
-def _names_telemetry(host: str, settings: Settings) -> bool:
-    """Return whether `host` is a name of the telemetry listener."""
-    telemetry = settings.telemetry or TelemetrySettings()
-    if host in telemetry.hosts:
-        return True
-    return is_loopback(host) if is_loopback(telemetry.host) else is_reached_privately(host)
 
 
 def _application(title: str, daemon: ProbedDaemon) -> FastAPI:
@@ -128,5 +112,5 @@ def _application(title: str, daemon: ProbedDaemon) -> FastAPI:
     )
     api.state.daemon = daemon
     api.state.streams = 0
-    problems.install(api)
+    error_handlers.install(api)
     return api

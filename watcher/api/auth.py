@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from watcher.api.attempts import TokenAttempts
+from watcher.api.clients import group_of, peer_of
 from watcher.api.page.access import login_response
 from watcher.api.page.paths import is_page
-from watcher.api.peers import group_of, peer_of
 from watcher.api.problems import Problem, response
 
 _OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from watcher.api import resending
-from watcher.api.admission import NO_BODY
+from watcher.api.bodies import NO_BODY
 from watcher.api.dependencies import Daemon, Running, bad_query, json_response
 from watcher.api.fields import Moment, Time, optional_time
 from watcher.api.openapi import shows

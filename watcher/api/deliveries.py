@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from watcher.api.admission import NO_BODY
+from watcher.api.bodies import NO_BODY
 from watcher.api.dependencies import Cursor, Limit, Running, bad_query, json_response
 from watcher.api.fields import Time, optional_time
 from watcher.api.openapi import shows

@@ -7,33 +7,15 @@ import anyio
 import msgspec
 from fastapi import Depends, Query, Request, Response
 
+from watcher.api.probe_responses import ProbedDaemon
 from watcher.api.problems import FieldError, Problem
 from watcher.core.channels import ChannelState
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
-from watcher.core.settings import Settings
 from watcher.core.status import Status
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.channel_check import ChannelCheck
-from watcher.telemetry.health import Health
-from watcher.telemetry.metrics import Metrics
-
-
-class ProbedDaemon(Protocol):
-    """What probes and metrics need of the daemon; `settings` change with a reload."""
-
-    metrics: Metrics
-    health: Health
-
-    @property
-    def settings(self) -> Settings:
-        """The effective settings."""
-        ...
-
-    async def refresh_gauges(self) -> None:
-        """Update the gauges that are computed on demand. Raises `StoreError`."""
-        ...
 
 
 class Daemon(ProbedDaemon, Protocol):

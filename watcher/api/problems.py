@@ -1,22 +1,18 @@
 """Errors of the HTTP API as `application/problem+json` (RFC 9457)."""
 
-import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Self
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 
-from watcher.api.hardening import SECURITY_HEADERS
 from watcher.core.errors import ErrorReply, StoreError
 from watcher.core.masking import SECRETS
 from watcher.core.texts import ERROR_MESSAGE_LIMIT, NAME_LIMIT, REASON_LIMIT
 
 MEDIA_TYPE = "application/problem+json"
+UNEXPECTED = "unexpected error; see the daemon's log"
 MOST_ERRORS = 1000
 """Errors of one request that are listed."""
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -82,6 +78,11 @@ class Problem(Exception):  # noqa: N818  # RFC 9457's own word
         self.upstream = upstream
 
 
+def store_failed(error: StoreError) -> Problem:
+    """Return the problem of a request that needs the store."""
+    return Problem(503, str(error), headers={"retry-after": "5"})
+
+
 def response(problem: Problem) -> JSONResponse:
     """Return the problem with secrets masked, its texts and the number of its errors bounded."""
     content: dict[str, Any] = {
@@ -117,54 +118,6 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"description": HTTPStatus(status).phrase, "content": content}
         for status in sorted({*statuses, *limited})
     }
-
-
-def install(api: FastAPI) -> None:
-    """Make every error of `api` a problem."""
-
-    @api.exception_handler(Problem)
-    async def rejected(_: Request, problem: Problem) -> JSONResponse:
-        return response(problem)
-
-    @api.exception_handler(HTTPException)
-    async def unrouted(request: Request, error: HTTPException) -> JSONResponse:
-        headers = dict(error.headers or {})
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = ", ".join(_allowed(api, request.url.path))
-            headers = {"allow": allowed or headers.get("Allow", "")}
-        return response(Problem(error.status_code, str(error.detail), headers=headers))
-
-    @api.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        some = error.errors()[:MOST_ERRORS]
-        errors = [field_error(one["loc"][1:], one["msg"]) for one in some]
-        return response(
-            Problem(422, "; ".join(f"{one.field}: {one.message}" for one in errors), errors=errors)
-        )
-
-    @api.exception_handler(StoreError)
-    async def store_failed(_: Request, error: StoreError) -> JSONResponse:
-        return response(Problem(503, str(error), headers={"retry-after": "5"}))
-
-    @api.exception_handler(Exception)
-    async def unexpected(_: Request, __: Exception) -> JSONResponse:
-        # Beyond every middleware of the API, so without their headers.
-        answer = response(Problem(500, "unexpected error; see the daemon's log"))
-        answer.raw_headers.extend(SECURITY_HEADERS)
-        return answer
-
-
-def _allowed(api: FastAPI, path: str) -> list[str]:
-    """Return all methods of `path`; the router knows only those of its first route."""
-    if path in PROBES:
-        return ["GET", "HEAD"]
-    paths = api.openapi()["paths"]
-    if path in paths:  # before templates that match it, too: /v1/deliveries/retry
-        return [method.upper() for method in paths[path]]
-    for template, operations in paths.items():
-        if re.fullmatch(re.sub(r"\\\{[^}]+\}", "[^/]+", re.escape(template)), path):
-            return [method.upper() for method in operations]
-    return []
 
 
 def field_error(place: Sequence[str | int], message: str) -> FieldError:

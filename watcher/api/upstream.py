@@ -12,7 +12,7 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from watcher.api.admission import NO_BODY
+from watcher.api.bodies import NO_BODY
 from watcher.api.dependencies import Daemon, Limit, Running, bad_query, json_response
 from watcher.api.fields import PRINTABLE, IdInPath, TaskIdInPath
 from watcher.api.openapi import Item, shows

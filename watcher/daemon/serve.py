@@ -11,8 +11,7 @@ from functools import partial
 import anyio
 import anyio.abc
 
-from watcher.api import server
-from watcher.api.app import create_api, create_telemetry, create_waiting
+from watcher.api import deferred, server
 from watcher.api.turns import Turns
 from watcher.configuration import plugins
 from watcher.core.errors import ConfigurationError
@@ -147,7 +146,7 @@ async def _serve_waiting(
     tasks: anyio.abc.TaskGroup,
 ) -> None:
     """Serve the probes of a daemon without a store on copies of the listeners."""
-    application = create_waiting(shown)
+    application = deferred.waiting(shown)
     for name, listening in (("server", api), ("telemetry", telemetry)):
         if listening is not None:
             listener, tls = listening
@@ -165,12 +164,12 @@ async def _serve_both(
     """Serve the API and telemetry; return their TLS, as far as they have any."""
     listener, tls = api
     serve_api = partial(server.serve, name="server", turns=turns, tls=tls)
-    await tasks.start(serve_api, create_api(daemon), listener, daemon.stopping, name="api")
+    await tasks.start(serve_api, deferred.api(daemon), listener, daemon.stopping, name="api")
     if telemetry is None:
         return [tls]
     second, second_tls = telemetry
     serve_second = partial(server.serve, name="telemetry", turns=turns, tls=second_tls)
-    application = create_telemetry(daemon)
+    application = deferred.telemetry(daemon)
     await tasks.start(serve_second, application, second, daemon.stopping, name="telemetry")
     url = server.url_of(second, tls=second_tls is not None)
     logger.info("metrics and probes listen on %s", url)

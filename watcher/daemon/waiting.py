@@ -22,7 +22,7 @@ RETRY_AFTER = 2.0
 
 class WaitingDaemon:
     """What the listeners show while the store is not open. Implements
-    `api.dependencies.ProbedDaemon`.
+    `api.probe_responses.ProbedDaemon`.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, reason: StoreFullError) -> None:

@@ -8,13 +8,14 @@ from fastapi import Request, Response
 from starlette.responses import RedirectResponse
 from starlette.types import Scope
 
+from watcher.api.clients import group_of, peer_of
 from watcher.api.dependencies import Running
 from watcher.api.page import session
 from watcher.api.page.access import has_session, set_session
 from watcher.api.page.paths import safe_next
 from watcher.api.page.rendering import rendered
 from watcher.api.page.router import PageRouter
-from watcher.api.peers import Logged, group_of, peer_of
+from watcher.api.peers import Logged
 from watcher.api.problems import Problem
 from watcher.core.settings import Settings
 
