@@ -27,6 +27,7 @@ REQUESTS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("GET", {"headers": {"host": "evil.example"}}),
     ("GET", {"headers": {"origin": "https://evil.example"}}),
     ("GET", {"headers": {"origin": "https://page.example"}}),
+    ("GET", {"headers": {"origin": "https://watcher.example"}}),
     ("GET", {"headers": {"sec-fetch-site": "cross-site"}}),
     ("POST", {}),
     ("OPTIONS", {}),
@@ -75,7 +76,11 @@ async def test_probes_are_answered_as_the_whole_application_answers_them(
     if (failing := {"is full": is_full, "is broken": is_broken}.get(store)) is not None:
         daemon.health = Health(failing, dict)
         daemon.refresh_gauges = failing  # type: ignore[method-assign]
-    server = daemon.settings.server.model_copy(update={"cors_origins": ["https://page.example"]})
+    changed = {
+        "cors_origins": ["https://page.example"],
+        "external_url": "https://watcher.example/prefix",
+    }
+    server = daemon.settings.server.model_copy(update=changed)
     daemon.settings = daemon.settings.model_copy(update={"server": server})
     first, second = early(daemon), whole(daemon)
     for path in PROBES:

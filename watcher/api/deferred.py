@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from watcher.api import host_names
 from watcher.api.admission import Admission
 from watcher.api.cors import Cors
-from watcher.api.origins import origin_of
 from watcher.api.probe_responses import ProbedDaemon, Probes, is_probe
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ def api(daemon: "Daemon") -> Deferred:
         is_ours=lambda host: host_names.of_api(host, daemon.settings),
         detail=host_names.NOT_OF_API,
         origins=lambda: daemon.settings.server.cors_origins,
-        own_origin=lambda: origin_of(daemon.settings.server.external_url),
     )
     if origins := daemon.settings.server.cors_origins:
         probes = Cors(probes, origins)
