@@ -1,4 +1,4 @@
-"""Until the first request that is no probe, a listener needs no framework."""
+"""A listener needs no framework for probes and metrics alone."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any

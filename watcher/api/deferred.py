@@ -1,7 +1,7 @@
 """What a listener serves from the start: probes and metrics, without a framework.
 
-FastAPI and the routes of the API are a third of a start and of the memory. They are imported, in a
-thread, for the first request that is no probe; a sidecar may never get one.
+FastAPI and the routes of the API are half of a start. They are imported, in a thread, when a
+request comes that is not a probe; a sidecar may never get one.
 """
 
 from collections.abc import Callable
