@@ -125,6 +125,12 @@ def test_nothing_needs_a_person_while_all_is_well() -> None:
             "1,200 tasks FAILED: CUDA out of memory",
         ),
         (stored(lost=1, lost_at=NOW), AttentionKind.TASKS_LOST, "1 task lost"),
+        (
+            replace(WELL, sources=[replace(SOURCE, active={"PAUSED": 2, None: 1, "QUEUED": 3})]),
+            AttentionKind.STATUS_UNMAPPED,
+            "source mixpeek has an unknown status: 2 tasks PAUSED, which counts as active; "
+            "add it to the source's statuses if tasks end with it",
+        ),
         (stored(stalled=2, stalled_at=NOW), AttentionKind.TASKS_STALLED, "2 tasks stalled"),
         (
             replace(WELL, rules=[replace(RULE, error="HTTP 400")]),

@@ -138,7 +138,7 @@ def connection_to(
     connection = Connection(
         base_url=url.rstrip("/"),
         api_key=api_key,
-        requests_per_minute=None,
+        rate=None,
         timeout=5.0,
         transport=transport,
         metrics=Metrics(registry, "test").source("mixpeek"),
@@ -204,7 +204,7 @@ async def test_an_unforeseen_error_is_logged_once_with_its_traceback(
         (Call(route="GET /x", path="/x", query={"cursor": "\ud800"}), "sk_made_up"),
         (Call(route="GET /x", path="/x", body={"cursor": "\ud800"}), "sk_made_up"),
         (Call(route="GET /x", path="/x"), "sk_\u201c\u0142"),
-        (Call(route="GET /x", path="/x", namespace="\u4e2d"), "sk_made_up"),
+        (Call(route="GET /x", path="/x", headers={"x-namespace": "\u4e2d"}), "sk_made_up"),
     ],
 )
 async def test_a_request_that_cannot_be_written_fails_and_is_counted(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from watcher.core.errors import ErrorReply, SourceError
 from watcher.core.masking import SECRETS
 from watcher.net.exchange import Reply
-from watcher.sources.mixpeek.error_decoding import is_api_error, reply_error
+from watcher.sources._errors import reply_error
+from watcher.sources.mixpeek.error_decoding import is_api_error
 
 KEY = "sk_live_abc123"
 SECRETS.add([KEY])

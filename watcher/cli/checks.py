@@ -43,11 +43,11 @@ def test_channels(channels: Sequence[ChannelSettings], kind: str) -> list[Verdic
 
 async def _check_source(settings: SourceSettings) -> Verdict:
     metrics = Metrics(CollectorRegistry(), __version__).source(settings.name)
-    # One request needs no budget.
-    alone = settings.model_copy(update={"requests_per_minute": None})
     async with create_transport(connections=1, reached=settings) as transport:
         create = plugins.load("sources", settings.type).create
-        source = create(alone, transport=transport, metrics=metrics, wall=wall_clock)
+        source = create(
+            settings.without_limit(), transport=transport, metrics=metrics, wall=wall_clock
+        )
         check = await check_source(source)
     return Verdict(name=settings.name, good=check.good, text=check.text)
 

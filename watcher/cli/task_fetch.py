@@ -14,6 +14,7 @@ from watcher import __version__
 from watcher.configuration import plugins
 from watcher.core.clock import wall_clock
 from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.interfaces.source import ExplainsTasks, Explanation
 from watcher.core.settings import SourceSettings
 from watcher.core.tasks import Answer, Observation, TaskUnreadable
 from watcher.net.transport import create_transport
@@ -22,16 +23,22 @@ from watcher.telemetry.metrics import Metrics
 _BACKEND = {"use_uvloop": os.name != "nt"}
 
 
-def fetch(settings: SourceSettings, task_id: str) -> Answer:
-    """Poll one task. Raises `SourceError`."""
+def fetch(settings: SourceSettings, task_id: str) -> Answer | Explanation:
+    """Poll one task; a source that can also explains how it reads it.
+
+    Raises `ValueError` for an invalid task ID, and `SourceError`.
+    """
     return anyio.run(_fetch, settings, task_id, backend_options=_BACKEND)
 
 
-async def _fetch(settings: SourceSettings, task_id: str) -> Answer:
+async def _fetch(settings: SourceSettings, task_id: str) -> Answer | Explanation:
     metrics = Metrics(CollectorRegistry(), __version__).source(settings.name)
     async with create_transport(connections=1, reached=settings) as transport:
         create = plugins.load("sources", settings.type).create
-        source = create(settings, transport=transport, metrics=metrics, wall=wall_clock)
+        alone = settings.without_limit()
+        source = create(alone, transport=transport, metrics=metrics, wall=wall_clock)
+        if isinstance(source, ExplainsTasks):
+            return await source.explain(task_id)
         await source.single.admit()
         async with aclosing(source.single.fetch([task_id])) as parts:
             async for part in parts:

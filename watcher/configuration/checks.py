@@ -34,6 +34,10 @@ def contradictions(settings: Settings) -> list[tuple[Place, str]]:
     problems: list[tuple[Place, str]] = []
     if settings.polling.min_interval > settings.polling.max_interval:
         problems.append((("polling", "min_interval"), "longer than polling.max_interval"))
+    for number, source in enumerate(settings.sources):
+        polling = source.polling_with(settings.polling)
+        if source.polling is not None and polling.min_interval > polling.max_interval:
+            problems.append((("sources", number, "polling"), "min_interval is above max_interval"))
     try:
         plugins.load("stores", settings.store.url.partition(":")[0])
     except ConfigurationError as error:
@@ -55,6 +59,7 @@ def _unknown_names(settings: Settings) -> list[tuple[Place, str]]:
         for name in route.channels
         if name not in channels
     ]
+    problems += _impossible_rules(settings)
     problems += [
         (
             ("discovery", number, "source"),
@@ -64,6 +69,16 @@ def _unknown_names(settings: Settings) -> list[tuple[Place, str]]:
         if rule.source is not None and rule.source not in sources
     ]
     return problems
+
+
+def _impossible_rules(settings: Settings) -> Iterator[tuple[Place, str]]:
+    """Yield what discovery rules ask of sources that cannot do it."""
+    by_name = {source.name: source for source in settings.sources}
+    for number, rule in enumerate(settings.discovery):
+        source = by_name.get(rule.source or settings.sources[0].name)
+        fault = None if source is None else source.discovery_fault(rule)
+        if fault is not None:
+            yield ("discovery", number, fault[0]), fault[1]
 
 
 def _mistakes(settings: Settings) -> Iterator[tuple[Place, Mistake]]:
@@ -132,6 +147,11 @@ def warnings(settings: Settings) -> list[str]:
         f"{dotted(place)}: {mistake.text}"
         for place, mistake in _mistakes(settings)
         if not mistake.fatal
+    ]
+    lines += [
+        f"source {source.name!r}: {warning}"
+        for source in settings.sources
+        for warning in source.warnings()
     ]
     lines += [
         f"channel {channel.name!r}: {warning}"

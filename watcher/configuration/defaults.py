@@ -8,7 +8,16 @@ DEFAULT_FILE = Path("/etc/watcher/watcher.yaml")
 DEFAULT_SOURCE_TYPE = "mixpeek"
 """The type of a source that names none."""
 
+_PRESET_SOURCE_TYPE = "http"
+"""The type of a source that has a preset and names no type."""
+
 _STORE = Path("/var/lib/watcher/watcher.db")
+
+
+def source_type(item: object) -> str:
+    """Return the type of a source that names none."""
+    has_preset = isinstance(item, dict) and "preset" in item
+    return _PRESET_SOURCE_TYPE if has_preset else DEFAULT_SOURCE_TYPE
 
 
 def find_file(option: Path | None, environ: Mapping[str, str]) -> Path | None:

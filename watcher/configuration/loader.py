@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from watcher.configuration import plugins, yaml_document
 from watcher.configuration.checks import contradictions
-from watcher.configuration.defaults import DEFAULT_SOURCE_TYPE, default_store
+from watcher.configuration.defaults import default_store, source_type
 from watcher.configuration.diagnostics import Diagnostics
 from watcher.configuration.environment import (
     read_variables,
@@ -148,7 +148,7 @@ class _Reading:
         return tuple(validated)
 
     def _plugin(self, folder: plugins.Folder, item: Any, place: Place) -> Any:
-        default = DEFAULT_SOURCE_TYPE if folder == "sources" else None
+        default = source_type(item) if folder == "sources" else None
         kind = item.get("type", default) if isinstance(item, dict) else None
         if kind not in plugins.names(folder):
             named = {key: item[key] for key in item.keys() - {"name", "type"}} if kind else item

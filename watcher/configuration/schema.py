@@ -62,11 +62,13 @@ def _section(model: type[BaseModel]) -> dict[str, Any]:
     # A secret may come from a file or a variable, and the store's URL has a default of the machine.
     all_required = shape.pop("required", [])
     required = [name for name in all_required if name not in secrets and name != "url"]
-    if model.__name__ == "Settings" and "name" in required:
-        required.append("type")
     rules: list[dict[str, Any]] = [
         {"not": {"type": "object", "required": [name, f"{name}_file"]}} for name in secrets
     ]
+    if "preset" in shape["properties"]:  # which may take the place of the type
+        rules.append({"anyOf": [{"required": ["type"]}, {"required": ["preset"]}]})
+    elif model.__name__ == "Settings" and "name" in required:
+        required.append("type")
     if issubclass(model, ChannelSettings):  # channels have no variables for single keys
         rules += [
             {"anyOf": [{"required": [name]}, {"required": [f"{name}_file"]}]}

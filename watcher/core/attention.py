@@ -1,11 +1,14 @@
 """What needs a person, from the status of the daemon. Pure."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 from watcher.core.alert_limits import delay_limit
 from watcher.core.status import RuleStatus, SourceStatus, Status
+from watcher.core.tasks import KNOWN_STATUSES
 from watcher.core.texts import cut
 
 FULL_SHARE = 0.8
@@ -29,10 +32,15 @@ class AttentionKind(StrEnum):
     DELIVERIES_FAILED = "deliveries_failed"
     TASKS_LOST = "tasks_lost"
     TASKS_STALLED = "tasks_stalled"
+    STATUS_UNMAPPED = "status_unmapped"
     STORE_FULL = "store_full"
     DISCOVERY_FAILING = "discovery_failing"
     DISCOVERY_TRUNCATED = "discovery_truncated"
     CHANNEL_UNKNOWN = "channel_unknown"
+
+
+UNMAPPED_SHOWN = 3
+"""Unknown statuses of one source that are named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +73,7 @@ def attention(status: Status) -> list[Attention]:
 def _everything(status: Status) -> Iterator[Attention]:
     for source in status.sources:
         yield from _about_source(source)
+        yield from islice(_about_statuses(source), UNMAPPED_SHOWN)
     yield from _about_channels(status)
     yield from _about_deliveries(status)
     yield from _about_tasks(status)
@@ -106,6 +115,20 @@ def _about_source(source: SourceStatus) -> Iterator[Attention]:
             since=None,
             command="watcher status",
         )
+
+
+def _about_statuses(source: SourceStatus) -> Iterator[Attention]:
+    """Yield the statuses that are not known: a task may have ended with one."""
+    for word, count in sorted(source.active.items(), key=lambda item: (-item[1], item[0] or "")):
+        if word is not None and word not in KNOWN_STATUSES:
+            yield Attention(
+                kind=AttentionKind.STATUS_UNMAPPED,
+                subject=source.name,
+                text=f"source {source.name} has an unknown status: {_count(count, 'task')} {word}, "
+                "which counts as active; add it to the source's statuses if tasks end with it",
+                since=None,
+                command=f"watcher ls --status {shlex.quote(word)}",
+            )
 
 
 def _about_channels(status: Status) -> Iterator[Attention]:

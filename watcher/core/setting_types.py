@@ -134,6 +134,54 @@ def http_url(text: str) -> str:
     return text
 
 
+def _base_url(text: str) -> str:
+    http_url(text)
+    if "?" in text:
+        raise ValueError("must not contain a query")
+    return text.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+"""An http(s) URL that paths are appended to."""
+
+
+def text_of_scalar(value: object) -> object:
+    """Return a boolean or a number as the text that JSON has for it; anything else unchanged."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def parse_rate(text: str) -> tuple[int, float]:
+    """Return the requests and the seconds of a rate such as `60/1m`.
+
+    Raises `ValueError` for anything else.
+    """
+    count, _, period = text.partition("/")
+    valid = count.isascii() and count.isdigit() and len(count) < 9 and int(count) > 0
+    if not valid or not period:
+        raise ValueError("expected requests and a period, such as 60/1m or 4000/1h")
+    seconds = parse_duration(period)
+    if not 1 <= seconds <= 86400:
+        raise ValueError("the period of a rate is 1s to 1d")
+    return int(count), seconds
+
+
+def _rate(text: str) -> str:
+    parse_rate(text)
+    return text
+
+
+Rate = Annotated[
+    str,
+    AfterValidator(_rate),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^[1-9][0-9]{0,7}/\d+(\.\d+)?(s|m|h|d)?$"},
+    ),
+]
+"""So many requests in a period: `60/1m`."""
+
+
 def _fits_a_header(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     if not text.strip():

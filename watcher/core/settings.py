@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ByteSize,
     Field,
     SecretStr,
@@ -21,9 +22,13 @@ from watcher.core.setting_types import (
     Model,
     Name,
     PositiveDuration,
+    Rate,
     SecretUrl,
+    parse_rate,
     split_url,
+    text_of_scalar,
 )
+from watcher.core.statuses import word_key
 from watcher.core.tasks import KNOWN_STATUSES
 from watcher.core.texts import check_id
 
@@ -78,8 +83,18 @@ class ConnectionSettings(Model):
         return frozenset(file for file in files if file is not None)
 
 
+def _as_words(words: Any) -> Any:
+    """Return a mapping whose keys are words: YAML reads `true` and `10` as other types."""
+    if not isinstance(words, dict):
+        return words
+    return {text_of_scalar(word): status for word, status in words.items()}
+
+
 def _known_statuses(words: dict[str, str]) -> dict[str, str]:
+    keys: dict[str, str] = {}
     for word, status in words.items():
+        if (other := keys.setdefault(word_key(word), word)) != word:
+            raise ValueError(f"{word} and {other} are the same word, which is given twice")
         if word in KNOWN_STATUSES:
             raise ValueError(f"{word} is a status itself and keeps its meaning")
         if status not in KNOWN_STATUSES:
@@ -88,25 +103,6 @@ def _known_statuses(words: dict[str, str]) -> dict[str, str]:
                 f"known ones are {', '.join(sorted(KNOWN_STATUSES))}"
             )
     return words
-
-
-class SourceSettings(ConnectionSettings):
-    """Settings of every source. A source's own `Settings` adds to them."""
-
-    name: Name
-    """Name of the source in watches, events and metrics."""
-    type: str
-    """Type of the source."""
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = 60
-    """Request limit of each route; null for no own limit."""
-    timeout: PositiveDuration = 10.0
-    """Deadline of one request."""
-    unreachable_after: PositiveDuration = 60.0
-    """Send source.unreachable after at least three failures without a success for this long."""
-    statuses: Annotated[dict[str, str], AfterValidator(_known_statuses)] = Field(
-        default_factory=dict
-    )
-    """Further words of upstream for known statuses, such as `{DELIVERED: COMPLETED}`."""
 
 
 class PollingSettings(Model):
@@ -125,6 +121,84 @@ class PollingSettings(Model):
     The longest matching pattern applies."""
     mode: Literal["auto", "get", "list"] = "auto"
     """get: one task per request; list: up to 1,000; auto: what suits the number of due tasks."""
+
+
+class SourcePollingSettings(Model):
+    """What one source does differently; a key that is not set is that of `polling`."""
+
+    min_interval: PositiveDuration | None = None
+    """Interval after a status change."""
+    max_interval: PositiveDuration | None = None
+    """Interval for a task whose status does not change."""
+    multiplier: Annotated[float, Field(ge=1, le=100)] | None = None
+    """Growth of the interval after each poll without a change."""
+    lost_after: PositiveDuration | None = None
+    """Send task.lost after upstream has answered 404 for this long."""
+    stalled_after: dict[str, PositiveDuration | None] | None = None
+    """Send task.stalled after this time without a change, by task type pattern; null means never.
+    The longest matching pattern applies."""
+    mode: Literal["auto", "get", "list"] | None = None
+    """get: one task per request; list: up to 1,000; auto: what suits the number of due tasks."""
+
+
+class SourceSettings(ConnectionSettings):
+    """Settings of every source. A source's own `Settings` adds to them."""
+
+    name: Name
+    """Name of the source in watches, events and metrics."""
+    type: str
+    """Type of the source."""
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = 60
+    """Request limit of each route; null for no own limit."""
+    requests: Rate | None = None
+    """Request limit for any period instead, such as 300/1m or 4000/1h."""
+    polling: SourcePollingSettings | None = None
+    """What this source does differently from `polling`."""
+    timeout: PositiveDuration = 10.0
+    """Deadline of one request."""
+    unreachable_after: PositiveDuration = 60.0
+    """Send source.unreachable after at least three failures without a success for this long."""
+    statuses: Annotated[
+        dict[str, str], BeforeValidator(_as_words), AfterValidator(_known_statuses)
+    ] = Field(default_factory=dict)
+    """Further words of upstream for known statuses, such as `{DELIVERED: COMPLETED}`."""
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Self:
+        given = {"requests", "requests_per_minute"} & self.model_fields_set
+        if len(given) == 2 and self.requests is not None:
+            raise ValueError("requests replaces requests_per_minute: set one of them")
+        return self
+
+    @property
+    def rate(self) -> tuple[int, float] | None:
+        """The limit of requests, and its period in seconds; None for no own limit."""
+        if self.requests is not None:
+            return parse_rate(self.requests)
+        return None if self.requests_per_minute is None else (self.requests_per_minute, 60.0)
+
+    def polling_with(self, common: PollingSettings) -> PollingSettings:
+        """Return `common` with what this source does differently."""
+        own = self.polling
+        if own is None:
+            return common
+        given = {name: getattr(own, name) for name in own.model_fields_set}
+        update = {name: value for name, value in given.items() if value is not None}
+        return common.model_copy(update=update)
+
+    def without_limit(self) -> Self:
+        """Return the settings for a single request, which needs no budget."""
+        return self.model_copy(update={"requests_per_minute": None, "requests": None})
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is allowed but probably a mistake, without any secret."""
+        return ()
+
+    def discovery_fault(self, rule: "DiscoverySettings") -> tuple[str, str] | None:
+        """Return the key of a discovery rule that this source cannot follow, and why; None if it
+        can follow the rule.
+        """
+        return None
 
 
 _ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 256}

@@ -13,6 +13,8 @@ from watcher.core.tasks import KNOWN_STATUSES
 from watcher.core.texts import is_shown
 
 _OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
+    "QUEUED": ("ACCEPTED", "ENQUEUED", "IN_QUEUE", "SCHEDULED", "STARTING", "SUBMITTED", "WAITING"),
+    "IN_PROGRESS": ("CANCELING", "CANCELLING", "EXECUTING", "RUNNING", "STARTED"),
     "COMPLETED": ("COMPLETE", "DONE", "FINISHED", "SUCCESS", "SUCCESSFUL", "SUCCEEDED"),
     "COMPLETED_WITH_ERRORS": (
         *("COMPLETED_WITH_ERROR", "COMPLETED_WITH_FAILURES", "COMPLETED_WITH_WARNINGS"),
@@ -27,13 +29,13 @@ _WORD_LIMIT = 256
 _WORDS_KEPT = 1024
 
 
-def _key(word: str) -> str:
+def word_key(word: str) -> str:
     """Return what words that differ in case and separators only have in common."""
     return re.sub(r"[\s_-]+", "", word).upper()
 
 
-_CANONICAL = {_key(status): status for status in KNOWN_STATUSES} | {
-    _key(word): status for status, words in _OTHER_WORDS.items() for word in words
+_CANONICAL = {word_key(status): status for status in KNOWN_STATUSES} | {
+    word_key(word): status for status, words in _OTHER_WORDS.items() for word in words
 }
 
 
@@ -41,7 +43,7 @@ class StatusTable:
     """The table of one source; `additional` maps further words to known statuses."""
 
     def __init__(self, additional: Mapping[str, str] | None = None) -> None:
-        own = {_key(word): status for word, status in (additional or {}).items()}
+        own = {word_key(word): status for word, status in (additional or {}).items()}
         self._canonical = _CANONICAL | own
         self._look_up: Callable[[str], str] = lru_cache(maxsize=_WORDS_KEPT)(self._find)
 
@@ -57,7 +59,7 @@ class StatusTable:
         return word if word in KNOWN_STATUSES else self._look_up(word)
 
     def _find(self, word: str) -> str:
-        if (known := self._canonical.get(_key(word))) is not None:
+        if (known := self._canonical.get(word_key(word))) is not None:
             return known
         status = SECRETS.text(word).strip().upper()
         return status if len(status) <= _STATUS_LIMIT and is_shown(status) else ""

@@ -88,7 +88,8 @@ class RunningUnits:
     async def _apply_sources(self, settings: Settings) -> None:
         polling = settings.polling
         keys = {
-            source.name: (source, polling, _certificates(source)) for source in settings.sources
+            source.name: (source, source.polling_with(polling), _certificates(source))
+            for source in settings.sources
         }
         rules = {
             rule_label(number, rule): (number, rule, rule.source or settings.sources[0].name)
@@ -103,7 +104,8 @@ class RunningUnits:
         started = set()
         for source in settings.sources:
             if _same(self.sources, source.name, keys) is None:
-                unit = SourceUnit(keys[source.name], source, polling, self._shared)
+                polled = source.polling_with(polling)
+                unit = SourceUnit(keys[source.name], source, polled, self._shared)
                 await self._start(unit, f"source {source.name}")
                 self.sources = {**self.sources, source.name: unit}  # a stop closes it from now on
                 started.add(source.name)

@@ -79,6 +79,6 @@ class StatusReader:
             requests_per_minute=metrics.requests_per_minute(),
             budget_left=metrics.budgets(),
             behind=poller.behind(),
-            max_interval=self._settings().polling.max_interval,
+            max_interval=unit.polling.max_interval,
             last_success_at=poller.outage.last_answer_at,
         )

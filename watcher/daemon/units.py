@@ -81,17 +81,17 @@ class SourceUnit(Unit):
         self.type = settings.type
         self._settings = settings
         self.answer_limit = answer_limit(settings, polling)
-        self._polling = polling
+        self.polling = polling
         self._shared = shared
 
     async def _open(self, resources: AsyncExitStack) -> None:
         opening = self._shared.surroundings.source_transport(self._settings)
         transport = await resources.enter_async_context(opening)
         self.source = build.create_source(self._settings, self._shared, transport)
-        context = build.polling_context(self._settings, self._polling, self._shared)
+        context = build.polling_context(self._settings, self.polling, self._shared)
         self.poller = Poller(self.source, context)
         context.metrics.limits(
-            max_interval=self._polling.max_interval,
+            max_interval=self.polling.max_interval,
             silent=max(self.answer_limit, SHORTEST_ANSWER_LIMIT),
         )
 

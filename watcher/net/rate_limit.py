@@ -35,13 +35,19 @@ _LONGEST_RESET = 60.0
 class RouteBudget:
     """The budget of one route.
 
-    `limit` is in requests a minute; None means unlimited. `now` returns monotonic seconds. `plans`
-    are the limits that upstream sells, ascending: requests per minute and the plan's name. After a
-    429 they suggest a value for the setting.
+    `limit` is in requests per `window` of seconds; None means unlimited. `now` returns monotonic
+    seconds. `plans` are the limits that upstream sells, ascending: requests per minute and the
+    plan's name. After a 429 they suggest a value for the setting.
     """
 
     def __init__(
-        self, route: str, limit: int | None, now: Now, plans: Sequence[tuple[int, str]] = ()
+        self,
+        route: str,
+        limit: int | None,
+        now: Now,
+        plans: Sequence[tuple[int, str]] = (),
+        *,
+        window: float = _MINUTE,
     ) -> None:
         self.pause = RoutePause(now)
         self._route = route
@@ -49,7 +55,9 @@ class RouteBudget:
         self._limit = limit
         self._now = now
         self._plans = plans
-        self._bucket = None if limit is None else TokenBucket(limit, _MINUTE, now)
+        self._window = window
+        self._growth = max(round(window / _MINUTE), 1)  # one a minute
+        self._bucket = None if limit is None else TokenBucket(limit, window, now)
         self._learnt = LearntLimits(now)
         self._halved_at = -_SERIES
         self._doubles_until = 0
@@ -109,14 +117,12 @@ class RouteBudget:
             return
         self._grow()
         if not self._warned:
-            logger.warning(
-                "%s: rate limited by upstream (429) at %d requests a minute; %s", *self._advice()
-            )
+            logger.warning("%s: rate limited by upstream (429) at %s; %s", *self._advice())
             self._warned = True
         if now - self._halved_at >= _SERIES:
             self._doubles_until = self._limit // 2
         self._limit = max(self._limit // 2, 1)
-        self._bucket.change(self._limit, _MINUTE)
+        self._bucket.change(self._limit, self._window)
         self._bucket.lower(0.0)
         self._halved_at = self._grown_at = now
 
@@ -138,14 +144,15 @@ class RouteBudget:
             if limit.remaining < 1 and limit.reset_after is not None:
                 self.pause.start(min(limit.reset_after, _LONGEST_RESET))
 
-    def _advice(self) -> tuple[str, int, str]:
+    def _advice(self) -> tuple[str, str, str]:
+        period = "a minute" if self._window == _MINUTE else f"in {self._window:g} s"
         smaller = [(limit, plan) for limit, plan in self._plans if limit < (self._setting or 0)]
         if not smaller:
             advice = "another client probably uses the same key"
         else:
             limit, plan = smaller[-1]
             advice = f"the key is probably on the {plan} plan: set requests_per_minute to {limit}"
-        return self._route, self._limit or 0, advice
+        return self._route, f"{self._limit or 0} requests {period}", advice
 
     def _grow(self) -> None:
         """Let a limit that was halved grow back."""
@@ -158,8 +165,8 @@ class RouteBudget:
         limit = self._limit
         while steps and limit < self._setting:
             doubled = min(limit * 2, self._doubles_until)
-            limit = max(doubled, limit + 1)
+            limit = max(doubled, min(limit + self._growth, self._setting))
             steps -= 1
         if limit != self._limit:
             self._limit = limit
-            self._bucket.change(limit, _MINUTE)
+            self._bucket.change(limit, self._window)

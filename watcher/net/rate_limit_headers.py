@@ -1,7 +1,8 @@
 """What response headers say about rate limits, in the many forms that are in use. Pure.
 
-- `X-RateLimit-Limit`, `-Remaining`, `-Reset`, also as `X-Rate-Limit-*` and `RateLimit-*`, with a
-  unit of time (`-Limit-Minute`), with `-Requests`, and with `X-RateLimit-Window` or `-Interval`;
+- `X-RateLimit-Limit`, `-Remaining`, `-Reset`, also as `X-Rate-Limit-*`, `RateLimit-*` and with a
+  vendor's name (`Anthropic-RateLimit-*`), with a unit of time (`-Limit-Minute`), with `-Requests`,
+  and with `X-RateLimit-Window` or `-Interval`;
 - several limits in one header, or in repeated ones: `5, 100`, or `100, 100;w=60, 1000;w=3600`;
 - the IETF's `RateLimit-Policy: "default";q=100;w=60` with `RateLimit: "default";r=50;t=30`
   (draft-ietf-httpapi-ratelimit-headers), and its earlier forms.
@@ -24,7 +25,7 @@ _SHORTEST = 0.001
 _MOST = 1e9  # requests; anything above does not limit
 _MOST_ITEMS = 16
 _LONGEST_VALUE = 2000
-_NAME = re.compile(r"((?:x-)?rate-?limit)s?(?:-([a-z-]+))?")
+_NAME = re.compile(r"((?:[a-z]+-)?rate-?limit)s?(?:-([a-z-]+))?")
 _SECONDS = {
     "second": 1.0,
     "minute": 60.0,

@@ -44,8 +44,9 @@ def _warnings(settings: Settings) -> list[str]:
         if received_by(channel.name, routes).startswith("nothing")
     ]
     own = [
-        f"channel {channel.name}: {text}"
-        for channel in settings.channels
-        for text in channel.warnings()
+        f"{kind} {one.name}: {text}"
+        for kind, some in (("source", settings.sources), ("channel", settings.channels))
+        for one in some
+        for text in one.warnings()
     ]
     return [*unreached, *own]

@@ -47,6 +47,7 @@ _LOOKS = {
     AttentionKind.TASKS_FAILED: (BAD, "Tasks", "tasks"),
     AttentionKind.TASKS_LOST: (LOST, "Tasks", "tasks"),
     AttentionKind.TASKS_STALLED: (WAIT, "Tasks", "tasks"),
+    AttentionKind.STATUS_UNMAPPED: (WARN, "Source", "sources"),
     AttentionKind.DISCOVERY_FAILING: (BAD, "Discovery", "sources"),
     AttentionKind.DISCOVERY_TRUNCATED: (WARN, "Discovery", "sources"),
 }
@@ -95,6 +96,7 @@ def _link(item: Attention, page: str) -> str:
     is_named = page == "channels" or item.kind in (
         AttentionKind.SOURCE_DOWN,
         AttentionKind.POLLING_BEHIND,
+        AttentionKind.STATUS_UNMAPPED,
     )
     return f"{page}#{segment(item.subject)}" if is_named else page
 

@@ -138,6 +138,53 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class ChecksAccess(Protocol):
+    """A source that knows a better check of its key than the poll of a task that cannot exist."""
+
+    async def check_access(self) -> str:
+        """Send one request; return what it showed. Raises `SourceError` if the source fails."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one path, word or rule of a source found: `value` is JSON, or None where it is absent.
+
+    `meaning` is what follows from it, such as a status.
+    """
+
+    name: str
+    path: str
+    value: str | None
+    meaning: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """How a source reads one task: the request and what came back, what was found in it, what the
+    headers say about the budget, and what its list shows, if it has one.
+    """
+
+    request: str
+    findings: Sequence[Finding]
+    budget: Sequence[str]
+    listed: str | None
+    answer: Answer
+
+
+@runtime_checkable
+class ExplainsTasks(Protocol):
+    """A source that can explain how it reads a task."""
+
+    async def explain(self, task_id: str) -> Explanation:
+        """Request the task, and the list, and return how they are read.
+
+        Raises `ValueError` for an ID that no request can be about, and `SourceError`.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOfTask:
     """Where to look for a task that is gone. `task_type` is what was known of the task."""

@@ -8,8 +8,8 @@ import msgspec
 from watcher.core.interfaces.source import BatchOfTask
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Detail, Observation
-from watcher.sources.mixpeek.connection import Call, Connection
-from watcher.sources.mixpeek.error_decoding import UNREADABLE, error_text, protocol_error
+from watcher.sources._errors import UNREADABLE, error_text, protocol_error
+from watcher.sources.mixpeek.connection import Call, Connection, namespace_header
 from watcher.sources.mixpeek.paths import path_of
 
 GET_BATCH = "GET /v1/buckets/{bucket}/batches/{batch}"
@@ -57,7 +57,7 @@ class BatchTasks:
         call = Call(
             route=GET_BATCH,
             path=path_of(GET_BATCH, bucket=batch.bucket_id, batch=batch.batch_id),
-            namespace=batch.namespace or self._namespace,
+            headers=namespace_header(batch.namespace or self._namespace),
         )
         reply = await self._connection.request(call, max_wait=_MAX_WAIT)
         if reply.status != 200:

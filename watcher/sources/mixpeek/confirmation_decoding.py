@@ -6,7 +6,7 @@ from watcher.core.interfaces.source import Confirmation
 from watcher.core.json_repair import is_suspicious, repaired
 from watcher.core.texts import NAME_LIMIT, REASON_LIMIT, cut, is_id
 from watcher.net.exchange import Reply
-from watcher.sources.mixpeek.error_decoding import UNREADABLE, protocol_error
+from watcher.sources._errors import UNREADABLE, protocol_error
 
 
 class _Answer(msgspec.Struct):

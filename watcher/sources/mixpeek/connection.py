@@ -1,264 +1,46 @@
-"""Requests to the API: each route has its own rate limit, concurrency limit and pauses."""
+"""Requests to the Mixpeek API: each route has its own budget, and some have a namespace."""
 
-import codecs
-import logging
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
-import anyio
 import httpx
-import msgspec
 
 from watcher.core.clock import Clock
-from watcher.core.errors import SourceError, SourceFailure
-from watcher.net.concurrency_limit import ConcurrencyLimit
-from watcher.net.delays import retry_after
-from watcher.net.exchange import ExchangeError, Reply, exchange, unexpected
-from watcher.net.headers import USER_AGENT
-from watcher.net.rate_limit import RouteBudget
-from watcher.net.transport import SENT_ONCE
-from watcher.sources.mixpeek.error_decoding import reply_error
+from watcher.sources import _connection
+from watcher.sources._connection import REPLY_LIMIT, Call, Rate
 from watcher.telemetry.source_metrics import SourceMetrics
-from watcher.telemetry.throttle import LogThrottle
 
-logger = logging.getLogger(__name__)
+__all__ = ["REPLY_LIMIT", "Call", "Connection", "namespace_header"]
 
-REPLY_LIMIT = 4 * 1024 * 1024
-"""Bytes read of a reply that is not a page."""
-
-_SLOW_SHARE = 0.5
-"""Share of the timeout from which a reply counts as slow."""
-_PAUSE_STATUSES = frozenset({429, 503})
-"""They mean a pause with and without `Retry-After`, 403 and any other 5xx only with it."""
-_CACHED_LENGTH = 256
 _PLANS = ((10, "Free"), (60, "Pro"))
 """Requests per minute of the API's plans."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request. `route` is the template that upstream counts by; `path` begins with a slash.
-
-    `once` is for requests that must not be repeated: the transport does not send them again where a
-    connection breaks.
-    """
-
-    route: str
-    path: str
-    query: Mapping[str, str | int] = field(default_factory=dict)
-    body: object = None
-    namespace: str | None = None
-    reply_limit: int = REPLY_LIMIT
-    once: bool = False
-
-    @property
-    def method(self) -> str:
-        return self.route.partition(" ")[0]
+def namespace_header(namespace: str | None) -> Mapping[str, str]:
+    """Return the header of a request to a namespace."""
+    return {} if namespace is None else {"x-namespace": namespace}
 
 
-class _RouteLimits:
-    def __init__(self, route: str, limit: int | None, slow_after: float) -> None:
-        self.budget = RouteBudget(route, limit, anyio.current_time, _PLANS)
-        self.concurrency = ConcurrencyLimit(slow_after)
-        self.pause_reason = SourceFailure.RATE_LIMITED
-
-    def require_no_pause(self, route: str) -> None:
-        """Raise `SourceError` if upstream has named a pause since the request was admitted."""
-        if wait := self.budget.pause.named():
-            text = f"upstream allows no request of {route} for {wait:.0f} s"
-            raise SourceError(self.pause_reason, text, retry_after=wait)
-
-
-class Connection:
-    """The requests of one source. `requests_per_minute` is per route; None sets no limit."""
+class Connection(_connection.Connection):
+    """The requests of one source. `rate` is per route; None sets no limit."""
 
     def __init__(
         self,
         *,
         base_url: str,
         api_key: str,
-        requests_per_minute: int | None,
+        rate: Rate | None,
         timeout: float,
         transport: httpx.AsyncBaseTransport,
         metrics: SourceMetrics,
         wall: Clock,
     ) -> None:
-        self._base_url = base_url
-        self._headers = {
-            "authorization": f"Bearer {api_key}",
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "user-agent": USER_AGENT,
-        }
-        self._requests_per_minute = requests_per_minute
-        self._timeout = timeout
-        self._transport = transport
-        self._metrics = metrics
-        self._wall = wall
-        self._log_throttle = LogThrottle(anyio.current_time)
-        self._routes: dict[str, _RouteLimits] = {}
-
-    def open(self, route: str) -> None:
-        """Export the metrics of `route` before its first request."""
-        self._limits(route)
-
-    def wait(self, route: str) -> float:
-        """Return the seconds until the budget of `route` allows a request."""
-        return self._limits(route).budget.wait()
-
-    def limited(self, route: str) -> bool:
-        """Return whether `route` has a budget."""
-        return self._limits(route).budget.limited
-
-    def spacing(self, route: str) -> float:
-        """Return the seconds between two requests of `route` in the long run; 0 without a limit."""
-        return self._limits(route).budget.spacing
-
-    async def admit(self, route: str) -> None:
-        """Wait until a request of `route` may be sent, and reserve it for `send`.
-
-        Cancelled while waiting, it has reserved nothing.
-        """
-        limits = self._limits(route)
-        await limits.concurrency.acquire()
-        try:
-            await limits.budget.spend()
-        except BaseException:
-            limits.concurrency.release()
-            raise
-
-    def withdraw(self, route: str) -> None:
-        """Release an unused reservation; what it took from the budget stays spent."""
-        limits = self._limits(route)
-        limits.concurrency.release()
-        limits.budget.pause.released()
-
-    async def request(self, call: Call, max_wait: float = math.inf) -> Reply:
-        """Send `call` as soon as the limits allow it; see `send`.
-
-        Raises `SourceError` (rate limited) where that takes longer than `max_wait` seconds.
-        """
-        try:
-            with anyio.fail_after(max_wait):
-                await self.admit(call.route)
-        except TimeoutError:
-            self._limits(call.route).require_no_pause(call.route)
-            wait = max(self.wait(call.route), 1.0)
-            text = f"the request budget of {call.route} is spent; try again in {wait:.0f} s"
-            raise SourceError(SourceFailure.RATE_LIMITED, text, retry_after=wait) from None
-        return await self.send(call)
-
-    async def send(self, call: Call) -> Reply:
-        """Send `call`, which has been admitted, and return the reply, whatever its status.
-
-        The body is without a byte-order mark. Raises `SourceError` where there is no reply, for
-        whatever reason.
-        """
-        limits = self._limits(call.route)
-        sent_at = anyio.current_time()
-        code: int | str | None = None
-        try:
-            limits.require_no_pause(call.route)
-            limits.budget.pause.sent(self._timeout)
-            reply = await self._exchange(call)
-            code = reply.status
-            self._adapt(limits, reply, sent_at)
-        except SourceError:
-            raise
-        except Exception as error:
-            failure = error if isinstance(error, ExchangeError) else unexpected(error)
-            code = failure.kind
-            self._log_unexpected(call.route, failure)
-            limits.concurrency.failed()
-            raise SourceError(SourceFailure(failure.kind), str(failure)) from None
-        finally:
-            limits.concurrency.release()
-            limits.budget.pause.released(sent_at)
-            if code is not None:
-                seconds = anyio.current_time() - sent_at
-                self._metrics.requested(call.route, code, seconds)
-        return reply
-
-    def error(self, reply: Reply) -> SourceError:
-        """Return the error of a reply that is not the expected answer."""
-        return reply_error(reply, retry_after(reply.headers, self._wall()))
-
-    async def _exchange(self, call: Call) -> Reply:
-        try:
-            request = self._http_request(call)
-        except Exception as error:  # a URL that is too long, or text that no header can carry
-            raise unexpected(error, "the request cannot be written") from error
-        reply = await exchange(
-            self._transport, request, deadline=self._timeout, body_limit=call.reply_limit
+        super().__init__(
+            base_url=base_url,
+            headers={"authorization": f"Bearer {api_key}"},
+            rate=rate,
+            timeout=timeout,
+            transport=transport,
+            metrics=metrics,
+            wall=wall,
+            plans=_PLANS,
         )
-        if reply.body.startswith(codecs.BOM_UTF8):
-            return replace(reply, body=reply.body.removeprefix(codecs.BOM_UTF8))
-        return reply
-
-    def _log_unexpected(self, route: str, error: ExchangeError) -> None:
-        """Log an unexpected error with its traceback."""
-        cause = error.__cause__
-        if cause is not None and self._log_throttle.ready(type(cause).__name__):
-            logger.warning("%s: %s; the request failed", route, error, exc_info=cause)
-
-    def _adapt(self, limits: _RouteLimits, reply: Reply, sent_at: float) -> None:
-        """Adapt the limits of a route to the reply to a request of monotonic time `sent_at`."""
-        budget, now = limits.budget, self._wall()
-        if reply.status == 429:
-            budget.rate_limited()
-        budget.apply_headers(reply.headers, now)
-        named = retry_after(reply.headers, now) if reply.status >= 400 else None
-        overloaded = reply.status >= 500 or reply.status == 403
-        if reply.status in _PAUSE_STATUSES or (overloaded and named is not None):
-            budget.pause.start(named)
-            limited = reply.status < 500
-            limits.pause_reason = (
-                SourceFailure.RATE_LIMITED if limited else SourceFailure.UNAVAILABLE
-            )
-        elif reply.status < 500:
-            budget.pause.succeeded(sent_at)
-        if reply.status == 429 or reply.status >= 500:
-            limits.concurrency.failed()
-        else:
-            limits.concurrency.answered(anyio.current_time() - sent_at)
-
-    def _http_request(self, call: Call) -> httpx.Request:
-        headers = dict(self._headers)
-        if call.namespace is not None:
-            headers["x-namespace"] = call.namespace
-        content = None
-        if call.body is not None:
-            headers["content-type"] = "application/json"
-            content = msgspec.json.encode(call.body)
-        url = _url(self._base_url + call.path, tuple(call.query.items()))
-        if not url.raw_path.partition(b"?")[0].endswith(call.path.encode()):
-            raise ValueError("the client resolves the path to another one")
-        extensions = {SENT_ONCE: True} if call.once else {}
-        return httpx.Request(
-            call.method, url, headers=headers, content=content, extensions=extensions
-        )
-
-    def _limits(self, route: str) -> _RouteLimits:
-        if route not in self._routes:
-            limits = _RouteLimits(route, self._requests_per_minute, self._timeout * _SLOW_SHARE)
-            self._routes[route] = limits
-            budget = limits.budget
-            self._metrics.budget(route, budget.remaining, budget.pause.named)
-        return self._routes[route]
-
-
-def _url(base: str, query: tuple[tuple[str, str | int], ...]) -> httpx.URL:
-    """Return a URL from the cache: parsing costs more than the rest of building a request.
-
-    A cursor is used once and can be long, so it is not kept.
-    """
-    if any(len(value) > _CACHED_LENGTH for _, value in query if isinstance(value, str)):
-        return _parsed_url.__wrapped__(base, query)
-    return _parsed_url(base, query)
-
-
-@lru_cache(maxsize=256)
-def _parsed_url(base: str, query: tuple[tuple[str, str | int], ...]) -> httpx.URL:
-    return httpx.URL(base, params=dict(query)) if query else httpx.URL(base)

@@ -12,9 +12,9 @@ from watcher.core.statuses import StatusTable
 from watcher.core.tasks import DiscoveredPage
 from watcher.core.texts import is_id
 from watcher.net.exchange import Reply
+from watcher.sources._errors import UNREADABLE, protocol_error
 from watcher.sources.mixpeek.confirmation_decoding import confirmation_of
-from watcher.sources.mixpeek.connection import Call, Connection
-from watcher.sources.mixpeek.error_decoding import UNREADABLE, protocol_error
+from watcher.sources.mixpeek.connection import Call, Connection, namespace_header
 from watcher.sources.mixpeek.list_share import ListShare
 from watcher.sources.mixpeek.page_decoding import Page, discovered_page
 from watcher.sources.mixpeek.pagination import (
@@ -129,7 +129,7 @@ class MixpeekOperations:
             route=_CANCEL_BATCH,
             path=path_of(_CANCEL_BATCH, bucket=bucket, batch=batch),
             query={} if reason is None else {"reason": reason},
-            namespace=namespace or self._namespace,
+            headers=namespace_header(namespace or self._namespace),
         )
         reply = await self._checked(call)
         return _json(reply), _task_id(reply)
@@ -145,7 +145,7 @@ class MixpeekOperations:
             route=_CONFIRM_UPLOADS,
             path=path_of(_CONFIRM_UPLOADS, bucket=bucket),
             body={"confirmations": confirmations},
-            namespace=namespace or self._namespace,
+            headers=namespace_header(namespace or self._namespace),
             once=True,
         )
         return confirmation_of(await self._checked(call))

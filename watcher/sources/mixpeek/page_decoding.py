@@ -23,7 +23,7 @@ from watcher.core.tasks import (
     TaskUnreadable,
 )
 from watcher.net.exchange import Reply
-from watcher.sources.mixpeek.error_decoding import UNREADABLE, protocol_error
+from watcher.sources._errors import UNREADABLE, protocol_error
 from watcher.sources.mixpeek.task_decoding import TaskDecoder, task_detail
 
 _UTF8_CHECK_LIMIT = 4 * 1024 * 1024

@@ -12,7 +12,7 @@ import anyio.lowlevel
 
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.net.exchange import Reply
-from watcher.sources.mixpeek.connection import Call
+from watcher.sources.mixpeek.connection import Call, namespace_header
 from watcher.sources.mixpeek.error_decoding import is_api_error, is_framework_error
 from watcher.sources.mixpeek.page_decoding import Page, decode_page_reply
 
@@ -86,7 +86,7 @@ class Query:
             path=self.path,
             query=paging if in_query else {},
             body=self.body if in_query else {**self.body, **paging},
-            namespace=self.namespace,
+            headers=namespace_header(self.namespace),
             reply_limit=PAGE_BYTES,
         )
 

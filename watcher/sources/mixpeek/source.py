@@ -1,13 +1,12 @@
 """The settings of the Mixpeek source, and the source itself."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import httpx
-from pydantic import AfterValidator
 
 from watcher.core.clock import Clock
 from watcher.core.interfaces.source import BatchOfTask
-from watcher.core.setting_types import Name, Token, http_url
+from watcher.core.setting_types import BaseUrl, Name, Token
 from watcher.core.settings import SourceSettings
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Observation
@@ -24,19 +23,12 @@ from watcher.sources.mixpeek.task_decoding import TaskDecoder
 from watcher.telemetry.source_metrics import SourceMetrics
 
 
-def _base_url(text: str) -> str:
-    http_url(text)
-    if "?" in text:
-        raise ValueError("must not contain a query")
-    return text.rstrip("/")
-
-
 class Settings(SourceSettings):
     """`namespace` is the default for requests that need one; polling a task does not."""
 
     name: Name = "mixpeek"
     type: Literal["mixpeek"] = "mixpeek"
-    base_url: Annotated[str, AfterValidator(_base_url)] = "https://api.mixpeek.com"
+    base_url: BaseUrl = "https://api.mixpeek.com"
     api_key: Token
     namespace: str | None = None
 
@@ -48,7 +40,7 @@ def create(
     connection = Connection(
         base_url=settings.base_url,
         api_key=settings.api_key.get_secret_value(),
-        requests_per_minute=settings.requests_per_minute,
+        rate=settings.rate,
         timeout=settings.timeout,
         transport=transport,
         metrics=metrics,
