@@ -27,6 +27,7 @@ SLACK_URL = "https://hooks.slack.com/services/T000/B000/XXXX"
 HOOK_URL = "https://backend.internal/hooks/tasks"
 EXAMPLE_URL = "http://127.0.0.1:8000/hooks/tasks"
 DAEMON = "127.0.0.1:8080"
+OTHER_API = "127.0.0.1:8090"
 ROOT = Path(__file__).parents[2]
 _PATIENCE = 90.0
 _STARTED = "source 'mixpeek' at"
@@ -124,6 +125,7 @@ async def session(folder: Path, place: Place) -> AsyncIterator[Session]:
             HOOK_URL: f"{receiver}/hook",
             EXAMPLE_URL: f"{receiver}/hook",
             DAEMON: f"127.0.0.1:{port}",
+            OTHER_API: f"127.0.0.1:{free_port()}",
         }
         environ = _environ(folder, upstream, port)
         command = ("setsid", "bash", "--noprofile", "--norc")

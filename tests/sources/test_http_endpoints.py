@@ -268,7 +268,7 @@ async def test_a_list_without_an_end_ends() -> None:
     assert len(site.requests) == 2
 
 
-async def test_one_sweep_at_a_time_tells_how_many_requests_it_takes() -> None:
+async def test_one_sweep_at_a_time_counts_how_many_requests_it_takes() -> None:
     site = Site(by_page, **listed({"page": "page"}), requests="60/1m")
     assert site.source.shared is not None
     assert site.source.shared.requests_for(9) == 1

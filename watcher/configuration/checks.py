@@ -72,7 +72,7 @@ def _unknown_names(settings: Settings) -> list[tuple[Place, str]]:
 
 
 def _impossible_rules(settings: Settings) -> Iterator[tuple[Place, str]]:
-    """Yield what discovery rules ask of sources that cannot do it."""
+    """Yield what discovery rules demand of sources that cannot do it."""
     by_name = {source.name: source for source in settings.sources}
     for number, rule in enumerate(settings.discovery):
         source = by_name.get(rule.source or settings.sources[0].name)

@@ -1,6 +1,6 @@
 """One task in an answer: its compared fields, decoded at once, and its details, decoded on demand.
 
-Any value may have any type. What no path expects is no value and makes no task unreadable.
+Any value may have any type. What a path does not expect counts as absent.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -47,7 +47,7 @@ class Settings(SourceSettings):
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, max_length=32)
     """Further headers of each request, without secrets."""
     vars: dict[str, str] = Field(default_factory=dict, max_length=32)
-    """Values of variables in paths; such a variable is no part of task IDs."""
+    """Values of variables in paths; task IDs do not contain such a variable."""
     id: str = "{id}"
     """Form of task IDs: `{owner}:{repo}:{id}` where they have several parts."""
     get: Target | None = None
