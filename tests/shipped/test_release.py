@@ -51,7 +51,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(dist: Path) -> None:
     shipped = {
         str(one.relative_to(ROOT))
         for one in (ROOT / "watcher").rglob("*")
-        if one.suffix in (".py", ".sql")
+        if one.suffix in (".py", ".sql", ".yaml")
     }
     assert shipped <= {*names}
 
