@@ -23,7 +23,7 @@ Answer = tuple[int, Mapping[str, str], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Received:
     """One request, without its host."""
 
     method: str
@@ -76,12 +76,12 @@ class OpenAi(_Api):
     def task_ids(self) -> Sequence[str]:
         return [f"batch_{number}" for number in range(COUNT)]
 
-    def answer(self, asked: Asked) -> Answer:
-        if asked.headers.get("authorization") != f"Bearer {TOKEN}":
+    def answer(self, received: Received) -> Answer:
+        if received.headers.get("authorization") != f"Bearer {TOKEN}":
             return 401, {}, {"error": {"message": "bad key"}}
-        if asked.path != "/v1/batches":
-            return 200, {}, self._item(int(asked.path.rpartition("_")[2]))
-        after = asked.query.get("after")
+        if received.path != "/v1/batches":
+            return 200, {}, self._item(int(received.path.rpartition("_")[2]))
+        after = received.query.get("after")
         start = COUNT - 1 if after is None else int(after.rpartition("_")[2]) - 1
         items = [self._item(number) for number in range(start, max(start - PAGE, -1), -1)]
         last = items[-1]["id"] if items else None
@@ -117,10 +117,10 @@ class Databricks(_Api):
     def task_ids(self) -> Sequence[str]:
         return [str(_BASE + number) for number in range(COUNT)]
 
-    def answer(self, asked: Asked) -> Answer:
-        if asked.path.endswith("/get"):
-            return 200, {}, self._item(int(asked.query["run_id"]) - _BASE)
-        start = int(asked.query.get("page_token", COUNT - 1))
+    def answer(self, received: Received) -> Answer:
+        if received.path.endswith("/get"):
+            return 200, {}, self._item(int(received.query["run_id"]) - _BASE)
+        start = int(received.query.get("page_token", COUNT - 1))
         items = [self._item(number) for number in range(start, max(start - PAGE, -1), -1)]
         following = {"next_page_token": str(start - PAGE)} if start >= PAGE else {}
         return 200, {}, {"runs": items, **following} if items else {}
@@ -154,13 +154,13 @@ class GitHub(_Api):
     def task_ids(self) -> Sequence[str]:
         return [str(1000 + number) for number in range(COUNT)]
 
-    def answer(self, asked: Asked) -> Answer:
-        if not asked.path.endswith("/runs"):
-            return 200, {}, self._item(int(asked.path.rpartition("/")[2]) - 1000)
-        page = int(asked.query.get("page", 1))
+    def answer(self, received: Received) -> Answer:
+        if not received.path.endswith("/runs"):
+            return 200, {}, self._item(int(received.path.rpartition("/")[2]) - 1000)
+        page = int(received.query.get("page", 1))
         start = COUNT - 1 - (page - 1) * PAGE
         items = [self._item(number) for number in range(start, max(start - PAGE, -1), -1)]
-        link = f'<{asked.url}?per_page=25&page={page + 1}>; rel="next"'
+        link = f'<{received.url}?per_page=25&page={page + 1}>; rel="next"'
         return 200, {"link": link} if start >= PAGE else {}, {"workflow_runs": items}
 
     def _item(self, number: int) -> dict[str, Any]:
@@ -205,10 +205,10 @@ class Prefect(_Api):
     def task_ids(self) -> Sequence[str]:
         return [f"run-{number}" for number in range(COUNT)]
 
-    def answer(self, asked: Asked) -> Answer:
-        if asked.method == "GET":
-            return 200, {}, self._item(asked.path.rpartition("/")[2])
-        ids = json.loads(asked.body)["flow_runs"]["id"]["any_"]
+    def answer(self, received: Received) -> Answer:
+        if received.method == "GET":
+            return 200, {}, self._item(received.path.rpartition("/")[2])
+        ids = json.loads(received.body)["flow_runs"]["id"]["any_"]
         return 200, {}, [self._item(one) for one in ids]
 
     def _item(self, task_id: str) -> dict[str, Any]:
@@ -243,8 +243,8 @@ class RunPod(_Api):
     def task_ids(self) -> Sequence[str]:
         return [f"ep{number % 3}:job-{number}" for number in range(COUNT)]
 
-    def answer(self, asked: Asked) -> Answer:
-        _, version, endpoint, _, job = asked.path.split("/")
+    def answer(self, received: Received) -> Answer:
+        _, version, endpoint, _, job = received.path.split("/")
         number = int(job.rpartition("-")[2])
         assert (version, endpoint) == ("v2", f"ep{number % 3}")
         item: dict[str, Any] = {"id": job, "status": "IN_PROGRESS", "took": number}
@@ -268,11 +268,11 @@ def settings_of(api: Kind, url: str) -> dict[str, Any]:
     return own | api.settings(url)
 
 
-def limited(api: Kind, asked: Asked, now: float) -> Answer:
+def limited(api: Kind, received: Received, now: float) -> Answer:
     """Return the answer of an API, or a 429."""
     if not api.counted.note(now, api.limit):
         return 429, {"retry-after": "1"}, {"error": {"message": "too many requests"}}
-    return api.answer(asked)
+    return api.answer(received)
 
 
 def transport(api: Kind, now: Callable[[], float]) -> httpx.MockTransport:
@@ -280,7 +280,7 @@ def transport(api: Kind, now: Callable[[], float]) -> httpx.MockTransport:
 
     async def answer(request: httpx.Request) -> httpx.Response:
         url = request.url
-        asked = Asked(
+        received = Received(
             method=request.method,
             path=url.path,
             query=dict(url.params),
@@ -288,7 +288,7 @@ def transport(api: Kind, now: Callable[[], float]) -> httpx.MockTransport:
             body=request.content,
             url=f"{url.scheme}://{url.netloc.decode()}{url.path}",
         )
-        status, headers, body = limited(api, asked, now())
+        status, headers, body = limited(api, received, now())
         return httpx.Response(status, headers=headers, json=body)
 
     return httpx.MockTransport(answer)
@@ -298,7 +298,7 @@ def serve(api: Kind, now: Callable[[], float]) -> AbstractAsyncContextManager[st
     """Serve an API on loopback; yields the base URL."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        asked = Asked(
+        received = Received(
             method=request.method,
             path=request.path,
             query=dict(parse_qsl(request.query_string)),
@@ -306,7 +306,7 @@ def serve(api: Kind, now: Callable[[], float]) -> AbstractAsyncContextManager[st
             body=await request.read(),
             url=f"{request.scheme}://{request.host}{request.path}",
         )
-        status, headers, body = limited(api, asked, now())
+        status, headers, body = limited(api, received, now())
         return web.json_response(body, status=status, headers=headers)
 
     app = web.Application()
