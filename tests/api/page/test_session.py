@@ -30,6 +30,13 @@ def test_a_changed_session_is_not_valid(place: int, character: str) -> None:
     assert session.is_valid(changed, TOKEN, NOW) == (changed == value)
 
 
+def test_another_spelling_of_the_same_bytes_is_not_valid() -> None:
+    value = session.mint(TOKEN, NOW, NONCE)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    valid = [last for last in alphabet if session.is_valid(value[:-1] + last, TOKEN, NOW)]
+    assert valid == [value[-1]]
+
+
 @given(st.text(max_size=100))
 def test_any_other_text_is_not_valid(text: str) -> None:
     assert not session.is_valid(text, TOKEN, NOW)

@@ -25,13 +25,13 @@ def mint(token: str, now: float, nonce: bytes) -> str:
     `base64url(expiry ‖ nonce ‖ HMAC-SHA256)`.
     """
     signed = int(now + LIFETIME).to_bytes(_EXPIRY_SIZE, "big") + nonce
-    return base64.urlsafe_b64encode(signed + _signature(token, signed)).rstrip(b"=").decode()
+    return _encoded(signed + _signature(token, signed))
 
 
 def is_valid(session: str, token: str, now: float) -> bool:
     """Return whether `session` was minted for `token` and has not expired."""
     content = _decoded(session)
-    if len(content) != _SIZE:
+    if len(content) != _SIZE or _encoded(content) != session:
         return False
     signed, signature = content[:_SIGNED_SIZE], content[_SIGNED_SIZE:]
     genuine = hmac.compare_digest(signature, _signature(token, signed))
@@ -72,6 +72,10 @@ def sent_by_page(
 def _signature(token: str, signed: bytes) -> bytes:
     key = hashlib.sha256(b"page session" + token.encode()).digest()
     return hmac.digest(key, signed, "sha256")
+
+
+def _encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def _decoded(session: str) -> bytes:
