@@ -12,8 +12,10 @@ import anyio
 from watcher.core.deliveries import DueDelivery, Message
 from watcher.core.interfaces.channel import Digesting
 
-CLAIMED_PER_SENDER = 8
-"""Deliveries claimed ahead for each sender, so that none waits for the store."""
+CLAIMED_PER_SENDER = 16
+"""Deliveries claimed ahead for each sender, so that none waits for the store: a page with a hundred
+changes is one claim, where there are eight senders.
+"""
 CLOCK_SKEW_MARGIN = 1.05
 """Factor by which messages are further apart than the rate requires, because the receiver measures
 with its own clock behind a network.
