@@ -69,8 +69,6 @@ def _by_type(kinds: list[Json]) -> Json:
     """Return the shape of one of several kinds, so that what is wrong is said of the kind that was
     meant.
     """
-    if len(kinds) == 1:
-        return kinds[0]
     names = [kind["properties"]["type"]["const"] for kind in kinds]
     return {
         "type": "object",
@@ -83,14 +81,28 @@ def _by_type(kinds: list[Json]) -> Json:
     }
 
 
+def _source(kinds: list[Json]) -> Json:
+    """Return the shape of a source: without a type it is Mixpeek's, or with a preset any API's."""
+    by_name = {kind["properties"]["type"]["const"]: kind for kind in kinds}
+    of_type = {"required": ["type"], "properties": {"type": {"const": "http"}}}
+    return {
+        "type": "object",
+        "properties": {"type": {"enum": sorted(by_name)}},
+        "if": {"anyOf": [of_type, {"required": ["preset"]}]},
+        "then": by_name["http"],
+        "else": by_name["mixpeek"],
+    }
+
+
 def config_schema() -> Json:
     """Return the schema of `config:`: the daemon's own, without secrets, in JSON Schema's draft
     7.
     """
     shape: Json = _without_secrets(schema.schema())
     del shape["$schema"]
-    for name in ("sources", "channels"):
-        shape["properties"][name]["items"] = _by_type(shape["properties"][name]["items"]["anyOf"])
+    for name, shape_of in (("sources", _source), ("channels", _by_type)):
+        items = shape["properties"][name]["items"]
+        shape["properties"][name]["items"] = shape_of(items["anyOf"])
     return shape
 
 
