@@ -75,6 +75,7 @@ def test_the_result_as_json() -> None:
             {"channels": ["alerts"], "not": None},
             {"channels": ["search"], "not": "the label team is not search"},
         ],
+        "default": False,
     }
 
 
@@ -90,12 +91,13 @@ def test_either_a_status_or_an_event_is_needed(arguments: list[str]) -> None:
 def test_the_routes_are_those_of_the_running_daemon(harness: Harness) -> None:
     """The daemon has one webhook and no routes; the configuration here has others."""
     test = ("routes", "test", "--status", "FAILED", "--label", "team=search")
-    assert harness.lines(*test) == ["routes[0] to backend: yes", "task.failed matches: backend"]
+    assert harness.lines(*test) == ["default route to backend: yes", "task.failed matches: backend"]
     as_json = json.loads(harness.run(*test, "--json").stdout)
     assert as_json == {
         "type": "task.failed",
         "channels": ["backend"],
         "routes": [{"channels": ["backend"], "not": None}],
+        "default": True,
     }
     assert harness.lines(*test, "--offline")[-1] == "task.failed matches: alerts, search"
 

@@ -32,7 +32,12 @@ ROOT = Path(__file__).parents[2]
 _PATIENCE = 90.0
 _STARTED = "source 'mixpeek' at"
 """The last line of the log's opening."""
-_OFFLINE = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_QUIET": "1"}
+_OFFLINE = {
+    "PIP_NO_DEPS": "1",
+    "PIP_NO_BUILD_ISOLATION": "0",  # the option's opposite
+    "PIP_QUIET": "1",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+}
 """With `PYTHONPATH`: pip takes what is installed here, so that nothing is downloaded."""
 
 
@@ -48,7 +53,7 @@ class Finished:
 class Session:
     """A shell whose commands share variables and folder, as those of a user do.
 
-    A command that begins with `watcher run` is left running; `PID` is then its process ID.
+    `watcher run` is left running; `PID` is then its process ID.
     """
 
     def __init__(self, shell: Process, folder: Path, replaced: Mapping[str, str]) -> None:
@@ -67,7 +72,7 @@ class Session:
         script.write_text(self._here(text))
         output.touch()
         started = time.monotonic()
-        serves = text.lstrip().startswith("watcher run")
+        serves = text.strip("\n") in ("watcher run", "watcher run -c watcher.yaml")
         await self._send(
             f"({text.strip()}) </dev/null >{output} 2>&1 & code=0; export PID=$!"
             if serves
@@ -114,10 +119,12 @@ class Place:
 
 
 @asynccontextmanager
-async def session(folder: Path, place: Place) -> AsyncIterator[Session]:
-    """Open a session in a clone of the repository within `folder`."""
+async def session(folder: Path, place: Place, *, files: bool = True) -> AsyncIterator[Session]:
+    """Open a session in a folder within `folder`: with `files` in a clone of the repository."""
     clone = folder / "mixpeek-watcher"
-    _clone(clone)
+    clone.mkdir()
+    if files:
+        _clone(clone)
     async with place.upstream.serve() as upstream, place.receiver.serve() as receiver:
         port = free_port()
         replaced = {

@@ -56,11 +56,14 @@ class TestedRouteView(msgspec.Struct, frozen=True, rename={"why_not": "not"}):
 
 
 class RouteTestView(msgspec.Struct, frozen=True):
-    """The channels that would receive an event of `type`, and what each route says."""
+    """The channels that would receive an event of `type`, and what each route says; `default` if
+    the configuration has no routes, so that these are the default ones.
+    """
 
     type: str
     channels: list[str]
     routes: list[TestedRouteView]
+    default: bool
 
     @classmethod
     def of(cls, test: RouteTest) -> Self:
@@ -68,7 +71,9 @@ class RouteTestView(msgspec.Struct, frozen=True):
             TestedRouteView(channels=list(route.channels), why_not=route.why_not)
             for route in test.routes
         ]
-        return cls(type=test.type, channels=list(test.channels), routes=routes)
+        return cls(
+            type=test.type, channels=list(test.channels), routes=routes, default=test.default
+        )
 
 
 @routes.post(

@@ -88,7 +88,12 @@ def _tested(event: Mapping[str, Any], offline: bool, url: str | None) -> Mapping
 
     test = tested(load_settings(config_of_context()), TestedEvent(**event))
     routes = [{"channels": route.channels, "not": route.why_not} for route in test.routes]
-    return {"type": test.type, "channels": test.channels, "routes": routes}
+    return {
+        "type": test.type,
+        "channels": test.channels,
+        "routes": routes,
+        "default": test.default,
+    }
 
 
 def _print(result: Mapping[str, Any]) -> None:
@@ -96,6 +101,7 @@ def _print(result: Mapping[str, Any]) -> None:
         reason = route["not"]
         mark = Coloured("yes", "green") if reason is None else Coloured("no", "yellow")
         suffix = "" if reason is None else f": {reason}"
-        say(f"routes[{number}] to {', '.join(route['channels'])}: ", mark, suffix)
+        name = "default route" if result.get("default") else f"routes[{number}]"
+        say(f"{name} to {', '.join(route['channels'])}: ", mark, suffix)
     channels = ", ".join(result["channels"])
     say(f"{result['type']} {f'matches: {channels}' if channels else 'no matching route'}")

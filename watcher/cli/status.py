@@ -8,9 +8,9 @@ import click
 
 from watcher.cli.options import client_at, json_option, url_option
 
-_SOURCES = ("name", "up", "reason", "since", "active", "requests", "budget", "behind", "last")
-_CHANNELS = ("name", "state", "since", "pending", "oldest", "failed", "reason")
-_RULES = ("name", "source", "last_run", "error")
+_SOURCES = ("source", "up", "reason", "since", "active", "requests", "budget", "behind", "last")
+_CHANNELS = ("channel", "state", "since", "pending", "oldest", "failed", "reason")
+_RULES = ("rule", "source", "last_run", "error")
 
 
 @click.command()
@@ -58,7 +58,10 @@ def _print(shown: Mapping[str, Any]) -> None:
         print_table(_CHANNELS, [_channel(channel) for channel in shown["channels"]])
     if shown["discovery"]:
         say("")
-        rules = [{**rule, "last_run": ago(rule["last_run_at"])} for rule in shown["discovery"]]
+        rules = [
+            {**rule, "rule": rule["name"], "last_run": ago(rule["last_run_at"])}
+            for rule in shown["discovery"]
+        ]
         print_table(_RULES, rules)
 
 
@@ -72,7 +75,7 @@ def _source(source: Mapping[str, Any]) -> dict[str, Any]:
 
     budgets = [left for left in source["budget_left"].values() if left is not None]
     return {
-        "name": source["name"],
+        "source": source["name"],
         "up": "up" if source["up"] else "down",
         "reason": source["reason"],
         "since": ago(source["since"]),
@@ -89,6 +92,7 @@ def _channel(channel: Mapping[str, Any]) -> dict[str, Any]:
 
     return {
         **channel,
+        "channel": channel["name"],
         "since": ago(channel["since"]),
         "oldest": ago(channel["oldest_pending_at"]),
     }

@@ -50,11 +50,14 @@ class TestedRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTest:
-    """The channels that would receive an event of `type`, and what each route says."""
+    """The channels that would receive an event of `type`, and what each route says; `default` if
+    the configuration has no routes, so that these are the default ones.
+    """
 
     type: str
     channels: Sequence[str]
     routes: Sequence[TestedRoute]
+    default: bool
 
 
 def tested(settings: Settings, event: TestedEvent) -> RouteTest:
@@ -69,4 +72,5 @@ def tested(settings: Settings, event: TestedEvent) -> RouteTest:
             TestedRoute(channels=route.channels, why_not=why_not(route, context))
             for route in routes
         ],
+        default=not settings.routes,
     )
