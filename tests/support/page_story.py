@@ -158,6 +158,7 @@ class Story:
         for channel in ("backend", "alerts", "team"):
             async for delivery in self._pending(channel):
                 await self._settle(delivery)
+                self._clock.shown = self._now
         await self._suspend("audit", SuspensionKind.PAUSED, "moving to the new cluster", 7200)
         await self._suspend(
             "billing", SuspensionKind.STOPPED, "the receiver answered 410 Gone", 600
@@ -225,6 +226,7 @@ class Story:
 
     async def _settle(self, delivery: Delivery) -> None:
         at = delivery.created_at + 0.002
+        self._clock.shown = at + 0.012
         if delivery.channel == "backend":
             delivered = AttemptResult(
                 delivery_id=delivery.id,
@@ -244,7 +246,9 @@ class Story:
                 attempted_at=at + 20 * number,
                 scheduled=number,
                 next_attempt_at=None if failed else self._now + 3600,
-                last_error=f"503 Service Unavailable {MARKUP if number == 2 else ''}",
+                last_error=f"503 Service Unavailable: {MARKUP}"
+                if number == 2
+                else "503 Service Unavailable",
                 last_status=503,
                 duration=0.08,
                 response=f"upstream connect error {MARKUP}",

@@ -17,6 +17,7 @@
   };
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   const day = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
+  const month = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
   const UNITS = [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 0, ""]];
   const age = (seconds) => {
     if (seconds < 3) return "now";
@@ -26,16 +27,17 @@
     return `${Math.floor(seconds / size)} ${unit}${rest ? ` ${rest} ${name}` : ""} ago`;
   };
   const localise = (page) => {
-    const now = Date.now() + ahead, today = day.format(now);
+    const now = Date.now() + ahead, year = new Date(now).getFullYear();
     for (const time of page.querySelectorAll("time[datetime]")) {
       const at = Date.parse(time.dateTime);
       if (Number.isNaN(at)) continue;
-      const date = day.format(at), seconds = Math.round((now - at) / 1000);
+      const seconds = Math.round((now - at) / 1000), recent = Math.abs(seconds) < 43200;
+      const date = new Date(at).getFullYear() === year ? month.format(at) : day.format(at);
       const whole = `${date}, ${clock.format(at)}`;
-      let text = time.dataset.as === "date" || date !== today ? whole : clock.format(at);
-      if (time.dataset.as === "ago") text = seconds < -2 ? (date === today ? clock.format(at) : whole) : age(Math.max(seconds, 0));
+      let text = time.dataset.as === "date" || !recent ? whole : clock.format(at);
+      if (time.dataset.as === "ago" && seconds >= -2) text = age(Math.max(seconds, 0));
       if (time.textContent !== text) time.textContent = text;
-      const title = `${whole} (${time.dateTime.slice(0, 19).replace("T", " ")} UTC)`;
+      const title = `${day.format(at)}, ${clock.format(at)} (${time.dateTime.slice(0, 19).replace("T", " ")} UTC)`;
       if (time.title !== title) time.title = title;
     }
   };
