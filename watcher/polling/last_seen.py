@@ -19,8 +19,10 @@ class Seen(Protocol):
 
     task_id: str
     status: str | None
-    steady: bool
     chunk: int
+
+    @property
+    def steady(self) -> bool: ...
 
 
 SeenType = TypeVar("SeenType", bound=Seen)

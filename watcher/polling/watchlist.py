@@ -29,6 +29,10 @@ _MAX_SHOWN_SETS = 1000
 _FINISHED_KEPT = 32
 
 
+_LOST, _REMOVED, _NOT_IN_PAGE, _STEADY = 1, 2, 4, 8
+"""Bits of `TrackedTask.flags`: a field of its own would take 8 bytes of every task."""
+
+
 class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
     """A task's place in a schedule, and what an answer is compared with (`transitions.Known`).
 
@@ -42,13 +46,45 @@ class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
 
     status: str | None = None
     missing_since: float | None = None
-    lost: bool = False
-    removed: bool = False
-    not_in_page: bool = False
-    steady: bool = True
+    flags: int = _STEADY
     chunk: int = 0
     reopened_at: float | None = None
     shown: frozenset[str] = frozenset()
+
+    @property
+    def lost(self) -> bool:
+        return bool(self.flags & _LOST)
+
+    @lost.setter
+    def lost(self, value: bool) -> None:
+        self._set(_LOST, value)
+
+    @property
+    def removed(self) -> bool:
+        return bool(self.flags & _REMOVED)
+
+    @removed.setter
+    def removed(self, value: bool) -> None:
+        self._set(_REMOVED, value)
+
+    @property
+    def not_in_page(self) -> bool:
+        return bool(self.flags & _NOT_IN_PAGE)
+
+    @not_in_page.setter
+    def not_in_page(self, value: bool) -> None:
+        self._set(_NOT_IN_PAGE, value)
+
+    @property
+    def steady(self) -> bool:
+        return bool(self.flags & _STEADY)
+
+    @steady.setter
+    def steady(self, value: bool) -> None:
+        self._set(_STEADY, value)
+
+    def _set(self, flag: int, value: bool) -> None:
+        self.flags = self.flags | flag if value else self.flags & ~flag
 
     def settle(self) -> None:
         """Recompute `steady` from what is known of the task."""
