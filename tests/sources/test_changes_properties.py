@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import anyio
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from tests.sources.harness import Harness
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.anyio
 
 STAGES = ("IN_PROGRESS", "PROCESSING", "PENDING", "QUEUED", "COMPLETED")
 """A task changes to the next one, and never back: a status that goes back needs two answers."""
+LAST = len(STAGES) - 1
 FAULTS: dict[str, dict[str, Any]] = {
     "condition ignored": {"status": "ignored"},
     "condition rejected": {"status": "rejected"},
@@ -42,12 +43,14 @@ FAULTS: dict[str, dict[str, Any]] = {
     "slow": {"fast": 1000, "slow": 6.0},
     "timeout": {"fast": 1000, "slow": 60.0},
 }
-EXAMPLES = int(os.environ.get("CHANGES_EXAMPLES", "8"))
+EXAMPLES = os.environ.get("CHANGES_EXAMPLES")
+"""How many plans to make up: 4 that are always the same, unless it is set."""
 BUSY = 60.0
 SETTLED_AFTER = 60.0
 CONFIRMED_WITHIN = 330.0
 LATE_AFTER = 3.0
 """Seconds until pages are requested beside a request for changes that takes long."""
+LONGEST_INTERVAL = 30.0
 LATENCY = 0.5
 """Seconds of the answer, and of what is stored before it."""
 
@@ -67,7 +70,9 @@ def acts(kinds: Sequence[str]) -> st.SearchStrategy[list[Act]]:
 
 
 class World:
-    """Tasks that change, and when each did. `busy` are how many did, or were added, at once."""
+    """Tasks that change, and when each did. `busy` are how many did, or were added, at once, and
+    `running` how many ran then.
+    """
 
     def __init__(self, harness: Harness, count: int, seed: int) -> None:
         self.harness = harness
@@ -76,6 +81,7 @@ class World:
         self.stages: dict[str, int] = {}
         self.changed: dict[str, list[float]] = {}
         self.busy: list[tuple[float, int]] = []
+        self.running: list[tuple[float, int]] = []
         self.faulty_since = math.inf
 
     @property
@@ -106,7 +112,7 @@ class World:
 
     async def act(self, act: Act) -> None:
         number = 1 + int(act.share * self.share_of)
-        running = [name for name, stage in self.stages.items() if stage < len(STAGES) - 1]
+        running = [name for name, stage in self.stages.items() if stage < LAST]
         if act.kind == "add":
             await self.add(number)
         elif act.kind in ("change", "end"):
@@ -118,9 +124,12 @@ class World:
             if act.kind != "heal":
                 self.faulty_since = min(self.faulty_since, wall())
         self.busy.append((wall(), number))
+        self.running.append((wall(), sum(stage < LAST for stage in self.stages.values())))
 
     def within(self, at: float) -> float:
-        """Return the seconds within which a change at `at` is to be noticed."""
+        """Return the seconds within which a change at `at` is to be noticed: those of the longest
+        interval, if one page holds all running tasks.
+        """
         busy = sum(number for when, number in self.busy if abs(when - at) < BUSY) / PAGE_SIZE
         pages = math.ceil(len(self.stages) / PAGE_SIZE)
         # Pages of what is new or has just changed have every second request at most.
@@ -128,9 +137,17 @@ class World:
         # One request of six is a trial. One that fails, and what shows why, are two more.
         plain = math.ceil(pages * 6 / 5) + 4 + 2 * busy
         spacing = self.harness.source.changes.spacing
+        if self._fewest(at) <= PAGE_SIZE:
+            return LONGEST_INTERVAL + plain * spacing + LATENCY
         if at < self.faulty_since - covered * spacing:
             return covered * spacing + LATENCY
         return max(covered, plain) * spacing + LATENCY + LATE_AFTER
+
+    def _fewest(self, at: float) -> int:
+        """Return how many tasks were running at least when a change was to be noticed."""
+        before = [count for when, count in self.running if when <= at][-1:]
+        near = [count for when, count in self.running if abs(when - at) < BUSY]
+        return min(before + near)
 
     async def assert_noticed(self, since: float) -> None:
         """Assert that what has changed since was noticed in time, and that nothing else was."""
@@ -158,7 +175,7 @@ class World:
     def assert_confirmed(self) -> None:
         """Assert that a page has shown every running task lately."""
         for name, stage in self.stages.items():
-            if stage < len(STAGES) - 1:
+            if stage < LAST:
                 answered_at, _ = self.harness.poller.times(TaskKey("mixpeek", name))
                 assert answered_at is not None, f"{name} was never shown"
                 assert wall() - answered_at <= CONFIRMED_WITHIN, f"{name} was not confirmed"
@@ -166,6 +183,7 @@ class World:
 
 async def live(folder: Path, count: int, limit: int, plan: Sequence[Act], seed: int) -> None:
     """Live through a plan, and assert what is promised."""
+    note(f"live(folder, {count}, {limit}, {plan}, {seed})")
     async with opened(folder) as store:
         harness = Harness(store, limit=limit)
         world = World(harness, count, seed)
@@ -189,7 +207,10 @@ COUNTS = st.sampled_from([1300, 3500])
 SEEDS = st.integers(0, 9)
 LIMITS = st.sampled_from([60, 120])
 patient = settings(
-    max_examples=EXAMPLES,
+    max_examples=int(EXAMPLES or 4),
+    derandomize=EXAMPLES is None,
+    phases=[Phase.reuse, Phase.generate],
+    print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
