@@ -29,6 +29,6 @@ async def test_the_status_shows_all_parts_and_what_needs_a_person(tmp_path: Path
     assert len(shown["transitions_per_minute"]) == 60
     assert [item["kind"] for item in shown["attention"]] == [
         "source_down",
-        "deliveries_failed",
         "channel_paused",
+        "deliveries_failed",
     ]

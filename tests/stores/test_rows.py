@@ -73,7 +73,7 @@ def test_a_delivery_is_read_from_columns_of_its_own_and_of_its_event(
 
 def test_a_change_writes_all_that_adding_does_not() -> None:
     assert {*rows.WATCH_COLUMNS} - {*rows.CHANGED_COLUMNS} == {
-        *("source", "task_id", "namespace", "labels", "added_at")
+        *("source", "task_id", "namespace", "labels", "added_at", "batch")
     }
 
 

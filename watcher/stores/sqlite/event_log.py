@@ -14,17 +14,24 @@ from watcher.stores.sqlite.group_commit import Operation, Result
 _Position = tuple[int, WatchState | str]
 """The sequence and the state of a stored watch."""
 
+_Stored = tuple[dict[TaskKey, _Position], dict[TaskKey, str | None]]
+"""The positions and the batches of stored watches."""
+
 
 class SqliteEventLog(StorePart):
     """Implements `watcher.core.interfaces.store.EventLog`."""
 
     async def record(self, changes: Sequence[Change]) -> Sequence[bool]:
         async def store(connection: aiosqlite.Connection) -> Sequence[bool]:
-            applies = _applicable(changes, await _positions(connection, changes))
+            positions, batches = await _stored(connection, changes)
+            applies = _applicable(changes, positions)
             applied = [change for change, does in zip(changes, applies, strict=True) if does]
             await connection.executemany(
                 queries.CHANGE_WATCH, [rows.changed_row(change.watch) for change in applied]
             )
+            moved = _in_other_batches(applied, batches)
+            if moved:
+                await connection.executemany(queries.SET_BATCH, moved)
             await insert_events(
                 connection, [change.event for change in applied if change.event is not None]
             )
@@ -81,14 +88,25 @@ async def store_outage(
         await connection.execute(queries.STORE_OUTAGE, rows.outage_row(outage))
 
 
-async def _positions(
-    connection: aiosqlite.Connection, changes: Sequence[Change]
-) -> dict[TaskKey, _Position]:
+async def _stored(connection: aiosqlite.Connection, changes: Sequence[Change]) -> _Stored:
     keys = rows.json_keys(change.watch.key for change in changes)
     found = await connection.execute_fetchall(queries.WATCH_SEQUENCES, (keys,))
-    return {
-        TaskKey(source, task_id): (sequence, state) for source, task_id, sequence, state in found
-    }
+    positions: dict[TaskKey, _Position] = {}
+    batches: dict[TaskKey, str | None] = {}
+    for source, task_id, sequence, state, batch in found:
+        key = TaskKey(source, task_id)
+        positions[key], batches[key] = (sequence, state), batch
+    return positions, batches
+
+
+def _in_other_batches(
+    changes: Sequence[Change], batches: dict[TaskKey, str | None]
+) -> list[rows.Row]:
+    """Return parameters of `SET_BATCH`. A batch that is filled in meanwhile stays, where a change
+    has none.
+    """
+    shown = {change.watch.key: change.watch.batch for change in changes if change.watch.batch}
+    return [(batch, *key) for key, batch in shown.items() if batches[key] != batch]
 
 
 def _applicable(changes: Sequence[Change], positions: dict[TaskKey, _Position]) -> list[bool]:

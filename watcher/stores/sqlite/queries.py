@@ -89,18 +89,17 @@ RETURNING source, task_id
 # Events and outages
 
 WATCH_SEQUENCES = f"""
-SELECT source, task_id, sequence, state FROM json_each(?) AS wanted CROSS JOIN watches
+SELECT source, task_id, sequence, state, batch FROM json_each(?) AS wanted CROSS JOIN watches
 WHERE {_IS_WANTED}
 """
 
-# A batch that is filled in meanwhile stays.
-_CHANGED = {name: f"{name} = ?" for name in rows.CHANGED_COLUMNS}
-_CHANGED |= {"batch": "batch = coalesce(?, batch)"}
-
 CHANGE_WATCH = f"""
-UPDATE watches SET {_list(_CHANGED.values())}
+UPDATE watches SET {_list(f"{name} = ?" for name in rows.CHANGED_COLUMNS)}
 WHERE source = ? AND task_id = ?
 """
+
+SET_BATCH = "UPDATE watches SET batch = ? WHERE source = ? AND task_id = ?"
+"""Apart from `CHANGE_WATCH`, because it rewrites an entry of an index."""
 
 INSERT_EVENT = _insert("events", rows.EVENT_COLUMNS)
 

@@ -52,8 +52,8 @@ KEY_COLUMNS = TaskKey._fields
 
 _WATCH_FIELDS = _names(Watch, without=["key"])
 WATCH_COLUMNS = (*KEY_COLUMNS, *_WATCH_FIELDS)
-CHANGED_COLUMNS = _names(Watch, without=["key", "namespace", "labels", "added_at"])
-"""The columns that a change writes.
+CHANGED_COLUMNS = _names(Watch, without=["key", "namespace", "labels", "added_at", "batch"])
+"""The columns that every change writes; `batch` rarely differs.
 
 The others are written when a watch is added or merged, which may happen between the reading of a
 watch and the storing of its change.
