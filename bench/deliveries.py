@@ -9,7 +9,7 @@ as many senders, and does nothing else: no store, no signature.
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from bench.processes import OURS, SECRET, percentile, pin, server
 from watcher.channels import webhook
 from watcher.channels.slack import channel as slack
 from watcher.core.clock import wall_clock
+from watcher.core.event_bodies import SystemData
 from watcher.core.events import Change, Event, SystemEventFactory, new_event_id, task_event
 from watcher.core.interfaces.store import Store
 from watcher.core.statuses import StatusTable
@@ -55,7 +56,7 @@ assert isinstance(_READ, Observation)
 _SEEN = _READ
 
 
-def no_notice(kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
+def no_notice(kind: str, *, at: float, data: SystemData, subject: str) -> Event:
     """Nothing fails here, so there are no system events."""
     raise AssertionError(f"unexpected {kind}: {data}")
 

@@ -13,6 +13,7 @@ from tests.support.virtual_time import VirtualLoop
 from watcher.channels.slack import channel as slack
 from watcher.core.clock import parse_rfc3339, rfc3339
 from watcher.core.deliveries import Message
+from watcher.core.event_bodies import ChannelData, SourceData, SystemData
 from watcher.core.events import Event, system_event, task_alert_event, task_event
 from watcher.core.tasks import Detail, Observation, TaskKey, Watch
 from watcher.delivery.notes import InMemoryNotes
@@ -214,30 +215,30 @@ def _batch() -> list[Message]:
 
 
 def _outage(kind: str, after: float) -> Message:
-    data = {
-        "source": "mixpeek",
-        "reason": "unavailable",
-        "status": 503,
-        "error": "HTTP 503: upstream connect error or disconnect/reset before headers",
-        "since": rfc3339(AT - 2_520),
-        "active_watches": 1_204,
-    }
+    data = SourceData(
+        source="mixpeek",
+        reason="unavailable",
+        status=503,
+        error="HTTP 503: upstream connect error or disconnect/reset before headers",
+        since=rfc3339(AT - 2_520),
+        active_watches=1_204,
+    )
     return _system(kind, AT - 2_520 + after, data)
 
 
 def _failing() -> Message:
-    data = {
-        "channel": "backend",
-        "reason": "timeout",
-        "status": None,
-        "error": "not answered within 15 s",
-        "since": rfc3339(AT - 300),
-        "pending": 87,
-    }
+    data = ChannelData(
+        channel="backend",
+        reason="timeout",
+        status=None,
+        error="not answered within 15 s",
+        since=rfc3339(AT - 300),
+        pending=87,
+    )
     return _system("channel.failing", AT, data)
 
 
-def _system(kind: str, at: float, data: Mapping[str, Any]) -> Message:
+def _system(kind: str, at: float, data: SystemData) -> Message:
     return _message(
         system_event(kind, at=at, event_id=f"msg_{kind}", data=data, order_key="", channels=())
     )

@@ -17,6 +17,7 @@ import anyio
 import httpx
 from anyio.abc import Process
 
+from tests.support.event_schema import fault_of
 from tests.support.records import SECRET
 from watcher.testing.mixpeek_server import FakeUpstream
 from watcher.testing.receiver import Receiver
@@ -175,11 +176,13 @@ async def _read_log(daemon: Daemon, *, task_status: anyio.abc.TaskStatus[str]) -
 
 @asynccontextmanager
 async def site_in(folder: Path) -> AsyncIterator[Site]:
-    """Set up a site in `folder`."""
+    """Set up a site in `folder`. Whatever it sends has to match the events' JSON Schema."""
     upstream = FakeUpstream(api_key=API_KEY)
     receiver = Receiver(SECRET)
     async with upstream.serve() as upstream_url, receiver.serve() as receiver_url:
         yield Site(folder, upstream, upstream_url, receiver, f"{receiver_url}/hook")
+    faults = [fault_of(received.body) for received in receiver.received]
+    assert not any(faults), faults
 
 
 async def add(daemon: Daemon, *task_ids: str, headers: Mapping[str, str] | None = None) -> None:

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from tests.api.harness import BASE, FakeDaemon, opened, problem, served
 from watcher.api.admission import MOST_REQUESTS, Admission
 from watcher.api.app import create_telemetry
+from watcher.core.example_events import EXAMPLE_TYPES
 
 pytestmark = pytest.mark.anyio
 
@@ -269,6 +270,17 @@ async def test_a_405_lists_every_method_of_the_path(api: httpx.AsyncClient) -> N
 async def test_unknown_paths_are_problems(api: httpx.AsyncClient) -> None:
     problem(await api.get("/nothing"), 404)
     problem(await api.put("/v1/watches"), 405)
+
+
+async def test_openapi_describes_every_webhook(api: httpx.AsyncClient) -> None:
+    shown = (await api.get("/openapi.json")).json()
+    schemas = shown["components"]["schemas"]
+    assert shown["webhooks"].keys() == {*EXAMPLE_TYPES, "task.*"}
+    for kind, operations in shown["webhooks"].items():
+        content = operations["post"]["requestBody"]["content"]["application/json"]
+        schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
+        assert schema["title"] == kind
+        assert schema["properties"]["data"]["$ref"].rpartition("/")[2] in schemas
 
 
 async def test_openapi_describes_every_call(api: httpx.AsyncClient) -> None:

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.records import observation
+from watcher.core.clock import rfc3339
+from watcher.core.event_bodies import ChannelData, SourceData
 from watcher.core.event_routing import context_of
 from watcher.core.events import system_event, task_alert_event, task_event
 from watcher.core.routing import Routing
@@ -77,11 +79,18 @@ def test_an_alert_of_a_task_is_routed_as_it_was(
 
 
 def test_an_event_about_a_source_or_a_channel_has_its_subject() -> None:
+    outage = {"reason": "timeout", "status": None, "error": None, "since": rfc3339(0.0)}
     bodies = [
         system_event(kind, at=0.0, event_id="m", data=data, order_key="x", channels=()).body
         for kind, data in (
-            ("source.unreachable", {"source": "a", "reason": "timeout"}),
-            ("channel.failing", {"channel": "b", "pending": 3}),
+            (
+                "source.unreachable",
+                msgspec.convert({**outage, "source": "a", "active_watches": 2}, SourceData),
+            ),
+            (
+                "channel.failing",
+                msgspec.convert({**outage, "channel": "b", "pending": 3}, ChannelData),
+            ),
         )
     ]
     (of_source, about_source), (of_channel, about_channel) = map(context_of, bodies)

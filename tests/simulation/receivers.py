@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from tests.simulation.trace import Trace
+from tests.support.event_schema import fault_of
 from tests.support.records import SECRET
 from watcher.testing.receiver import verify
 
@@ -127,7 +128,9 @@ class Receiver:
             json.dumps(event, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             self.problems.append(f"{self.name}: cannot read {event_id}: {error}")
-            event = {"type": "(unreadable)", "data": {}}
+            return {"type": "(unreadable)", "data": {}}
+        if (fault := fault_of(body)) is not None:
+            self.problems.append(f"{self.name}: {event_id} does not match the schema: {fault}")
         return event
 
     def _fault(self) -> ReceiverFault | None:

@@ -1,5 +1,6 @@
 """Records for tests: a watch, a step of it, and the events of a line."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from msgspec import Raw
@@ -73,9 +74,15 @@ def observed(
     raw: bytes,
     error: str | None = None,
     upstream_status: str | None = None,
+    unreadable: Sequence[str] = (),
 ) -> Observation:
     """An answer whose details are these."""
-    detail = Detail(error_message=error, raw=Raw(raw), upstream_status=upstream_status)
+    detail = Detail(
+        error_message=error,
+        raw=Raw(raw),
+        upstream_status=upstream_status,
+        unreadable=unreadable,
+    )
     return Observation(
         task_id=task_id, status=status, task_type="api_x", details=KnownDetail(detail)
     )

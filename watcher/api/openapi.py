@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from watcher.api.problems import FieldError, ProblemDetails, UpstreamError
+from watcher.core.event_schema import Schema, event_schemas
 
 Item = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
 """An item of upstream's, byte for byte."""
@@ -19,6 +20,23 @@ ItemOrNull = Annotated[
 ]
 
 REFERENCE = "#/components/schemas/{name}"
+
+_HEADERS = [
+    {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+    | {"description": text}
+    for name, text in (
+        ("webhook-id", "The event, the same on every attempt and replay: process each once."),
+        ("webhook-timestamp", "When this attempt was made, in Unix seconds."),
+        ("webhook-signature", "One signature or more, as Standard Webhooks defines them."),
+    )
+]
+_ANSWERS = {
+    "2XX": {"description": "Received: it is not sent again."},
+    "410": {"description": "The channel stops."},
+    "413": {"description": "Sent again in a smaller form, marked `truncated`."},
+    "default": {"description": "Retried, for three days."},
+}
+"""What a receiver of webhooks answers, and what follows."""
 
 _shown: set[type[msgspec.Struct]] = set()
 
@@ -56,4 +74,25 @@ def document_of(
     content = {"application/json": {"schema": {"anyOf": [one, several]}}}
     body = {"required": True, "content": content}
     document["paths"]["/v1/watches"]["post"]["requestBody"] = body
+    names, events = event_schemas(REFERENCE)
+    schemas |= events
+    document["webhooks"] = {
+        kind: _webhook(kind, events[name], name) for kind, name in names.items()
+    }
     return document
+
+
+def _webhook(kind: str, schema: Schema, name: str) -> dict[str, Any]:
+    """Return the operation by which the watcher sends events of a type."""
+    content = {"application/json": {"schema": {"$ref": REFERENCE.format(name=name)}}}
+    operation = {
+        "summary": kind,
+        "description": schema["description"],
+        "operationId": f"receive{name}",
+        "tags": ["webhooks"],
+        "security": [],
+        "parameters": _HEADERS,
+        "requestBody": {"required": True, "content": content},
+        "responses": _ANSWERS,
+    }
+    return {"post": operation}

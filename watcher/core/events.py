@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+from msgspec import UNSET
+from msgspec.structs import asdict
 
 from watcher.core.clock import rfc3339
+from watcher.core.event_bodies import EventBody, SystemData, TaskData
 from watcher.core.masking import SECRETS
 from watcher.core.tasks import TERMINAL_STATUSES, Observation, TaskKey, Watch
 from watcher.core.texts import NAME_LIMIT
@@ -97,7 +100,7 @@ SYSTEM_EVENTS = (
 class SystemEventFactory(Protocol):
     """Builds events about a source or a channel."""
 
-    def __call__(self, kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
+    def __call__(self, kind: str, *, at: float, data: SystemData, subject: str) -> Event:
         """Return the event of type `kind` about `subject` (`channel backend`).
 
         A channel does not receive events about itself.
@@ -110,7 +113,7 @@ def system_event_factory(
 ) -> SystemEventFactory:
     """Return a factory whose events go to the channels that `route(type, subject)` returns."""
 
-    def build(kind: str, *, at: float, data: Mapping[str, object], subject: str) -> Event:
+    def build(kind: str, *, at: float, data: SystemData, subject: str) -> Event:
         return system_event(
             kind,
             at=at,
@@ -189,29 +192,28 @@ def task_event(
     """Return the event of a transition from `watch` to `seen`, upstream's answer now."""
     detail = seen.detail()
     fields = _decode_fields(detail.raw)
-    data: dict[str, object] = {
-        "task_id": watch.key.task_id,
-        "task_type": bounded_name(seen.task_type),
-        "source": watch.key.source,
-        "namespace": namespace,
-        "previous_status": watch.status,
-        "status": seen.status,
-        "upstream_status": detail.upstream_status,
-        "terminal": seen.status in TERMINAL_STATUSES,
-        "sequence": sequence,
-        "error_message": detail.error_message,
-        "inputs": fields.get("inputs", _NULL),
-        "outputs": fields.get("outputs", _NULL),
-        "additional_data": fields.get("additional_data", _NULL),
-        "labels": watch.labels,
-    }
+    known = TaskData(
+        task_id=watch.key.task_id,
+        task_type=bounded_name(seen.task_type),
+        source=watch.key.source,
+        namespace=namespace,
+        previous_status=watch.status,
+        status=seen.status,
+        upstream_status=detail.upstream_status,
+        terminal=seen.status in TERMINAL_STATUSES,
+        sequence=sequence,
+        error_message=detail.error_message,
+        inputs=fields.get("inputs", _NULL),
+        outputs=fields.get("outputs", _NULL),
+        additional_data=fields.get("additional_data", _NULL),
+        labels=watch.labels,
+        unreadable=detail.unreadable or UNSET,
+        observed_from=UNSET if detail.observed_from is None else detail.observed_from,
+    )
+    data = _sent(known)
     data |= {
         name: raw for name, raw in fields.items() if name not in data and name not in _NOT_COPIED
     }
-    if detail.unreadable:
-        data["unreadable"] = detail.unreadable
-    if detail.observed_from is not None:
-        data["observed_from"] = detail.observed_from
     return _event(
         event_type(seen.status), watch, seen.status, sequence, at, event_id, channels, data
     )
@@ -221,24 +223,24 @@ def task_alert_event(
     watch: Watch, kind: str, *, reason: str, at: float, event_id: str, channels: tuple[str, ...]
 ) -> Event:
     """Return `task.lost` or `task.stalled`, which do not advance the sequence."""
-    data: dict[str, object] = {
-        "task_id": watch.key.task_id,
-        "task_type": watch.task_type,
-        "source": watch.key.source,
-        "namespace": watch.namespace,
-        "previous_status": watch.status,
-        "status": watch.status,
-        "upstream_status": None,
-        "terminal": False,
-        "sequence": watch.sequence,
-        "error_message": watch.error_message,
-        "inputs": None,
-        "outputs": None,
-        "additional_data": None,
-        "labels": watch.labels,
-        "reason": reason,
-    }
-    return _event(kind, watch, watch.status, watch.sequence, at, event_id, channels, data)
+    data = TaskData(
+        task_id=watch.key.task_id,
+        task_type=watch.task_type,
+        source=watch.key.source,
+        namespace=watch.namespace,
+        previous_status=watch.status,
+        status=watch.status,
+        upstream_status=None,
+        terminal=False,
+        sequence=watch.sequence,
+        error_message=watch.error_message,
+        inputs=None,
+        outputs=None,
+        additional_data=None,
+        labels=watch.labels,
+        reason=reason,
+    )
+    return _event(kind, watch, watch.status, watch.sequence, at, event_id, channels, _sent(data))
 
 
 def system_event(
@@ -246,7 +248,7 @@ def system_event(
     *,
     at: float,
     event_id: str,
-    data: Mapping[str, object],
+    data: SystemData,
     order_key: str,
     channels: tuple[str, ...],
 ) -> Event:
@@ -286,8 +288,13 @@ def _event(
     )
 
 
-def _body(kind: str, at: float, data: Mapping[str, object]) -> bytes:
-    return _encode({"type": kind, "timestamp": rfc3339(at), "data": data})
+def _sent(data: TaskData) -> dict[str, object]:
+    """Return the fields that are set."""
+    return {name: value for name, value in asdict(data).items() if value is not UNSET}
+
+
+def _body(kind: str, at: float, data: Mapping[str, object] | SystemData) -> bytes:
+    return _encode(EventBody(type=kind, timestamp=rfc3339(at), data=data))
 
 
 def _name_in(seen: Observation, field: str) -> str | None:

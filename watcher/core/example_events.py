@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from watcher.core.clock import rfc3339
+from watcher.core.event_bodies import ChannelData, ChannelTestData, SourceData, SystemData
 from watcher.core.events import Event, system_event, task_alert_event, task_event
 from watcher.core.selectors import KNOWN_EVENTS
 from watcher.core.tasks import KNOWN_STATUSES, Detail, Observation, TaskKey, Watch
@@ -74,17 +75,19 @@ def example_event(kind: str, *, channel: str, at: float, event_id: str) -> Event
     )
 
 
-def _system_data(kind: str, channel: str, at: float) -> Mapping[str, object]:
+def _system_data(kind: str, channel: str, at: float) -> SystemData:
     if kind == TEST_EVENT:
-        return {"channel": channel, "reason": "a test, sent by `watcher channels test`"}
-    subject = kind.partition(".")[0]
-    counted = "active_watches" if subject == "source" else "pending"
-    name = "mixpeek" if subject == "source" else "example"
-    return {
-        subject: name,
-        "reason": "timeout",
-        "status": None,
-        "error": _MARK,
-        "since": rfc3339(at - 300),
-        counted: 0,
-    }
+        return ChannelTestData(channel=channel, reason="a test, sent by `watcher channels test`")
+    since = rfc3339(at - 300)
+    if kind.startswith("source."):
+        return SourceData(
+            source="mixpeek",
+            reason="timeout",
+            status=None,
+            error=_MARK,
+            since=since,
+            active_watches=0,
+        )
+    return ChannelData(
+        channel="example", reason="timeout", status=None, error=_MARK, since=since, pending=0
+    )

@@ -9,6 +9,7 @@ import anyio
 
 from watcher.core.clock import rfc3339
 from watcher.core.errors import DeliveryError
+from watcher.core.event_bodies import ChannelData
 from watcher.core.events import Event
 from watcher.core.log_fields import about
 from watcher.core.outage import Outage, OutageAction, OutageStep, next_step, restored
@@ -128,13 +129,13 @@ class ChannelOutage:
     ) -> Event:
         name = self._context.name
         depths = await self._context.store.outbox()
-        data: dict[str, object] = {
-            "channel": name,
-            "reason": reason if error is None else error.reason,
-            "status": None if error is None else error.status,
-            "error": None if error is None else str(error),
-            "since": rfc3339(outage.since),
-            "pending": next((depth.pending for depth in depths if depth.channel == name), 0),
-        }
+        data = ChannelData(
+            channel=name,
+            reason=reason if error is None else error.reason,
+            status=None if error is None else error.status,
+            error=None if error is None else str(error),
+            since=rfc3339(outage.since),
+            pending=next((depth.pending for depth in depths if depth.channel == name), 0),
+        )
         at = self._context.wall()
         return self._context.system_event(kind, at=at, data=data, subject=self._subject)

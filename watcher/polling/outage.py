@@ -9,6 +9,7 @@ import anyio
 
 from watcher.core.clock import rfc3339
 from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.event_bodies import SourceData
 from watcher.core.events import Event
 from watcher.core.log_fields import about
 from watcher.core.outage import Outage, OutageAction, OutageStep, next_step, restored
@@ -188,13 +189,13 @@ class SourceOutage:
         return self._context.system_event(
             kind,
             at=now,
-            data={
-                "source": self._context.source_name,
-                "reason": self._last_reason,
-                "status": self._status,
-                "error": self._cause or None,
-                "since": rfc3339(outage.since),
-                "active_watches": self._active_watches(),
-            },
+            data=SourceData(
+                source=self._context.source_name,
+                reason=self._last_reason,
+                status=self._status,
+                error=self._cause or None,
+                since=rfc3339(outage.since),
+                active_watches=self._active_watches(),
+            ),
             subject=self._subject,
         )
