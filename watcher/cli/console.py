@@ -1,5 +1,7 @@
 """A rich console for text from outside: no markup, no highlighting, no live control characters."""
 
+import errno
+import os
 from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -15,6 +17,10 @@ class GuardedConsole(Console):
     def __init__(self, *, err: bool = False, width: int | None = None) -> None:
         stream = unguarded(err)
         super().__init__(file=stream, width=width, markup=False, emoji=False, highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Raise `BrokenPipeError`, as every other writer does: rich would end the process here."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

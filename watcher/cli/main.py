@@ -67,7 +67,7 @@ def execute(arguments: Sequence[str]) -> int:
 
 def _executed(arguments: Sequence[str]) -> int:
     try:
-        cli.main([*arguments], prog_name="watcher", standalone_mode=False)
+        _run(arguments)
     except click.exceptions.NoArgsIsHelpError as error:
         say_lines(error.format_message(), err=True)  # help, not an error message
         return error.exit_code
@@ -82,10 +82,29 @@ def _executed(arguments: Sequence[str]) -> int:
     except UnicodeError:
         _print_errors("an argument or the input is not valid UTF-8")
         return USAGE
+    except BrokenPipeError:  # its reader has gone, as `head` does: nothing to report
+        streams.discard()
+        return 1
     except OSError as error:
         _print_errors(_described(error))
         return 1
     return 0
+
+
+def _run(arguments: Sequence[str]) -> None:
+    try:
+        cli.main([*arguments], prog_name="watcher", standalone_mode=False)
+    except BaseExceptionGroup as group:  # of a command with several tasks
+        raise _cause(group) from None
+
+
+def _cause(group: BaseExceptionGroup) -> BaseException:
+    """Return the error that ended the tasks of a group: one to report, else the group."""
+    named = group.subgroup((OSError, WatcherError))
+    error: BaseException = group if named is None else named
+    while isinstance(error, BaseExceptionGroup) and named is not None:
+        error = error.exceptions[0]
+    return error
 
 
 def _described(error: OSError) -> str:

@@ -63,6 +63,7 @@ class _Demo:
         self._started_at = 0.0
         self._slack_shown = 0
         self._complete = False
+        self._unwritten: OSError | None = None
         self._changed = Wakeup()
         self._stopped = anyio.Event()
 
@@ -150,9 +151,13 @@ class _Demo:
                 self._changed.set()
 
     def _show_delivery(self, received: Received) -> None:
+        """Show a delivery. The receiver calls this, so `run` raises what cannot be written."""
         self._outcome.delivery(received, wall_clock())
-        self._view.delivery(self._elapsed(), received)
-        self._show_slack()
+        try:
+            self._view.delivery(self._elapsed(), received)
+            self._show_slack()
+        except OSError as error:
+            self._unwritten = error
         self._changed.set()
 
     def _show_slack(self) -> None:
@@ -165,6 +170,8 @@ class _Demo:
             generation = self._changed.generation
             with anyio.move_on_after(_SLACK_INTERVAL):
                 await self._changed.wait(generation)
+            if self._unwritten is not None:
+                raise self._unwritten
             self._show_slack()
 
     def _elapsed(self) -> float:
