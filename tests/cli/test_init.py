@@ -72,15 +72,76 @@ def test_where_nothing_can_be_written_nothing_stays(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+HOOK, SLACK = "https://hook.example/a", "https://hooks.slack.com/services/T0/B0/x"
+
+
 @pytest.mark.parametrize(
     ("reply", "urls"),
-    [("\n", []), ("ftp://x\nhttps://hook.example/a\n", ["https://hook.example/a"])],
+    [
+        ("\n\n", []),
+        (f"ftp://x\n{HOOK}\n\n", [HOOK]),
+        (f"\nhooks.slack.com\n{SLACK}\n", [SLACK]),
+        (f"{HOOK}\n{SLACK}\n", [HOOK, SLACK]),
+    ],
 )
-def test_a_terminal_prompts_for_the_webhook(
+def test_a_terminal_prompts_for_the_urls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: str, urls: list[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", Terminal(reply))
     file = tmp_path / "watcher.yaml"
     assert run("init", str(file)).exit_code == 0
-    channels = loader.load(file, {**ENVIRON, "HOME": str(tmp_path)}).channels
-    assert [channel.model_dump()["url"].get_secret_value() for channel in channels] == urls
+    assert channel_urls(file) == urls
+
+
+def channel_urls(file: Path) -> list[str]:
+    settings = loader.load(file, {**ENVIRON, "HOME": str(file.parent)})
+    return [channel.model_dump()["url"].get_secret_value() for channel in settings.channels]
+
+
+def test_options_take_the_place_of_the_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(""))  # would abort a prompt
+    file, key = tmp_path / "watcher.yaml", tmp_path / "key"
+    key.write_text("sk_made_up\n")
+    done = run(
+        "init",
+        str(file),
+        *("--webhook-url", HOOK, "--slack-url", SLACK, "--base-url", "https://api.example"),
+        *("--namespace", 'one: "two" #3', "--api-key-file", str(key), "--discover"),
+    )
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "MIXPEEK_API_KEY" not in done.stdout
+    assert channel_urls(file) == [HOOK, SLACK]
+    settings = loader.load(file, {"HOME": str(tmp_path)})
+    (source,) = settings.sources
+    written = source.model_dump()
+    assert written["namespace"] == 'one: "two" #3'
+    assert written["base_url"] == "https://api.example"
+    assert len(settings.discovery) == 1
+    # The URL of a Slack webhook is a secret: only its file has it.
+    assert SLACK not in file.read_text()
+    assert mode(tmp_path / "watcher-slack-webhook") == 0o600
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--webhook-url", "x"],
+        ["--webhook-url", ""],
+        ["--webhook-url", "http://hook.example/a"],
+        ["--webhook-url", "https://user:password@hook.example/a"],
+        ["--slack-url", "http://hooks.slack.com/services/T0/B0/x"],
+        ["--slack-url", "x y"],
+        ["--base-url", "api.example"],
+        ["--namespace", ""],
+        ["--namespace", "a\nb"],
+        ["--namespace", "Umlaut: ü"],
+        ["--api-key-file", "/nowhere"],
+    ],
+)
+def test_what_the_daemon_would_not_take_is_not_written(tmp_path: Path, options: list[str]) -> None:
+    done = run("init", str(tmp_path / "watcher.yaml"), *options)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done
+    assert "password" not in done.stderr
+    assert [*tmp_path.iterdir()] == []

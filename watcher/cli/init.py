@@ -6,12 +6,13 @@ import os
 import secrets
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from watcher.cli.terminal import say
+from watcher.core.errors import ConfigurationError
 
 _PRIVATE = 0o600
 _TEMPLATE = """\
@@ -21,20 +22,18 @@ _TEMPLATE = """\
 
 sources:
   - name: mixpeek
+{base_url}
     # The key is MIXPEEK_API_KEY, unless it is in a file:
-    # api_key_file: /run/secrets/mixpeek-api-key
-    # namespace: production         # sent as X-Namespace where the API needs one
+{api_key}
+{namespace}
     requests_per_minute: 60         # per route, as upstream counts; null: no own limit
 
 # Without rules, tasks are watched that `watcher add` or POST /v1/watches names.
-# discovery:
-#   - {{list: tasks, every: 60s}}
+{discovery}
 
 channels:
 {webhook}
-  # - name: alerts
-  #   type: slack
-  #   url_file: /run/secrets/slack-webhook
+{slack}
 
 # Without routes, a webhook receives every event, and Slack what requires attention.
 # routes:
@@ -56,41 +55,86 @@ _WEBHOOK = """\
   - name: backend
     type: webhook
     url: {url}
-    secrets_file: {secret}
-"""
+    secrets_file: {secret}"""
+_SLACK = """\
+  - name: alerts
+    type: slack
+    url_file: {url}"""
+_WEBHOOK_URL = "https://backend.internal/hooks/tasks"
+_DISCOVERY = """\
+discovery:
+  - {list: tasks, every: 60s}"""
 
 
 @click.command()
 @click.argument("file", default="watcher.yaml", type=click.Path(path_type=Path))
-def init(file: Path) -> None:
+@click.option("--webhook-url", metavar="URL", help="Send every event to this URL, signed.")
+@click.option(
+    "--slack-url", metavar="URL", help="Send what requires attention to this Slack webhook."
+)
+@click.option(
+    "--base-url", metavar="URL", help="URL of the Mixpeek API.  [default: MIXPEEK_BASE_URL]"
+)
+@click.option("--namespace", metavar="NAME", help="Namespace of the API, sent as X-Namespace.")
+@click.option(
+    "--api-key-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="File with the API key.  [default: MIXPEEK_API_KEY]",
+)
+@click.option("--discover", is_flag=True, help="Watch every new task of the API.")
+def init(
+    file: Path,
+    webhook_url: str | None,
+    slack_url: str | None,
+    base_url: str | None,
+    namespace: str | None,
+    api_key_file: Path | None,
+    discover: bool,
+) -> None:
     """Write a configuration.
 
-    Creates FILE (default: watcher.yaml), and beside it a signing secret and an API token, each in a
-    file that only you can read. The configuration needs MIXPEEK_API_KEY, and nothing else.
+    Creates FILE (default: watcher.yaml), and beside it a signing secret, an API token and the Slack
+    URL, each in a file that only you can read. On a terminal it prompts for the two URLs if neither
+    is set. Without --api-key-file, the daemon needs MIXPEEK_API_KEY.
     """
+    if webhook_url is None and slack_url is None and sys.stdin and sys.stdin.isatty():
+        webhook_url = _prompted("URL of your webhook, or nothing")
+        slack_url = _prompted("URL of a Slack webhook, or nothing")
     file = file.absolute()
-    token = file.with_name(f"{file.stem}-api-token")
-    secret = file.with_name(f"{file.stem}-signing-secret")
+    token, secret, slack = (
+        file.with_name(f"{file.stem}-{name}")
+        for name in ("api-token", "signing-secret", "slack-webhook")
+    )
     contents = {
         token: f"{secrets.token_urlsafe(32)}\n",
         secret: f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}\n",
+        **({} if slack_url is None else {slack: f"{slack_url}\n"}),
     }
     if existing := [str(one) for one in (file, *contents) if os.path.lexists(one)]:
         raise click.UsageError(f"{', '.join(existing)} exists; name another FILE")
-    _write({**contents, file: _configuration(_webhook_url(), secret, token)})
-    name = shlex.quote(str(file))
-    say(f"wrote {file}, {secret.name} and {token.name}; set MIXPEEK_API_KEY, then:")
-    say()
-    for command in ("config check --live", "run -c", "add TASK_ID -c"):
-        say(f"  watcher {command} {name}")
-    say()
-    say(f"With WATCHER_CONFIG={name}, no command needs -c.")
+    contents[file] = _TEMPLATE.format(
+        base_url=_line("base_url", base_url, "https://api.mixpeek.com"),
+        api_key=_line(
+            "api_key_file",
+            None if api_key_file is None else str(api_key_file.absolute()),
+            "/run/secrets/mixpeek-api-key",
+        ),
+        namespace=_line("namespace", namespace, "production"),
+        discovery=_section(discover, _DISCOVERY),
+        webhook=_section(
+            webhook_url is not None,
+            _webhook(_WEBHOOK_URL if webhook_url is None else webhook_url, secret),
+            indent=2,
+        ),
+        slack=_section(slack_url is not None, _SLACK.format(url=json.dumps(str(slack))), indent=2),
+        token=json.dumps(str(token)),
+    )
+    _write(contents, file)
+    _say_next(file, [one.name for one in contents if one != file], api_key_file is None)
 
 
-def _webhook_url() -> str | None:
-    """Return the URL of a webhook, if there is a terminal and its user has one."""
-    if not sys.stdin.isatty():
-        return None
+def _prompted(question: str) -> str | None:
+    """Return the URL that the user of a terminal enters, if any."""
     from watcher.core.setting_types import http_url
 
     def checked(text: str) -> str:
@@ -99,20 +143,44 @@ def _webhook_url() -> str | None:
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
 
-    return click.prompt("URL of your webhook, or nothing", default="", value_proc=checked) or None
+    return click.prompt(question, default="", show_default=False, value_proc=checked) or None
 
 
-def _configuration(url: str | None, secret: Path, token: Path) -> str:
-    """Return the text of the configuration. A JSON text is one of YAML, too."""
-    shown = json.dumps(url or "https://backend.internal/hooks/tasks")
-    webhook = _WEBHOOK.format(url=shown, secret=json.dumps(str(secret))).rstrip("\n")
-    if url is None:
-        webhook = "\n".join(f"  # {line.removeprefix('  ')}" for line in webhook.splitlines())
-    return _TEMPLATE.format(webhook=webhook, token=json.dumps(str(token)))
+def _line(name: str, value: str | None, example: str) -> str:
+    """Return the line of a source's setting; a comment if it has no value. JSON is YAML, too."""
+    if value is None:
+        return f"    # {name}: {example}"
+    return f"    {name}: {json.dumps(value)}"
 
 
-def _write(contents: Mapping[Path, str]) -> None:
-    """Create all files, or none."""
+def _webhook(url: str, secret: Path) -> str:
+    return _WEBHOOK.format(url=json.dumps(url), secret=json.dumps(str(secret)))
+
+
+def _section(active: bool, text: str, *, indent: int = 0) -> str:
+    """Return lines as they are, or as a comment at a column."""
+    if active:
+        return text
+    margin = " " * indent
+    return "\n".join(f"{margin}# {line.removeprefix(margin)}" for line in text.splitlines())
+
+
+def _say_next(file: Path, names: Sequence[str], needs_key: bool) -> None:
+    """Print what was written, and the next three commands."""
+    key = "set MIXPEEK_API_KEY, then" if needs_key else "next"
+    say(f"wrote {file}, {', '.join(names[:-1])} and {names[-1]}; {key}:")
+    say()
+    name = shlex.quote(str(file))
+    for command in ("config check --live", "run -c", "add TASK_ID -c"):
+        say(f"  watcher {command} {name}")
+    say()
+    say(f"With WATCHER_CONFIG={name}, no command needs -c.")
+
+
+def _write(contents: Mapping[Path, str], configuration: Path) -> None:
+    """Create all files, or none if one cannot be written or the configuration is invalid."""
+    from watcher.configuration import loader
+
     created: list[Path] = []
     try:
         for path, content in contents.items():
@@ -122,9 +190,12 @@ def _write(contents: Mapping[Path, str]) -> None:
             created.append(path)
             with os.fdopen(descriptor, "w") as file:
                 file.write(content)
-    except OSError as error:
+        loader.load(configuration, {"HOME": str(Path.home()), "MIXPEEK_API_KEY": "unknown"})
+    except (OSError, ConfigurationError) as error:
         for path in created:
             path.unlink(missing_ok=True)
+        if isinstance(error, ConfigurationError):
+            raise
         raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
 
 

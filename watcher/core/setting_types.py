@@ -193,6 +193,19 @@ def _fits_a_header(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _text_of_a_header(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    if fault := beyond_ascii(text, spaces=True):
+        raise ValueError(f"{fault}, which no header can carry")
+    return text
+
+
+HeaderText = Annotated[
+    str, AfterValidator(_text_of_a_header), WithJsonSchema({"type": "string", "minLength": 1})
+]
+"""What is sent in a header, and may be shown."""
+
 _TOKEN_SCHEMA = {"type": "string", "format": "password", "writeOnly": True, "minLength": 1}
 
 Token = Annotated[SecretStr, AfterValidator(_fits_a_header), WithJsonSchema(_TOKEN_SCHEMA)]

@@ -6,7 +6,7 @@ import httpx
 
 from watcher.core.clock import Clock
 from watcher.core.interfaces.source import BatchOfTask
-from watcher.core.setting_types import BaseUrl, Name, Token
+from watcher.core.setting_types import BaseUrl, HeaderText, Name, Token
 from watcher.core.settings import SourceSettings
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Observation
@@ -30,7 +30,7 @@ class Settings(SourceSettings):
     type: Literal["mixpeek"] = "mixpeek"
     base_url: BaseUrl = "https://api.mixpeek.com"
     api_key: Token
-    namespace: str | None = None
+    namespace: HeaderText | None = None
 
 
 def create(
