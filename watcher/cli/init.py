@@ -106,8 +106,8 @@ def init(
         for name in ("api-token", "signing-secret", "slack-webhook")
     )
     contents = {
-        token: f"{secrets.token_urlsafe(32)}\n",
         secret: f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}\n",
+        token: f"{secrets.token_urlsafe(32)}\n",
         **({} if slack_url is None else {slack: f"{slack_url}\n"}),
     }
     if existing := [str(one) for one in (file, *contents) if os.path.lexists(one)]:
