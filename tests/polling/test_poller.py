@@ -242,7 +242,7 @@ async def test_a_task_unchanged_for_too_long_is_reported_once_until_it_changes(
         ("task.completed", "IN_PROGRESS", "COMPLETED", 3),
     ]
     sent = json.loads(events[1].body)["data"]
-    assert (sent["terminal"], sent["reason"].startswith("PENDING for 36")) == (False, True)
+    assert (sent["terminal"], sent["reason"].startswith("PENDING for 1 h")) == (False, True)
 
 
 async def test_a_change_that_could_not_be_stored_is_found_again(

@@ -47,7 +47,8 @@ def deliveries(
     if as_json:
         print_items(items)
     else:
-        print_table(_COLUMNS, ({**item, "created": ago(item["created_at"])} for item in items))
+        shown = ({**item, "created": ago(item["created_at"])} for item in items)
+        print_table(_COLUMNS, shown, optional=("attempts", "created", "last_error"))
 
 
 @click.command()

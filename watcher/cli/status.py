@@ -52,7 +52,9 @@ def _print(shown: Mapping[str, Any]) -> None:
     say("")
     say(f"{plain(watches or None)}; {_per_minute(shown['transitions_per_minute'])}")
     say("")
-    print_table(_SOURCES, [_source(source) for source in shown["sources"]])
+    print_table(
+        _SOURCES, [_source(source) for source in shown["sources"]], optional=("requests", "last")
+    )
     if shown["channels"]:
         say("")
         print_table(_CHANNELS, [_channel(channel) for channel in shown["channels"]])

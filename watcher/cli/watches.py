@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from watcher.cli.watch_status import WatchStatus
 
 _COLUMNS = ("task_id", "status", "state", "task_type", "changed", "labels")
+_LEFT_OUT = ("state", "labels", "task_type")
+"""Columns for which a narrow terminal has no place, in this order."""
 
 
 @click.command()
@@ -123,7 +125,7 @@ def list_watches(
         print_items(items)
     else:
         shown = WatchStatus(client.status)
-        print_table(_COLUMNS, (_row(item, shown) for item in items))
+        print_table(_COLUMNS, (_row(item, shown) for item in items), optional=_LEFT_OUT)
 
 
 def _row(watch: Mapping[str, Any], shown: "WatchStatus") -> dict[str, Any]:
@@ -154,7 +156,8 @@ def show(task_id: str, source: str | None, url: str | None, as_json: bool) -> No
         say(f"{name + ':':<15} {plain(value)}")
     if transitions:
         say()
-        print_table(("sequence", "previous_status", "status", "at", "event_id"), transitions)
+        columns = ("sequence", "previous_status", "status", "at", "event_id")
+        print_table(columns, transitions, optional=("event_id", "previous_status"))
 
 
 def _watch(client: "Client", task_id: str, source: str | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from itertools import islice
 
 from watcher.core.alert_limits import delay_limit
+from watcher.core.durations import format_duration
 from watcher.core.status import RuleStatus, SourceStatus, Status
 from watcher.core.tasks import KNOWN_STATUSES
 from watcher.core.texts import cut
@@ -111,7 +112,7 @@ def _about_source(source: SourceStatus) -> Iterator[Attention]:
         yield Attention(
             kind=AttentionKind.POLLING_BEHIND,
             subject=source.name,
-            text=f"polling of {source.name} is {source.behind:.0f} s behind",
+            text=f"polling of {source.name} is {format_duration(source.behind)} behind",
             since=None,
             command="watcher status",
         )

@@ -8,6 +8,7 @@ import anyio
 import httpx
 
 from watcher.core.clock import Clock
+from watcher.core.durations import format_duration
 from watcher.core.errors import StoreError
 from watcher.core.settings import HeartbeatSettings
 from watcher.net.exchange import ExchangeError, exchange
@@ -99,14 +100,15 @@ class Heartbeat:
             return reason
         for source, wait in self._silent().items():
             if wait.exceeds(ANSWERED_WITHIN):
-                return f"source {source!r} has not answered for {wait.seconds:.0f} s"
+                return f"source {source!r} has not answered for {format_duration(wait.seconds)}"
         try:
             pending = await self._pending()
         except StoreError as error:
             return str(error)
         for channel, wait in pending.items():
             if wait.exceeds(DELIVERED_WITHIN):
-                return f"a delivery to {channel!r} has been pending for {wait.seconds:.0f} s"
+                lasted = format_duration(wait.seconds)
+                return f"a delivery to {channel!r} has been pending for {lasted}"
         return None
 
     async def _send(self) -> str | None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import anyio
 
+from watcher.core.durations import format_duration
 from watcher.core.errors import StoreError, StoreFullError
 from watcher.core.events import (
     Change,
@@ -139,7 +140,7 @@ class Recorder:
         event = task_alert_event(
             watch,
             "task.lost",
-            reason=reason or f"upstream has answered 404 for {at - missing_since:.0f} s",
+            reason=reason or f"upstream has answered 404 for {format_duration(at - missing_since)}",
             at=at,
             event_id=self._context.new_event_id(),
             channels=self._context.routing.for_task_alert(watch, "task.lost"),

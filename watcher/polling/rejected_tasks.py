@@ -6,6 +6,7 @@ Nothing of it is stored: after a restart each task gets its full time again.
 import logging
 from collections.abc import Sequence
 
+from watcher.core.durations import format_duration
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.core.log_fields import about
 from watcher.core.tasks import TaskUnreadable
@@ -79,7 +80,11 @@ class RejectedTasks:
             and lasted > self._context.polling.lost_after
             and self._is_alone_in_this(reason, since)
         ):
-            return [PendingStep(task, Step.LOST, reason=f"{cut(cause, _CAUSE)} for {lasted:.0f} s")]
+            return [
+                PendingStep(
+                    task, Step.LOST, reason=f"{cut(cause, _CAUSE)} for {format_duration(lasted)}"
+                )
+            ]
         if reason in _REJECTED and not task.lost:
             self._tasks.slow_down([task], now)
         else:

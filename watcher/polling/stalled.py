@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 import anyio
 
 from watcher.core.clock import ClockJumpDetector
+from watcher.core.durations import format_duration
 from watcher.core.errors import StoreError
 from watcher.core.events import Change, task_alert_event
 from watcher.core.log_fields import about
@@ -102,11 +103,11 @@ class StalledTasks:
         return limit if answered_at > watch.changed_at + limit else None
 
     def _change(self, watch: Watch, limit: float, now: float) -> Change:
-        unchanged_for = now - (watch.changed_at or now)
+        unchanged_for = format_duration(now - (watch.changed_at or now))
         event = task_alert_event(
             watch,
             "task.stalled",
-            reason=f"{watch.status} for {unchanged_for:.0f} s, longer than {limit:.0f} s",
+            reason=f"{watch.status} for {unchanged_for}, longer than {format_duration(limit)}",
             at=now,
             event_id=self._context.new_event_id(),
             channels=self._context.routing.for_task_alert(watch, "task.stalled"),
