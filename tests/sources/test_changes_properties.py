@@ -44,7 +44,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "timeout": {"fast": 1000, "slow": 60.0},
 }
 EXAMPLES = os.environ.get("CHANGES_EXAMPLES")
-"""How many plans to make up: 4 that are always the same, unless it is set."""
+"""How many plans to make up: 2 that are always the same, unless it is set."""
 BUSY = 60.0
 SETTLED_AFTER = 60.0
 CONFIRMED_WITHIN = 330.0
@@ -207,7 +207,7 @@ COUNTS = st.sampled_from([1300, 3500])
 SEEDS = st.integers(0, 9)
 LIMITS = st.sampled_from([60, 120])
 patient = settings(
-    max_examples=int(EXAMPLES or 4),
+    max_examples=int(EXAMPLES or 2),
     derandomize=EXAMPLES is None,
     phases=[Phase.reuse, Phase.generate],
     print_blob=True,
