@@ -44,7 +44,7 @@ class Case:
 
 CASES = (
     Case(name="30k", tasks=30_000, goal="p50 3 s, p99 6 s"),
-    Case(name="30k-10", tasks=30_000, limit=10, quiet=120, patience=60, goal="p99 35 s"),
+    Case(name="30k-10", tasks=30_000, limit=10, quiet=220, patience=60, goal="p99 35 s"),
     Case(name="3k", tasks=3000, goal="p50 2 s, p99 4 s"),
     Case(name="300k", tasks=300_000, quiet=150, patience=60, goal="p99 45 s"),
     Case(name="ending", tasks=10_000, ends=True, measured_for=15, goal="20 s after the last"),
