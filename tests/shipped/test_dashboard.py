@@ -238,7 +238,8 @@ class Board(Prometheus):
     async def scraped(self) -> float:
         """Wait until Prometheus has scraped the daemon as it is now; return just after."""
         now = time.time()
-        await self.until(f"min(timestamp(up == 1)) > {now} and count(up == 1) == 2")
+        # Of anything but a selector, timestamp() is the time of the query.
+        await self.until(f"min(timestamp(up)) > {now} and count(up == 1) == 2")
         (scrapes,) = await self.query("max(timestamp(up))")
         return float(scrapes["value"][1]) + 2 * STEP
 
