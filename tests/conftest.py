@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.support.postgresql import Server, temporary_server
 from tests.support.secrets import own_secrets
 
 settings.register_profile("watcher", deadline=None)
@@ -23,3 +24,10 @@ def anyio_backend() -> str:
 def secrets() -> Iterator[None]:
     with own_secrets():
         yield
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Server]:
+    """One server for all tests of a worker; each test has its own database."""
+    with temporary_server() as server:
+        yield server

@@ -5,12 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.stores.harness import opened
+from tests.contract.stores.harness import new_store, opened
 from watcher.configuration import plugins
 from watcher.core.interfaces.store import Store
 
 
 @pytest.fixture(params=plugins.names("stores"))
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    async with opened(request.param, tmp_path) as opened_store:
+async def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store, of each implementation."""
+    return await new_store(request.param, tmp_path, request)
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    async with opened(store_url) as opened_store:
         yield opened_store

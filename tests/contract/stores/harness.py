@@ -3,7 +3,11 @@
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
+import pytest
+
+from tests.support.postgresql import Server
 from tests.support.records import KEY, request, step
 from watcher.configuration import plugins
 from watcher.core.interfaces.store import Outbox, Store, Watchlist
@@ -13,11 +17,18 @@ NOW = 1000.0
 FOREVER = 10_000_000.0
 
 
-def opened(name: str, folder: Path, **options: Any) -> AbstractAsyncContextManager[Store]:
-    """The store of the implementation `name`, with its files in `folder`."""
-    create = plugins.load("stores", name).create
-    opening = create(f"{name}:///{folder}/watcher.db", **options)
-    return cast("AbstractAsyncContextManager[Store]", opening)
+async def new_store(name: str, folder: Path, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty store of the implementation `name`; one in files is in `folder`."""
+    if name == "sqlite":
+        return f"sqlite:///{folder}/watcher.db"
+    server: Server = request.getfixturevalue("postgresql_server")
+    return await server.new_store()
+
+
+def opened(url: str, **options: Any) -> AbstractAsyncContextManager[Store]:
+    """The store at `url`."""
+    create = plugins.load("stores", urlsplit(url).scheme).create
+    return cast("AbstractAsyncContextManager[Store]", create(url, **options))
 
 
 async def add_watch(store: Watchlist, task_id: str = KEY.task_id, **labels: str) -> Watch:

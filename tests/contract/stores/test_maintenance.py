@@ -51,7 +51,7 @@ async def test_ended_events_are_removed_the_oldest_first_until_enough_is_free(st
 
 async def test_a_write_that_finds_no_room_is_repeated_once_there_is_room(tmp_path: Path) -> None:
     calls = 0
-    async with opened("sqlite", tmp_path, max_size=LIMIT) as store:
+    async with opened(f"sqlite:///{tmp_path}/watcher.db", max_size=LIMIT) as store:
         watch = await add_watch(store)
 
         async def record(size: int) -> None:

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.stores.harness import FOREVER, NOW, add_watch, due_ids, opened, queue_of
+from tests.contract.stores.harness import (
+    FOREVER,
+    NOW,
+    add_watch,
+    due_ids,
+    new_store,
+    opened,
+    queue_of,
+)
 from tests.support.records import settled, step
 from watcher.configuration import plugins
 from watcher.core.deliveries import DeliveryState
@@ -133,9 +141,13 @@ OPERATIONS = (
 )
 @pytest.mark.parametrize("name", plugins.names("stores"))
 async def test_every_queue_always_has_its_oldest_as_head_and_nothing_is_lost(
-    name: str, operations: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
+    name: str,
+    operations: list[tuple[str, int]],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> None:
-    async with opened(name, tmp_path_factory.mktemp("queues")) as store:
+    url = await new_store(name, tmp_path_factory.mktemp("queues"), request)
+    async with opened(url) as store:
         watches = [await add_watch(store, f"task_{number}") for number in range(2)]
         claimed = list[int]()
         for operation, number in operations:

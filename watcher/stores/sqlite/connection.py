@@ -1,7 +1,8 @@
 """Opens the connections to a SQLite file so that writes are durable; explains SQLite's errors."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiosqlite
@@ -107,6 +108,19 @@ async def open_file(path: Path) -> aiosqlite.Connection:
     return await aiosqlite.connect(
         path, timeout=_BUSY_SECONDS, isolation_level=None, factory=NumberedConnection
     )
+
+
+@asynccontextmanager
+async def transaction(connection: aiosqlite.Connection) -> AsyncIterator[aiosqlite.Connection]:
+    """Run what is within in one transaction. Tasks that share a connection would share it."""
+    try:
+        await connection.execute("BEGIN IMMEDIATE")
+        yield connection
+        await connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            await connection.execute("ROLLBACK")
+        raise
 
 
 async def apply(connection: aiosqlite.Connection, sizes: Sizes) -> None:

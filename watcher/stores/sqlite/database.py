@@ -13,14 +13,18 @@ import anyio
 
 from watcher.core.clock import Clock
 from watcher.core.errors import StoreError, StoreFailure, StoreFullError
-from watcher.stores.sqlite.connection import apply, cut_log, limit_size, store_error
-from watcher.stores.sqlite.group_commit import BatchOperation, GroupCommit, Operation, Result
+from watcher.stores._group_commit import GroupCommit, Result
+from watcher.stores.sqlite.connection import apply, cut_log, limit_size, store_error, transaction
 from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.page_reader import PageReader
 from watcher.stores.sqlite.rows import Row
 from watcher.stores.sqlite.sizes import MIB, Sizes, Volume
 
 _MIN_WANTED = 64 * 1024
+
+Operation = Callable[[aiosqlite.Connection], Awaitable[Result]]
+BatchOperation = Callable[[aiosqlite.Connection, Sequence[Any]], Awaitable[None]]
+"""An operation on the items of several callers."""
 
 
 class Database:
@@ -50,7 +54,11 @@ class Database:
         """The bytes of what could not be stored last; 0 once as much has been stored again."""
         self._files = files
         self._commits = GroupCommit(
-            writer, lambda error: store_error(error, path), self._unusable, on_commit
+            lambda: transaction(writer),
+            errors=sqlite3.Error,
+            failure=lambda error: store_error(error, path),
+            unusable=self._unusable,
+            committed=on_commit,
         )
         self._reader = reader
         self._path = path

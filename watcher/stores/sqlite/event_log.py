@@ -7,9 +7,9 @@ import aiosqlite
 from watcher.core.events import Change, Event, StoredEvent
 from watcher.core.outage import Outage
 from watcher.core.tasks import TaskKey, WatchState
+from watcher.stores._group_commit import Result
 from watcher.stores.sqlite import batch_queries, queries, rows
-from watcher.stores.sqlite.database import Database, StorePart
-from watcher.stores.sqlite.group_commit import Operation, Result
+from watcher.stores.sqlite.database import Database, Operation, StorePart
 
 _Position = tuple[int, WatchState | str]
 """The sequence and the state of a stored watch."""

@@ -1,107 +1,89 @@
-"""Records to rows and back.
-
-The columns of a record are derived once, here, from its fields. Statements and both conversions
-use them, so a new field is a field and a migration. A test compares them with the schema.
-"""
+"""Records to rows of SQLite and back; see `watcher.stores._rows` for the columns."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
-from operator import attrgetter
-from typing import Any, TypeVar
 
 import msgspec
 
-from watcher.core.channels import Suspension, SuspensionKind
-from watcher.core.deliveries import (
-    Attempt,
-    AttemptResult,
-    Delivery,
-    DeliveryState,
-    DueDelivery,
-    OldestPending,
-    OutboxDepth,
-)
-from watcher.core.events import Event, EventFilter, StoredEvent
-from watcher.core.outage import Outage
+from watcher.core.deliveries import AttemptResult
+from watcher.core.events import Event, EventFilter
 from watcher.core.tasks import TaskKey, Watch, WatchState
+from watcher.stores._rows import (
+    ATTEMPT_COLUMNS,
+    ATTEMPT_PARAMETERS,
+    CHANGED_COLUMNS,
+    DELIVERY_COLUMNS,
+    DEPTH_COLUMNS,
+    DUE_COLUMNS,
+    EVENT_COLUMN_OF,
+    EVENT_COLUMNS,
+    KEY_COLUMNS,
+    OUTAGE_COLUMNS,
+    SETTLE_PARAMETERS,
+    STORED_EVENT_COLUMNS,
+    SUSPENSION_COLUMNS,
+    WATCH_COLUMNS,
+    WATCH_FIELDS,
+    Row,
+    attempt,
+    attempt_values,
+    changed_values,
+    delivery,
+    due_delivery,
+    event_values,
+    oldest_pending,
+    outage,
+    outage_row,
+    outbox_depth,
+    settle_values,
+    stored_event,
+    suspension,
+    suspension_row,
+    watch_values,
+)
 
-Record = TypeVar("Record")
-Row = Any
-"""A row as `sqlite3` returns it: a tuple of column values."""
+__all__ = [
+    "ATTEMPT_COLUMNS",
+    "ATTEMPT_PARAMETERS",
+    "CHANGED_COLUMNS",
+    "DELIVERY_COLUMNS",
+    "DEPTH_COLUMNS",
+    "DUE_COLUMNS",
+    "EVENT_COLUMNS",
+    "EVENT_COLUMN_OF",
+    "KEY_COLUMNS",
+    "OUTAGE_COLUMNS",
+    "SETTLE_PARAMETERS",
+    "STORED_EVENT_COLUMNS",
+    "SUSPENSION_COLUMNS",
+    "WATCH_COLUMNS",
+    "Row",
+    "as_json",
+    "attempt",
+    "attempt_row",
+    "changed_row",
+    "delivery",
+    "due_delivery",
+    "event_row",
+    "json_keys",
+    "names",
+    "oldest_pending",
+    "outage",
+    "outage_row",
+    "outbox_depth",
+    "selection",
+    "settle_row",
+    "stored_event",
+    "suspension",
+    "suspension_row",
+    "watch",
+    "watch_row",
+]
 
 _encode = msgspec.json.Encoder().encode
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 names: Callable[[str], Sequence[str]] = msgspec.json.Decoder(tuple[str, ...]).decode
 """Reads a column that holds a JSON array of names."""
 
-
-def _names(record: Any, *, without: Iterable[str] = ()) -> tuple[str, ...]:
-    excluded = set(without)
-    return tuple(field.name for field in fields(record) if field.name not in excluded)
-
-
-def _reader(record: Callable[..., Record], columns: Sequence[str]) -> Callable[[Row], Record]:
-    def read(row: Row) -> Record:
-        return record(**dict(zip(columns, row, strict=True)))
-
-    return read
-
-
-KEY_COLUMNS = TaskKey._fields
-"""The columns of a record's `key`."""
-
-_WATCH_FIELDS = _names(Watch, without=["key"])
-WATCH_COLUMNS = (*KEY_COLUMNS, *_WATCH_FIELDS)
-CHANGED_COLUMNS = _names(Watch, without=["key", "namespace", "labels", "added_at", "batch"])
-"""The columns that every change writes; `batch` rarely differs.
-
-The others are written when a watch is added or merged, which may happen between the reading of a
-watch and the storing of its change.
-"""
-
-_EVENT_FIELDS = _names(Event, without=["key"])
-EVENT_COLUMNS = (*KEY_COLUMNS, *_EVENT_FIELDS)
-STORED_EVENT_COLUMNS = _names(StoredEvent)
-DUE_COLUMNS = _names(DueDelivery)
-DELIVERY_COLUMNS = _names(Delivery)
-EVENT_COLUMN_OF = {
-    "event_id": "event_id",
-    "type": "type",
-    "body": "body",
-    "body_size": "body",
-    "event_at": "at",
-    "task_id": "task_id",
-    "watched_for": "watched_for",
-}
-"""The fields of `DueDelivery` and `Delivery` that are columns of the event."""
-
-SETTLE_PARAMETERS = (*_names(AttemptResult, without=["duration", "response"]), "now")
-ATTEMPT_PARAMETERS = (
-    "delivery_id",
-    "attempted_at",
-    "duration",
-    "last_status",
-    "last_error",
-    "response",
-)
-ATTEMPT_COLUMNS = _names(Attempt)
-DEPTH_COLUMNS = _names(OutboxDepth)
-OUTAGE_COLUMNS = _names(Outage)
-SUSPENSION_COLUMNS = _names(Suspension)
-
-stored_event = _reader(StoredEvent, STORED_EVENT_COLUMNS)
-due_delivery = _reader(DueDelivery, DUE_COLUMNS)
-attempt = _reader(Attempt, ATTEMPT_COLUMNS)
-outbox_depth = _reader(OutboxDepth, DEPTH_COLUMNS)
-oldest_pending = _reader(OldestPending, _names(OldestPending))
-outage = _reader(Outage, OUTAGE_COLUMNS)
-outage_row: Callable[[Outage], Row] = attrgetter(*OUTAGE_COLUMNS)
-suspension_row: Callable[[Suspension], Row] = attrgetter(*SUSPENSION_COLUMNS)
-_watch_values: Callable[[Watch], Row] = attrgetter(*_WATCH_FIELDS)
-_changed_values: Callable[[Watch], Row] = attrgetter(*CHANGED_COLUMNS)
-_settle_values: Callable[[AttemptResult], Row] = attrgetter(*SETTLE_PARAMETERS[:-1])
-_attempt_values: Callable[[AttemptResult], Row] = attrgetter(*ATTEMPT_PARAMETERS)
-_event_values: Callable[[Event], Row] = attrgetter(*_EVENT_FIELDS)
 _LABELS = WATCH_COLUMNS.index("labels")
 _CHANNELS = EVENT_COLUMNS.index("channels")
 
@@ -118,7 +100,7 @@ def json_keys(keys: Iterable[TaskKey]) -> str:
 
 def watch(row: Row) -> Watch:
     source, task_id, *values = row
-    stored = dict(zip(_WATCH_FIELDS, values, strict=True))
+    stored = dict(zip(WATCH_FIELDS, values, strict=True))
     labels = stored["labels"]
     stored["labels"] = _decode_labels(labels) if labels != "{}" else {}
     stored["state"] = WatchState(stored["state"])
@@ -126,13 +108,13 @@ def watch(row: Row) -> Watch:
 
 
 def watch_row(watch: Watch) -> Row:
-    row = [*watch.key, *_watch_values(watch)]
+    row = [*watch.key, *watch_values(watch)]
     row[_LABELS] = as_json(watch.labels)
     return row
 
 
 def changed_row(watch: Watch) -> Row:
-    return (*_changed_values(watch), *watch.key)
+    return (*changed_values(watch), *watch.key)
 
 
 def selection(channel: str, selected: EventFilter, now: float) -> Row:
@@ -145,27 +127,17 @@ def selection(channel: str, selected: EventFilter, now: float) -> Row:
 
 
 def event_row(event: Event) -> Row:
-    row = [*(event.key or (None, None)), *_event_values(event)]
+    row = [*(event.key or (None, None)), *event_values(event)]
     row[_CHANNELS] = as_json(event.channels)
     return row
 
 
-def delivery(row: Row) -> Delivery:
-    stored = dict(zip(DELIVERY_COLUMNS, row, strict=True))
-    return Delivery(**stored | {"state": DeliveryState(stored["state"])})
-
-
-def suspension(row: Row) -> Suspension:
-    stored = dict(zip(SUSPENSION_COLUMNS, row, strict=True))
-    return Suspension(**stored | {"kind": SuspensionKind(stored["kind"])})
-
-
 def settle_row(result: AttemptResult, now: float) -> Row:
-    return [*_of_array(_settle_values(result)), now]
+    return [*_of_array(settle_values(result)), now]
 
 
 def attempt_row(result: AttemptResult) -> Row:
-    return _of_array(_attempt_values(result))
+    return _of_array(attempt_values(result))
 
 
 def _of_array(values: Row) -> Row:

@@ -2,60 +2,62 @@
 that a durable write costs little under load.
 """
 
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic, TypeVar
 
-import aiosqlite
 import anyio
 
 from watcher.core.errors import StoreError
 
 Result = TypeVar("Result")
-Operation = Callable[[aiosqlite.Connection], Awaitable[Result]]
-BatchOperation = Callable[[aiosqlite.Connection, Sequence[Any]], Awaitable[None]]
-"""An operation on the items of several callers, since each statement costs a hop to a thread."""
+Connection = TypeVar("Connection")
+Failure = TypeVar("Failure", bound=Exception)
 
 
 class _PendingWrite:
     """A caller's write; `done` once it is committed or has failed."""
 
     def __init__(
-        self, operation: Operation[Any] | BatchOperation, items: Sequence[Any] | None = None
+        self, operation: Callable[..., Awaitable[Any]], items: Sequence[Any] | None = None
     ) -> None:
-        self.operation: Any = operation
+        self.operation = operation
         self.items = items
         self.done = False
         self.result: Any = None
         self.error: StoreError | None = None
 
 
-class GroupCommit:
-    """Runs operations in transactions on the one writing connection.
+class GroupCommit(Generic[Connection, Failure]):
+    """Runs operations in transactions, one after the other.
 
-    `unusable` returns why nothing may be written now, if so; no transaction runs meanwhile.
-    `committed` is called with the seconds that each transaction took.
+    `transaction` begins one: it yields its connection, commits at the end, and rolls back after an
+    error. `errors` are those of the database, of which `failure` makes a `StoreError`. `unusable`
+    returns why nothing may be written now, if so; no transaction runs meanwhile. `committed` is
+    called with the seconds that each transaction took.
 
-    Tasks that share a connection share its transaction, so this class alone may use it. The task
-    that gets the lock commits for all that wait for it; there is no background task that could die
-    unnoticed.
+    The task that gets the lock commits for all that wait for it; there is no background task that
+    could die unnoticed.
     """
 
     def __init__(
         self,
-        connection: aiosqlite.Connection,
-        failure: Callable[[sqlite3.Error], StoreError],
+        transaction: Callable[[], AbstractAsyncContextManager[Connection]],
+        *,
+        errors: type[Failure] | tuple[type[Failure], ...],
+        failure: Callable[[Failure], StoreError],
         unusable: Callable[[], Awaitable[StoreError | None]],
         committed: Callable[[float], None],
     ) -> None:
-        self._connection = connection
+        self._transaction = transaction
+        self._errors = errors
         self._failure = failure
         self._unusable = unusable
         self._committed = committed
         self._lock = anyio.Lock()
         self._pending: list[_PendingWrite] = []
 
-    async def write(self, operation: Operation[Result]) -> Result:
+    async def write(self, operation: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Run `operation` in a transaction and return its result once it is on disk.
 
         Raises `StoreError` if it could not be stored, and then nothing of it was. If the caller is
@@ -65,9 +67,13 @@ class GroupCommit:
         result: Result = await self._submit(_PendingWrite(operation))
         return result
 
-    async def write_batch(self, operation: BatchOperation, items: Sequence[Any]) -> None:
+    async def write_batch(
+        self,
+        operation: Callable[[Connection, Sequence[Any]], Awaitable[None]],
+        items: Sequence[Any],
+    ) -> None:
         """Run `operation` once on `items` and those of all callers that wait with the same
-        operation; see `write`.
+        operation, since each statement costs a round trip or a hop to a thread; see `write`.
         """
         await self._submit(_PendingWrite(operation, items))
 
@@ -106,7 +112,7 @@ class GroupCommit:
             began = anyio.current_time()
             await self._transact(batch)
             self._committed(anyio.current_time() - began)
-        except sqlite3.Error as error:
+        except self._errors as error:
             if len(batch) == 1:
                 batch[0].error = self._failure(error)
                 batch[0].done = True
@@ -117,20 +123,14 @@ class GroupCommit:
                 await self._commit([write])
 
     async def _transact(self, batch: list[_PendingWrite]) -> None:
-        try:
-            await self._connection.execute("BEGIN IMMEDIATE")
-            shared: dict[BatchOperation, list[Any]] = {}
+        async with self._transaction() as connection:
+            shared: dict[Callable[..., Awaitable[Any]], list[Any]] = {}
             for write in batch:
                 if write.items is None:
-                    write.result = await write.operation(self._connection)
+                    write.result = await write.operation(connection)
                 else:
                     shared.setdefault(write.operation, []).extend(write.items)
             for operation, items in shared.items():
-                await operation(self._connection, items)
-            await self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                await self._connection.execute("ROLLBACK")
-            raise
+                await operation(connection, items)
         for write in batch:
             write.done = True

