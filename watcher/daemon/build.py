@@ -11,6 +11,7 @@ import httpx
 from watcher.configuration import plugins
 from watcher.core.clock import Clock, wall_clock
 from watcher.core.events import system_event_factory
+from watcher.core.interfaces.budgets import SharedBudgets
 from watcher.core.interfaces.channel import Channel, Linking, Notes
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
@@ -26,6 +27,7 @@ from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.channel_check import ChannelCheck, check_channel
 from watcher.delivery.context import DeliveryContext
 from watcher.delivery.notes import InMemoryNotes, StoredNotes
+from watcher.net.shared_budgets import BudgetsOfSource
 from watcher.net.transport import channel_transport, create_transport
 from watcher.polling.context import PollingContext
 from watcher.polling.discovery import Discovery, rule_label
@@ -80,8 +82,11 @@ def create_source(
     """Return the source of these settings."""
     create = plugins.load("sources", settings.type).create
     metrics = shared.metrics.source(settings.name)
-    wall = shared.surroundings.wall
-    source: Source = create(settings, transport=transport, metrics=metrics, wall=wall)
+    store, wall = shared.store, shared.surroundings.wall
+    budgets = BudgetsOfSource(store, settings.name) if isinstance(store, SharedBudgets) else None
+    source: Source = create(
+        settings, transport=transport, metrics=metrics, wall=wall, budgets=budgets
+    )
     return source
 
 

@@ -10,15 +10,19 @@ upstream rejects everything rather than how much it allows.
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import anyio
 
 from watcher.core.cooldown import Now
+from watcher.core.errors import StoreError
+from watcher.core.interfaces.budgets import SharedBudgets
 from watcher.net.learnt_limits import LearntLimits
 from watcher.net.rate_limit_headers import rate_limits
 from watcher.net.route_pause import RoutePause
-from watcher.net.token_bucket import TokenBucket
+from watcher.net.token_bucket import LONGEST_WAIT, TokenBucket
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +32,8 @@ _HALVE_AT_MOST_EVERY = 10.0
 _SERIES = 120.0
 """Seconds between two 429s of one series."""
 _SHORTEST_WAIT = 0.001  # a shorter one could be lost in rounding, and never end
+_STORE_AGAIN_AFTER = 1.0
+"""Seconds after which a shared budget is tried again whose store failed."""
 _LONGEST_RESET = 60.0
 """Seconds. A reset may be in another unit, or of another window; then a probe shows it."""
 
@@ -38,6 +44,9 @@ class RouteBudget:
     `limit` is in requests per `window` of seconds; None means unlimited. `now` returns monotonic
     seconds. `plans` are the limits that upstream sells, ascending: requests per minute and the
     plan's name. After a 429 they suggest a value for the setting.
+
+    With `shared`, each request is also taken from the budget of this name that all replicas share.
+    While that store fails no request is sent: its answer could not be stored.
     """
 
     def __init__(
@@ -48,6 +57,7 @@ class RouteBudget:
         plans: Sequence[tuple[int, str]] = (),
         *,
         window: float = _MINUTE,
+        shared: SharedBudgets | None = None,
     ) -> None:
         self.pause = RoutePause(now)
         self._route = route
@@ -64,6 +74,8 @@ class RouteBudget:
         self._grown_at = now()
         self._warned = False
         self._lock = anyio.Lock()
+        self._shared = shared
+        self._taken_from = -math.inf
 
     @property
     def limited(self) -> bool:
@@ -77,7 +89,7 @@ class RouteBudget:
     async def spend(self) -> None:
         """Wait until a request may be sent, and count it; if cancelled while waiting, do not."""
         async with self._lock:
-            while (wait := self.wait()) > 0:
+            while (wait := self.wait() or await self._take()) > 0:
                 with anyio.move_on_after(max(wait, _SHORTEST_WAIT)):
                     await self.pause.changed.wait(self.pause.changed.generation)
             self.pause.admitted()
@@ -91,7 +103,28 @@ class RouteBudget:
         if self._bucket is None:
             return pause
         self._grow()
-        return max(pause, self._bucket.wait(), self._learnt.wait())
+        shared = self._taken_from - self._now()
+        return max(pause, shared, self._bucket.wait(), self._learnt.wait())
+
+    async def _take(self) -> float:
+        """Take a request from the shared budget; return 0, or the seconds until there is one."""
+        if self._shared is None or self._bucket is None:
+            return 0.0
+        try:
+            wait = await self._shared.take_request(self._route, *self._bucket.shape)
+        except StoreError:
+            wait = _STORE_AGAIN_AFTER
+        wait = min(wait, LONGEST_WAIT)
+        self._taken_from = self._now() + wait
+        return wait
+
+    async def share_pause(self) -> None:
+        """Let the other replicas pause as well, for as long as this one does."""
+        seconds = self.pause.remaining()
+        if self._shared is None or self._bucket is None or not seconds:
+            return
+        with suppress(StoreError):  # each of them then learns it from upstream
+            await self._shared.pause_requests(self._route, seconds)
 
     def remaining(self) -> float:
         """Return how many requests could be sent now; infinity without a limit."""

@@ -33,6 +33,11 @@ class TokenBucket:
         return self._tokens
 
     @property
+    def shape(self) -> tuple[float, float]:
+        """The most that the bucket holds, and what it gains a second."""
+        return self._burst, self._rate
+
+    @property
     def spacing(self) -> float:
         """Seconds between two requests in the long run."""
         return 1 / self._rate

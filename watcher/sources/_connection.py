@@ -15,6 +15,7 @@ import msgspec
 
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.interfaces.budgets import SharedBudgets
 from watcher.net.concurrency_limit import ConcurrencyLimit
 from watcher.net.delays import retry_after
 from watcher.net.exchange import ExchangeError, Reply, exchange, unexpected
@@ -82,7 +83,8 @@ class Connection:
     """The requests of one source.
 
     `headers` are sent with each. `rate` is that of each route, or with `shared_budget` of all of
-    them together; None sets no limit. `plans` are the limits that upstream sells.
+    them together; None sets no limit. `plans` are the limits that upstream sells. With `budgets`
+    the limits are those of all replicas together.
     """
 
     def __init__(
@@ -97,7 +99,9 @@ class Connection:
         wall: Clock,
         shared_budget: bool = False,
         plans: Sequence[tuple[int, str]] = (),
+        budgets: SharedBudgets | None = None,
     ) -> None:
+        self._budgets = budgets
         self._base_url = base_url
         self._headers = {
             "accept": "application/json",
@@ -180,6 +184,7 @@ class Connection:
             reply = await self._exchange(call)
             code = reply.status
             self._adapt(limits, reply, sent_at)
+            await limits.budget.share_pause()
         except SourceError:
             raise
         except Exception as error:
@@ -271,7 +276,14 @@ class Connection:
             return next(iter(self._routes.values()))
         limit, window = (None, 60.0) if self._rate is None else self._rate
         name = _ALL_ROUTES if self._shared_budget else route
-        budget = RouteBudget(name, limit, anyio.current_time, self._plans, window=window)
+        budget = RouteBudget(
+            name,
+            limit,
+            anyio.current_time,
+            self._plans,
+            window=window,
+            shared=self._budgets,
+        )
         return _RouteLimits(budget, self._timeout * _SLOW_SHARE)
 
 

@@ -11,6 +11,7 @@ import httpx
 
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, SourceFailure
+from watcher.core.interfaces.budgets import SharedBudgets
 from watcher.core.interfaces.source import Endpoint, Explanation
 from watcher.core.tasks import (
     KNOWN_STATUSES,
@@ -36,7 +37,12 @@ _MOST_PAGES = 1000
 
 
 def create(
-    settings: Settings, *, transport: httpx.AsyncBaseTransport, metrics: SourceMetrics, wall: Clock
+    settings: Settings,
+    *,
+    transport: httpx.AsyncBaseTransport,
+    metrics: SourceMetrics,
+    wall: Clock,
+    budgets: SharedBudgets | None = None,
 ) -> "HttpSource":
     """Return the source at `settings.base_url`, which sends its requests over `transport`."""
     connection = Connection(
@@ -47,6 +53,7 @@ def create(
         transport=transport,
         metrics=metrics,
         wall=wall,
+        budgets=budgets,
         shared_budget=settings.per == "source",
     )
     listed = settings.usable_list

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import httpx
 
 from watcher.core.clock import Clock
+from watcher.core.interfaces.budgets import SharedBudgets
 from watcher.sources import _connection
 from watcher.sources._connection import REPLY_LIMIT, Call, Rate
 from watcher.telemetry.source_metrics import SourceMetrics
@@ -33,6 +34,7 @@ class Connection(_connection.Connection):
         transport: httpx.AsyncBaseTransport,
         metrics: SourceMetrics,
         wall: Clock,
+        budgets: SharedBudgets | None = None,
     ) -> None:
         super().__init__(
             base_url=base_url,
@@ -43,4 +45,5 @@ class Connection(_connection.Connection):
             metrics=metrics,
             wall=wall,
             plans=_PLANS,
+            budgets=budgets,
         )

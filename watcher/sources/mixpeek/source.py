@@ -5,6 +5,7 @@ from typing import Literal
 import httpx
 
 from watcher.core.clock import Clock
+from watcher.core.interfaces.budgets import SharedBudgets
 from watcher.core.interfaces.source import BatchOfTask
 from watcher.core.setting_types import BaseUrl, HeaderText, Name, Token
 from watcher.core.settings import SourceSettings
@@ -34,7 +35,12 @@ class Settings(SourceSettings):
 
 
 def create(
-    settings: Settings, *, transport: httpx.AsyncBaseTransport, metrics: SourceMetrics, wall: Clock
+    settings: Settings,
+    *,
+    transport: httpx.AsyncBaseTransport,
+    metrics: SourceMetrics,
+    wall: Clock,
+    budgets: SharedBudgets | None = None,
 ) -> "MixpeekSource":
     """Return the source at `settings.base_url`, which sends its requests over `transport`."""
     connection = Connection(
@@ -45,6 +51,7 @@ def create(
         transport=transport,
         metrics=metrics,
         wall=wall,
+        budgets=budgets,
     )
     return MixpeekSource(connection, settings)
 

@@ -57,6 +57,12 @@ class Database:
             self._on_error()
             raise self.failure(error) from None
 
+    async def update(self, statement: str, *parameters: object) -> Sequence[Row]:
+        """Run one statement that may wait for no other transaction, beside what is being written;
+        return its rows.
+        """
+        return await self.read(statement, *parameters)
+
     async def write(self, operation: Operation[Result]) -> Result:
         """Run `operation` in one transaction; see `GroupCommit.write`."""
         try:

@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 
 from watcher.core.clock import Clock, wall_clock
 from watcher.stores.postgresql.connection import connect, server_of
-from watcher.stores.postgresql.database import Database, StorePart
+from watcher.stores.postgresql.database import Database
+from watcher.stores.postgresql.request_budgets import PostgresqlRequestBudgets
 
 
 class PostgresqlStore(
-    StorePart,
+    PostgresqlRequestBudgets,
 ):
     """Implements `watcher.core.interfaces.store.Store`."""
 

@@ -1,0 +1,8 @@
+-- The request budgets of sources, which all replicas share: what each held at its time, and until when it is paused.
+CREATE TABLE request_budgets (
+    budget text PRIMARY KEY,
+    requests double precision NOT NULL,
+    at timestamptz NOT NULL,
+    paused_until timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+ALTER TABLE request_budgets SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100);
