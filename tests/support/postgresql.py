@@ -28,6 +28,8 @@ _SETTINGS = (
     "jit=off",
 )
 
+_UNPRIVILEGED = "daemon"  # a user without rights, on every Unix
+
 
 def programs() -> list[Path]:
     """Return the folders of programs of each PostgreSQL at hand, that of the wheel first."""
@@ -65,9 +67,9 @@ class Server:
         self.run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-s", *arguments)
 
     def run(self, program: str, *arguments: str) -> None:
-        """Run a program of PostgreSQL, which refuses to run as root."""
+        """Run a program of PostgreSQL, none of which may run as root."""
         command = [str(self.bin / program), *arguments]
-        user = "nobody" if os.geteuid() == 0 else None
+        user = _UNPRIVILEGED if os.geteuid() == 0 else None
         log = self.folder / "programs"
         with log.open("ab") as output:
             done = subprocess.run(
@@ -112,7 +114,7 @@ def running_server(
     folder.mkdir()
     _open_to_all(folder)
     if os.geteuid() == 0:
-        owner = pwd.getpwnam("nobody")
+        owner = pwd.getpwnam(_UNPRIVILEGED)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     server = Server(folder, _readable(bin_folder or available[0], folder), settings)
     data = str(folder / "data")

@@ -18,7 +18,7 @@ class SharedBudgets(Protocol):
         ...
 
     async def pause_requests(self, budget: str, seconds: float) -> None:
-        """Let nobody take from a budget for some seconds, and leave it empty.
+        """Prevent every replica from taking of a budget for some seconds, and leave it empty.
 
         A longer pause stays. Raises `StoreError`.
         """

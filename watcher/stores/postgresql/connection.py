@@ -14,7 +14,7 @@ ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What an operation on the database may raise."""
 
 WRITING = 0x77747772
-"""The advisory lock of whoever writes ("wtwr"). As with SQLite one transaction writes at a time, so
+"""The advisory lock of writers ("wtwr"). As with SQLite one transaction writes at a time, so
 that events become visible in the order of their numbers, and the end of a delivery and the arrival
 of the next one of its queue never miss each other.
 """

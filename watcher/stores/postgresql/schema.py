@@ -12,7 +12,7 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 MIGRATING = 0x77746368
-"""The advisory lock of whoever migrates ("wtch"): replicas that start together migrate once."""
+"""The advisory lock of migrations ("wtch"): replicas that start together migrate once."""
 
 _VERSION = """
 CREATE TABLE IF NOT EXISTS watcher_schema (version integer NOT NULL)
