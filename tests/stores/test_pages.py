@@ -2,7 +2,7 @@
 
 import pytest
 
-from watcher.stores.sqlite.pages import next_cursor, page_start
+from watcher.stores._pages import next_cursor, page_start
 
 
 def test_a_page_without_a_cursor_begins_above_every_id() -> None:

@@ -43,7 +43,7 @@ from watcher.stores.sqlite.schema import migrations
         (batches.COUNTS, 1),
         (batches.FAILURES, 1),
         (batches.TASKS, 4),
-        (batches.BUCKET, 2),
+        (batches.BODIES, 2),
         (histories.EVENTS, 2),
         (histories.DELIVERIES, 1),
         (histories.ATTEMPTS, 1),

@@ -10,6 +10,7 @@ from tests.support.records import KEY, event
 from watcher.core.channels import Suspension, SuspensionKind
 from watcher.core.outage import Outage
 from watcher.core.tasks import Watch, WatchState
+from watcher.stores import _rows
 from watcher.stores.sqlite import queries, rows
 from watcher.stores.sqlite.schema import migrations
 
@@ -65,9 +66,9 @@ def test_a_delivery_is_read_from_columns_of_its_own_and_of_its_event(
 ) -> None:
     own, event_columns = columns_of(connection, "deliveries"), columns_of(connection, "events")
     fields = {*rows.DUE_COLUMNS, *rows.DELIVERY_COLUMNS}
-    assert {*rows.EVENT_COLUMN_OF} <= fields
-    assert {*rows.EVENT_COLUMN_OF.values()} <= event_columns
-    assert fields - {*rows.EVENT_COLUMN_OF} <= own
+    assert {*_rows.EVENT_COLUMN_OF} <= fields
+    assert {*_rows.EVENT_COLUMN_OF.values()} <= event_columns
+    assert fields - {*_rows.EVENT_COLUMN_OF} <= own
     assert {*rows.STORED_EVENT_COLUMNS} <= event_columns
 
 

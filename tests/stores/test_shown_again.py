@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from tests.support.virtual_time import VirtualLoop
-from watcher.stores.sqlite.shown_again import ShownAgain
+from watcher.stores._shown_again import ShownAgain
 
 pytestmark = pytest.mark.anyio
 

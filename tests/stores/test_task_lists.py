@@ -16,13 +16,14 @@ from tests.support.records import request
 from watcher.core.events import Change
 from watcher.core.reading import TaskOrder, TaskSelection
 from watcher.core.tasks import TERMINAL_STATUSES, Watch, WatchState
+from watcher.stores._task_lists import Place, TaskList, TaskListReader, place
 from watcher.stores.sqlite import store as sqlite
 from watcher.stores.sqlite.connection import connect_reader, open_file
 from watcher.stores.sqlite.numbered import NumberedConnection
 from watcher.stores.sqlite.page_reader import PageReader
 from watcher.stores.sqlite.schema import migrations
 from watcher.stores.sqlite.sizes import Volume, free_space
-from watcher.stores.sqlite.task_lists import Place, TaskList, TaskListReader, place
+from watcher.stores.sqlite.task_lists import DIALECT
 
 NOW = 1_800_000_000.0
 STATUSES = ("COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "SKIPPED", "IN_PROGRESS", "QUEUED")
@@ -217,7 +218,7 @@ PLANS = [
 def test_each_list_is_a_seek_in_its_index(
     large: Path, selected: TaskSelection, index: str, further: bool
 ) -> None:
-    tasks = TaskList(selected)
+    tasks = TaskList(selected, DIALECT)
     where = tasks.between(place(None, tasks.order))
     statement = tasks.statement(", task_id", where, further=further)
     with closing(sqlite3.connect(large, factory=NumberedConnection)) as connection:
@@ -249,7 +250,7 @@ async def test_a_search_ends_after_a_while_and_continues_where_it_was(large: Pat
     reader = PageReader(
         lambda: connect_reader(large, sizes, open_file), large, lambda: None, lambda: None
     )
-    lists = TaskListReader(reader, Steps())
+    lists = TaskListReader(reader, DIALECT, Steps())
     try:
         selected = TaskSelection(search="task_100")
         found: list[str] = []

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from watcher.core.channels import Suspension, SuspensionKind
 from watcher.core.deliveries import (
+    SMALL_BODY,
     Attempt,
     AttemptResult,
     Delivery,
@@ -67,6 +68,24 @@ EVENT_COLUMN_OF = {
     "watched_for": "watched_for",
 }
 """The fields of `DueDelivery` and `Delivery` that are columns of the event."""
+
+_BODY_COLUMNS = {
+    "body": f"CASE WHEN length(e.body) <= {SMALL_BODY} THEN e.body END",
+    "body_size": "length(e.body)",
+}
+
+
+def listed(columns: Iterable[str]) -> str:
+    """Return columns as a statement lists them."""
+    return ", ".join(columns)
+
+
+def delivery_columns(fields: Iterable[str]) -> str:
+    """Return the columns of a delivery `d` joined with its event `e`."""
+    event = EVENT_COLUMN_OF
+    columns = {name: f"e.{event[name]}" if name in event else f"d.{name}" for name in fields}
+    return listed((columns | _BODY_COLUMNS)[name] for name in columns)
+
 
 SETTLE_PARAMETERS = (*names_of(AttemptResult, without=["duration", "response"]), "now")
 ATTEMPT_PARAMETERS = (

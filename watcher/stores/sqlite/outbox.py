@@ -16,10 +16,10 @@ from watcher.core.deliveries import (
 )
 from watcher.core.events import Event, EventFilter
 from watcher.core.outage import Outage
+from watcher.stores._pages import next_cursor, page_start
 from watcher.stores.sqlite import batch_queries, queries, rows
 from watcher.stores.sqlite.database import StorePart
 from watcher.stores.sqlite.event_log import store_outage
-from watcher.stores.sqlite.pages import next_cursor, page_start
 
 _PURGE_BATCH = 1000
 _FAIL_BATCH = 5000

@@ -3,37 +3,19 @@
 Keys and IDs come as one JSON array, so that a batch is one statement.
 """
 
-from collections.abc import Iterable
-
-from watcher.core.deliveries import SMALL_BODY, DeliveryState
+from watcher.core.deliveries import DeliveryState
 from watcher.core.tasks import SLOW_STATUSES, TERMINAL_STATUSES
+from watcher.stores._rows import delivery_columns, listed
 from watcher.stores.sqlite import rows
 
 
-def _list(columns: Iterable[str]) -> str:
-    return ", ".join(columns)
-
-
 def _insert(table: str, columns: tuple[str, ...], verb: str = "INSERT") -> str:
-    return f"{verb} INTO {table} ({_list(columns)}) VALUES ({_list('?' * len(columns))})"
-
-
-_BODY_COLUMNS = {
-    "body": f"CASE WHEN length(e.body) <= {SMALL_BODY} THEN e.body END",
-    "body_size": "length(e.body)",
-}
-
-
-def _delivery_columns(fields: Iterable[str]) -> str:
-    """Return the columns of a delivery `d` joined with its event `e`."""
-    event = rows.EVENT_COLUMN_OF
-    columns = {name: f"e.{event[name]}" if name in event else f"d.{name}" for name in fields}
-    return _list((columns | _BODY_COLUMNS)[name] for name in columns)
+    return f"{verb} INTO {table} ({listed(columns)}) VALUES ({listed('?' * len(columns))})"
 
 
 # The watchlist
 
-WATCH = _list(rows.WATCH_COLUMNS)
+WATCH = listed(rows.WATCH_COLUMNS)
 
 HAS_LABEL = "EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND json_each.value = ?)"
 _IS_WANTED = """
@@ -64,7 +46,7 @@ SELECT source, task_id, status, missing_since, lost_at, id FROM watches
 WHERE state = 'active' AND id > ? ORDER BY id LIMIT ?
 """
 
-_NOT_RUNNING = _list(f"'{status}'" for status in sorted(SLOW_STATUSES | TERMINAL_STATUSES))
+_NOT_RUNNING = listed(f"'{status}'" for status in sorted(SLOW_STATUSES | TERMINAL_STATUSES))
 
 UNCHANGED_WATCHES = f"""
 SELECT {WATCH}, id FROM watches
@@ -94,7 +76,7 @@ WHERE {_IS_WANTED}
 """
 
 CHANGE_WATCH = f"""
-UPDATE watches SET {_list(f"{name} = ?" for name in rows.CHANGED_COLUMNS)}
+UPDATE watches SET {listed(f"{name} = ?" for name in rows.CHANGED_COLUMNS)}
 WHERE source = ? AND task_id = ?
 """
 
@@ -106,7 +88,7 @@ INSERT_EVENT = _insert("events", rows.EVENT_COLUMNS)
 SIZE = "length(body) + 1024"
 """What a delivery of an event takes: a kilobyte is the rows of both, with their indices."""
 
-STORED_EVENT = f"SELECT {_list(rows.STORED_EVENT_COLUMNS)} FROM events"
+STORED_EVENT = f"SELECT {listed(rows.STORED_EVENT_COLUMNS)} FROM events"
 
 TRANSITIONS = f"{STORED_EVENT} WHERE source = ? AND task_id = ? ORDER BY id"
 
@@ -114,7 +96,7 @@ EVENTS_AFTER = f"{STORED_EVENT} WHERE id > ? ORDER BY id LIMIT ?"
 
 LAST_EVENT_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 
-OUTAGE = f"SELECT {_list(rows.OUTAGE_COLUMNS)} FROM outages WHERE subject = ?"
+OUTAGE = f"SELECT {listed(rows.OUTAGE_COLUMNS)} FROM outages WHERE subject = ?"
 
 STORE_OUTAGE = _insert("outages", rows.OUTAGE_COLUMNS, "INSERT OR REPLACE")
 
@@ -126,7 +108,7 @@ DELETE_OUTAGE = "DELETE FROM outages WHERE subject = ?"
 _JOINED = "FROM deliveries AS d JOIN events AS e ON e.id = d.event"
 
 _HEADS = f"""
-SELECT {_delivery_columns(rows.DUE_COLUMNS)} {_JOINED}
+SELECT {delivery_columns(rows.DUE_COLUMNS)} {_JOINED}
 WHERE d.channel = ? AND d.state = 'pending' AND d.is_head = 1
 """
 
@@ -146,7 +128,7 @@ SELECT min(moment) FROM (
     SELECT min(unblocks_at) FROM deliveries WHERE channel = ?1 AND {_BLOCKS} AND unblocks_at > ?2)
 """
 
-ATTEMPT_COLUMNS = _list(rows.ATTEMPT_COLUMNS)
+ATTEMPT_COLUMNS = listed(rows.ATTEMPT_COLUMNS)
 
 ATTEMPTS = f"""
 SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery = ? ORDER BY number
@@ -204,7 +186,7 @@ UPDATE deliveries SET not_before = NULL
 WHERE channel = ? AND state = 'pending' AND not_before IS NOT NULL
 """
 
-DELIVERY_COLUMNS = _delivery_columns(rows.DELIVERY_COLUMNS)
+DELIVERY_COLUMNS = delivery_columns(rows.DELIVERY_COLUMNS)
 
 _DELIVERY = f"SELECT {DELIVERY_COLUMNS} {_JOINED}"
 
@@ -329,7 +311,7 @@ RETURNING id
 
 # Suspensions and notes of channels
 
-SUSPENSIONS = f"SELECT {_list(rows.SUSPENSION_COLUMNS)} FROM suspensions ORDER BY channel"
+SUSPENSIONS = f"SELECT {listed(rows.SUSPENSION_COLUMNS)} FROM suspensions ORDER BY channel"
 
 STORE_SUSPENSION = _insert("suspensions", rows.SUSPENSION_COLUMNS, "INSERT OR REPLACE")
 

@@ -19,10 +19,11 @@ from watcher.core.tasks import (
     WatchRequest,
     WatchState,
 )
+from watcher.stores._pages import next_cursor, page_start
+from watcher.stores._task_lists import TaskListReader
 from watcher.stores.sqlite import queries, rows
 from watcher.stores.sqlite.database import StorePart
-from watcher.stores.sqlite.pages import next_cursor, page_start
-from watcher.stores.sqlite.task_lists import TaskListReader
+from watcher.stores.sqlite.task_lists import DIALECT
 
 _ACTIVE_BATCH = 5000
 _UNCHANGED_BATCH = 500
@@ -68,7 +69,7 @@ class SqliteWatchlist(StorePart):
         self, selected: WatchFilter, limit: int, cursor: str | None
     ) -> tuple[Sequence[Watch], str | None]:
         if selected.is_scanned:
-            tasks = TaskListReader(self._database.pages, time.monotonic)
+            tasks = TaskListReader(self._database.pages, DIALECT, time.monotonic)
             page = await tasks.page(_selection(selected), limit, cursor)
             return page.watches, page.next_cursor
         conditions, parameters = _conditions(selected)

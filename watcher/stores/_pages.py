@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from watcher.stores.sqlite.rows import Row
+from watcher.stores._rows import Row
 
 _BEYOND_ALL = 2**63 - 1
 
