@@ -5,6 +5,7 @@
     ├── StoreError            an operation failed (disk full, locked) and changed nothing: retry
     │   ├── StoreFullError      it is as large as its limit, or the disk is full
     │   ├── StoreMovedError     its file was removed or replaced: until it is back, or a restart
+    │   ├── NotOwnerError       another replica serves this now: drop it
     │   ├── StoreUnusableError  the store cannot be opened (newer schema, locked): exit 2
     │   └── StoreCorruptError   the file is damaged: stop, and leave it as it is
     ├── DaemonError           a command got no response, or an error, from the daemon: exit 4
@@ -72,6 +73,16 @@ class StoreMovedError(StoreError):
     """
 
     failure = StoreFailure.MOVED
+
+
+class NotOwnerError(StoreError):
+    """What was to be written belongs to a slice that this replica does not own, or not any more:
+    drop it, since the owner observes or attempts it again.
+    """
+
+    def __init__(self, group: str) -> None:
+        super().__init__(f"{group} is served by another replica: nothing was stored")
+        self.group = group
 
 
 class StoreUnusableError(StoreError):

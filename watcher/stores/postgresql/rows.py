@@ -4,25 +4,18 @@ PostgreSQL stores no U+0000 in a text: it is replaced.
 """
 
 from collections.abc import Callable, Iterable
-from zlib import crc32
 
 import msgspec
 
 from watcher.core.events import Event
+from watcher.core.ownership import slot
 from watcher.core.tasks import TaskKey, Watch, WatchState
 from watcher.stores import _rows
 from watcher.stores._rows import Row
 
-SLOTS = 256
-
 _decode_labels: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, str]).decode
 _encode = msgspec.json.Encoder().encode
 _LABELS = _rows.WATCH_COLUMNS.index("labels")
-
-
-def slot(key: str) -> int:
-    """Return the slot of a task ID or an order key, from 0 to `SLOTS` - 1: the same everywhere."""
-    return crc32(key.encode()) % SLOTS
 
 
 def clean(value: object) -> object:

@@ -1,0 +1,61 @@
+"""What a store must promise to replicas that share it. A store of one process does not have this.
+
+Once `renew` was called, the store belongs to a fleet: what an owner schedules from (`due`,
+`due_for_probe`, `next_due_at`, `active_watches`, `unchanged_watches`) shows the granted slices
+alone, and what an owner writes (`record`, `settle`, `unblock_expired`, `make_due`, `discover`)
+raises `NotOwnerError` where a slice is not granted or was given to another replica. Without
+`renew`, nothing is restricted.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from watcher.core.ownership import Grant, Group, Lease, Member, Replica, Signals, Slice
+
+
+@runtime_checkable
+class Ownership(Protocol):
+    """Sessions of replicas, and what they own."""
+
+    async def renew(self, member: Member, groups: Sequence[Group], lag: float) -> Lease:
+        """Renew this replica's session, claim free slices of `groups`, and return what is granted.
+
+        Call it every `RENEW_INTERVAL` seconds, in the loop that does the work, also after it has
+        raised `StoreError`. A session that has ended is replaced: all its grants are void, and each
+        slice returns with a new epoch, if it does. A grant whose epoch has changed is a new one.
+        """
+        ...
+
+    def granted(self) -> Mapping[Slice, Grant]:
+        """Return the grants that this replica may trust now: none after `TRUSTED_FOR` seconds
+        without a renewal. Look here before each request and each attempt; it costs no statement.
+        """
+        ...
+
+    async def release(self, slices: Collection[Slice]) -> None:
+        """Give up slices, once nothing serves them any more; they are free at once, and are not
+        granted any more whether or not this raises `StoreError`.
+        """
+        ...
+
+    async def leave(self) -> None:
+        """End the session: everything that this replica owns is free at once."""
+        ...
+
+    async def replicas(self) -> Sequence[Replica]:
+        """Return the live replicas, by name."""
+        ...
+
+    async def signals(self, after: int | None) -> Signals:
+        """Return what other replicas have signalled after the number `after`, in order.
+
+        None is for the first call: nothing before it counts. Call it every second and after each
+        hint; signals are kept for `SIGNALS_KEPT` seconds.
+        """
+        ...
+
+    async def follow(self, hint: Callable[[], None]) -> None:
+        """Call `hint` when another replica has stored something, and give hints to the others,
+        until cancelled. Hints may be lost: `signals` decides.
+        """
+        ...
