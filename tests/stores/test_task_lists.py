@@ -1,21 +1,16 @@
-"""Lists of tasks, compared with a plain model, and with what SQLite plans at 100,000 watches."""
+"""Lists of tasks, as SQLite plans them at 100,000 watches."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from anyio import run
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.records import request
-from watcher.core.events import Change
 from watcher.core.reading import TaskOrder, TaskSelection
-from watcher.core.tasks import TERMINAL_STATUSES, Watch, WatchState
 from watcher.stores._task_lists import Place, TaskList, TaskListReader, place
 from watcher.stores.sqlite import store as sqlite
 from watcher.stores.sqlite.connection import connect_reader, open_file
@@ -26,132 +21,6 @@ from watcher.stores.sqlite.sizes import Volume, free_space
 from watcher.stores.sqlite.task_lists import DIALECT
 
 NOW = 1_800_000_000.0
-STATUSES = ("COMPLETED", "COMPLETED_WITH_ERRORS", "FAILED", "SKIPPED", "IN_PROGRESS", "QUEUED")
-texts = st.text(alphabet="aAbß%_\\[*?] é", max_size=6)
-ended_or_not = st.sampled_from((*STATUSES, None))
-
-watches = st.builds(
-    lambda status, at, batch, error, kind, labels, namespace, lost, stalled: {
-        "status": status,
-        "state": WatchState.DONE if status in TERMINAL_STATUSES else WatchState.ACTIVE,
-        "changed_at": None if status is None else NOW + at,
-        "batch": batch,
-        "error_message": error,
-        "task_type": kind,
-        "labels": labels,
-        "namespace": namespace,
-        "lost_at": NOW if lost and status not in TERMINAL_STATUSES else None,
-        "stalled_at": NOW if stalled and status not in TERMINAL_STATUSES else None,
-    },
-    ended_or_not,
-    st.integers(0, 3).map(float),
-    st.none() | texts.filter(bool),
-    st.none() | texts,
-    st.none() | texts,
-    st.dictionaries(st.sampled_from(["team", "tier"]), st.sampled_from("ab"), max_size=2),
-    st.none() | st.just("production"),
-    st.booleans(),
-    st.booleans(),
-)
-selections = st.builds(
-    TaskSelection,
-    statuses=st.lists(st.sampled_from(STATUSES), unique=True, max_size=3).map(tuple),
-    running=st.booleans(),
-    done=st.booleans(),
-    lost=st.booleans(),
-    stalled=st.booleans(),
-    search=st.none() | texts.filter(bool),
-    task_type=st.none() | texts.filter(bool),
-    batch=st.none() | texts.filter(bool),
-    source=st.none() | st.sampled_from(["mixpeek", "other"]),
-    namespace=st.none() | st.just("production"),
-    labels=st.dictionaries(st.just("team"), st.sampled_from("ab"), max_size=1),
-    changed_since=st.none() | st.just(NOW + 1),
-    order=st.sampled_from([None, TaskOrder.ADDED]),
-)
-
-
-def lower(text: str) -> str:
-    """Letters of ASCII in lower case."""
-    return "".join(letter.lower() if letter.isascii() else letter for letter in text)
-
-
-def is_selected(watch: Watch, selected: TaskSelection) -> bool:
-    searched = (watch.key.task_id, watch.batch or "", watch.error_message or "")
-    pattern = None if selected.task_type is None else selected.task_type.replace("[", "[[]")
-    return all(
-        (
-            not selected.statuses or watch.status in selected.statuses,
-            not selected.running or watch.state is WatchState.ACTIVE,
-            not selected.done or watch.state is WatchState.DONE,
-            not selected.lost or watch.lost_at is not None,
-            not selected.stalled or watch.stalled_at is not None,
-            selected.search is None
-            or any(lower(selected.search) in lower(text) for text in searched),
-            pattern is None
-            or (
-                (watch.task_type is not None)
-                and fnmatchcase(lower(watch.task_type), lower(pattern))
-            ),
-            selected.batch in (None, watch.batch),
-            selected.source in (None, watch.key.source),
-            selected.namespace in (None, watch.namespace),
-            all(watch.labels.get(name) == value for name, value in selected.labels.items()),
-            selected.changed_since is None
-            or (watch.changed_at is not None and watch.changed_at >= selected.changed_since),
-        )
-    )
-
-
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    stored=st.lists(watches, max_size=12),
-    several=st.lists(selections, min_size=4, max_size=4),
-    limit=st.integers(1, 5),
-)
-def test_the_pages_of_a_list_hold_each_selected_task_once(
-    stored: Sequence[Mapping[str, object]],
-    several: Sequence[TaskSelection],
-    limit: int,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    run(compare, stored, several, limit, tmp_path_factory.mktemp("store"))
-
-
-async def compare(
-    stored: Sequence[Mapping[str, object]],
-    several: Sequence[TaskSelection],
-    limit: int,
-    folder: Path,
-) -> None:
-    async with sqlite.create(f"sqlite:///{folder}/watcher.db") as store:
-        names = [f"a_B{number}" for number in range(len(stored))]
-        added = await store.add([request(name) for name in names], NOW)
-        kept = [
-            replace(watch, sequence=1, **fields)  # type: ignore[arg-type]
-            for watch, fields in zip(added.watches, stored, strict=True)
-        ]
-        await store.record([Change(watch=watch, expected_sequence=0) for watch in kept])
-        with closing(sqlite3.connect(folder / "watcher.db")) as connection:
-            for watch in kept:  # labels and namespaces are written when a watch is added
-                connection.execute(
-                    "UPDATE watches SET labels = ?, namespace = ? WHERE task_id = ?",
-                    [str(dict(watch.labels)).replace("'", '"'), watch.namespace, watch.key.task_id],
-                )
-            connection.commit()
-        for selected in several:
-            wanted = [watch for watch in reversed(kept) if is_selected(watch, selected)]
-            page = await store.list_tasks(selected, limit)
-            if page.order is TaskOrder.ENDED:
-                wanted.sort(key=lambda watch: -(watch.changed_at or 0.0))
-            found = [*page.watches]
-            while page.next_cursor is not None:
-                assert page.complete
-                page = await store.list_tasks(selected, limit, page.next_cursor)
-                found += page.watches
-            assert found == wanted, selected
 
 
 @given(at=st.floats(min_value=0, max_value=1e12), number=st.integers(0, 10**18 - 1))

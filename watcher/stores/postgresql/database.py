@@ -11,6 +11,7 @@ from watcher.core.clock import Clock
 from watcher.core.errors import StoreError
 from watcher.stores._group_commit import GroupCommit, Result
 from watcher.stores.postgresql.connection import ERRORS, store_error, writing
+from watcher.stores.postgresql.page_reader import PageReader
 from watcher.stores.postgresql.schema import Connection, Pool
 
 Row: TypeAlias = asyncpg.Record
@@ -35,6 +36,7 @@ class Database:
     ) -> None:
         self.pool = pool
         self.server = server
+        self.pages = PageReader(self.read)
         self._on_error = on_error
         self._commits: GroupCommit[Connection, Exception] = GroupCommit(
             lambda: writing(pool),

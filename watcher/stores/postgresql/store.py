@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from watcher.core.clock import Clock, wall_clock
 from watcher.stores.postgresql.connection import connect, server_of
 from watcher.stores.postgresql.database import Database
+from watcher.stores.postgresql.reading import PostgresqlReading
 from watcher.stores.postgresql.request_budgets import PostgresqlRequestBudgets
 
 
 class PostgresqlStore(
+    PostgresqlReading,
     PostgresqlRequestBudgets,
 ):
     """Implements `watcher.core.interfaces.store.Store`."""
