@@ -6,11 +6,15 @@ from contextlib import asynccontextmanager
 from watcher.core.clock import Clock, wall_clock
 from watcher.stores.postgresql.connection import connect, server_of
 from watcher.stores.postgresql.database import Database
+from watcher.stores.postgresql.event_log import PostgresqlEventLog
 from watcher.stores.postgresql.reading import PostgresqlReading
 from watcher.stores.postgresql.request_budgets import PostgresqlRequestBudgets
+from watcher.stores.postgresql.watchlist import PostgresqlWatchlist
 
 
 class PostgresqlStore(
+    PostgresqlWatchlist,
+    PostgresqlEventLog,
     PostgresqlReading,
     PostgresqlRequestBudgets,
 ):

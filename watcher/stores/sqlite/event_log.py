@@ -6,16 +6,10 @@ import aiosqlite
 
 from watcher.core.events import Change, Event, StoredEvent
 from watcher.core.outage import Outage
-from watcher.core.tasks import TaskKey, WatchState
 from watcher.stores._group_commit import Result
+from watcher.stores._recording import StoredPositions, applied, events_of
 from watcher.stores.sqlite import batch_queries, queries, rows
 from watcher.stores.sqlite.database import Database, Operation, StorePart
-
-_Position = tuple[int, WatchState | str]
-"""The sequence and the state of a stored watch."""
-
-_Stored = tuple[dict[TaskKey, _Position], dict[TaskKey, str | None]]
-"""The positions and the batches of stored watches."""
 
 
 class SqliteEventLog(StorePart):
@@ -23,22 +17,22 @@ class SqliteEventLog(StorePart):
 
     async def record(self, changes: Sequence[Change]) -> Sequence[bool]:
         async def store(connection: aiosqlite.Connection) -> Sequence[bool]:
-            positions, batches = await _stored(connection, changes)
-            applies = _applicable(changes, positions)
-            applied = [change for change, does in zip(changes, applies, strict=True) if does]
+            keys = rows.json_keys(change.watch.key for change in changes)
+            found = await connection.execute_fetchall(queries.WATCH_SEQUENCES, (keys,))
+            positions = StoredPositions(found)
+            applies = positions.applicable(changes)
+            made = applied(changes, applies)
             await connection.executemany(
-                queries.CHANGE_WATCH, [rows.changed_row(change.watch) for change in applied]
+                queries.CHANGE_WATCH, [rows.changed_row(change.watch) for change in made]
             )
-            moved = _in_other_batches(applied, batches)
-            if moved:
-                await connection.executemany(queries.SET_BATCH, moved)
-            await insert_events(
-                connection, [change.event for change in applied if change.event is not None]
-            )
+            if moved := positions.other_batches(made):
+                await connection.executemany(
+                    queries.SET_BATCH, [(batch, *key) for key, batch in moved.items()]
+                )
+            await insert_events(connection, events_of(made))
             return applies
 
-        events = [change.event for change in changes if change.event is not None]
-        return await store_events(self._database, store, events)
+        return await store_events(self._database, store, events_of(changes))
 
     async def record_outage(
         self, event: Event | None, outage: Outage | None, recovered: str | None = None
@@ -86,36 +80,3 @@ async def store_outage(
         await insert_events(connection, [event])
     if outage is not None:
         await connection.execute(queries.STORE_OUTAGE, rows.outage_row(outage))
-
-
-async def _stored(connection: aiosqlite.Connection, changes: Sequence[Change]) -> _Stored:
-    keys = rows.json_keys(change.watch.key for change in changes)
-    found = await connection.execute_fetchall(queries.WATCH_SEQUENCES, (keys,))
-    positions: dict[TaskKey, _Position] = {}
-    batches: dict[TaskKey, str | None] = {}
-    for source, task_id, sequence, state, batch in found:
-        key = TaskKey(source, task_id)
-        positions[key], batches[key] = (sequence, state), batch
-    return positions, batches
-
-
-def _in_other_batches(
-    changes: Sequence[Change], batches: dict[TaskKey, str | None]
-) -> list[rows.Row]:
-    """Return parameters of `SET_BATCH`. A batch that is filled in meanwhile stays, where a change
-    has none.
-    """
-    shown = {change.watch.key: change.watch.batch for change in changes if change.watch.batch}
-    return [(batch, *key) for key, batch in shown.items() if batches[key] != batch]
-
-
-def _applicable(changes: Sequence[Change], positions: dict[TaskKey, _Position]) -> list[bool]:
-    """Return for each change whether it applies, and move its watch's position on if so."""
-    applies = []
-    for change in changes:
-        watch = change.watch
-        does = positions.get(watch.key) == (change.expected_sequence, WatchState.ACTIVE)
-        applies.append(does)
-        if does:
-            positions[watch.key] = (watch.sequence, watch.state)
-    return applies

@@ -1,15 +1,12 @@
 """The watchlist of the SQLite store."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import aiosqlite
 
-from watcher.core import labels
 from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import StoredEvent
-from watcher.core.reading import TaskOrder, TaskSelection
 from watcher.core.tasks import (
     ActiveWatch,
     Added,
@@ -17,8 +14,8 @@ from watcher.core.tasks import (
     Watch,
     WatchFilter,
     WatchRequest,
-    WatchState,
 )
+from watcher.stores._merging import Merged, merged, selection
 from watcher.stores._pages import next_cursor, page_start
 from watcher.stores._task_lists import TaskListReader
 from watcher.stores.sqlite import queries, rows
@@ -39,12 +36,11 @@ class SqliteWatchlist(StorePart):
 
     async def add(self, requests: Sequence[WatchRequest], now: float) -> Added:
         async def store(connection: aiosqlite.Connection) -> Added | TooManyLabelsError:
-            before = await _stored(connection, requests)
-            after, overfull = _merge(requests, before, now)
-            if overfull is not None:
+            watches = await _merged(connection, requests, now)
+            if watches.overfull is not None:
                 # Not raised here: others share the transaction.
-                return TooManyLabelsError(overfull)
-            return await _store(connection, requests, before, after)
+                return TooManyLabelsError(watches.overfull)
+            return await _store(connection, watches)
 
         added = await self._database.write(store, _WATCH * len(requests))
         if isinstance(added, TooManyLabelsError):
@@ -70,7 +66,7 @@ class SqliteWatchlist(StorePart):
     ) -> tuple[Sequence[Watch], str | None]:
         if selected.is_scanned:
             tasks = TaskListReader(self._database.pages, DIALECT, time.monotonic)
-            page = await tasks.page(_selection(selected), limit, cursor)
+            page = await tasks.page(selection(selected), limit, cursor)
             return page.watches, page.next_cursor
         conditions, parameters = _conditions(selected)
         query = f"{queries.WATCHES_PAGE} {conditions} {queries.PAGE_END}"
@@ -111,75 +107,29 @@ async def add_watches(
 
     A watch that would have too many labels keeps those that it has.
     """
-    before = await _stored(connection, requests)
-    after, _ = _merge(requests, before, now)
-    return await _store(connection, requests, before, after)
+    return await _store(connection, await _merged(connection, requests, now))
 
 
-async def _stored(
-    connection: aiosqlite.Connection, requests: Sequence[WatchRequest]
-) -> Mapping[TaskKey, Watch]:
+async def _merged(
+    connection: aiosqlite.Connection, requests: Sequence[WatchRequest], now: float
+) -> Merged:
     keys = rows.json_keys(request.key for request in requests)
     found = await connection.execute_fetchall(queries.WATCHES_BY_KEY, (keys,))
-    return {watch.key: watch for watch in map(rows.watch, found)}
+    return merged(requests, {watch.key: watch for watch in map(rows.watch, found)}, now)
 
 
-def _merge(
-    requests: Iterable[WatchRequest], before: Mapping[TaskKey, Watch], now: float
-) -> tuple[Mapping[TaskKey, Watch], str | None]:
-    """Return the watches, and the ID of a task that would have too many labels."""
-    after, overfull = dict(before), None
-    for request in requests:
-        watch = after.get(request.key) or Watch(key=request.key, added_at=now)
-        merged = labels.merged(watch.labels, request.labels)
-        if merged is None:
-            overfull = request.key.task_id
-        after[request.key] = replace(
-            watch,
-            namespace=request.namespace if watch.namespace is None else watch.namespace,
-            labels=watch.labels if merged is None else merged,
-            state=WatchState.ACTIVE if request.again else watch.state,
-        )
-    return after, overfull
-
-
-async def _store(
-    connection: aiosqlite.Connection,
-    requests: Sequence[WatchRequest],
-    before: Mapping[TaskKey, Watch],
-    after: Mapping[TaskKey, Watch],
-) -> Added:
-    new = [watch for key, watch in after.items() if key not in before]
-    merged = [watch for key, watch in after.items() if key in before and watch != before[key]]
-    await connection.executemany(queries.INSERT_WATCH, [rows.watch_row(watch) for watch in new])
+async def _store(connection: aiosqlite.Connection, watches: Merged) -> Added:
+    await connection.executemany(
+        queries.INSERT_WATCH, [rows.watch_row(watch) for watch in watches.new]
+    )
     await connection.executemany(
         queries.MERGE_WATCH,
         [
             (watch.namespace, rows.as_json(watch.labels), watch.state, *watch.key)
-            for watch in merged
+            for watch in watches.changed
         ],
     )
-    lost = {key for key, watch in before.items() if watch.lost_at is not None}
-    reopened = {watch.key for watch in merged if watch.state is not before[watch.key].state}
-    return Added(
-        added=len(new),
-        existing=len(requests) - len(new),
-        watches=tuple(after[request.key] for request in requests),
-        reactivated=frozenset({watch.key for watch in new} | lost | reopened),
-    )
-
-
-def _selection(selected: WatchFilter) -> TaskSelection:
-    return TaskSelection(
-        statuses=selected.statuses,
-        running=selected.state is WatchState.ACTIVE,
-        done=selected.state is WatchState.DONE,
-        labels=selected.labels,
-        task_type=selected.task_type,
-        batch=selected.batch,
-        search=selected.search,
-        order=TaskOrder.ADDED,
-    )
+    return watches.result
 
 
 def _conditions(selected: WatchFilter) -> tuple[str, list[object]]:

@@ -1,0 +1,95 @@
+"""The events of the PostgreSQL store, stored with the changes and outages that they report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from watcher.core.events import Change, Event, StoredEvent
+from watcher.core.outage import Outage
+from watcher.core.tasks import TaskKey
+from watcher.stores import _rows
+from watcher.stores._recording import StoredPositions, applied, events_of
+from watcher.stores.postgresql import rows, watch_queries
+from watcher.stores.postgresql.database import StorePart
+from watcher.stores.postgresql.schema import Connection
+
+
+class PostgresqlEventLog(StorePart):
+    """Implements `watcher.core.interfaces.store.EventLog`."""
+
+    async def record(self, changes: Sequence[Change]) -> Sequence[bool]:
+        recording = _Recording(changes)
+        await self._database.write_batch(_record, [recording])
+        return recording.applies
+
+    async def record_outage(
+        self, event: Event | None, outage: Outage | None, recovered: str | None = None
+    ) -> None:
+        async def store(connection: Connection) -> None:
+            await store_outage(connection, event, outage)
+            if recovered is not None:
+                await connection.execute(watch_queries.DELETE_OUTAGE, rows.clean(recovered))
+
+        await self._database.write(store)
+
+    async def outage(self, subject: str) -> Outage | None:
+        found = await self._database.read(watch_queries.OUTAGE, rows.clean(subject))
+        return _rows.outage(found[0]) if found else None
+
+    async def events_after(self, event_id: int, limit: int) -> Sequence[StoredEvent]:
+        found = await self._database.read(watch_queries.EVENTS_AFTER, event_id, limit)
+        return [_rows.stored_event(row) for row in found]
+
+    async def last_event_id(self) -> int:
+        ((last,),) = await self._database.read(watch_queries.LAST_EVENT_ID)
+        return int(last)
+
+
+@dataclass(slots=True)
+class _Recording:
+    """The changes of one caller; `applies` is set in the transaction."""
+
+    changes: Sequence[Change]
+    applies: Sequence[bool] = field(default_factory=list)
+
+
+async def _record(connection: Connection, recordings: Sequence[_Recording]) -> None:
+    """Store the changes of several callers with the statements of one."""
+    changes = [change for recording in recordings for change in recording.changes]
+    keys = {rows.clean_key(change.watch.key): change.watch.key for change in changes}
+    found = await connection.fetch(watch_queries.WATCH_SEQUENCES, *rows.key_arrays(keys))
+    positions = StoredPositions((*keys[TaskKey(*row[:2])], *row[2:]) for row in found)
+    made: list[Change] = []
+    for recording in recordings:
+        recording.applies = positions.applicable(recording.changes)
+        made += applied(recording.changes, recording.applies)
+    moved = positions.other_batches(made)
+    # Of several changes of one watch the last is what it becomes.
+    last = {change.watch.key: change.watch for change in made}
+    await execute_rows(
+        connection,
+        watch_queries.CHANGE_WATCHES,
+        [rows.changed_row(watch, moved.get(key)) for key, watch in last.items()],
+    )
+    await insert_events(connection, events_of(made))
+
+
+async def execute_rows(connection: Connection, statement: str, table: Sequence[Any]) -> None:
+    """Run a statement on rows, each of whose columns is a parameter; without rows, run nothing."""
+    if table:
+        await connection.execute(statement, *rows.arrays(table))
+
+
+async def insert_events(connection: Connection, events: Sequence[Event]) -> None:
+    """Store events, and a delivery for each of their channels, in the caller's transaction."""
+    table = [rows.event_row(event) for event in events]
+    await execute_rows(connection, watch_queries.INSERT_EVENTS, table)
+
+
+async def store_outage(connection: Connection, event: Event | None, outage: Outage | None) -> None:
+    """Store an outage with the event that announces it, in the caller's transaction."""
+    if event is not None:
+        await insert_events(connection, [event])
+    if outage is not None:
+        values = rows.cleaned(_rows.outage_row(outage))
+        await connection.execute(watch_queries.STORE_OUTAGE, *values)

@@ -1,0 +1,134 @@
+"""The watchlist of the PostgreSQL store."""
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from watcher.core.errors import TooManyLabelsError
+from watcher.core.events import StoredEvent
+from watcher.core.tasks import ActiveWatch, Added, TaskKey, Watch, WatchFilter, WatchRequest
+from watcher.stores import _rows
+from watcher.stores._merging import Merged, merged, selection
+from watcher.stores._pages import next_cursor, page_start
+from watcher.stores._task_lists import TaskListReader
+from watcher.stores.postgresql import rows, watch_queries
+from watcher.stores.postgresql.database import StorePart
+from watcher.stores.postgresql.event_log import execute_rows
+from watcher.stores.postgresql.schema import Connection
+from watcher.stores.postgresql.task_lists import DIALECT
+
+_ACTIVE_BATCH = 5000
+_UNCHANGED_BATCH = 500
+_PRUNE_BATCH = 1000
+
+
+class PostgresqlWatchlist(StorePart):
+    """Implements `watcher.core.interfaces.store.Watchlist`."""
+
+    async def add(self, requests: Sequence[WatchRequest], now: float) -> Added:
+        async def store(connection: Connection) -> Added | TooManyLabelsError:
+            watches = await _merged(connection, requests, now)
+            if watches.overfull is not None:
+                # Not raised here: others share the transaction.
+                return TooManyLabelsError(watches.overfull)
+            return await _store(connection, watches)
+
+        added = await self._database.write(store)
+        if isinstance(added, TooManyLabelsError):
+            raise added
+        return added
+
+    async def remove(self, key: TaskKey) -> bool:
+        async def delete(connection: Connection) -> bool:
+            stored = rows.clean_key(key)
+            return await connection.fetchval(watch_queries.DELETE_WATCH, *stored) is not None
+
+        return await self._database.write(delete)
+
+    async def watches(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, Watch]:
+        found = await self._database.read(watch_queries.WATCHES_BY_KEY, *rows.key_arrays(keys))
+        return {watch.key: watch for watch in map(rows.watch, found)}
+
+    async def find(self, task_id: str) -> Sequence[Watch]:
+        found = await self._database.read(watch_queries.WATCHES_BY_TASK_ID, rows.clean(task_id))
+        return [rows.watch(row) for row in found]
+
+    async def list_watches(
+        self, selected: WatchFilter, limit: int, cursor: str | None
+    ) -> tuple[Sequence[Watch], str | None]:
+        if selected.is_scanned:
+            tasks = TaskListReader(self._database.pages, DIALECT, time.monotonic)
+            page = await tasks.page(selection(selected), limit, cursor)
+            return page.watches, page.next_cursor
+        found = await self._database.read(
+            watch_queries.WATCHES_PAGE,
+            page_start(cursor),
+            rows.cleaned(selected.statuses) or None,
+            selected.state,
+            rows.as_json(selected.labels),
+            limit + 1,
+        )
+        return [rows.watch(row[1:]) for row in found[:limit]], next_cursor(found, limit)
+
+    async def active_watches(self) -> AsyncIterator[Sequence[ActiveWatch]]:
+        last_id = 0
+        while found := await self._database.read(
+            watch_queries.ACTIVE_WATCHES, last_id, _ACTIVE_BATCH
+        ):
+            last_id = found[-1][-1]
+            yield [ActiveWatch(*row[:-1]) for row in found]
+
+    async def unchanged_watches(self, source: str, before: float) -> AsyncIterator[Sequence[Watch]]:
+        changed_at, last_id = 0.0, 0
+        while found := await self._database.read(
+            watch_queries.UNCHANGED_WATCHES, source, before, changed_at, last_id, _UNCHANGED_BATCH
+        ):
+            watches = [rows.watch(row[:-1]) for row in found]
+            changed_at, last_id = watches[-1].changed_at or 0.0, found[-1][-1]
+            yield watches
+
+    async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
+        found = await self._database.read(watch_queries.TRANSITIONS, *rows.clean_key(key))
+        return [_rows.stored_event(row) for row in found]
+
+    async def prune_lost(self, before: float) -> Sequence[TaskKey]:
+        async def delete(connection: Connection) -> Sequence[TaskKey]:
+            deleted = await connection.fetch(watch_queries.PRUNE_LOST, before, _PRUNE_BATCH)
+            return [TaskKey(source, task_id) for source, task_id in deleted]
+
+        return await self._database.write(delete)
+
+
+async def add_watches(
+    connection: Connection, requests: Sequence[WatchRequest], now: float
+) -> Added:
+    """Add or merge watches within the caller's transaction, as `Watchlist.add` does.
+
+    A watch that would have too many labels keeps those that it has.
+    """
+    return await _store(connection, await _merged(connection, requests, now))
+
+
+async def insert_watches(connection: Connection, watches: Sequence[Watch]) -> None:
+    """Insert those watches that are not on the watchlist, within the caller's transaction."""
+    table = [rows.watch_row(watch) for watch in watches]
+    await execute_rows(connection, watch_queries.INSERT_WATCHES, table)
+
+
+async def _merged(connection: Connection, requests: Sequence[WatchRequest], now: float) -> Merged:
+    stored = [rows.clean_request(request) for request in requests]
+    keys = rows.key_arrays(request.key for request in stored)
+    found = await connection.fetch(watch_queries.WATCHES_BY_KEY, *keys)
+    return merged(stored, {watch.key: watch for watch in map(rows.watch, found)}, now)
+
+
+async def _store(connection: Connection, watches: Merged) -> Added:
+    await insert_watches(connection, watches.new)
+    await execute_rows(
+        connection,
+        watch_queries.MERGE_WATCHES,
+        [
+            (*watch.key, watch.namespace, rows.as_json(watch.labels), watch.state)
+            for watch in watches.changed
+        ],
+    )
+    return watches.result
