@@ -24,3 +24,13 @@ async def test_the_store_of_the_configuration_is_copied(
     assert finished.exit_code == 0
     assert finished.stdout.startswith("copied ")
     assert copy.is_file()
+
+
+def test_a_database_of_a_server_is_copied_with_its_own_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MIXPEEK_API_KEY", "sk_hidden")
+    monkeypatch.setenv("WATCHER_STORE__URL", "postgresql://me:hidden@h/db")
+    finished = run("backup", "a copy")
+    assert finished.exit_code == 2
+    assert finished.stderr.endswith("pg_dump --format=custom --file='a copy' postgresql://h/db\n")

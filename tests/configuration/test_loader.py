@@ -211,8 +211,8 @@ def test_what_kubernetes_injects_is_ignored(tmp_path: Path) -> None:
         ("a: &a [*a]", "watcher.yaml:1: contains itself"),
         ("sources: []", "watcher.yaml:1: sources: at least one is required"),
         (
-            "store: {url: 'postgresql://x/y'}",
-            "store.url: unknown store type 'postgresql'; expected one of: sqlite",
+            "store: {url: 'mysql://x/y'}",
+            "store.url: unknown store type 'mysql'; expected one of: postgresql, sqlite",
         ),
         (
             "channels: [{name: x, type: webhook, url: 'https://x/', secrets: []}]",

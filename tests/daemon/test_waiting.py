@@ -1,4 +1,4 @@
-"""A start on a full disk waits, with the reason in the log, until there is space."""
+"""A start waits while the disk is full or a server away, with the reason in the log."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from tests.api.harness import BASE, problem
 from tests.support.virtual_time import VirtualLoop
 from watcher.api.app import create_waiting
 from watcher.configuration import loader
-from watcher.core.errors import StoreFullError
+from watcher.core.errors import StoreError, StoreFullError, StoreUnusableError
 from watcher.daemon import waiting
 from watcher.daemon.waiting import WaitingDaemon
 from watcher.telemetry.metrics import Metrics
@@ -35,7 +35,7 @@ class Disk:
     """A store that opens once the disk has space; `shown` is what is served until then."""
 
     def __init__(self) -> None:
-        self.full = True
+        self.error: StoreError | None = StoreFullError(REASON)
         self.closed = False
         self.shown: list[WaitingDaemon] = []
         self.metrics = Metrics(CollectorRegistry(), "test")
@@ -44,8 +44,8 @@ class Disk:
 
     @asynccontextmanager
     async def create(self) -> AsyncIterator[Any]:
-        if self.full:
-            raise StoreFullError(REASON)
+        if self.error is not None:
+            raise self.error
         yield "the store"
         self.closed = True
 
@@ -63,7 +63,7 @@ def disk() -> Disk:
 
 
 async def test_a_store_that_opens_is_not_waited_for(disk: Disk) -> None:
-    disk.full = False
+    disk.error = None
     async with AsyncExitStack() as resources:
         assert await disk.opened(resources) == "the store"
     assert (disk.shown, disk.closed) == ([], True)
@@ -83,12 +83,32 @@ async def test_a_full_disk_is_waited_for_and_logged_once(
         tasks.start_soon(open_store)
         await anyio.sleep(60)
         assert results == []
-        disk.full = False
+        disk.error = None
     assert (results, disk.closed, len(disk.shown)) == (["the store"], True, 1)
     assert [record.message for record in caplog.records] == [
         f"{REASON}; waiting until there is",
-        "the disk has space again: the store is open",
+        "the store is open",
     ]
+
+
+async def test_a_server_is_waited_for_unless_it_rejects_the_daemon(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.error = StoreError("cannot reach the server")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(rejected_after, 5, disk)
+        async with AsyncExitStack() as resources:
+            with pytest.raises(ExceptionGroup) as caught:
+                await disk.opened(resources)
+    assert caught.group_contains(StoreUnusableError, match="wrong password")
+    assert [record.message for record in caplog.records] == [
+        "cannot reach the server; waiting until it can be used"
+    ]
+
+
+async def rejected_after(seconds: float, disk: Disk) -> None:
+    await anyio.sleep(seconds)
+    disk.error = StoreUnusableError("wrong password")
 
 
 async def test_a_stop_ends_the_wait(disk: Disk) -> None:

@@ -18,7 +18,7 @@ from watcher.core.selectors import (
     mistake_in_status_pattern,
     shown,
 )
-from watcher.core.settings import Settings
+from watcher.core.settings import Settings, StoreSettings
 
 ALERTS = ("source.unreachable", "task.lost", "channel.failing")
 """Events without a receiver are worth a warning."""
@@ -38,16 +38,22 @@ def contradictions(settings: Settings) -> list[tuple[Place, str]]:
         polling = source.polling_with(settings.polling)
         if source.polling is not None and polling.min_interval > polling.max_interval:
             problems.append((("sources", number, "polling"), "min_interval is above max_interval"))
-    try:
-        plugins.load("stores", settings.store.url.partition(":")[0])
-    except ConfigurationError as error:
-        problems += [(("store", "url"), problem) for problem in error.problems]
+    problems += [(("store", key), text) for key, text in _faults_of_store(settings.store)]
     problems += _unknown_names(settings)
     problems += [(place, mistake.text) for place, mistake in _mistakes(settings) if mistake.fatal]
     if settings.server.api_token is None and not is_loopback(settings.server.host):
         fault = "reachable from other machines; set server.api_token, or use 127.0.0.1"
         problems.append((("server", "host"), fault))
     return problems
+
+
+def _faults_of_store(settings: StoreSettings) -> Iterator[tuple[str, str]]:
+    try:
+        plugin = plugins.load("stores", settings.url.partition(":")[0])
+    except ConfigurationError as error:
+        yield from (("url", problem) for problem in error.problems)
+    else:
+        yield from plugin.faults(settings)
 
 
 def _unknown_names(settings: Settings) -> list[tuple[Place, str]]:

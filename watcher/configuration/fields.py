@@ -6,14 +6,22 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
+from watcher.core.setting_types import HoldsSecret
+
 
 def secret_fields(model: type[BaseModel]) -> dict[str, bool]:
     """Return the names of the model's fields that hold a secret, and whether they hold several."""
     fields = {}
     for name, field in model.model_fields.items():
-        if "SecretStr" in str(field.annotation) and get_origin(field.annotation) is not dict:
+        is_map = get_origin(field.annotation) is dict
+        if is_shown(model, name) or ("SecretStr" in str(field.annotation) and not is_map):
             fields[name] = "tuple" in str(field.annotation)
     return fields
+
+
+def is_shown(model: type[BaseModel], name: str) -> bool:
+    """Return whether a field that holds a secret is shown but for that."""
+    return any(isinstance(one, HoldsSecret) for one in model.model_fields[name].metadata)
 
 
 def secret_maps(model: type[BaseModel]) -> list[str]:

@@ -92,7 +92,8 @@ class _Reading:
             "discovery": self._items(DiscoverySettings, values, "discovery"),
         }
         if isinstance(store := values.get("store", {}), dict):
-            values["store"] = {"url": default_store(self._environ), **store}
+            named = {"url", "url_file"} & store.keys()
+            values["store"] = store if named else {"url": default_store(self._environ), **store}
         for name, model in SECTIONS.items():
             if name in values:
                 settings[name] = self._validated(model, values[name], (name,))

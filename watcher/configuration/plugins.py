@@ -24,7 +24,10 @@ def names(folder: Folder) -> list[str]:
 
 
 def load(folder: Folder, name: str) -> ModuleType:
-    """Return the module of the plugin `name`. Raises `ConfigurationError` if it does not exist."""
+    """Return the module of the plugin `name`.
+
+    Raises `ConfigurationError` if it does not exist, or needs a package that is not installed.
+    """
     known = names(folder)
     if name not in known:
         kind = folder.removesuffix("s")
@@ -32,4 +35,10 @@ def load(folder: Folder, name: str) -> ModuleType:
         raise ConfigurationError(
             [f"unknown {kind} type{shown}; expected one of: {', '.join(known)}"]
         )
-    return importlib.import_module(f"watcher.{folder}.{name}")
+    try:
+        return importlib.import_module(f"watcher.{folder}.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("watcher"):
+            raise
+        advice = f"install mixpeek-watcher[{name}]"
+        raise ConfigurationError([f"type {name!r} needs {error.name}: {advice}"]) from None

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from watcher.configuration.diagnostics import Diagnostics
-from watcher.configuration.fields import secret_fields, secret_maps
+from watcher.configuration.fields import is_shown, secret_fields, secret_maps
 from watcher.configuration.yaml_document import Place
 from watcher.core.masking import SECRETS
 from watcher.core.secret_parts import passwords_in
@@ -48,7 +48,7 @@ class SecretFiles:
         for name, several in secret_fields(model).items():
             key = f"{name}_file"
             if name not in invalid:
-                self._diagnostics.hide(values.get(name))
+                self._hide(model, name, values.get(name))
             if key not in values:
                 continue
             file = values.pop(key)
@@ -57,13 +57,17 @@ class SecretFiles:
             elif name in invalid or (text := self._read(file, (*place, key))) is None:
                 invalid.add(name)
             else:
-                self._diagnostics.hide(text)
+                self._hide(model, name, text)
                 values[name] = split_secrets(text) if several else text
         for name in secret_maps(model):
             if isinstance(secrets := values.get(name), dict) and name not in invalid:
                 self._diagnostics.hide([one for one in secrets.values() if isinstance(one, str)])
                 values[name] = self._resolved(secrets, (*place, name))
         return values
+
+    def _hide(self, model: type[BaseModel], name: str, value: Any) -> None:
+        shown = isinstance(value, str) and is_shown(model, name)
+        self._diagnostics.hide(passwords_in(value) if shown else value)
 
     def _resolved(self, secrets: dict[Any, Any], place: Place) -> dict[str, Any]:
         """Return the secrets of a map; those with an error are left out."""

@@ -28,6 +28,7 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?"
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[a-z]{1,10}[-_][a-z]{1,10}|v?[\d.:-]{1,12}")
 _HOST = re.compile(r"\[.*\]|localhost|(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+")
 _NAMES_A_SECRET = re.compile(r"auth|code|cred|jwt|key|pass|pwd|secret|sig|token", re.IGNORECASE)
+_NAMES_A_PASSWORD = re.compile(r"pass(word|wd|phrase)?$|token|secret", re.IGNORECASE)
 _BETWEEN_PARTS = re.compile(r"[\s,;=\"']+")
 _BASIC = re.compile(r"basic\s+([A-Za-z0-9+/=]+)", re.IGNORECASE)
 
@@ -44,10 +45,17 @@ def parts(secret: str) -> Iterator[str]:
 
 
 def passwords_in(url: str) -> list[str]:
-    """Return what is a secret in a URL that is none itself: its user with a password."""
-    match = _URL.match(url)
-    user = match[2].rpartition("@")[0] if match else ""
-    return [*_user_parts(user)] if ":" in user else []
+    """Return what is a secret in a URL that is none itself: its user with a password, and what a
+    query has under the name of one.
+    """
+    if (match := _URL.match(url)) is None:
+        return []
+    user = match[2].rpartition("@")[0]
+    pairs = (pair.partition("=") for pair in (match[4] or "").split("&"))
+    return [
+        *(_user_parts(user) if ":" in user else ()),
+        *(value for name, _, value in pairs if value and _NAMES_A_PASSWORD.search(name)),
+    ]
 
 
 def _url_parts(http: bool, authority: str, path: str, query: str) -> Iterator[str]:

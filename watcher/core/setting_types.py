@@ -69,6 +69,10 @@ _EXPECTED_URL = "; expected one that begins with http:// or https://, and a host
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
+class HoldsSecret:
+    """Marks a text that is shown, but for a password in it: a file may give it, as a secret."""
+
+
 def check_url_text(text: str) -> None:
     """Raise `ValueError` if `text` is empty or contains what no URL can, such as white space."""
     if not text.strip():

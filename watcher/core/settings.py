@@ -19,6 +19,7 @@ from watcher.core.listener_settings import ServerSettings, TelemetrySettings
 from watcher.core.local_address import is_loopback
 from watcher.core.setting_types import (
     Duration,
+    HoldsSecret,
     Model,
     Name,
     PositiveDuration,
@@ -258,16 +259,16 @@ SIZE_SCHEMA = {
 class StoreSettings(Model):
     """The database of watchlist and outbox."""
 
-    url: str
-    """URL of the store. Default: /var/lib/watcher/watcher.db, else a file in the user's state
-    folder.
+    url: Annotated[str, HoldsSecret()]
+    """URL of the store: `sqlite:////path/of/file`, or `postgresql://user@host/database`. Default:
+    /var/lib/watcher/watcher.db, else a file in the user's state folder.
     """
     retention: PositiveDuration = 7 * 86400.0
     """How long ended watches and delivered events are kept."""
     max_size: Annotated[ByteSize, Field(ge=16 * 1024**2), WithJsonSchema(SIZE_SCHEMA)] | None = None
     """Limit in bytes, or text such as 512MiB, 4GiB. Default: 4GiB or nine tenths of what the volume
     has left, the smaller. Half of it may be pending deliveries. Near it, ended watches and events
-    are removed early; at it, writes fail."""
+    are removed early; at it, writes fail. For SQLite only."""
 
 
 DEFAULT_ATTEMPTS = (

@@ -5,6 +5,7 @@ import logging
 import anyio
 
 from watcher import __version__
+from watcher.configuration import plugins
 from watcher.core.errors import StoreError
 from watcher.core.log_fields import about
 from watcher.core.routing import received_by
@@ -14,8 +15,6 @@ from watcher.polling.source_check import check_source
 from watcher.telemetry.metrics import Component
 
 logger = logging.getLogger(__name__)
-
-_SQLITE = "sqlite:///"
 
 
 def log_version() -> None:
@@ -53,8 +52,9 @@ async def _log_store(daemon: Daemon) -> None:
     except StoreError as error:
         logger.warning("%s", error)
         return
-    path = daemon.settings.store.url.removeprefix(_SQLITE)
-    logger.info("store %s: %d active and %d ended watches", path, active, ended)
+    url = daemon.settings.store.url
+    shown = plugins.load("stores", url.partition(":")[0]).shown(url)
+    logger.info("store %s: %d active and %d ended watches", shown, active, ended)
 
 
 async def _log_source(daemon: Daemon, settings: SourceSettings) -> None:

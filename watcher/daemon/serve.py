@@ -41,7 +41,7 @@ async def serve(
     """Run the daemon until `requests` stop it; report the API's base URL once everything runs.
 
     Raises `ConfigurationError` if an address cannot be used, and `StoreError` if the store cannot;
-    on a full disk it waits for space.
+    on a full disk, or while a server cannot be reached, it waits.
     """
     async with AsyncExitStack() as resources:
         api, telemetry = _listeners(settings, resources)
@@ -111,12 +111,13 @@ def _create_store(
     create: Callable[..., AbstractAsyncContextManager[Store]] = plugins.load(
         "stores", store.url.partition(":")[0]
     ).create
+    limit = {} if store.max_size is None else {"max_size": store.max_size}
     return partial(
         create,
         store.url,
-        max_size=store.max_size,
         failed=metrics.store_errors.inc,
         committed=metrics.store_commit_took,
+        **limit,
     )
 
 

@@ -1,4 +1,6 @@
-"""Opens the store. While its disk is full the daemon waits, and its listeners show the reason."""
+"""Opens the store. While its disk is full, or its server away, the daemon waits, and its listeners
+show the reason.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -7,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 import anyio
 import anyio.abc
 
-from watcher.core.errors import StoreFullError
+from watcher.core.errors import StoreCorruptError, StoreError, StoreFullError, StoreUnusableError
 from watcher.core.interfaces.store import Store
 from watcher.core.settings import Settings
 from watcher.telemetry.health import Health
@@ -25,7 +27,7 @@ class WaitingDaemon:
     `api.probe_responses.ProbedDaemon`.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, reason: StoreFullError) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, reason: StoreError) -> None:
         self.settings = settings
         self.metrics = metrics
         self.reason = reason
@@ -36,7 +38,9 @@ class WaitingDaemon:
         await self._fail()
 
     async def _fail(self) -> None:
-        raise StoreFullError(str(self.reason), self.reason.failure)
+        error = StoreError(str(self.reason))
+        error.failure = self.reason.failure
+        raise error
 
 
 Serve = Callable[[WaitingDaemon, anyio.abc.TaskGroup], Awaitable[None]]
@@ -46,7 +50,7 @@ Serve = Callable[[WaitingDaemon, anyio.abc.TaskGroup], Awaitable[None]]
 async def opened(
     create: Callable[[], AbstractAsyncContextManager[Store]],
     resources: AsyncExitStack,
-    show: Callable[[StoreFullError], WaitingDaemon],
+    show: Callable[[StoreError], WaitingDaemon],
     serve: Serve,
     stopping: anyio.Event,
 ) -> Store | None:
@@ -56,7 +60,9 @@ async def opened(
     """
     try:
         return await resources.enter_async_context(create())
-    except StoreFullError as error:
+    except (StoreUnusableError, StoreCorruptError):
+        raise
+    except StoreError as error:
         waiting = show(error)
     store = None
     async with anyio.create_task_group() as tasks:
@@ -75,15 +81,19 @@ async def _opened_later(
     throttle = LogThrottle(anyio.current_time)
     while True:
         waiting.metrics.store_errors.inc()
-        if throttle.ready("full"):
-            logger.error("%s; waiting until there is", waiting.reason)
+        if throttle.ready("waiting"):
+            is_full = isinstance(waiting.reason, StoreFullError)
+            rest = "waiting until there is" if is_full else "waiting until it can be used"
+            logger.error("%s; %s", waiting.reason, rest)
         await anyio.sleep(RETRY_AFTER)
         try:
             store = await resources.enter_async_context(create())
-        except StoreFullError as error:
+        except (StoreUnusableError, StoreCorruptError):
+            raise
+        except StoreError as error:
             waiting.reason = error
         else:
-            logger.info("the disk has space again: the store is open")
+            logger.info("the store is open")
             return store
 
 

@@ -18,7 +18,10 @@ AT_ONCE = 1e9
 @pytest.fixture
 async def stores(postgresql_server: Server) -> AsyncIterator[list[PostgresqlStore]]:
     url = await postgresql_server.new_store()
-    async with postgresql.create(url) as first, postgresql.create(url) as second:
+    async with (
+        postgresql.create(url, alone=False) as first,
+        postgresql.create(url, alone=False) as second,
+    ):
         yield [first, second]
 
 

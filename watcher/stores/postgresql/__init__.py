@@ -1,5 +1,6 @@
 """The store in a PostgreSQL database: watchlist, events and outbox."""
 
-from watcher.stores.postgresql.store import create
+from watcher.stores.postgresql.connection import server_of as shown
+from watcher.stores.postgresql.store import backup, create, faults
 
-__all__ = ["create"]
+__all__ = ["backup", "create", "faults", "shown"]

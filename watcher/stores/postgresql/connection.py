@@ -1,7 +1,8 @@
 """Opens connections to PostgreSQL that never wait for ever; explains its errors."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -33,12 +34,21 @@ _SETTINGS = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
 }
+_OPTIONS: Any = {
+    "timeout": _CONNECT_TIMEOUT,
+    "command_timeout": _COMMAND_TIMEOUT,
+    "server_settings": _SETTINGS,
+}
 _REJECTED = (
     asyncpg.InvalidPasswordError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
 )
+
+
+_OLDEST = 15
+_EXPECTED = "invalid store.url: expected one such as postgresql://user@host/database"
 
 
 def server_of(url: str) -> str:
@@ -48,28 +58,53 @@ def server_of(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise StoreUnusableError("invalid store.url: expected postgresql://user@host/db") from None
+        raise StoreUnusableError(_EXPECTED) from None
     if parts.scheme != "postgresql" or not parts.path.strip("/"):
-        raise StoreUnusableError("invalid store.url: expected postgresql://user@host/db")
-    return f"postgresql://{host}{f':{port}' if port else ''}{parts.path}"
+        raise StoreUnusableError(_EXPECTED)
+    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def store_error(error: Exception, server: str) -> StoreError:
     """Return `error` as what it means to the operator. `server` is what `server_of` returns."""
+    return _explained(error, server, ": nothing was stored")
+
+
+def opening_error(error: Exception, server: str) -> StoreError:
+    """Return why a database cannot be opened: as unusable if waiting does not help."""
+    if isinstance(error, _REJECTED):
+        return StoreUnusableError(f"{server} rejects the connection: {error}")
+    if isinstance(error, ValueError):  # as an invalid option of the URL is
+        return StoreUnusableError(f"invalid store.url: {error}")
+    return _explained(error, server, "")
+
+
+def _explained(error: Exception, server: str, result: str) -> StoreError:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, (asyncpg.DiskFullError, asyncpg.OutOfMemoryError)):
-        return StoreFullError(f"{server} has no space left ({text}): nothing was stored")
+        return StoreFullError(f"{server} has no space left ({text}){result}")
     if isinstance(error, (asyncpg.ReadOnlySQLTransactionError,)):
-        return StoreError(f"{server} is read-only ({text}): nothing was stored")
+        return StoreError(f"{server} is read-only ({text}){result}")
     if isinstance(error, TimeoutError):
-        failed = StoreError(f"{server} does not respond: nothing was stored")
+        failed = StoreError(f"{server} does not respond{result}")
         failed.failure = StoreFailure.NO_RESPONSE
         return failed
     if isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)):
-        return StoreError(f"cannot reach {server} ({text}): nothing was stored")
-    return StoreError(f"{server}: {text}: nothing was stored")
+        return StoreError(f"cannot reach {server} ({text}){result}")
+    return StoreError(f"{server}: {text}{result}")
+
+
+async def open_connection(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open one connection. Raises `ERRORS` and `ValueError`."""
+    return await asyncpg.connect(url, **_OPTIONS)
+
+
+async def close(opened: "Pool | asyncpg.Connection[asyncpg.Record]") -> None:
+    """Close a connection or a pool, also one whose server is silent."""
+    with anyio.move_on_after(_CONNECT_TIMEOUT, shield=True) as closing, suppress(*ERRORS):
+        await opened.close()
+    if closing.cancelled_caught:
+        opened.terminate()
 
 
 @asynccontextmanager
@@ -80,27 +115,27 @@ async def connect(url: str, server: str) -> AsyncIterator[Pool]:
     `StoreError` while it cannot be reached.
     """
     try:
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=_POOL,
-            timeout=_CONNECT_TIMEOUT,
-            command_timeout=_COMMAND_TIMEOUT,
-            server_settings=_SETTINGS,
-        )
-        async with pool.acquire() as connection:
-            await migrate(connection)
-    except _REJECTED as error:
-        raise StoreUnusableError(f"{server} rejects the connection: {error}") from None
-    except ERRORS as error:
-        raise store_error(error, server) from None
+        pool = await asyncpg.create_pool(url, min_size=1, max_size=_POOL, **_OPTIONS)
+    except (*ERRORS, ValueError) as error:
+        raise opening_error(error, server) from None
     try:
+        try:
+            async with pool.acquire() as connection:
+                await _check_server(connection, server)
+                await migrate(connection)
+        except ERRORS as error:
+            raise opening_error(error, server) from None
         yield pool
     finally:
-        with anyio.move_on_after(_CONNECT_TIMEOUT, shield=True) as closing:
-            await pool.close()
-        if closing.cancelled_caught:
-            pool.terminate()
+        await close(pool)
+
+
+async def _check_server(connection: Connection, server: str) -> None:
+    """Raise `StoreUnusableError` if the server is too old, or its texts are no Unicode."""
+    if (major := connection.get_server_version().major) < _OLDEST:
+        raise StoreUnusableError(f"{server} is PostgreSQL {major}: the watcher needs {_OLDEST}")
+    if (encoding := await connection.fetchval("SHOW server_encoding")) != "UTF8":
+        raise StoreUnusableError(f"{server} has the encoding {encoding}: create it with UTF8")
 
 
 @asynccontextmanager

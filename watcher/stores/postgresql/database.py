@@ -22,7 +22,7 @@ BatchOperation = Callable[[Connection, Sequence[Any]], Awaitable[None]]
 
 class Database:
     """One database. `on_error` is called for each operation that failed, `on_commit` with the
-    seconds that each transaction took.
+    seconds that each transaction took; `unusable` returns why nothing may be written, if so.
 
     Every method raises `StoreError`.
     """
@@ -33,6 +33,7 @@ class Database:
         server: str,
         on_error: Callable[[], None],
         on_commit: Callable[[float], None],
+        unusable: Callable[[], Awaitable[StoreError | None]] | None = None,
     ) -> None:
         self.pool = pool
         self.server = server
@@ -42,7 +43,7 @@ class Database:
             lambda: writing(pool),
             errors=ERRORS,
             failure=self.failure,
-            unusable=_usable,
+            unusable=unusable or _usable,
             committed=on_commit,
         )
 

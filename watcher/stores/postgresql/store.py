@@ -1,12 +1,17 @@
 """The store in a PostgreSQL database, put together from one part for each consumer."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import shlex
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from watcher.core.clock import Clock, wall_clock
+from watcher.core.errors import StoreUnusableError
+from watcher.core.settings import StoreSettings
 from watcher.stores.postgresql.connection import connect, server_of
 from watcher.stores.postgresql.database import Database
 from watcher.stores.postgresql.event_log import PostgresqlEventLog
+from watcher.stores.postgresql.exclusive import ExclusiveUse
 from watcher.stores.postgresql.reading import PostgresqlReading
 from watcher.stores.postgresql.request_budgets import PostgresqlRequestBudgets
 from watcher.stores.postgresql.watchlist import PostgresqlWatchlist
@@ -25,19 +30,41 @@ class PostgresqlStore(
 async def create(
     url: str,
     *,
-    max_size: int | None = None,
     wall: Clock = wall_clock,
     failed: Callable[[], None] = lambda: None,
     committed: Callable[[float], None] = lambda seconds: None,
+    alone: bool = True,
 ) -> AsyncIterator[PostgresqlStore]:
     """Open the store in the database at `postgresql://user@host/db`; create the tables if there are
     none.
 
-    `max_size` has no effect: the database's server limits its disk. `failed` is called for each
+    With `alone`, no other process may use the database. `failed` is called for each
     operation that fails, `committed` with the seconds that each transaction took. Raises
     `StoreUnusableError` where the database cannot be used at all, and `StoreError` while it cannot
     be reached.
     """
     server = server_of(url)
-    async with connect(url, server) as pool:
-        yield PostgresqlStore(Database(pool, server, failed, committed), wall)
+    async with AsyncExitStack() as resources:
+        use = ExclusiveUse(url, server) if alone else None
+        if use is not None:
+            await use.take()
+            resources.push_async_callback(use.release)
+        pool = await resources.enter_async_context(connect(url, server))
+        unusable = None if use is None else use.lost
+        yield PostgresqlStore(Database(pool, server, failed, committed, unusable), wall)
+
+
+def faults(settings: StoreSettings) -> Iterator[tuple[str, str]]:
+    """Yield the key and the text of what is wrong with settings of this kind of store."""
+    try:
+        server_of(settings.url)
+    except StoreUnusableError as error:
+        yield "url", str(error)
+    if settings.max_size is not None:
+        yield "max_size", "only a SQLite store has a limit of its own; remove it"
+
+
+def backup(url: str, target: Path, progress: Callable[[int, int], None]) -> int:
+    """Name the command that makes a copy. Raises `StoreUnusableError`."""
+    command = f"pg_dump --format=custom --file={shlex.quote(str(target))} {server_of(url)}"
+    raise StoreUnusableError(f"a PostgreSQL database is copied with its own tools: {command}")

@@ -1,7 +1,7 @@
 """The store in one SQLite file, put together from one part for each consumer."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import anyio
 
 from watcher.core.clock import Clock, wall_clock
 from watcher.core.errors import StoreUnusableError
+from watcher.core.settings import StoreSettings
 from watcher.stores.sqlite.channel_states import SqliteChannelStates
 from watcher.stores.sqlite.connection import (
     Opener,
@@ -146,6 +147,19 @@ def files(url: str) -> tuple[Path, ...]:
     """Return the files that the store at `url` consists of while it is open."""
     path = path_of(url)
     return tuple(path.with_name(path.name + end) for end in ("", "-wal", "-shm", ".lock"))
+
+
+def shown(url: str) -> str:
+    """Return how people see a store."""
+    return url.removeprefix("sqlite:///")
+
+
+def faults(settings: StoreSettings) -> Iterator[tuple[str, str]]:
+    """Yield the key and the text of what is wrong with settings of this kind of store."""
+    try:
+        path_of(settings.url)
+    except StoreUnusableError as error:
+        yield "url", str(error)
 
 
 def path_of(url: str) -> Path:
