@@ -14,6 +14,14 @@ Clock = Callable[[], float]
 
 wall_clock: Clock = time.time
 
+
+def boot_clock() -> float:
+    """Return seconds that no setting of the clock changes, and that pass while the machine sleeps
+    or the process is stopped.
+    """
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 _JUMP = 60.0  # seconds
 
 

@@ -27,8 +27,18 @@ def slot(key: str) -> int:
     return crc32(key.encode()) % SLOTS
 
 
+def slice_number(key: str, of: int) -> int:
+    """Return which of `of` slices a task ID or an order key belongs to."""
+    return slot(key) * of // SLOTS
+
+
 def source_group(source: str) -> str:
     return f"source {source}"
+
+
+def source_of(group: str) -> str:
+    """Return the name of the source whose group this is."""
+    return group.removeprefix("source ")
 
 
 def channel_group(channel: str) -> str:
@@ -53,12 +63,12 @@ class Grant(NamedTuple):
 
     def slots(self) -> range:
         """Return the slots of the slice."""
-        number = self.slice.number
-        return range(number * SLOTS // self.of, (number + 1) * SLOTS // self.of)
+        first = self.slice.number
+        return range(-(-SLOTS * first // self.of), -(-SLOTS * (first + 1) // self.of))
 
     def covers(self, key: str) -> bool:
         """Return whether a task ID or an order key belongs to the slice."""
-        return slot(key) in self.slots()
+        return slice_number(key, self.of) == self.slice.number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

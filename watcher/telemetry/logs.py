@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from watcher.core.clock import rfc3339
-from watcher.core.errors import StoreMovedError
+from watcher.core.errors import NotOwnerError, StoreMovedError
 from watcher.core.log_fields import ABOUT, Fields, about, fields_in_scope
 from watcher.core.masking import SECRETS
 from watcher.core.settings import LogSettings
@@ -102,11 +102,11 @@ class _Handler(logging.Handler):
 
 
 def _is_not_repeated(record: logging.LogRecord) -> bool:
-    """Return whether a record is to be written: `daemon/store_files.py` logs this error once, for
-    all that fail of it.
+    """Return whether a record is to be written: `daemon/store_files.py` and the store log these
+    errors once, for all that fail of them.
     """
     arguments = record.args if isinstance(record.args, tuple) else ()
-    return not any(isinstance(argument, StoreMovedError) for argument in arguments)
+    return not any(isinstance(argument, (StoreMovedError, NotOwnerError)) for argument in arguments)
 
 
 def _fields_of(record: logging.LogRecord) -> Fields:

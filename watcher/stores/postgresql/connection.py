@@ -20,6 +20,9 @@ that events become visible in the order of their numbers, and the end of a deliv
 of the next one of its queue never miss each other.
 """
 
+OWNERSHIP = 0x77746F77
+"""The advisory lock of claims ("wtow"), which wait for no writer."""
+
 _COMMAND_TIMEOUT = 10.0
 """Seconds after which a statement has failed: a server that is silent must not hold anybody up."""
 _CONNECT_TIMEOUT = 5.0
@@ -139,10 +142,13 @@ async def _check_server(connection: Connection, server: str) -> None:
 
 
 @asynccontextmanager
-async def writing(pool: Pool) -> AsyncIterator[Connection]:
-    """Run what is within in one transaction, while no other one writes."""
+async def writing(pool: Pool, *locks: int) -> AsyncIterator[Connection]:
+    """Run what is within in one transaction, while no other one has one of these advisory locks;
+    without any, while no other one writes.
+    """
+    taken = "".join(f"; SELECT pg_advisory_xact_lock({lock})" for lock in locks or (WRITING,))
     async with pool.acquire() as connection:
-        await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({WRITING})")
+        await connection.execute(f"BEGIN{taken}")
         try:
             yield connection
         except BaseException:

@@ -2,15 +2,21 @@
 commits while the others read.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
+import anyio
 import asyncpg
 
 from watcher.core.clock import Clock
-from watcher.core.errors import StoreError
+from watcher.core.errors import NotOwnerError, StoreError
+from watcher.core.ownership import Grant
+from watcher.core.sessions import LocalSession
 from watcher.stores._group_commit import GroupCommit, Result
 from watcher.stores.postgresql.connection import ERRORS, store_error, writing
+from watcher.stores.postgresql.fence import Fence
+from watcher.stores.postgresql.hints import Hints
 from watcher.stores.postgresql.page_reader import PageReader
 from watcher.stores.postgresql.schema import Connection, Pool
 
@@ -21,8 +27,9 @@ BatchOperation = Callable[[Connection, Sequence[Any]], Awaitable[None]]
 
 
 class Database:
-    """One database. `on_error` is called for each operation that failed, `on_commit` with the
-    seconds that each transaction took; `unusable` returns why nothing may be written, if so.
+    """One database, as the session `local` may use it. `on_error` is called for each operation that
+    failed, `on_commit` with the seconds that each transaction took; `unusable` returns why nothing
+    may be written, if so.
 
     Every method raises `StoreError`.
     """
@@ -33,19 +40,31 @@ class Database:
         server: str,
         on_error: Callable[[], None],
         on_commit: Callable[[float], None],
+        local: LocalSession,
         unusable: Callable[[], Awaitable[StoreError | None]] | None = None,
     ) -> None:
         self.pool = pool
         self.server = server
+        self.local = local
+        self.fence = Fence(local)
+        self.hints = Hints()
         self.pages = PageReader(self.read)
         self._on_error = on_error
         self._commits: GroupCommit[Connection, Exception] = GroupCommit(
-            lambda: writing(pool),
+            self._transaction,
             errors=ERRORS,
             failure=self.failure,
             unusable=unusable or _usable,
             committed=on_commit,
         )
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        self.fence.begin()
+        self.hints.begin()
+        async with writing(self.pool) as connection:
+            yield connection
+        self.hints.committed()
 
     def failure(self, error: Exception) -> StoreError:
         """Return `error` as what it means to the operator."""
@@ -66,13 +85,38 @@ class Database:
         """
         return await self.read(statement, *parameters)
 
-    async def write(self, operation: Operation[Result]) -> Result:
-        """Run `operation` in one transaction; see `GroupCommit.write`."""
+    async def transact(self, operation: Operation[None], *locks: int) -> None:
+        """Run `operation` in a transaction of its own, while no other one has these locks."""
+        with anyio.CancelScope(shield=True):
+            try:
+                async with writing(self.pool, *locks) as connection:
+                    await operation(connection)
+            except ERRORS as error:
+                self._on_error()
+                raise self.failure(error) from None
+
+    async def write(self, operation: Operation[Result], grants: Sequence[Grant] = ()) -> Result:
+        """Run `operation` in one transaction; see `GroupCommit.write`.
+
+        Raises `NotOwnerError` if one of `grants` is not this replica's any more.
+        """
+        self.fence.expect(grants)
+
+        async def fenced(connection: Connection) -> Result | NotOwnerError:
+            foreign = await self.fence.foreign(connection, grants) if grants else None
+            if foreign is not None:
+                # Not raised here: others share the transaction.
+                return NotOwnerError(foreign.group)
+            return await operation(connection)
+
         try:
-            return await self._commits.write(operation)
+            result = await self._commits.write(fenced)
         except StoreError:
             self._on_error()
             raise
+        if isinstance(result, NotOwnerError):
+            raise result
+        return result
 
     async def write_batch(self, operation: BatchOperation, items: Sequence[Any]) -> None:
         """Run `operation` on `items` and those of other callers; see `GroupCommit.write_batch`."""

@@ -3,15 +3,18 @@
 import shlex
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-from watcher.core.clock import Clock, wall_clock
+from watcher.core.clock import Clock, boot_clock, wall_clock
 from watcher.core.errors import StoreUnusableError
+from watcher.core.sessions import LocalSession
 from watcher.core.settings import StoreSettings
-from watcher.stores.postgresql.connection import connect, server_of
+from watcher.stores.postgresql.connection import connect, open_connection, server_of
 from watcher.stores.postgresql.database import Database
 from watcher.stores.postgresql.event_log import PostgresqlEventLog
 from watcher.stores.postgresql.exclusive import ExclusiveUse
+from watcher.stores.postgresql.ownership import PostgresqlOwnership
 from watcher.stores.postgresql.reading import PostgresqlReading
 from watcher.stores.postgresql.request_budgets import PostgresqlRequestBudgets
 from watcher.stores.postgresql.watchlist import PostgresqlWatchlist
@@ -22,6 +25,7 @@ class PostgresqlStore(
     PostgresqlEventLog,
     PostgresqlReading,
     PostgresqlRequestBudgets,
+    PostgresqlOwnership,
 ):
     """Implements `watcher.core.interfaces.store.Store`."""
 
@@ -34,14 +38,15 @@ async def create(
     failed: Callable[[], None] = lambda: None,
     committed: Callable[[float], None] = lambda seconds: None,
     alone: bool = True,
+    boot: Clock = boot_clock,
 ) -> AsyncIterator[PostgresqlStore]:
     """Open the store in the database at `postgresql://user@host/db`; create the tables if there are
     none.
 
     With `alone`, no other process may use the database. `failed` is called for each
-    operation that fails, `committed` with the seconds that each transaction took. Raises
-    `StoreUnusableError` where the database cannot be used at all, and `StoreError` while it cannot
-    be reached.
+    operation that fails, `committed` with the seconds that each transaction took;
+    sessions are trusted by the clock `boot`. Raises `StoreUnusableError` where the database cannot
+    be used at all, and `StoreError` while it cannot be reached.
     """
     server = server_of(url)
     async with AsyncExitStack() as resources:
@@ -51,7 +56,9 @@ async def create(
             resources.push_async_callback(use.release)
         pool = await resources.enter_async_context(connect(url, server))
         unusable = None if use is None else use.lost
-        yield PostgresqlStore(Database(pool, server, failed, committed, unusable), wall)
+        local = LocalSession(boot)
+        database = Database(pool, server, failed, committed, local, unusable)
+        yield PostgresqlStore(database, wall, connect=partial(open_connection, url), boot=boot)
 
 
 def faults(settings: StoreSettings) -> Iterator[tuple[str, str]]:

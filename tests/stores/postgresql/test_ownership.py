@@ -1,0 +1,251 @@
+"""Replicas that share one database: each slice has one owner, whose writes alone are stored."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import anyio
+import asyncpg
+import pytest
+
+from tests.support.postgresql import Server
+from watcher.core.errors import NotOwnerError
+from watcher.core.interfaces.ownership import Ownership
+from watcher.core.ownership import Group, Lease, Member, Slice
+from watcher.core.sessions import CALM
+from watcher.core.wakeup import Wakeup
+from watcher.stores import postgresql
+from watcher.stores.postgresql.ownership import store_signal
+from watcher.stores.postgresql.schema import Connection
+from watcher.stores.postgresql.store import PostgresqlStore
+
+pytestmark = pytest.mark.anyio
+
+GROUPS = (Group(name="source a"), Group(name="channel b", slices=4))
+SLICES = [*(Slice("channel b", number) for number in range(4)), Slice("source a", 0)]
+
+
+@dataclass
+class Replica:
+    store: PostgresqlStore
+    name: str
+    now: float = 0.0
+
+    async def renew(self, groups: Sequence[Group] = GROUPS) -> Lease:
+        member = Member(name=self.name, version="1", started_at=7.0)
+        return await self.store.renew(member, groups, lag=0.5)
+
+    async def owned(self) -> list[Slice]:
+        return [grant.slice for grant in (await self.renew()).grants]
+
+
+class Fleet:
+    """Replicas of one database, and an operator who changes its rows."""
+
+    def __init__(self, url: str, resources: AsyncExitStack) -> None:
+        self._url = url
+        self._resources = resources
+
+    async def start(self, name: str) -> Replica:
+        store = await self._resources.enter_async_context(
+            postgresql.create(self._url, alone=False, boot=lambda: replica.now)
+        )
+        replica = Replica(store, name)
+        return replica
+
+    async def execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self._url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def expire(self, name: str) -> None:
+        """Let the lease of a replica pass, as the database sees it."""
+        await self.execute(
+            f"UPDATE sessions SET expires_at = clock_timestamp() WHERE name = '{name}'"
+        )
+
+
+@pytest.fixture
+async def fleet(postgresql_server: Server) -> AsyncIterator[Fleet]:
+    async with AsyncExitStack() as resources:
+        yield Fleet(await postgresql_server.new_store(), resources)
+
+
+async def store_nothing(connection: Connection) -> str:
+    return "stored"
+
+
+async def test_the_first_replica_owns_everything_and_gives_a_part_to_the_second(
+    fleet: Fleet,
+) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    assert isinstance(first.store, Ownership)
+    assert await first.owned() == SLICES
+    assert await second.owned() == []
+    await first.renew()
+    given = []
+    for _ in range(5):
+        first.now = second.now = first.now + CALM
+        if (surplus := (await first.renew()).surplus) is not None:
+            given.append(surplus)
+            await first.store.release([surplus])
+            assert surplus not in first.store.granted()
+            await second.renew()
+    lease = await second.renew()
+
+    assert sorted(grant.slice for grant in lease.grants) == sorted(given)
+    assert len(given) == 2
+    assert [(one.name, len(one.slices), one.lag) for one in lease.replicas] == [
+        ("first", 3, 0.5),
+        ("second", 2, 0.5),
+    ]
+    assert [one.name for one in await first.store.replicas()] == ["first", "second"]
+    assert (await second.store.replicas())[1].slices == tuple(sorted(given))
+    assert lease.surplus is None
+    assert lease.unowned == ()
+
+
+async def test_an_expired_session_loses_its_slices_and_returns_as_another(fleet: Fleet) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    before = {grant.slice: grant.epoch for grant in (await first.renew()).grants}
+    await fleet.expire("first")
+    assert await second.owned() == SLICES
+
+    assert len(first.store.granted()) == 5  # it does not know yet
+    assert (await first.renew()).grants == ()
+    await second.store.leave()
+    after = {grant.slice: grant.epoch for grant in (await first.renew()).grants}
+    assert all(after[owned] >= before[owned] + 2 for owned in SLICES)
+
+
+async def test_a_slice_is_only_served_where_it_is_configured(fleet: Fleet) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    lease = await first.renew(GROUPS[:1])
+    assert [grant.slice.group for grant in lease.grants] == ["source a"]
+    lease = await second.renew(GROUPS[1:])
+    assert {grant.slice.group for grant in lease.grants} == {"channel b"}
+
+    await first.renew(GROUPS[1:])
+    assert first.store.granted() == {}
+    assert len((await second.renew(GROUPS)).grants) == 5
+
+
+async def test_nothing_is_granted_after_seven_seconds_without_a_renewal(fleet: Fleet) -> None:
+    replica = await fleet.start("first")
+    await replica.renew()
+    replica.now = 6.9
+    assert len(replica.store.granted()) == 5
+    replica.now = 7.0
+    assert replica.store.granted() == {}
+    assert await replica.owned() == SLICES
+
+
+async def test_what_a_replica_writes_for_a_slice_of_another_one_is_not_stored(
+    fleet: Fleet,
+) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    database = first.store._database
+    assert database.fence.grants("source a", ["task"]) == ()  # no fleet yet
+    await first.renew()
+    stale = database.fence.grants("source a", ["task"])
+    of_channel = database.fence.grants("channel b")
+    assert await database.write(store_nothing, stale) == "stored"
+    await fleet.expire("first")
+    await second.renew([GROUPS[0]])
+
+    with pytest.raises(NotOwnerError, match="source a"):
+        await database.write(store_nothing, stale)
+    assert Slice("source a", 0) not in first.store.granted()
+    with pytest.raises(NotOwnerError):
+        database.fence.grants("source a", ["task"])
+    assert await database.write(store_nothing, of_channel) == "stored"
+
+
+async def test_a_claim_does_not_wait_for_a_transaction_of_the_former_owner(fleet: Fleet) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    await first.renew()
+    database = first.store._database
+    grants = database.fence.grants("channel b")
+
+    async def stopped_for_long(connection: Connection) -> None:
+        await fleet.expire("first")
+        owned = await second.owned()
+        assert [held.group for held in owned] == ["source a"]
+
+    await database.write(stopped_for_long, grants)
+    second.now = 2.0
+    assert await second.owned() == SLICES
+
+
+async def test_a_group_that_is_divided_further_changes_all_its_epochs(fleet: Fleet) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    before = await first.renew()
+    await fleet.execute(
+        "INSERT INTO watches (source, task_id, slot, added_at)"
+        " SELECT 'a', 't' || n, n % 256, 1 FROM generate_series(1, 10001) AS n"
+    )
+    first.now = 61.0
+    lease = await first.renew()
+    of_source = [grant for grant in lease.grants if grant.slice.group == "source a"]
+    assert [(grant.slice.number, grant.of) for grant in of_source] == [(0, 2), (1, 2)]
+    assert of_source[0].epoch > before.grants[-1].epoch
+
+    more = Group(name="channel b", slices=8)
+    assert len((await second.renew([more])).grants) in range(9)
+    second.now = first.now = 64.0
+    owned = [*(await first.renew()).grants, *(await second.renew([more])).grants]
+    assert sum(grant.slice.group == "channel b" for grant in owned) == 8
+
+
+async def test_signals_of_other_replicas_are_read_once_in_order(fleet: Fleet) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    await first.renew()
+    await second.renew()
+    start = await first.store.signals(None)
+    database = second.store._database
+
+    async def store(connection: Connection) -> None:
+        await store_signal(database, connection, "source a", ["one", "t\0wo"])
+        await store_signal(database, connection, "channel b")
+
+    await database.write(store)
+    found = await first.store.signals(start.last)
+    assert [(one.group, one.task_ids) for one in found.signals] == [
+        ("source a", ("one", "t\N{REPLACEMENT CHARACTER}wo")),
+        ("channel b", ()),
+    ]
+    assert (await first.store.signals(found.last)).signals == ()
+    own = await second.store.signals(start.last)
+    assert (own.signals, own.last) == ((), found.last)
+    assert (await first.store.signals(None)).signals == ()
+
+    await fleet.execute("UPDATE signals SET at = at - interval '601 seconds'")
+    await database.write(store)
+    assert len((await first.store.signals(start.last)).signals) == 2
+
+
+async def test_a_replica_is_woken_by_what_another_one_has_stored(fleet: Fleet) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    await first.renew()
+    await second.renew()
+    seen, own = Wakeup(), Wakeup()
+    database = second.store._database
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(first.store.follow, seen.set)
+        tasks.start_soon(second.store.follow, own.set)
+        await seen.wait(0)  # both listen
+        await own.wait(0)
+        before = seen.generation
+        await database.write(lambda connection: store_signal(database, connection, "source a"))
+        with anyio.fail_after(30):
+            await seen.wait(before)
+            assert own.generation == 1
+            await fleet.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE query LIKE 'LISTEN%' OR query LIKE 'NOTIFY%'"
+            )
+            await seen.wait(seen.generation)  # it listens again
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,83 @@
+"""Hints between replicas that something was stored, by LISTEN and NOTIFY.
+
+NOTIFY takes a lock of the whole server at commit, so it is sent outside the transactions that it is
+about, and once for all of them within `_JOINED`. Behind a pooler in transaction mode no hint
+arrives; polling finds out the same.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import anyio
+import asyncpg
+
+from watcher.core.wakeup import Wakeup
+from watcher.stores.postgresql.connection import ERRORS
+
+logger = logging.getLogger(__name__)
+
+_JOINED = 0.005
+"""Seconds within which hints become one."""
+_RECONNECT_AFTER = 0.5
+_CHANNEL = "watcher"
+
+Listening: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Connect = Callable[[], Awaitable[Listening]]
+
+
+class Hints:
+    """What this replica has to hint at, and its connection for hints."""
+
+    def __init__(self) -> None:
+        self._wanted = False
+        self._due = Wakeup()
+
+    def begin(self) -> None:
+        """A transaction begins."""
+        self._wanted = False
+
+    def want(self) -> None:
+        """The transaction that runs now stores what other replicas have to see."""
+        self._wanted = True
+
+    def committed(self) -> None:
+        """The transaction has ended."""
+        if self._wanted:
+            self.give()
+
+    def give(self) -> None:
+        """Hint at what was stored."""
+        self._due.set()
+
+    async def follow(self, connect: Connect, hint: Callable[[], None]) -> None:
+        """Call `hint` for each of another replica, and send those of this one, until cancelled."""
+        while True:
+            try:
+                connection = await connect()
+                try:
+                    await self._listen(connection, hint)
+                finally:
+                    connection.terminate()
+            except ERRORS as error:
+                logger.info("no hints of other replicas for a moment: %s", error)
+            await anyio.sleep(_RECONNECT_AFTER)
+
+    async def _listen(self, connection: Listening, hint: Callable[[], None]) -> None:
+        """Listen and send until the connection is lost."""
+        own = connection.get_server_pid()
+
+        def notified(_connection: object, process: int, _channel: str, _payload: object) -> None:
+            if process != own:
+                hint()
+
+        connection.add_termination_listener(lambda _connection: self._due.set())
+        await connection.add_listener(_CHANNEL, notified)
+        hint()  # for what was stored before
+        sent = self._due.generation
+        while not connection.is_closed():
+            await self._due.wait(sent)
+            sent = self._due.generation
+            if not connection.is_closed():
+                await connection.execute(f"NOTIFY {_CHANNEL}")
+                await anyio.sleep(_JOINED)

@@ -1,0 +1,151 @@
+"""Sessions of replicas, what they own, and signals between them, in the PostgreSQL store."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from watcher.core.clock import Clock
+from watcher.core.ownership import Grant, Group, Lease, Member, Replica, Signal, Signals, Slice
+from watcher.core.sessions import Rows, SessionRow, SliceRow
+from watcher.stores._ownership import Renewals
+from watcher.stores.postgresql import ownership_queries as queries
+from watcher.stores.postgresql import rows
+from watcher.stores.postgresql.connection import OWNERSHIP, WRITING
+from watcher.stores.postgresql.database import Database, StorePart
+from watcher.stores.postgresql.fence import slice_arrays
+from watcher.stores.postgresql.hints import Connect
+from watcher.stores.postgresql.schema import Connection
+
+_decode: Callable[[str], Any] = msgspec.json.decode
+
+
+class PostgresqlOwnership(StorePart):
+    """Implements `watcher.core.interfaces.ownership.Ownership`. `connect` opens a connection of its
+    own, and `boot` is the clock by which this replica trusts its session.
+    """
+
+    def __init__(self, database: Database, wall: Clock, *, connect: Connect, boot: Clock) -> None:
+        super().__init__(database, wall)
+        self._connect = connect
+        self._renewals = Renewals(SqlStatements(database), database.local, boot)
+
+    async def renew(self, member: Member, groups: Sequence[Group], lag: float) -> Lease:
+        return await self._renewals.renew(member, groups, lag)
+
+    def granted(self) -> Mapping[Slice, Grant]:
+        return self._database.local.granted()
+
+    async def release(self, slices: Collection[Slice]) -> None:
+        await self._renewals.release(slices)
+
+    async def leave(self) -> None:
+        await self._renewals.leave()
+
+    async def replicas(self) -> Sequence[Replica]:
+        found = await self._database.read(queries.LIVE_SESSIONS)
+        return [_replica(tuple(row)[:-1], _decode(row["slices"])) for row in found]
+
+    async def signals(self, after: int | None) -> Signals:
+        session = self._database.local.session
+        (found,) = await self._database.read(queries.SIGNALS, after or 0, session)
+        signals = _decode(found["signals"] or "[]") if after is not None else []
+        return Signals(
+            last=max(found["last"], after or 0),
+            last_event=found["last_event"],
+            signals=tuple(
+                Signal(group=name, task_ids=tuple(task_ids)) for name, task_ids in signals
+            ),
+        )
+
+    async def follow(self, hint: Callable[[], None]) -> None:
+        await self._database.hints.follow(self._connect, hint)
+
+
+async def store_signal(
+    database: Database, connection: Connection, group: str, task_ids: Collection[str] = ()
+) -> None:
+    """Store in the caller's transaction what the owner of a group has to read again, where there
+    are replicas.
+    """
+    if database.local.in_fleet:
+        parameters = (database.local.session, rows.clean(group), rows.cleaned(task_ids))
+        await connection.execute(queries.STORE_SIGNAL, *parameters)
+        database.hints.want()
+
+
+class SqlStatements:
+    """Implements `watcher.stores._ownership.SessionStatements`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, member: Member) -> int:
+        parameters = (rows.clean(member.name), member.version, member.started_at)
+        ((session,),) = await self._database.update(queries.BEGIN_SESSION, *parameters)
+        return int(session)
+
+    async def renew(
+        self, session: int, groups: Mapping[str, int | None], lag: float
+    ) -> Rows | None:
+        parameters = (session, rows.as_json(groups), lag)
+        (found,) = await self._database.update(queries.RENEW_SESSION, *parameters)
+        if not found["renewed"]:
+            return None
+        slices = [
+            SliceRow(grant=Grant(Slice(name, number), epoch, of), owner=owner)
+            for name, number, epoch, of, owner in _decode(found["slices"] or "[]")
+        ]
+        owned: dict[int, list[Slice]] = {}
+        for row in slices:
+            if row.owner is not None:
+                owned.setdefault(row.owner, []).append(row.grant.slice)
+        return Rows(sessions=_sessions(found["sessions"], owned), slices=slices)
+
+    async def divide(self, slices: Mapping[str, int]) -> None:
+        async def divide(connection: Connection) -> None:
+            await connection.execute(queries.DIVIDE, list(slices), list(slices.values()))
+
+        await self._database.transact(divide, WRITING, OWNERSHIP)
+
+    async def claim(self, session: int, slices: Collection[Slice]) -> None:
+        async def claim(connection: Connection) -> None:
+            await connection.execute(queries.END_EXPIRED_SESSIONS)
+            await connection.execute(queries.CLAIM, session, *slice_arrays(slices))
+
+        await self._database.transact(claim, OWNERSHIP)
+
+    async def release(self, session: int, slices: Collection[Slice]) -> None:
+        await self._database.update(queries.RELEASE, session, *slice_arrays(slices))
+        self._database.hints.give()
+
+    async def end(self, session: int) -> None:
+        await self._database.update(queries.END_SESSION, session)
+        self._database.hints.give()
+
+    async def count_active(self, source: str, most: int) -> int:
+        ((count,),) = await self._database.read(queries.COUNT_ACTIVE, source, most)
+        return int(count)
+
+
+def _sessions(found: str, owned: Mapping[int, Sequence[Slice]]) -> list[SessionRow]:
+    return [
+        SessionRow(
+            session=session,
+            replica=_replica((*about, lag, renewed), owned.get(session, ())),
+            groups=groups,
+        )
+        for session, *about, groups, lag, renewed in _decode(found)
+    ]
+
+
+def _replica(about: Sequence[Any], slices: Iterable[Any]) -> Replica:
+    name, version, started_at, lag, renewed = about
+    return Replica(
+        name=name,
+        version=version,
+        started_at=started_at,
+        lag=lag,
+        renewed=max(float(renewed), 0.0),
+        slices=tuple(sorted(Slice(*owned) for owned in slices)),
+    )

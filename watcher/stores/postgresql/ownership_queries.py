@@ -1,0 +1,98 @@
+"""The statements of sessions, slices and signals. All times are those of the database."""
+
+from watcher.core.ownership import SESSION_LASTS, SIGNALS_KEPT
+
+_EXPIRY = f"clock_timestamp() + interval '{SESSION_LASTS} seconds'"
+_LIVE = "expires_at > clock_timestamp()"
+
+BEGIN_SESSION = f"""
+INSERT INTO sessions (name, version, started_at, renewed_at, expires_at)
+VALUES ($1, $2, $3, clock_timestamp(), {_EXPIRY}) RETURNING session
+"""
+
+# One statement in all while nothing changes. A session that is being deleted is waited for.
+RENEW_SESSION = f"""
+WITH renewed AS (
+    UPDATE sessions
+    SET renewed_at = clock_timestamp(), expires_at = {_EXPIRY}, groups = $2::jsonb, lag = $3
+    WHERE session = $1 AND {_LIVE} RETURNING *
+), live AS (
+    SELECT * FROM renewed UNION ALL SELECT * FROM sessions WHERE session <> $1 AND {_LIVE}
+)
+SELECT (SELECT count(*) FROM renewed) AS renewed,
+    (SELECT jsonb_agg(jsonb_build_array(session, name, version, started_at, groups, lag,
+        extract(epoch FROM clock_timestamp() - renewed_at))) FROM live)::text AS sessions,
+    (SELECT jsonb_agg(jsonb_build_array(name, number, epoch, slices, owner))
+        FROM slices JOIN slice_groups USING (name) WHERE number < slices)::text AS slices
+"""
+
+LIVE_SESSIONS = f"""
+SELECT live.name, version, started_at, lag,
+    extract(epoch FROM clock_timestamp() - renewed_at)::float8 AS renewed, (
+        SELECT coalesce(jsonb_agg(jsonb_build_array(owned.name, number)), '[]')
+        FROM slices AS owned JOIN slice_groups USING (name)
+        WHERE owner = session AND number < slices)::text AS slices
+FROM sessions AS live WHERE {_LIVE} ORDER BY live.name, started_at
+"""
+
+END_SESSION = "DELETE FROM sessions WHERE session = $1"
+
+DIVIDE = """
+WITH changed AS (
+    INSERT INTO slice_groups AS present (name, slices)
+    SELECT * FROM unnest($1::text[], $2::smallint[])
+    ON CONFLICT (name) DO UPDATE SET slices = excluded.slices
+    WHERE present.slices <> excluded.slices
+    RETURNING name, slices
+)
+INSERT INTO slices (name, number)
+SELECT name, generate_series(0, slices - 1) FROM changed
+UNION SELECT name, number FROM slices JOIN changed USING (name)
+ON CONFLICT (name, number) DO UPDATE SET owner = NULL, epoch = slices.epoch + 1
+"""
+
+END_EXPIRED_SESSIONS = "DELETE FROM sessions WHERE expires_at <= clock_timestamp()"
+
+# A slice that a transaction of its former owner still holds is left for the next time.
+CLAIM = f"""
+WITH free AS (
+    SELECT name, number FROM slices
+    WHERE (name, number) IN (SELECT * FROM unnest($2::text[], $3::smallint[]))
+        AND (owner IS NULL OR NOT EXISTS (SELECT 1 FROM sessions WHERE session = owner))
+        AND EXISTS (SELECT 1 FROM sessions WHERE session = $1 AND {_LIVE})
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE slices SET owner = $1, epoch = epoch + 1
+FROM free WHERE slices.name = free.name AND slices.number = free.number
+"""
+
+RELEASE = """
+UPDATE slices SET owner = NULL
+WHERE owner = $1 AND (name, number) IN (SELECT * FROM unnest($2::text[], $3::smallint[]))
+"""
+
+# No other replica claims them until the transaction ends.
+FENCE = """
+SELECT name, number, epoch FROM slices
+WHERE owner = $1 AND (name, number) IN (SELECT * FROM unnest($2::text[], $3::smallint[]))
+ORDER BY name, number FOR SHARE
+"""
+
+COUNT_ACTIVE = """
+SELECT count(*) FROM (
+    SELECT 1 FROM watches WHERE source = $1 AND state = 'active' LIMIT $2) AS counted
+"""
+
+STORE_SIGNAL = f"""
+WITH pruned AS (
+    DELETE FROM signals WHERE at < clock_timestamp() - interval '{SIGNALS_KEPT} seconds'
+)
+INSERT INTO signals (at, origin, name, task_ids) VALUES (clock_timestamp(), $1, $2, $3)
+"""
+
+SIGNALS = """
+SELECT coalesce((SELECT max(id) FROM signals), 0) AS last,
+    (SELECT last_id FROM event_counter) AS last_event,
+    (SELECT jsonb_agg(jsonb_build_array(name, task_ids) ORDER BY id) FROM signals
+        WHERE id > $1 AND origin IS DISTINCT FROM $2)::text AS signals
+"""
