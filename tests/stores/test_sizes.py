@@ -107,6 +107,7 @@ async def test_database_and_log_stay_within_the_limit(url: str, file: Path) -> N
         size = await store.size()
         assert size.used_share > 0.9
         assert size.log == file.with_name("watcher.db-wal").stat().st_size > 0
+        assert size.whole_limit is not None
         assert size.all_used <= size.whole_limit <= LIMIT
 
 

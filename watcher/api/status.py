@@ -113,10 +113,10 @@ class AttentionView(msgspec.Struct, frozen=True):
 
 
 class StoreStatusView(msgspec.Struct, frozen=True):
-    """The size of the store and its limit."""
+    """The size of the store and its limit, null if only its server has one."""
 
     bytes: int
-    limit_bytes: int
+    limit_bytes: int | None
 
 
 class StatusView(msgspec.Struct, frozen=True):

@@ -89,6 +89,8 @@ class StoreRoom:
         """Return how many deliveries failed and how many records were removed."""
         async with self._lock:
             size = await self._store.size()
+            if size.limit is None:
+                return 0
             # Up to half of the store: a larger write is divided by its caller.
             self._needed = min(int(needed * _OVERHEAD), size.limit // 2)
             failed = await self._apply_shares(int(size.limit * BACKLOG_SHARE))
@@ -196,9 +198,10 @@ class StoreRoom:
         return removed
 
     async def _part(self, share: float) -> int:
-        return int((await self._store.size()).limit * share)
+        return int(((await self._store.size()).limit or 0) * share)
 
     async def _excess(self) -> int:
         """Return the bytes above `FULL_SHARE`, or above what leaves room for what is needed."""
         size = await self._store.size()
-        return size.used - min(int(size.limit * FULL_SHARE), size.limit - self._needed)
+        limit = size.limit or 0
+        return size.used - min(int(limit * FULL_SHARE), limit - self._needed)

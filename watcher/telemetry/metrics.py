@@ -3,6 +3,7 @@
 Labels are bound once, because binding costs more than counting. Task IDs are never a label.
 """
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -95,8 +96,10 @@ class Metrics:
     def stored(self, size: StoreSize) -> None:
         """Set the size of the store, and the space that is left around it."""
         self._store.size.set(size.all_used)
-        self._store.limit.set(size.whole_limit)
-        if size.free is not None:
+        self._store.limit.set(math.inf if size.whole_limit is None else size.whole_limit)
+        if size.limit is None:
+            self._store.free.set(math.nan)  # of the server's disk
+        elif size.free is not None:
             self._store.free.set(size.free)
 
     def store_writable(self, reason: StoreFailure | None) -> None:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSize:
-    """The bytes that a store uses, and its limit. Space that is free for writes is not used.
+    """The bytes that a store uses, and its limit, None if its own server or disk is the only one.
+    Space that is free for writes is not used.
 
     `free` are the bytes that are left on its disk; None where that is not known.
 
@@ -16,7 +17,7 @@ class StoreSize:
     """
 
     used: int
-    limit: int
+    limit: int | None
     log: int = 0
     log_limit: int = 0
     free: int | None = None
@@ -27,14 +28,14 @@ class StoreSize:
         return self.used + self.log
 
     @property
-    def whole_limit(self) -> int:
-        """What it may take, with its log."""
-        return self.limit + self.log_limit
+    def whole_limit(self) -> int | None:
+        """What it may take, with its log; None without a limit."""
+        return None if self.limit is None else self.limit + self.log_limit
 
     @property
     def used_share(self) -> float:
-        """The used share of the limit, from 0 to 1."""
-        return self.used / self.limit
+        """The used share of the limit, from 0 to 1; 0 without a limit."""
+        return self.used / self.limit if self.limit else 0.0
 
 
 class Maintenance(Protocol):

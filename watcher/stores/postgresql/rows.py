@@ -6,10 +6,12 @@ PostgreSQL stores no U+0000 in a text: it is replaced.
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 import msgspec
 
-from watcher.core.events import Event
+from watcher.core.deliveries import AttemptResult
+from watcher.core.events import Event, EventFilter
 from watcher.core.ownership import slot
 from watcher.core.tasks import TaskKey, Watch, WatchRequest, WatchState
 from watcher.stores import _rows
@@ -24,22 +26,30 @@ WATCH_COLUMNS = (*_rows.WATCH_COLUMNS, "slot")
 CHANGED_COLUMNS = (*_rows.CHANGED_COLUMNS, *_rows.KEY_COLUMNS, "new_batch")
 MERGED_COLUMNS = (*_rows.KEY_COLUMNS, "namespace", "labels", "state")
 EVENT_COLUMNS = (*_rows.EVENT_COLUMNS, "slot")
+_RESULT_COLUMNS = _rows.names_of(AttemptResult)
+SETTLED_COLUMNS = (*_RESULT_COLUMNS, "now")
 KEY = f"({listed(_rows.KEY_COLUMNS)})"
 IS_WANTED = "watches.source = wanted.source AND watches.task_id = wanted.task_id"
 _TYPES = {
     **dict.fromkeys(
         (
             *("added_at", "first_seen_at", "changed_at", "missing_since", "lost_at"),
-            *("stalled_at", "at", "watched_for"),
+            *("stalled_at", "at", "watched_for", "attempted_at", "next_attempt_at"),
+            *("not_before", "unblocks_at", "duration", "now"),
         ),
         "double precision",
     ),
     "sequence": "bigint",
+    "delivery_id": "bigint",
+    "scheduled": "integer",
+    "last_status": "integer",
     "slot": "smallint",
     "body": "bytea",
     "labels": "jsonb",
 }
 """The types of columns that are not text. Arrays have one dimension: `channels` is one text."""
+
+_result_values: Callable[[AttemptResult], Row] = attrgetter(*_RESULT_COLUMNS)
 
 
 def clean_text(text: str) -> str:
@@ -144,3 +154,17 @@ def event_row(event: Event) -> Row:
     row = cleaned([*(event.key or (None, None)), *_rows.event_values(event)])
     row[_CHANNELS] = array_text(event.channels)
     return [*row, slot(event.order_key)]
+
+
+def settled_row(result: AttemptResult, now: float) -> Row:
+    """Return the values of `SETTLED_COLUMNS`."""
+    return [*cleaned(_result_values(result)), now]
+
+
+def selection(channel: str, selected: EventFilter, now: float) -> Row:
+    """Return the first parameters of a query with `outbox_queries.SELECTED`."""
+    until = now if selected.until is None else selected.until
+    statuses, task_ids = (
+        cleaned(names) if names else None for names in (selected.statuses, selected.task_ids)
+    )
+    return (clean(channel), now, selected.since, until, statuses, task_ids)

@@ -14,15 +14,21 @@ from watcher.stores.postgresql.connection import connect, open_connection, serve
 from watcher.stores.postgresql.database import Database
 from watcher.stores.postgresql.event_log import PostgresqlEventLog
 from watcher.stores.postgresql.exclusive import ExclusiveUse
+from watcher.stores.postgresql.maintenance import PostgresqlMaintenance
+from watcher.stores.postgresql.outbox import PostgresqlOutbox
 from watcher.stores.postgresql.ownership import PostgresqlOwnership
 from watcher.stores.postgresql.reading import PostgresqlReading
 from watcher.stores.postgresql.request_budgets import PostgresqlRequestBudgets
+from watcher.stores.postgresql.resending import PostgresqlResending
 from watcher.stores.postgresql.watchlist import PostgresqlWatchlist
 
 
 class PostgresqlStore(
     PostgresqlWatchlist,
     PostgresqlEventLog,
+    PostgresqlOutbox,
+    PostgresqlResending,
+    PostgresqlMaintenance,
     PostgresqlReading,
     PostgresqlRequestBudgets,
     PostgresqlOwnership,

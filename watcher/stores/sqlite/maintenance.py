@@ -7,6 +7,7 @@ import aiosqlite
 
 from watcher.core.events import bounded_name
 from watcher.core.interfaces.maintenance import StoreSize
+from watcher.stores._removal import until_freed
 from watcher.stores.sqlite import maintenance_queries as queries
 from watcher.stores.sqlite import rows
 from watcher.stores.sqlite.database import StorePart
@@ -43,7 +44,7 @@ class SqliteMaintenance(StorePart):
         while freed < size and (
             found := await self._database.read(queries.OLDEST_FAILED, channel, _BATCH)
         ):
-            batch = _until(size - freed, found)
+            batch = until_freed(size - freed, found)
             await self._database.write_reserved(
                 partial(_delete_failed, ids=[row[0] for row in batch])
             )
@@ -56,7 +57,7 @@ class SqliteMaintenance(StorePart):
         while freed < size and (
             found := await self._database.read(queries.OLDEST_ENDED, last_id, _BATCH)
         ):
-            batch = _until(size - freed, found)
+            batch = until_freed(size - freed, found)
             last_id = batch[-1][0]
             removed += await self._database.write_reserved(
                 partial(_delete_ended, ids=[row[0] for row in batch])
@@ -112,16 +113,6 @@ class SqliteMaintenance(StorePart):
             if free == 0:
                 return
             await self._database.write_reserved(_shrink)
-
-
-def _until(size: int, found: Sequence[rows.Row]) -> Sequence[rows.Row]:
-    """Return the fewest first rows (ID, size) that take `size` bytes, else all."""
-    taken = 0
-    for number, (_, row_size) in enumerate(found, 1):
-        taken += row_size
-        if taken >= size:
-            return found[:number]
-    return found
 
 
 async def _delete_batch(connection: aiosqlite.Connection, *, query: str, before: float) -> int:

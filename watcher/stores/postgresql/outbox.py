@@ -1,0 +1,187 @@
+"""The outbox of the PostgreSQL store."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from watcher.core.deliveries import (
+    Attempt,
+    AttemptResult,
+    Delivery,
+    DeliveryState,
+    DueDelivery,
+    OldestPending,
+    OutboxDepth,
+)
+from watcher.core.events import Event, EventFilter
+from watcher.core.outage import Outage
+from watcher.stores import _rows
+from watcher.stores._pages import next_cursor, page_start
+from watcher.stores.postgresql import outbox_queries as queries
+from watcher.stores.postgresql import rows
+from watcher.stores.postgresql.database import StorePart, affected
+from watcher.stores.postgresql.event_log import store_outage
+from watcher.stores.postgresql.schema import Connection
+
+_PURGE_BATCH = 1000
+_FAIL_BATCH = 5000
+
+
+class PostgresqlOutbox(StorePart):
+    """Implements `watcher.core.interfaces.store.Outbox`."""
+
+    async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:
+        found = await self._database.read(queries.DUE, channel, now, limit)
+        return [_rows.due_delivery(row) for row in found]
+
+    async def body(self, delivery_id: int) -> bytes | None:
+        found = await self._database.read(queries.BODY, delivery_id)
+        return found[0][0] if found else None
+
+    async def next_due_at(self, channel: str, after: float) -> float | None:
+        ((moment,),) = await self._database.read(queries.NEXT_DUE_AT, channel, after)
+        return None if moment is None else float(moment)
+
+    async def due_for_probe(self, channel: str, limit: int) -> Sequence[DueDelivery]:
+        found = await self._database.read(queries.DUE_FOR_PROBE, channel, limit)
+        return [_rows.due_delivery(row) for row in found]
+
+    async def settle(self, results: Sequence[AttemptResult]) -> None:
+        now = self._wall()
+        await self._database.write_batch(_settle, [(result, now) for result in results])
+
+    async def unblock_expired(self, channel: str, now: float) -> int:
+        # A read costs less than a transaction, and nearly always finds none.
+        if not await self._database.read(queries.HAS_EXPIRED, channel, now):
+            return 0
+
+        async def unblock(connection: Connection) -> int:
+            bypassed = await connection.fetch(queries.UNBLOCK_EXPIRED, channel, now)
+            return await _unblock_next(connection, bypassed)
+
+        return await self._database.write(unblock)
+
+    async def make_due(
+        self,
+        channel: str,
+        attempted_before: float,
+        now: float,
+        *,
+        in_order: bool = False,
+        despite_retry_after: bool = False,
+    ) -> int:
+        async def update(connection: Connection) -> int:
+            if despite_retry_after:
+                await connection.execute(queries.FORGET_RETRY_AFTER, channel)
+            if in_order:
+                await connection.execute(queries.TAKE_PLACES_AGAIN, channel, now)
+                await connection.execute(queries.RESET_HEADS, channel)
+            return affected(
+                await connection.execute(queries.MAKE_DUE, channel, attempted_before, now)
+            )
+
+        return await self._database.write(update)
+
+    async def retry_after_ends_at(self, channel: str, now: float) -> float | None:
+        ((moment,),) = await self._database.read(queries.RETRY_AFTER_ENDS_AT, channel, now)
+        return None if moment is None else float(moment)
+
+    async def list_deliveries(
+        self, state: DeliveryState | None, channel: str | None, limit: int, cursor: str | None
+    ) -> tuple[Sequence[Delivery], str | None]:
+        found = await self._database.read(
+            queries.DELIVERIES_PAGE[state], page_start(cursor), rows.clean(channel), limit + 1
+        )
+        return [_rows.delivery(row) for row in found[:limit]], next_cursor(found, limit)
+
+    async def delivery(self, delivery_id: int) -> tuple[Delivery, Sequence[Attempt]] | None:
+        found = await self._database.read(queries.DELIVERY, delivery_id)
+        if not found:
+            return None
+        attempts = await self._database.read(queries.ATTEMPTS, delivery_id)
+        return _rows.delivery(found[0]), [_rows.attempt(row) for row in attempts]
+
+    async def retry(self, delivery_id: int, now: float) -> Delivery | None:
+        async def restart(connection: Connection) -> Delivery | None:
+            await connection.execute(queries.RETRY, delivery_id, now)
+            # It may have been the head of its queue.
+            await _unblock_next(connection, [(delivery_id,)])
+            found = await connection.fetchrow(queries.DELIVERY, delivery_id)
+            return None if found is None else _rows.delivery(found)
+
+        return await self._database.write(restart)
+
+    async def purge(self, channel: str, state: DeliveryState, before: float) -> int:
+        parameters = (rows.clean(channel), state, before, _PURGE_BATCH)
+
+        async def delete(connection: Connection) -> int:
+            count = affected(await connection.execute(queries.PURGE, *parameters))
+            if state is DeliveryState.PENDING and count < _PURGE_BATCH:
+                await connection.execute(queries.RESET_HEADS, rows.clean(channel))
+            return count
+
+        purged = 0
+        while count := await self._database.write(delete):
+            purged += count
+        return purged
+
+    async def oldest_pending(self, channel: str, size: int, before: float) -> OldestPending | None:
+        found = await self._database.read(queries.OLDEST_PENDING, channel, size, before)
+        return _rows.oldest_pending(found[0]) if found else None
+
+    async def fail_oldest(
+        self,
+        oldest: OldestPending,
+        reason: str,
+        event: Event | None = None,
+        outages: Sequence[Outage] = (),
+    ) -> int:
+        error = rows.clean(reason)
+        parameters = (oldest.channel, oldest.last_event, _FAIL_BATCH, error, oldest.last_at)
+
+        async def announce(connection: Connection) -> None:
+            await store_outage(connection, event, None)
+            for outage in outages:
+                await store_outage(connection, None, outage)
+
+        async def fail(connection: Connection, *, first: bool) -> int:
+            if first:
+                await announce(connection)
+            failed = await connection.fetch(queries.FAIL_OLDEST, *parameters)
+            return await _unblock_next(connection, failed)
+
+        total = count = await self._database.write(partial(fail, first=True))
+        while count == _FAIL_BATCH:
+            count = await self._database.write(partial(fail, first=False))
+            total += count
+        return total
+
+    async def replay(self, channel: str, selected: EventFilter, now: float) -> int:
+        parameters = rows.selection(channel, selected, now)
+
+        async def queue(connection: Connection) -> int:
+            stored = await connection.execute(queries.REPLAY_STORED, *parameters)
+            pruned = await connection.execute(queries.REPLAY_PRUNED, *parameters)
+            await connection.execute(queries.RESET_HEADS, parameters[0])
+            return affected(stored) + affected(pruned)
+
+        return await self._database.write(queue)
+
+    async def outbox(self) -> Sequence[OutboxDepth]:
+        found = await self._database.read(queries.OUTBOX_DEPTHS)
+        return [_rows.outbox_depth(row) for row in found]
+
+
+async def _settle(connection: Connection, results: Sequence[tuple[AttemptResult, float]]) -> None:
+    # Two callers may have attempted the same delivery: the last result counts.
+    last = {result.delivery_id: rows.settled_row(result, now) for result, now in results}
+    if last:
+        ended = await connection.fetch(queries.SETTLE, *rows.arrays(last.values()))
+        if ended:
+            await _unblock_next(connection, ended)
+
+
+async def _unblock_next(connection: Connection, ended: Sequence[_rows.Row]) -> int:
+    """Make the next delivery the head of each queue whose head ended; return how many ended."""
+    ids = [row[0] for row in ended]
+    await connection.execute(queries.UNBLOCK_NEXT, ids)
+    return len(ids)
