@@ -10,8 +10,8 @@ from watcher.stores.sqlite import (
     batch_queries,
     batches,
     histories,
-    minutes,
     queries,
+    summary,
     task_lists,
 )
 from watcher.stores.sqlite.numbered import NumberedConnection
@@ -49,8 +49,8 @@ from watcher.stores.sqlite.schema import migrations
         (histories.ATTEMPTS, 1),
         (histories.COUNTED[DeliveryState.PENDING], 1),
         (histories.COUNTED[DeliveryState.FAILED], 1),
-        (minutes.FIRST_EVENT, 1),
-        (minutes.COUNTED, 2),
+        (summary.FIRST_EVENT, 1),
+        (summary.COUNTED, 2),
     ],
 )
 def test_no_frequent_query_scans_a_table(query: str, parameters: int) -> None:

@@ -10,16 +10,21 @@ from watcher.core.clock import Clock, boot_clock, wall_clock
 from watcher.core.errors import StoreUnusableError
 from watcher.core.sessions import LocalSession
 from watcher.core.settings import StoreSettings
+from watcher.stores.postgresql.channel_states import PostgresqlChannelStates
 from watcher.stores.postgresql.connection import connect, open_connection, server_of
 from watcher.stores.postgresql.database import Database
+from watcher.stores.postgresql.discovery_log import PostgresqlDiscoveryLog
 from watcher.stores.postgresql.event_log import PostgresqlEventLog
 from watcher.stores.postgresql.exclusive import ExclusiveUse
+from watcher.stores.postgresql.list_sizes import PostgresqlListSizes
 from watcher.stores.postgresql.maintenance import PostgresqlMaintenance
+from watcher.stores.postgresql.operation_log import PostgresqlOperationLog
 from watcher.stores.postgresql.outbox import PostgresqlOutbox
 from watcher.stores.postgresql.ownership import PostgresqlOwnership
 from watcher.stores.postgresql.reading import PostgresqlReading
 from watcher.stores.postgresql.request_budgets import PostgresqlRequestBudgets
 from watcher.stores.postgresql.resending import PostgresqlResending
+from watcher.stores.postgresql.summary import PostgresqlSummary
 from watcher.stores.postgresql.watchlist import PostgresqlWatchlist
 
 
@@ -28,7 +33,12 @@ class PostgresqlStore(
     PostgresqlEventLog,
     PostgresqlOutbox,
     PostgresqlResending,
+    PostgresqlChannelStates,
+    PostgresqlListSizes,
+    PostgresqlDiscoveryLog,
+    PostgresqlOperationLog,
     PostgresqlMaintenance,
+    PostgresqlSummary,
     PostgresqlReading,
     PostgresqlRequestBudgets,
     PostgresqlOwnership,

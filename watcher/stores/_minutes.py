@@ -1,27 +1,37 @@
 """The transitions of each of the last 60 minutes, counted in memory."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from watcher.core.summary import Minute
-from watcher.stores.sqlite.rows import Row
+from watcher.stores._rows import Row
 
 MINUTES = 60
 _STEP = 5000
 """Events that are counted at once: a few milliseconds."""
 
-FIRST_EVENT = "SELECT min(id) FROM events INDEXED BY events_at WHERE at >= ?"
-LAST_EVENT = "SELECT coalesce(max(id), 0) FROM events"
-COUNTED = """
-SELECT CAST(at / 60 AS INTEGER), count(*), sum(status = 'FAILED') FROM events NOT INDEXED
-WHERE id > ? AND id <= ? AND previous_status IS NOT status AND task_id IS NOT NULL GROUP BY 1
-"""
+Read = Callable[..., Awaitable[Sequence[Row]]]
+"""Reads all rows of a statement with its parameters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statements:
+    """The statements of a database."""
+
+    first_event: str
+    """The number of the first event since a time; NULL without one."""
+    last_event: str
+    """The number of the last event."""
+    counted: str
+    """Of the events after one number, up to another: minute, transitions, and those to FAILED."""
 
 
 class MinuteCounts:
     """Counts the transitions of the last hour: all of it once, then what was stored since."""
 
-    def __init__(self, read: Callable[..., Awaitable[list[Row]]]) -> None:
+    def __init__(self, read: Read, statements: Statements) -> None:
         self._read = read
+        self._statements = statements
         self._counted_to: int | None = None
         self._counts: dict[int, tuple[int, int]] = {}
 
@@ -38,13 +48,13 @@ class MinuteCounts:
         ]
 
     async def _count(self, since: float) -> None:
-        ((last,),) = await self._read(LAST_EVENT)
+        ((last,),) = await self._read(self._statements.last_event)
         if self._counted_to is None:
-            ((first,),) = await self._read(FIRST_EVENT, since)
+            ((first,),) = await self._read(self._statements.first_event, since)
             self._counted_to = last if first is None else first - 1
         while (after := self._counted_to) < last:
             until = min(after + _STEP, last)
-            found = await self._read(COUNTED, after, until)
+            found = await self._read(self._statements.counted, after, until)
             if self._counted_to != after:  # another reader has counted these meanwhile
                 continue
             self._counted_to = until

@@ -1,0 +1,77 @@
+"""Counts for the daemon's status, in whatever database they are."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from watcher.core.summary import FailureGroup, StoredSummary, TroubledTasks
+from watcher.stores import _minutes
+from watcher.stores._minutes import MinuteCounts, Read
+
+_DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statements:
+    """The statements of a database."""
+
+    ended: str
+    """Each status but COMPLETED of watches that are done, with their number."""
+    done: str
+    """The number of watches that are done."""
+    failures: str
+    """Since a time: status, error, number and last time of failures that are alike."""
+    troubled: str
+    """Of each source: the number of lost and of stalled tasks."""
+    lost: str
+    """The number of lost tasks, and the last time."""
+    stalled: str
+    """The number of stalled tasks, and the last time."""
+    minutes: _minutes.Statements
+
+
+class CountedSummary(ABC):
+    """Implements `watcher.core.interfaces.store.Summary`."""
+
+    _summary_statements: ClassVar[Statements]
+
+    @property
+    @abstractmethod
+    def _read_counts(self) -> Read:
+        """What reads all rows of a statement."""
+
+    @cached_property
+    def _minutes(self) -> MinuteCounts:
+        return MinuteCounts(self._read_counts, self._summary_statements.minutes)
+
+    async def summary(self, now: float) -> StoredSummary:
+        read, statements = self._read_counts, self._summary_statements
+        ((lost, lost_at),) = await read(statements.lost)
+        ((stalled, stalled_at),) = await read(statements.stalled)
+        return StoredSummary(
+            ended=await self.ended(),
+            failures=[
+                FailureGroup(status=status, error=error, count=count, last_at=at)
+                for status, error, count, at in await read(statements.failures, now - _DAY)
+            ],
+            lost=lost,
+            lost_at=lost_at,
+            stalled=stalled,
+            stalled_at=stalled_at,
+            minutes=await self._minutes.last_hour(now),
+        )
+
+    async def ended(self) -> Mapping[str, int]:
+        ended = dict(await self._read_counts(self._summary_statements.ended))
+        ((done,),) = await self._read_counts(self._summary_statements.done)
+        if completed := done - sum(ended.values()):
+            ended["COMPLETED"] = completed
+        return ended
+
+    async def troubled_tasks(self) -> Mapping[str, TroubledTasks]:
+        return {
+            source: TroubledTasks(lost=lost, stalled=stalled)
+            for source, lost, stalled in await self._read_counts(self._summary_statements.troubled)
+        }

@@ -1,0 +1,46 @@
+"""What is stored about channels in the PostgreSQL store."""
+
+from collections.abc import Sequence
+
+from watcher.core.channels import Suspension
+from watcher.core.events import Event
+from watcher.core.outage import Outage
+from watcher.stores import _rows
+from watcher.stores.postgresql import log_queries, rows
+from watcher.stores.postgresql.database import StorePart
+from watcher.stores.postgresql.event_log import store_outage
+from watcher.stores.postgresql.schema import Connection
+
+
+class PostgresqlChannelStates(StorePart):
+    """Implements `watcher.core.interfaces.store.ChannelStates`."""
+
+    async def suspensions(self) -> Sequence[Suspension]:
+        return [_rows.suspension(row) for row in await self._database.read(log_queries.SUSPENSIONS)]
+
+    async def suspend(
+        self, suspension: Suspension, event: Event | None, outage: Outage | None
+    ) -> None:
+        async def store(connection: Connection) -> None:
+            await store_outage(connection, event, outage)
+            values = rows.cleaned(_rows.suspension_row(suspension))
+            await connection.execute(log_queries.STORE_SUSPENSION, *values)
+
+        await self._database.write(store)
+
+    async def lift_suspension(self, channel: str) -> None:
+        await self._database.update(log_queries.DELETE_SUSPENSION, channel)
+
+    async def target(self, channel: str) -> str | None:
+        found = await self._database.read(log_queries.TARGET, channel)
+        return str(found[0][0]) if found else None
+
+    async def store_target(self, channel: str, digest: str) -> None:
+        await self._database.update(log_queries.STORE_TARGET, channel, digest)
+
+    async def read_note(self, channel: str, name: str) -> bytes | None:
+        found = await self._database.read(log_queries.NOTE, channel, rows.clean(name))
+        return found[0][0] if found else None
+
+    async def write_note(self, channel: str, name: str, value: bytes, now: float) -> None:
+        await self._database.update(log_queries.STORE_NOTE, channel, rows.clean(name), value, now)
