@@ -19,7 +19,7 @@ from watcher.configuration import loader
 from watcher.core.channels import ChannelState
 from watcher.core.deliveries import DeliveryState, OutboxDepth
 from watcher.core.settings import Settings
-from watcher.core.status import SourceStatus, Status
+from watcher.core.status import ReplicaStatus, SourceStatus, Status
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.delivery.channel_check import ChannelCheck
@@ -67,7 +67,7 @@ class FakeDaemon:
     def source(self, name: str) -> Any:
         return self.upstream if name == "mixpeek" else None
 
-    def channels(self) -> list[ChannelState]:
+    async def channels(self) -> list[ChannelState]:
         hold = self.held.get("backend")
         return [
             ChannelState(
@@ -108,11 +108,14 @@ class FakeDaemon:
             started_at=now - 100,
             uptime=100.0,
             sources=[source],
-            channels=self.channels(),
+            channels=await self.channels(),
             depths=depths,
             rules=[],
             stored=await self.store.summary(now),
             size=await self.store.size(),
+            replicas=[
+                ReplicaStatus(name="one", version="0.1.0", started_at=now - 100, units=2, lag=0.0)
+            ],
         )
 
     async def refresh_gauges(self) -> None:

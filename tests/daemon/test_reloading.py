@@ -265,7 +265,7 @@ async def test_a_replaced_channel_is_paused_while_another_one_is_still_closing(
         assert world.connections == Counter({"mixpeek": 1, "slow": 1, "quick": 2})
         await world.daemon.pause("quick", "maintenance")
         await anyio.sleep(15)
-        states = {channel.name: channel.state for channel in world.daemon.channels()}
+        states = {channel.name: channel.state for channel in await world.daemon.channels()}
         assert (list(states), states["quick"]) == (["slow", "quick"], "paused")
 
 

@@ -255,9 +255,9 @@ class Simulation:
     async def _resume_all(self) -> None:
         """Resume what its receiver has stopped, and make everything due that was rejected."""
         daemon = None if self._process is None else self._process.daemon
-        for channel in daemon.channels() if daemon is not None else ():
-            if channel.state in ("stopped", "paused"):
-                with suppress(StoreError):  # tried again with the next check
+        with suppress(StoreError):  # tried again with the next check
+            for channel in await daemon.channels() if daemon is not None else ():
+                if channel.state in ("stopped", "paused"):
                     await self._call(Action(at=0.0, kind="resume", channel=channel.name))
 
 

@@ -241,7 +241,9 @@ async def purge_channel(
 
 async def _views(daemon: Daemon) -> list[ChannelView]:
     depths = {depth.channel: depth for depth in await daemon.store.outbox()}
-    return [ChannelView.of(channel, depths.get(channel.name)) for channel in daemon.channels()]
+    return [
+        ChannelView.of(channel, depths.get(channel.name)) for channel in await daemon.channels()
+    ]
 
 
 async def _view(daemon: Daemon, name: str) -> Response:

@@ -41,8 +41,8 @@ class Daemon(ProbedDaemon, Protocol):
         """Return the configured source of this name, if any."""
         ...
 
-    def channels(self) -> Sequence[ChannelState]:
-        """Return the state of each channel."""
+    async def channels(self) -> Sequence[ChannelState]:
+        """Return the state of each channel. Raises `StoreError`."""
         ...
 
     async def pause(self, channel: str, reason: str) -> None:

@@ -1,7 +1,6 @@
 """The status of the daemon: what runs, what waits, and what needs a person."""
 
 import math
-import socket
 from collections import Counter
 from collections.abc import Sequence
 from typing import Self
@@ -17,7 +16,7 @@ from watcher.api.openapi import shows
 from watcher.api.problems import documented
 from watcher.core.attention import Attention, attention
 from watcher.core.clock import rfc3339
-from watcher.core.status import RuleStatus, SourceStatus, Status
+from watcher.core.status import ReplicaStatus, RuleStatus, SourceStatus, Status
 
 status = APIRouter(prefix="/v1/status", tags=["status"])
 
@@ -26,13 +25,25 @@ UNSEEN = "UNSEEN"
 
 
 class ReplicaView(msgspec.Struct, frozen=True):
-    """One watcher process. `units` are the sources and channels that it serves."""
+    """One watcher process. `units` are the sources and channels, or slices of them, that it
+    serves.
+    """
 
     name: str
     version: str
     started_at: Time
     units: int
     lag_seconds: float
+
+    @classmethod
+    def of(cls, replica: ReplicaStatus) -> Self:
+        return cls(
+            name=replica.name,
+            version=replica.version,
+            started_at=rfc3339(replica.started_at),
+            units=replica.units,
+            lag_seconds=round(replica.lag, 3),
+        )
 
 
 class SourceStatusView(msgspec.Struct, frozen=True):
@@ -150,18 +161,11 @@ def _view(now: Status) -> StatusView:
     for source in now.sources:
         for word, count in source.active.items():
             watches[word or UNSEEN] += count
-    replica = ReplicaView(
-        name=socket.gethostname(),
-        version=__version__,
-        started_at=started_at,
-        units=len(now.sources) + len(now.channels),
-        lag_seconds=round(max((source.behind for source in now.sources), default=0.0), 3),
-    )
     return StatusView(
         version=__version__,
         started_at=started_at,
         uptime_seconds=round(now.uptime, 3),
-        replicas=[replica],
+        replicas=[ReplicaView.of(replica) for replica in now.replicas],
         sources=[SourceStatusView.of(source) for source in now.sources],
         channels=[
             ChannelView.of(channel, now.depths.get(channel.name)) for channel in now.channels

@@ -47,6 +47,19 @@ class RuleStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaStatus:
+    """A process of the watcher. `units` is how many sources and channels, or slices of them, it
+    serves; `lag` by how many seconds its most overdue poll is late.
+    """
+
+    name: str
+    version: str
+    started_at: float
+    units: int
+    lag: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The whole daemon at one moment, `at`."""
 
@@ -62,3 +75,4 @@ class Status:
     size: StoreSize
     unready: str | None = None
     """Why events cannot be stored; None if they can."""
+    replicas: Sequence[ReplicaStatus] = ()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 import httpx
@@ -15,6 +16,7 @@ from watcher.core.interfaces.budgets import SharedBudgets
 from watcher.core.interfaces.channel import Channel, Linking, Notes
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
+from watcher.core.ownership import channel_group
 from watcher.core.routing import Routing
 from watcher.core.settings import (
     ChannelSettings,
@@ -23,6 +25,7 @@ from watcher.core.settings import (
     SourceSettings,
 )
 from watcher.core.wakeup import Wakeup
+from watcher.daemon.served import Served
 from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.channel_check import ChannelCheck, check_channel
 from watcher.delivery.context import DeliveryContext
@@ -62,8 +65,8 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What all units share. `outbox` is set after each stored event; `pages` is the URL of the
-    watcher's pages for people, where it is known.
+    """What all units share. `outbox` is set after each stored event; `served` is what this process
+    serves; `pages` is the URL of the watcher's pages for people, where it is known.
     """
 
     store: Store
@@ -73,6 +76,7 @@ class Shared:
     unexpected: UnexpectedErrors
     bodies: BodyMemory
     surroundings: Surroundings
+    served: Served
     pages: str | None = None
 
 
@@ -171,4 +175,5 @@ def delivery_context(settings: ChannelSettings, shared: Shared) -> DeliveryConte
         outbox=shared.outbox,
         wall=surroundings.wall,
         random=surroundings.random(),
+        trusted=partial(shared.served.trusted, channel_group(settings.name)),
     )

@@ -6,6 +6,7 @@ listeners and all other units run on.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 
 import anyio
@@ -19,12 +20,15 @@ from watcher.core.settings import HeartbeatSettings, Settings
 from watcher.core.summary import TroubledTasks
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
+from watcher.daemon import elsewhere, fleet
 from watcher.daemon.build import Shared, Surroundings, test_channel
+from watcher.daemon.fleet import Fleet
 from watcher.daemon.heartbeat import Heartbeat, Wait
 from watcher.daemon.maintenance import fill_in, maintain
 from watcher.daemon.pending import log_pending, warn_of_orphans
 from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.running import RunningUnits
+from watcher.daemon.served import Everything
 from watcher.daemon.status import StatusReader
 from watcher.daemon.store_room import StoreRoom
 from watcher.delivery.body_memory import BodyMemory
@@ -57,6 +61,8 @@ class Daemon:
         self.stopping = anyio.Event()
         self._wall = surroundings.wall
         self.unexpected = UnexpectedErrors(metrics)
+        self._settings = settings
+        self._fleet = self._fleet_of(store)
         self._shared = Shared(
             store=store,
             metrics=metrics,
@@ -65,14 +71,30 @@ class Daemon:
             unexpected=self.unexpected,
             bodies=BodyMemory(),
             surroundings=surroundings,
+            served=Everything() if self._fleet is None else self._fleet.membership,
             pages=settings.server.external_url,
         )
-        self._settings = settings
         self._units = RunningUnits(self._shared, self._beat)
-        reader = StatusReader(
-            self._shared, self._units, lambda: self._settings, self.health.unready
+        self._reader = StatusReader(
+            self._shared, self._units, lambda: self._settings, self.health.unready, self._fleet
         )
-        self.status, self.count_watches = reader.status, reader.count_watches
+        self.status, self.count_watches = self._reader.status, self._reader.count_watches
+
+    def _fleet_of(self, store: Store) -> Fleet | None:
+        """Return the fleet that shares the store; None where this process has it for itself."""
+        shared = fleet.shared(store)
+        if shared is None:
+            return None
+        return Fleet(
+            shared,
+            settings=lambda: self._settings,
+            lag=self._lag,
+            unexpected=self.unexpected,
+            wall=self._wall,
+        )
+
+    def _lag(self) -> float:
+        return max((unit.poller.behind() for unit in self._units.sources.values()), default=0.0)
 
     @property
     def settings(self) -> Settings:
@@ -85,8 +107,8 @@ class Daemon:
         for watch in watches:
             by_source.setdefault(watch.key.source, []).append(watch)
         for source, of_source in by_source.items():
-            if poller := self._poller(source):
-                poller.track(of_source)
+            if unit := self._units.sources.get(source):
+                unit.track(of_source)
 
     def forget(self, key: TaskKey) -> None:
         """Stop polling a task."""
@@ -106,16 +128,22 @@ class Daemon:
         unit = self._units.sources.get(name)
         return None if unit is None else unit.source
 
-    def channels(self) -> Sequence[ChannelState]:
-        return [unit.dispatcher.state() for unit in self._units.channels.values()]
+    async def channels(self) -> Sequence[ChannelState]:
+        return await self._reader.channels()
 
     async def pause(self, channel: str, reason: str) -> None:
         """Send nothing to a configured channel until it is resumed."""
-        await self._units.channels[channel].dispatcher.pause(reason)
+        if unit := self._units.channels.get(channel):
+            await unit.dispatcher.pause(reason)
+        else:
+            await elsewhere.pause(self.store, channel, reason, self._wall())
 
     async def resume(self, channel: str) -> None:
         """Send to a configured channel again."""
-        await self._units.channels[channel].dispatcher.resume()
+        if unit := self._units.channels.get(channel):
+            await unit.dispatcher.resume()
+        else:
+            await self.store.lift_suspension(channel)
 
     async def test_channel(self, channel: str, kind: str) -> ChannelCheck:
         """Send an example event to a configured channel, once, beside what it delivers."""
@@ -169,7 +197,12 @@ class Daemon:
         started for that.
         """
         keep_running = self.unexpected.keep_running
-        async with self._units.running(), anyio.create_task_group() as tasks:
+        async with AsyncExitStack() as running:
+            if self._fleet is not None:
+                joined = self._fleet.joined(requests, self._units, self.outbox)
+                await running.enter_async_context(joined)
+            await running.enter_async_context(self._units.running())
+            tasks = await running.enter_async_context(anyio.create_task_group())
             room = await self._room(settings.store.retention)
             maintenance = partial(
                 maintain, self.store, room, settings.store.retention, self.forget, self._wall
@@ -204,12 +237,15 @@ class Daemon:
     async def _apply_all(
         self, settings: Settings, requests: ReloadRequests, applied: Callable[[bool], None]
     ) -> None:
+        requests.begin(settings)
         while True:
+            settings = await requests.next()
             sources_started = await self._units.apply(settings)
             self._settings = settings
+            if self._fleet is not None:
+                await self._fleet.applied(self._units)
             applied(sources_started)
-            await warn_of_orphans(self.store, self._units.channels)
-            settings = await requests.next()
+            await warn_of_orphans(self.store, {channel.name for channel in settings.channels})
 
     async def _beat(self, settings: HeartbeatSettings) -> None:
         async with create_transport(connections=1, reached=settings) as transport:

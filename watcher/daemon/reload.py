@@ -22,12 +22,24 @@ class ReloadRequests:
 
     def __init__(self) -> None:
         self.stopping = anyio.Event()
+        self._last: Settings | None = None
         self._settings: Settings | None = None
         self._wakeup = Wakeup()
 
     def reload(self, settings: Settings) -> None:
         """Run with these settings from now on."""
         self._settings = settings
+        self._wakeup.set()
+
+    def begin(self, settings: Settings) -> None:
+        """Run with these settings, unless others were requested before."""
+        if self._settings is None:
+            self.reload(settings)
+
+    def apply_again(self) -> None:
+        """Apply the settings once more: something else than they has changed."""
+        if self._settings is None:
+            self._settings = self._last
         self._wakeup.set()
 
     def stop(self) -> None:
@@ -40,6 +52,7 @@ class ReloadRequests:
             generation = self._wakeup.generation
             if (settings := self._settings) is not None:
                 self._settings = None
+                self._last = settings
                 return settings
             await self._wakeup.wait(generation)
 

@@ -3,7 +3,7 @@ alone.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
@@ -13,6 +13,7 @@ import anyio
 import anyio.abc
 
 from watcher.core.errors import StoreError
+from watcher.core.ownership import channel_group, source_group
 from watcher.core.setting_types import Model
 from watcher.core.settings import (
     ChannelSettings,
@@ -87,13 +88,22 @@ class RunningUnits:
 
     async def _apply_sources(self, settings: Settings) -> None:
         polling = settings.polling
+        served = self._shared.served
         keys = {
-            source.name: (source, source.polling_with(polling), _certificates(source))
+            source.name: (
+                source,
+                source.polling_with(polling),
+                _certificates(source),
+                served.tenure(source_group(source.name)),
+            )
             for source in settings.sources
         }
         rules = {
             rule_label(number, rule): (number, rule, rule.source or settings.sources[0].name)
             for number, rule in enumerate(settings.discovery)
+        }
+        rules = {
+            label: rule for label, rule in rules.items() if served.leads(source_group(rule[2]))
         }
         rule_keys = {label: (*rule, keys[rule[2]]) for label, rule in rules.items()}
         await _close([*_stale(self.rules, rule_keys), *_stale(self.sources, keys)])
@@ -110,6 +120,9 @@ class RunningUnits:
                 self.sources = {**self.sources, source.name: unit}  # a stop closes it from now on
                 started.add(source.name)
         self.sources = {name: self.sources[name] for name in keys}
+        for name, unit in self.sources.items():
+            if unit.serve(served.slots(source_group(name))):
+                started.add(name)
         await self._restore(started)
         await self._apply_rules(rules, rule_keys)
 
@@ -148,8 +161,7 @@ class RunningUnits:
         orphans = 0
         async for watches in self._shared.store.active_watches():
             for name in started:
-                poller = self.sources[name].poller
-                poller.restore(watch for watch in watches if watch.source == name)
+                self.sources[name].restore(watch for watch in watches if watch.source == name)
             orphans += sum(watch.source not in self.sources for watch in watches)
         if orphans:
             logger.warning(
@@ -158,14 +170,21 @@ class RunningUnits:
 
     # Channels and the heartbeat
 
-    async def _apply_channels(self, wanted: Iterable[ChannelSettings]) -> None:
-        settings = {channel.name: channel for channel in wanted}
-        keys = {name: (channel, _certificates(channel)) for name, channel in settings.items()}
+    async def _apply_channels(self, wanted: Sequence[ChannelSettings]) -> None:
+        tenures = {one.name: self._shared.served.tenure(channel_group(one.name)) for one in wanted}
+        settings = {one.name: one for one in wanted if tenures[one.name] is not None}
+        keys = {
+            name: (channel, _certificates(channel), tenures[name])
+            for name, channel in settings.items()
+        }
         async with anyio.create_task_group() as changes:
             for name in dict.fromkeys((*self.channels, *keys)):  # in order, not as a set
                 if _same(self.channels, name, keys) is None:
                     changes.start_soon(self._replace_channel, name, settings.get(name), keys)
         self.channels = {name: self.channels[name] for name in settings}
+        async with anyio.create_task_group() as draining:
+            for name, unit in self.channels.items():
+                draining.start_soon(unit.serve, self._shared.served.slots(channel_group(name)))
 
     async def _replace_channel(
         self, name: str, settings: ChannelSettings | None, keys: Mapping[str, object]

@@ -1,12 +1,17 @@
 """Reads the status of the daemon, for all who want it at once."""
 
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
+from watcher import __version__
+from watcher.core.channels import ChannelState
 from watcher.core.settings import Settings
-from watcher.core.status import SourceStatus, Status
+from watcher.core.status import ReplicaStatus, SourceStatus, Status
+from watcher.daemon import elsewhere
 from watcher.daemon.build import Shared
+from watcher.daemon.fleet import Fleet
 from watcher.daemon.running import RunningUnits
 from watcher.daemon.units import SourceUnit
 
@@ -25,8 +30,10 @@ class StatusReader:
         units: RunningUnits,
         settings: Callable[[], Settings],
         unready: Callable[[], Awaitable[str | None]],
+        fleet: Fleet | None,
     ) -> None:
         self._shared = shared
+        self._fleet = fleet
         self._unready = unready
         self._units = units
         self._settings = settings
@@ -59,16 +66,52 @@ class StatusReader:
             at=now,
             started_at=self._started_at,
             uptime=anyio.current_time() - self._started,
-            sources=[self._source(name, unit) for name, unit in units.sources.items()],
-            channels=[unit.dispatcher.state() for unit in units.channels.values()],
+            sources=[await self._source(name, unit) for name, unit in units.sources.items()],
+            channels=await self.channels(),
             depths={depth.channel: depth for depth in await store.outbox()},
             rules=[unit.discovery.record.status() for unit in units.rules.values()],
             stored=await store.summary(now),
             size=await store.size(),
             unready=await self._unready(),
+            replicas=await self._replicas(),
         )
 
-    def _source(self, name: str, unit: SourceUnit) -> SourceStatus:
+    async def channels(self) -> Sequence[ChannelState]:
+        """Return the state of each channel. Raises `StoreError`."""
+        units, store = self._units.channels, self._shared.store
+        return [
+            unit.dispatcher.state()
+            if (unit := units.get(channel.name)) is not None
+            else await elsewhere.channel_state(store, channel)
+            for channel in self._settings().channels
+        ]
+
+    async def _replicas(self) -> Sequence[ReplicaStatus]:
+        if self._fleet is None:
+            units = self._units
+            served = len(units.sources) + len(units.channels)
+            behind = (unit.poller.behind() for unit in units.sources.values())
+            return [
+                ReplicaStatus(
+                    name=socket.gethostname(),
+                    version=__version__,
+                    started_at=self._started_at,
+                    units=served,
+                    lag=max(behind, default=0.0),
+                )
+            ]
+        return [
+            ReplicaStatus(
+                name=replica.name,
+                version=replica.version,
+                started_at=replica.started_at,
+                units=len(replica.slices),
+                lag=replica.lag,
+            )
+            for replica in await self._fleet.replicas()
+        ]
+
+    async def _source(self, name: str, unit: SourceUnit) -> SourceStatus:
         poller, metrics = unit.poller, self._shared.metrics.source(name)
         return SourceStatus(
             name=name,

@@ -3,7 +3,7 @@ its dispatcher, a discovery rule, the heartbeat.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -14,7 +14,9 @@ from watcher.core.alert_limits import SHORTEST_ANSWER_LIMIT, answer_limit
 from watcher.core.interfaces.channel import Closing
 from watcher.core.interfaces.source import Source
 from watcher.core.log_fields import lines_about
+from watcher.core.ownership import slot
 from watcher.core.settings import ChannelSettings, PollingSettings, SourceSettings
+from watcher.core.tasks import ActiveWatch, Watch
 from watcher.daemon import build
 from watcher.daemon.build import Shared
 from watcher.delivery.dispatcher import Dispatcher
@@ -83,6 +85,7 @@ class SourceUnit(Unit):
         self.answer_limit = answer_limit(settings, polling)
         self.polling = polling
         self._shared = shared
+        self._slots: frozenset[int] | None = frozenset()
 
     async def _open(self, resources: AsyncExitStack) -> None:
         opening = self._shared.surroundings.source_transport(self._settings)
@@ -101,6 +104,27 @@ class SourceUnit(Unit):
     async def _stop(self) -> None:
         self.poller.close()
 
+    def serve(self, slots: frozenset[int] | None) -> bool:
+        """Poll the tasks of these slots alone; None for all. Returns whether there are others than
+        before.
+        """
+        before, self._slots = self._slots, slots
+        if slots is None or before == slots:
+            return before != slots
+        self.poller.keep(self._serves)
+        return before is not None and not slots <= before
+
+    def track(self, watches: Iterable[Watch]) -> None:
+        """Poll these watches at once, as far as their slots are served."""
+        self.poller.track([watch for watch in watches if self._serves(watch.key.task_id)])
+
+    def restore(self, watches: Iterable[ActiveWatch]) -> None:
+        """Poll stored watches, as far as their slots are served."""
+        self.poller.restore(watch for watch in watches if self._serves(watch.task_id))
+
+    def _serves(self, task_id: str) -> bool:
+        return self._slots is None or slot(task_id) in self._slots
+
 
 class ChannelUnit(Unit):
     """A channel's dispatcher, which exists from the start of `run` on."""
@@ -110,6 +134,7 @@ class ChannelUnit(Unit):
     def __init__(self, key: object, settings: ChannelSettings, shared: Shared) -> None:
         super().__init__(key, channel=settings.name)
         self.alert_after = settings.alert_after
+        self._slots: frozenset[int] | None = frozenset()
         self._settings = settings
         self._shared = shared
 
@@ -125,6 +150,18 @@ class ChannelUnit(Unit):
 
     async def _run(self) -> None:
         await self.dispatcher.run()
+
+    async def serve(self, slots: frozenset[int] | None) -> None:
+        """Serve the queues of these slots alone, None for all; return once none of another one is
+        claimed. Then `claim_again` has to be called.
+        """
+        before, self._slots = self._slots, slots
+        if before is not None and slots is not None and not before <= slots:
+            await self.dispatcher.drain()
+
+    def claim_again(self) -> None:
+        """Claim deliveries again, once the slots that were given up belong to others."""
+        self.dispatcher.claim_again()
 
     async def _stop(self) -> None:
         """Attempt once what was never attempted, and finish what is in flight."""

@@ -189,6 +189,16 @@ class ChannelHealth:
     async def resume(self) -> None:
         """End any suspension."""
         await self._suspension.lift()
+        self._resumed()
+
+    async def follow(self) -> None:
+        """Take over a suspension, or its end, that another process has stored."""
+        was_suspended = self.suspended
+        await self._suspension.load()
+        if was_suspended and not self.suspended:
+            self._resumed()
+
+    def _resumed(self) -> None:
         self._stopped_by = None
         self._off_counts_from = self._context.wall()
 

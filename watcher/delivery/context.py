@@ -1,5 +1,6 @@
 """What the parts of one channel's dispatcher share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -24,7 +25,7 @@ class DeliveryStore(Outbox, ChannelStates, EventLog, Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryContext:
     """The channel's settings, the store, and the clocks. `outbox` is set after an event is
-    stored.
+    stored. `trusted` says whether this process may send to the channel now.
     """
 
     settings: ChannelSettings
@@ -37,6 +38,7 @@ class DeliveryContext:
     wall: Clock
     random: Random
     off_after: float = OFF_AFTER
+    trusted: Callable[[], bool] = lambda: True
 
     @property
     def name(self) -> str:

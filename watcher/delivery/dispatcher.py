@@ -70,7 +70,7 @@ class Dispatcher:
         )
         self._clock_jumps = ClockJumpDetector(context.wall, anyio.current_time)
         self._probe: int | None = None
-        self._closing = False
+        self._closing = self._draining = False
         self._ended = anyio.Event()
         self.monitor = LivenessMonitor(anyio.current_time)
 
@@ -136,6 +136,26 @@ class Dispatcher:
         await self._health.resume()
         self.attempt_all()
 
+    async def follow(self) -> None:
+        """Take over what another process has stored about the channel: a pause, its end, or
+        deliveries that are due now. Raises `StoreError`.
+        """
+        await self._health.follow()
+        self.attempt_all()
+
+    async def drain(self) -> None:
+        """Claim nothing until `claim_again`; return once nothing is claimed."""
+        self._draining = True
+        while len(self._queue):
+            generation = self._wakeup.generation
+            with anyio.move_on_after(MAX_IDLE):
+                await self._wakeup.wait(generation)
+
+    def claim_again(self) -> None:
+        """End `drain`."""
+        self._draining = False
+        self._wakeup.set()
+
     # Claiming
 
     async def _claim_until_closed(self) -> None:
@@ -158,6 +178,8 @@ class Dispatcher:
 
     async def _round(self) -> float:
         """Do what is due now; return the seconds until the next round if nothing wakes the loop."""
+        if self._draining:
+            return MAX_IDLE
         self._observe_clock()
         if await self._health.reconcile_suspension():
             self._due_again.request(float("inf"))
@@ -212,7 +234,7 @@ class Dispatcher:
 
     def _may_send(self, delivery: DueDelivery) -> bool:
         """Return whether a claimed delivery may still be sent now."""
-        if self._health.silent or self._cooldown_left():
+        if self._health.silent or self._cooldown_left() or not self._context.trusted():
             return False
         return not self._health.probing or delivery.id == self._probe
 

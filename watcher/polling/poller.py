@@ -132,6 +132,11 @@ class Poller:
         self._tasks.forget(key.task_id)
         self._answers.forget(key.task_id)
 
+    def keep(self, serves: Callable[[str], bool]) -> None:
+        """Stop polling the tasks whose IDs this process does not serve."""
+        for task_id in [one for one in self._tasks.ids() if not serves(one)]:
+            self.forget(TaskKey(self._context.source_name, task_id))
+
     async def discovery_ended(self, error: SourceError | None) -> None:
         """Note how the run of a discovery rule ended. While no task is watched, nothing else shows
         whether the source answers.

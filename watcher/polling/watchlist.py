@@ -231,6 +231,10 @@ class TrackedTasks:
         answered_at = None if task.answered_at is None else task.answered_at + offset
         return answered_at, None if task.due_at is None else task.due_at + offset
 
+    def ids(self) -> Iterable[str]:
+        """Return the IDs of all tracked tasks."""
+        return self._by_id.keys()
+
     def get(self, task_id: str) -> TrackedTask | None:
         return self._by_id.get(task_id)
 

@@ -41,6 +41,7 @@ class Component(StrEnum):
     CHANNEL = "channel"
     MAINTENANCE = "maintenance"
     HEARTBEAT = "heartbeat"
+    FLEET = "fleet"
 
 
 class HeartbeatOutcome(StrEnum):

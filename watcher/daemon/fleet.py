@@ -1,0 +1,109 @@
+"""What a replica does beside a daemon that has a store of its own: it keeps its session, follows
+what others have stored, and hands over in order.
+"""
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Protocol, cast
+
+import anyio
+
+from watcher import __version__
+from watcher.core.clock import Clock
+from watcher.core.interfaces.ownership import Ownership
+from watcher.core.interfaces.store import Store
+from watcher.core.ownership import Group, Member, Replica, channel_group, source_group
+from watcher.core.settings import Settings
+from watcher.core.wakeup import Wakeup
+from watcher.daemon.following import Follower
+from watcher.daemon.membership import Membership
+from watcher.daemon.reload import ReloadRequests
+from watcher.daemon.running import RunningUnits
+from watcher.telemetry.metrics import Component
+from watcher.telemetry.unexpected import UnexpectedErrors
+
+_SLICES = {"webhook": 4}
+"""Slices of a channel, by its type. The rate of any other is that of one sender, as its digests."""
+
+
+class SharedStore(Store, Ownership, Protocol):
+    """A store that replicas share."""
+
+
+class Fleet:
+    """One replica. `settings` returns those that it runs with, `lag` by how many seconds polling is
+    late.
+    """
+
+    def __init__(
+        self,
+        store: SharedStore,
+        *,
+        settings: Callable[[], Settings],
+        lag: Callable[[], float],
+        unexpected: UnexpectedErrors,
+        wall: Clock,
+    ) -> None:
+        self._store = store
+        self._unexpected = unexpected
+        self._requests: ReloadRequests | None = None
+        member = Member(name=socket.gethostname(), version=__version__, started_at=wall())
+        self.membership = Membership(
+            store,
+            member,
+            groups=lambda: groups_of(settings()),
+            lag=lag,
+            changed=self._apply_again,
+        )
+
+    @asynccontextmanager
+    async def joined(
+        self, requests: ReloadRequests, units: RunningUnits, outbox: Wakeup
+    ) -> AsyncIterator[None]:
+        """Be a member within. What is granted is known at the start; other replicas take over at
+        the end, when nothing may run any more.
+        """
+        await self.membership.join()
+        self._requests = requests
+        follower = Follower(self._store, units, outbox)
+        keep_running = partial(self._unexpected.keep_running, Component.FLEET)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keep_running, self.membership.run, name="membership")
+            tasks.start_soon(keep_running, follower.run, name="follow")
+            tasks.start_soon(keep_running, follower.listen, name="listen")
+            yield
+            self._requests = None
+            tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self.membership.leave()
+
+    async def applied(self, units: RunningUnits) -> None:
+        """Give up what other replicas should have, now that nothing serves it here."""
+        await self.membership.settled()
+        for unit in units.channels.values():
+            unit.claim_again()
+
+    async def replicas(self) -> tuple[Replica, ...]:
+        """Return all live replicas, by name. Raises `StoreError`."""
+        return tuple(await self._store.replicas())
+
+    def _apply_again(self) -> None:
+        if self._requests is not None:
+            self._requests.apply_again()
+
+
+def shared(store: Store) -> SharedStore | None:
+    """Return a store that replicas share; None for any other."""
+    return cast("SharedStore", store) if isinstance(store, Ownership) else None
+
+
+def groups_of(settings: Settings) -> list[Group]:
+    """Return what settings name, in the groups that replicas own slices of."""
+    sources = [Group(name=source_group(source.name)) for source in settings.sources]
+    channels = [
+        Group(name=channel_group(channel.name), slices=_SLICES.get(channel.type, 1))
+        for channel in settings.channels
+    ]
+    return [*sources, *channels]

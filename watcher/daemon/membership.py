@@ -1,0 +1,132 @@
+"""This replica's membership of a fleet: it renews its session, and knows what it serves."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+
+from watcher.core.errors import StoreError
+from watcher.core.interfaces.ownership import Ownership
+from watcher.core.ownership import RENEW_INTERVAL, Grant, Group, Lease, Member, Slice, groups_of
+from watcher.telemetry.throttle import LogThrottle
+
+logger = logging.getLogger(__name__)
+
+
+class Membership:
+    """Renews within `run`. Implements `Served`.
+
+    `groups` returns what the settings name, `lag` by how many seconds polling is late. `changed` is
+    called when other units have to run than before; once they do, `settled` has to be awaited.
+    """
+
+    def __init__(
+        self,
+        store: Ownership,
+        member: Member,
+        *,
+        groups: Callable[[], Sequence[Group]],
+        lag: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._member = member
+        self._groups = groups
+        self._lag = lag
+        self._changed = changed
+        self._grants: Mapping[str, tuple[Grant, ...]] = {}
+        self._tenures: dict[str, int] = {}
+        self._surplus: Slice | None = None
+        self._log_throttle = LogThrottle(anyio.current_time)
+        self.lease = Lease()
+        """What the last renewal has returned."""
+
+    # What is served
+
+    def tenure(self, group: str) -> int | None:
+        return self._tenures.get(group) if group in self._grants else None
+
+    def slots(self, group: str) -> frozenset[int] | None:
+        grants = self._grants.get(group, ())
+        return frozenset(slot for grant in grants for slot in grant.slots())
+
+    def leads(self, group: str) -> bool:
+        return any(grant.slice.number == 0 for grant in self._grants.get(group, ()))
+
+    def trusted(self, group: str) -> bool:
+        return any(one.group == group for one in self._store.granted())
+
+    # The session
+
+    async def join(self) -> None:
+        """Renew the session until that has succeeded once."""
+        while True:
+            if await self.renew():
+                return
+            await anyio.sleep(RENEW_INTERVAL)
+
+    async def run(self) -> None:
+        """Renew the session until cancelled."""
+        while True:
+            began = anyio.current_time()
+            await self.renew()
+            await anyio.sleep(max(began + RENEW_INTERVAL - anyio.current_time(), 0.0))
+
+    async def renew(self) -> bool:
+        """Renew the session, and note what is granted; return whether that has succeeded."""
+        try:
+            lease = await self._store.renew(self._member, self._groups(), self._lag())
+        except StoreError as error:
+            if self._log_throttle.ready("renew"):
+                logger.error("%s; what this replica serves passes to others", error)
+            return False
+        self._take(lease)
+        return True
+
+    async def settled(self) -> None:
+        """Release the slice that another replica should have: nothing serves it any more."""
+        if (surplus := self._surplus) is None:
+            return
+        try:
+            await self._store.release([surplus])
+        except StoreError as error:
+            logger.warning("%s; another replica takes over later", error)
+        self._surplus = None
+
+    async def leave(self) -> None:
+        """Let other replicas take over at once. Nothing runs any more."""
+        try:
+            await self._store.leave()
+        except StoreError as error:
+            logger.warning("%s; other replicas take over in some seconds", error)
+
+    def _take(self, lease: Lease) -> None:
+        self.lease = lease
+        if self._surplus is None:
+            self._surplus = lease.surplus
+        kept = [grant for grant in lease.grants if grant.slice != self._surplus]
+        grants = groups_of(kept)
+        before = self._grants
+        if grants == before and self._surplus is None:
+            return
+        for group, held in grants.items():
+            if _is_new_tenure(before.get(group, ()), held):
+                self._tenures[group] = self._tenures.get(group, 0) + 1
+        self._grants = grants
+        self._log(before, grants)
+        self._changed()
+
+    def _log(
+        self, before: Mapping[str, tuple[Grant, ...]], now: Mapping[str, tuple[Grant, ...]]
+    ) -> None:
+        for group in sorted(before.keys() | now.keys()):
+            held, had = now.get(group, ()), before.get(group, ())
+            if len(held) != len(had) or _is_new_tenure(had, held):
+                of = (*held, *had)[0].of
+                logger.info("this replica serves %d of %d slices of %s", len(held), of, group)
+
+
+def _is_new_tenure(before: Sequence[Grant], now: Sequence[Grant]) -> bool:
+    """Return whether what is held now was not held before, or has been another's meanwhile."""
+    epochs = {grant.slice: grant.epoch for grant in before}
+    return not epochs or any(epochs.get(grant.slice, grant.epoch) != grant.epoch for grant in now)
