@@ -1,0 +1,145 @@
+"""What a replica serves follows what it was granted, and is given up in order."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import pytest
+
+from watcher.core.errors import StoreError
+from watcher.core.ownership import Grant, Group, Lease, Member, Replica, Signals, Slice
+from watcher.daemon.membership import Membership
+
+pytestmark = pytest.mark.anyio
+
+BACKEND = "channel backend"
+MIXPEEK = "source mixpeek"
+
+
+def grant(group: str, number: int = 0, *, epoch: int = 1, of: int = 1) -> Grant:
+    return Grant(Slice(group, number), epoch, of)
+
+
+class Fleet:
+    """A store whose next renewals return `leases`; None fails."""
+
+    def __init__(self, *leases: Lease | None) -> None:
+        self.leases = list(leases)
+        self.trusted: Mapping[Slice, Grant] = {}
+        self.released: list[Slice] = []
+        self.left = 0
+        self.groups: Sequence[Group] = ()
+
+    async def renew(self, member: Member, groups: Sequence[Group], lag: float) -> Lease:
+        self.groups = groups
+        if (lease := self.leases.pop(0)) is None:
+            raise StoreError("not reachable")
+        self.trusted = {one.slice: one for one in lease.grants}
+        return lease
+
+    def granted(self) -> Mapping[Slice, Grant]:
+        return self.trusted
+
+    async def release(self, slices: Collection[Slice]) -> None:
+        self.released += slices
+
+    async def leave(self) -> None:
+        self.left += 1
+
+    async def replicas(self) -> Sequence[Replica]:
+        return []
+
+    async def signals(self, after: int | None) -> Signals:
+        return Signals(last=0, last_event=0)
+
+    async def follow(self, hint: Callable[[], None]) -> None:
+        hint()
+
+
+def member_of(fleet: Fleet, changes: list[int] | None = None) -> Membership:
+    return Membership(
+        fleet,
+        Member(name="one", version="1", started_at=0.0),
+        groups=lambda: [Group(name=MIXPEEK)],
+        lag=lambda: 0.0,
+        changed=lambda: None if changes is None else changes.append(1),
+    )
+
+
+async def test_what_is_granted_is_served_and_nothing_else() -> None:
+    changes = list[int]()
+    second = Lease(grants=(grant(BACKEND, 1, of=4), grant(BACKEND, 2, of=4)))
+    member = member_of(Fleet(Lease(grants=(grant(MIXPEEK),)), second), changes)
+    assert member.tenure(MIXPEEK) is None
+
+    await member.renew()
+    assert member.tenure(MIXPEEK) is not None
+    assert member.leads(MIXPEEK)
+    assert member.slots(MIXPEEK) == frozenset(range(256))
+    assert member.tenure(BACKEND) is None
+
+    await member.renew()
+    assert member.tenure(MIXPEEK) is None
+    assert member.slots(BACKEND) == frozenset(range(64, 192))
+    assert not member.leads(BACKEND), "the owner of the first slice does"
+    assert len(changes) == 2
+
+
+async def test_a_renewal_that_changes_nothing_restarts_nothing() -> None:
+    changes = list[int]()
+    lease = Lease(grants=(grant(MIXPEEK),))
+    member = member_of(Fleet(lease, lease, None, lease), changes)
+    for _ in range(4):
+        await member.renew()
+    assert len(changes) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "again"),
+    [
+        (grant(MIXPEEK, epoch=1), grant(MIXPEEK, epoch=2), True),
+        (grant(MIXPEEK, epoch=1), grant(MIXPEEK, epoch=1), False),
+    ],
+)
+async def test_a_slice_that_was_another_s_meanwhile_is_served_again(
+    before: Grant, after: Grant, again: bool
+) -> None:
+    member = member_of(Fleet(Lease(grants=(before,)), Lease(grants=(after,))))
+    await member.renew()
+    tenure = member.tenure(MIXPEEK)
+    await member.renew()
+    assert (member.tenure(MIXPEEK) != tenure) is again
+
+
+async def test_a_further_slice_does_not_restart_the_others() -> None:
+    first, second = grant(BACKEND, 0, of=2), grant(BACKEND, 1, of=2)
+    member = member_of(Fleet(Lease(grants=(first,)), Lease(grants=(first, second))))
+    await member.renew()
+    tenure = member.tenure(BACKEND)
+    await member.renew()
+    assert member.tenure(BACKEND) == tenure
+    assert member.slots(BACKEND) == frozenset(range(256))
+
+
+async def test_a_surplus_is_released_only_once_nothing_serves_it() -> None:
+    fleet = Fleet()
+    grants = (grant(MIXPEEK), grant(BACKEND))
+    surplus = Lease(grants=grants, surplus=Slice(BACKEND, 0))
+    fleet.leases = [Lease(grants=grants), surplus, surplus]
+    member = member_of(fleet)
+    for _ in range(3):
+        await member.renew()
+    assert member.tenure(BACKEND) is None
+    assert fleet.released == []
+
+    await member.settled()
+    await member.settled()
+    assert fleet.released == [Slice(BACKEND, 0)]
+
+
+async def test_without_trust_nothing_is_sent_though_the_grants_are_known() -> None:
+    fleet = Fleet(Lease(grants=(grant(BACKEND),)))
+    member = member_of(fleet)
+    await member.renew()
+    assert member.trusted(BACKEND)
+    fleet.trusted = {}
+    assert not member.trusted(BACKEND)
+    assert member.tenure(BACKEND) is not None
