@@ -15,8 +15,8 @@ from watcher.core.ownership import Group, Lease, Member, Slice
 from watcher.core.sessions import CALM
 from watcher.core.wakeup import Wakeup
 from watcher.stores import postgresql
-from watcher.stores.postgresql.ownership import store_signal
 from watcher.stores.postgresql.schema import Connection
+from watcher.stores.postgresql.signals import store_signal
 from watcher.stores.postgresql.store import PostgresqlStore
 
 pytestmark = pytest.mark.anyio

@@ -10,6 +10,7 @@ from watcher.stores.postgresql import log_queries, rows
 from watcher.stores.postgresql.database import StorePart
 from watcher.stores.postgresql.event_log import store_outage
 from watcher.stores.postgresql.schema import Connection
+from watcher.stores.postgresql.signals import signal_channel
 
 
 class PostgresqlChannelStates(StorePart):
@@ -25,11 +26,16 @@ class PostgresqlChannelStates(StorePart):
             await store_outage(connection, event, outage)
             values = rows.cleaned(_rows.suspension_row(suspension))
             await connection.execute(log_queries.STORE_SUSPENSION, *values)
+            await signal_channel(self._database, connection, suspension.channel)
 
         await self._database.write(store)
 
     async def lift_suspension(self, channel: str) -> None:
-        await self._database.update(log_queries.DELETE_SUSPENSION, channel)
+        async def lift(connection: Connection) -> None:
+            await connection.execute(log_queries.DELETE_SUSPENSION, channel)
+            await signal_channel(self._database, connection, channel)
+
+        await self._database.write(lift)
 
     async def target(self, channel: str) -> str | None:
         found = await self._database.read(log_queries.TARGET, channel)

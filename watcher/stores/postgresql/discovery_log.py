@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from watcher.core.ownership import source_group
 from watcher.core.tasks import Added, DiscoveredTask
 from watcher.stores._discovery import Additions, not_known
 from watcher.stores.postgresql import log_queries, rows
 from watcher.stores.postgresql.database import StorePart
 from watcher.stores.postgresql.schema import Connection
+from watcher.stores.postgresql.signals import signal_tasks
 from watcher.stores.postgresql.watchlist import add_watches, insert_watches
 
 
@@ -35,9 +37,12 @@ class PostgresqlDiscoveryLog(StorePart):
             added = {row[0] for row in found}
             new = not_known(tasks, {task.task_id for task in tasks} - added)
             await insert_watches(connection, additions.done(new))
-            return len(new), await add_watches(connection, additions.requests(new), now)
+            watched = await add_watches(connection, additions.requests(new), now)
+            await signal_tasks(self._database, connection, (one.key for one in watched.watches))
+            return len(new), watched
 
-        return await self._database.write(store)
+        grants = self._database.fence.grants(source_group(source))
+        return await self._database.write(store, grants)
 
     async def done_among(self, source: str, task_ids: Sequence[str]) -> Sequence[str]:
         found = await self._database.read(log_queries.DONE_AMONG, source, rows.cleaned(task_ids))

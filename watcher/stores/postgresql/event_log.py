@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from watcher.core.events import Change, Event, StoredEvent
 from watcher.core.outage import Outage
+from watcher.core.ownership import Grant, source_group
 from watcher.core.tasks import TaskKey
 from watcher.stores import _rows
 from watcher.stores._recording import StoredPositions, applied, events_of
@@ -19,14 +21,33 @@ class PostgresqlEventLog(StorePart):
 
     async def record(self, changes: Sequence[Change]) -> Sequence[bool]:
         recording = _Recording(changes)
-        await self._database.write_batch(_record, [recording])
+        grants = self._grants_for(changes)
+        if grants:
+            await self._database.write(partial(_record, recordings=[recording]), grants)
+        else:
+            await self._database.write_batch(_record, [recording])
         return recording.applies
+
+    def _grants_for(self, changes: Sequence[Change]) -> Sequence[Grant]:
+        """Return the grants for the tasks that have changed. Raises `NotOwnerError`."""
+        by_source: dict[str, list[str]] = {}
+        for change in changes:
+            source, task_id = change.watch.key
+            by_source.setdefault(source, []).append(task_id)
+        return [
+            grant
+            for source, task_ids in by_source.items()
+            for grant in self._database.fence.grants(source_group(source), task_ids)
+        ]
 
     async def record_outage(
         self, event: Event | None, outage: Outage | None, recovered: str | None = None
     ) -> None:
+        shared = self._database.fence.session is not None
+
         async def store(connection: Connection) -> None:
-            await store_outage(connection, event, outage)
+            announces = not shared or await _is_new(connection, outage, recovered)
+            await store_outage(connection, event if announces else None, outage)
             if recovered is not None:
                 await connection.execute(watch_queries.DELETE_OUTAGE, rows.clean(recovered))
 
@@ -84,6 +105,18 @@ async def insert_events(connection: Connection, events: Sequence[Event]) -> None
     """Store events, and a delivery for each of their channels, in the caller's transaction."""
     table = [rows.event_row(event) for event in events]
     await execute_rows(connection, watch_queries.INSERT_EVENTS, table)
+
+
+async def _is_new(connection: Connection, outage: Outage | None, recovered: str | None) -> bool:
+    """Return whether no other replica has stored this beginning or end of an outage: those that
+    serve slices of one channel see the same.
+    """
+    subject = recovered if outage is None else outage.subject
+    found = await connection.fetchrow(watch_queries.OUTAGE, rows.clean(subject))
+    stored = None if found is None else _rows.outage(found)
+    if outage is None:
+        return stored is not None
+    return stored is None or stored.alerted_at is None
 
 
 async def store_outage(connection: Connection, event: Event | None, outage: Outage | None) -> None:

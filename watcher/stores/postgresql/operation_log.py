@@ -6,6 +6,7 @@ from watcher.core.tasks import Added, OperationScope, WatchRequest
 from watcher.stores.postgresql import log_queries, rows
 from watcher.stores.postgresql.database import StorePart
 from watcher.stores.postgresql.schema import Connection
+from watcher.stores.postgresql.signals import signal_tasks
 from watcher.stores.postgresql.watchlist import add_watches
 
 
@@ -36,6 +37,8 @@ class PostgresqlOperationLog(StorePart):
 
         async def complete(connection: Connection) -> Added:
             await connection.execute(log_queries.COMPLETE_OPERATIONS, *parameters)
-            return await add_watches(connection, [started], now)
+            added = await add_watches(connection, [started], now)
+            await signal_tasks(self._database, connection, [started.key])
+            return added
 
         return await self._database.write(complete)

@@ -14,6 +14,7 @@ from watcher.core.deliveries import (
 )
 from watcher.core.events import Event, EventFilter
 from watcher.core.outage import Outage
+from watcher.core.ownership import Grant, channel_group
 from watcher.stores import _rows
 from watcher.stores._pages import next_cursor, page_start
 from watcher.stores.postgresql import outbox_queries as queries
@@ -21,6 +22,7 @@ from watcher.stores.postgresql import rows
 from watcher.stores.postgresql.database import StorePart, affected
 from watcher.stores.postgresql.event_log import store_outage
 from watcher.stores.postgresql.schema import Connection
+from watcher.stores.postgresql.signals import signal_channel
 
 _PURGE_BATCH = 1000
 _FAIL_BATCH = 5000
@@ -30,7 +32,7 @@ class PostgresqlOutbox(StorePart):
     """Implements `watcher.core.interfaces.store.Outbox`."""
 
     async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:
-        found = await self._database.read(queries.DUE, channel, now, limit)
+        found = await self._database.read(queries.DUE, channel, self._slots(channel), now, limit)
         return [_rows.due_delivery(row) for row in found]
 
     async def body(self, delivery_id: int) -> bytes | None:
@@ -38,27 +40,32 @@ class PostgresqlOutbox(StorePart):
         return found[0][0] if found else None
 
     async def next_due_at(self, channel: str, after: float) -> float | None:
-        ((moment,),) = await self._database.read(queries.NEXT_DUE_AT, channel, after)
+        ((moment,),) = await self._database.read(
+            queries.NEXT_DUE_AT, channel, self._slots(channel), after
+        )
         return None if moment is None else float(moment)
 
     async def due_for_probe(self, channel: str, limit: int) -> Sequence[DueDelivery]:
-        found = await self._database.read(queries.DUE_FOR_PROBE, channel, limit)
+        found = await self._database.read(
+            queries.DUE_FOR_PROBE, channel, self._slots(channel), limit
+        )
         return [_rows.due_delivery(row) for row in found]
 
     async def settle(self, results: Sequence[AttemptResult]) -> None:
         now = self._wall()
-        await self._database.write_batch(_settle, [(result, now) for result in results])
+        await self._database.write_batch(self._settle, [(result, now) for result in results])
 
     async def unblock_expired(self, channel: str, now: float) -> int:
         # A read costs less than a transaction, and nearly always finds none.
-        if not await self._database.read(queries.HAS_EXPIRED, channel, now):
+        parameters = (channel, self._slots(channel), now)
+        if not await self._database.read(queries.HAS_EXPIRED, *parameters):
             return 0
 
         async def unblock(connection: Connection) -> int:
-            bypassed = await connection.fetch(queries.UNBLOCK_EXPIRED, channel, now)
+            bypassed = await connection.fetch(queries.UNBLOCK_EXPIRED, *parameters)
             return await _unblock_next(connection, bypassed)
 
-        return await self._database.write(unblock)
+        return await self._database.write(unblock, self._grants(channel))
 
     async def make_due(
         self,
@@ -69,17 +76,19 @@ class PostgresqlOutbox(StorePart):
         in_order: bool = False,
         despite_retry_after: bool = False,
     ) -> int:
+        owned = (channel, self._slots(channel))
+
         async def update(connection: Connection) -> int:
             if despite_retry_after:
-                await connection.execute(queries.FORGET_RETRY_AFTER, channel)
+                await connection.execute(queries.FORGET_RETRY_AFTER, *owned)
             if in_order:
-                await connection.execute(queries.TAKE_PLACES_AGAIN, channel, now)
+                await connection.execute(queries.TAKE_PLACES_AGAIN, *owned, now)
                 await connection.execute(queries.RESET_HEADS, channel)
             return affected(
-                await connection.execute(queries.MAKE_DUE, channel, attempted_before, now)
+                await connection.execute(queries.MAKE_DUE, *owned, attempted_before, now)
             )
 
-        return await self._database.write(update)
+        return await self._database.write(update, self._grants(channel))
 
     async def retry_after_ends_at(self, channel: str, now: float) -> float | None:
         ((moment,),) = await self._database.read(queries.RETRY_AFTER_ENDS_AT, channel, now)
@@ -106,7 +115,11 @@ class PostgresqlOutbox(StorePart):
             # It may have been the head of its queue.
             await _unblock_next(connection, [(delivery_id,)])
             found = await connection.fetchrow(queries.DELIVERY, delivery_id)
-            return None if found is None else _rows.delivery(found)
+            if found is None:
+                return None
+            delivery = _rows.delivery(found)
+            await signal_channel(self._database, connection, delivery.channel)
+            return delivery
 
         return await self._database.write(restart)
 
@@ -117,6 +130,7 @@ class PostgresqlOutbox(StorePart):
             count = affected(await connection.execute(queries.PURGE, *parameters))
             if state is DeliveryState.PENDING and count < _PURGE_BATCH:
                 await connection.execute(queries.RESET_HEADS, rows.clean(channel))
+            await signal_channel(self._database, connection, channel)
             return count
 
         purged = 0
@@ -162,6 +176,7 @@ class PostgresqlOutbox(StorePart):
             stored = await connection.execute(queries.REPLAY_STORED, *parameters)
             pruned = await connection.execute(queries.REPLAY_PRUNED, *parameters)
             await connection.execute(queries.RESET_HEADS, parameters[0])
+            await signal_channel(self._database, connection, channel)
             return affected(stored) + affected(pruned)
 
         return await self._database.write(queue)
@@ -170,14 +185,22 @@ class PostgresqlOutbox(StorePart):
         found = await self._database.read(queries.OUTBOX_DEPTHS)
         return [_rows.outbox_depth(row) for row in found]
 
+    async def _settle(
+        self, connection: Connection, results: Sequence[tuple[AttemptResult, float]]
+    ) -> None:
+        # Two callers may have attempted the same delivery: the last result counts.
+        last = {result.delivery_id: rows.settled_row(result, now) for result, now in results}
+        if last:
+            arrays = rows.arrays(last.values())
+            ended = await connection.fetch(queries.SETTLE, *arrays, self._database.fence.session)
+            if ended:
+                await _unblock_next(connection, ended)
 
-async def _settle(connection: Connection, results: Sequence[tuple[AttemptResult, float]]) -> None:
-    # Two callers may have attempted the same delivery: the last result counts.
-    last = {result.delivery_id: rows.settled_row(result, now) for result, now in results}
-    if last:
-        ended = await connection.fetch(queries.SETTLE, *rows.arrays(last.values()))
-        if ended:
-            await _unblock_next(connection, ended)
+    def _slots(self, channel: str) -> list[int] | None:
+        return self._database.fence.slots(channel_group(channel))
+
+    def _grants(self, channel: str) -> Sequence[Grant]:
+        return self._database.fence.grants(channel_group(channel))
 
 
 async def _unblock_next(connection: Connection, ended: Sequence[_rows.Row]) -> int:

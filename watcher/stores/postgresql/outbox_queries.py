@@ -6,6 +6,7 @@ is replayed after it was removed has a later ID than what belongs after it.
 """
 
 from watcher.core.deliveries import DeliveryState
+from watcher.core.ownership import SLOTS
 from watcher.stores._rows import ATTEMPT_COLUMNS, DELIVERY_COLUMNS, DUE_COLUMNS, delivery_columns
 from watcher.stores._rows import listed as columns
 from watcher.stores.postgresql import rows
@@ -13,28 +14,48 @@ from watcher.stores.postgresql.watch_queries import SIZE
 
 _JOINED = "FROM deliveries AS d JOIN events AS e ON e.id = d.event"
 
+
+def _owned(slots: str) -> str:
+    """Return the condition that a delivery is in one of the slots that this replica owns; the
+    parameter `slots` is NULL where nothing is restricted.
+    """
+    return f"({slots}::smallint[] IS NULL OR slot = ANY ({slots}))"
+
+
 _HEADS = f"""
 SELECT {delivery_columns(DUE_COLUMNS)} {_JOINED}
 WHERE d.channel = $1 AND d.state = 'pending' AND d.is_head
 """
+_OWNED_HEADS = f"{_HEADS} AND {_owned('$2').replace('slot =', 'd.slot =')}"
 
 BODY = f"SELECT e.body {_JOINED} WHERE d.id = $1"
 
-DUE = f"{_HEADS} AND d.next_attempt_at <= $2 ORDER BY d.next_attempt_at, d.event LIMIT $3"
+DUE = f"{_OWNED_HEADS} AND d.next_attempt_at <= $3 ORDER BY d.next_attempt_at, d.event LIMIT $4"
 
-DUE_FOR_PROBE = f"{_HEADS} ORDER BY coalesce(d.last_attempt_at, 0), d.event LIMIT $2"
+DUE_FOR_PROBE = f"{_OWNED_HEADS} ORDER BY coalesce(d.last_attempt_at, 0), d.event LIMIT $3"
 
 _BLOCKS = "state = 'pending' AND is_head AND NOT bypassed AND unblocks_at IS NOT NULL"
 
 NEXT_DUE_AT = f"""
 SELECT least(
     (SELECT min(next_attempt_at) FROM deliveries
-    WHERE channel = $1 AND state = 'pending' AND is_head AND next_attempt_at > $2),
+    WHERE channel = $1 AND state = 'pending' AND is_head AND next_attempt_at > $3
+        AND {_owned("$2")}),
     (SELECT min(unblocks_at) FROM deliveries
-    WHERE channel = $1 AND {_BLOCKS} AND unblocks_at > $2))
+    WHERE channel = $1 AND {_BLOCKS} AND unblocks_at > $3 AND {_owned("$2")}))
 """
 
 ATTEMPTS = f"SELECT {columns(ATTEMPT_COLUMNS)} FROM attempts WHERE delivery = $1 ORDER BY number"
+
+# A replica settles what is in slices of its own session; the parameter is NULL where nothing is
+# restricted.
+_SESSION = f"${len(rows.SETTLED_COLUMNS) + 1}::bigint"
+_OWNED_BY = f"""
+({_SESSION} IS NULL OR EXISTS (
+    SELECT 1 FROM slices JOIN slice_groups USING (name)
+    WHERE name = 'channel ' || d.channel AND number = d.slot * slices / {SLOTS}
+        AND owner = {_SESSION}))
+"""
 
 # Only a head is bypassed: any other was given its place back while the attempt was in flight. Of
 # the attempts, the last fifty of a delivery are kept; each replaces the one fifty before it. What
@@ -52,7 +73,7 @@ WITH wanted AS MATERIALIZED (
         delivered_at = CASE WHEN wanted.state = 'delivered' THEN wanted.now END,
         bypassed = bypassed OR (is_head AND wanted.state = 'pending'
             AND coalesce(wanted.unblocks_at <= attempted_at, false))
-    FROM wanted WHERE d.id = delivery_id AND d.state = 'pending'
+    FROM wanted WHERE d.id = delivery_id AND d.state = 'pending' AND {_OWNED_BY}
     RETURNING d.id, d.state, d.bypassed
 ), kept AS (
     INSERT INTO attempts (delivery, slot, {columns(ATTEMPT_COLUMNS)})
@@ -60,7 +81,7 @@ WITH wanted AS MATERIALIZED (
         nullif(response, '')
     FROM (
         SELECT wanted.*, d.attempts + (d.state = 'pending')::int AS number
-        FROM wanted JOIN deliveries AS d ON d.id = delivery_id) AS attempted
+        FROM wanted JOIN deliveries AS d ON d.id = delivery_id AND {_OWNED_BY}) AS attempted
     ON CONFLICT (delivery, slot)
         DO UPDATE SET {columns(f"{name} = excluded.{name}" for name in ATTEMPT_COLUMNS)}
 )
@@ -85,28 +106,31 @@ UPDATE deliveries SET is_head = true WHERE id IN (
 """
 
 HAS_EXPIRED = f"""
-SELECT 1 FROM deliveries WHERE channel = $1 AND {_BLOCKS} AND unblocks_at <= $2 LIMIT 1
+SELECT 1 FROM deliveries
+WHERE channel = $1 AND {_owned("$2")} AND {_BLOCKS} AND unblocks_at <= $3 LIMIT 1
 """
 
 UNBLOCK_EXPIRED = f"""
-UPDATE deliveries SET bypassed = true WHERE channel = $1 AND {_BLOCKS} AND unblocks_at <= $2
+UPDATE deliveries SET bypassed = true
+WHERE channel = $1 AND {_owned("$2")} AND {_BLOCKS} AND unblocks_at <= $3
 RETURNING id
 """
 
 # A last attempt in the future: the clock was set back, and `not_before` means nothing.
-MAKE_DUE = """
+MAKE_DUE = f"""
 UPDATE deliveries SET next_attempt_at =
-    CASE WHEN not_before > $3 AND last_attempt_at <= $3 THEN not_before ELSE 0 END
-WHERE channel = $1 AND state = 'pending' AND is_head AND (
-    last_attempt_at < $2 OR last_attempt_at > $3
-    OR (last_attempt_at IS NULL AND next_attempt_at > $3))
+    CASE WHEN not_before > $4 AND last_attempt_at <= $4 THEN not_before ELSE 0 END
+WHERE channel = $1 AND {_owned("$2")} AND state = 'pending' AND is_head AND (
+    last_attempt_at < $3 OR last_attempt_at > $4
+    OR (last_attempt_at IS NULL AND next_attempt_at > $4))
 """
 
 # Also due, because the next one of a queue may have been attempted before the first.
-TAKE_PLACES_AGAIN = """
+TAKE_PLACES_AGAIN = f"""
 UPDATE deliveries SET bypassed = false, unblocks_at = NULL,
-    next_attempt_at = greatest(least(next_attempt_at, $2), not_before)
-WHERE channel = $1 AND state = 'pending' AND (bypassed OR last_attempt_at IS NOT NULL)
+    next_attempt_at = greatest(least(next_attempt_at, $3), not_before)
+WHERE channel = $1 AND {_owned("$2")} AND state = 'pending'
+    AND (bypassed OR last_attempt_at IS NOT NULL)
 """
 
 RETRY_AFTER_ENDS_AT = """
@@ -114,9 +138,9 @@ SELECT max(not_before) FROM deliveries
 WHERE channel = $1 AND state = 'pending' AND is_head AND last_attempt_at <= $2
 """
 
-FORGET_RETRY_AFTER = """
+FORGET_RETRY_AFTER = f"""
 UPDATE deliveries SET not_before = NULL
-WHERE channel = $1 AND state = 'pending' AND not_before IS NOT NULL
+WHERE channel = $1 AND {_owned("$2")} AND state = 'pending' AND not_before IS NOT NULL
 """
 
 _DELIVERY = f"SELECT {delivery_columns(DELIVERY_COLUMNS)} {_JOINED}"

@@ -62,18 +62,6 @@ class PostgresqlOwnership(StorePart):
         await self._database.hints.follow(self._connect, hint)
 
 
-async def store_signal(
-    database: Database, connection: Connection, group: str, task_ids: Collection[str] = ()
-) -> None:
-    """Store in the caller's transaction what the owner of a group has to read again, where there
-    are replicas.
-    """
-    if database.local.in_fleet:
-        parameters = (database.local.session, rows.clean(group), rows.cleaned(task_ids))
-        await connection.execute(queries.STORE_SIGNAL, *parameters)
-        database.hints.want()
-
-
 class SqlStatements:
     """Implements `watcher.stores._ownership.SessionStatements`."""
 

@@ -9,6 +9,7 @@ from watcher.stores.postgresql import outbox_queries as queries
 from watcher.stores.postgresql import rows
 from watcher.stores.postgresql.database import StorePart, affected
 from watcher.stores.postgresql.schema import Connection
+from watcher.stores.postgresql.signals import signal_channel
 from watcher.stores.postgresql.watch_queries import SIZE, STORED_EVENT
 
 _FAILED = """
@@ -56,6 +57,7 @@ class PostgresqlResending(StorePart):
         async def queue(connection: Connection) -> int:
             queued = await connection.execute(_RETRY_FAILED, name, now, part)
             await connection.execute(queries.RESET_HEADS, name)
+            await signal_channel(self._database, connection, channel)
             return affected(queued)
 
         return await self._database.write(queue)
@@ -83,6 +85,7 @@ class PostgresqlResending(StorePart):
             queued = await connection.execute(_QUEUE_NEW, name, events, now)
             await connection.execute(_ADD_ROUTE, name, events)
             await connection.execute(queries.RESET_HEADS, name)
+            await signal_channel(self._database, connection, channel)
             return affected(queued)
 
         return await self._database.write(queue)

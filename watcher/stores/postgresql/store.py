@@ -53,7 +53,7 @@ async def create(
     wall: Clock = wall_clock,
     failed: Callable[[], None] = lambda: None,
     committed: Callable[[float], None] = lambda seconds: None,
-    alone: bool = True,
+    alone: bool = False,
     boot: Clock = boot_clock,
 ) -> AsyncIterator[PostgresqlStore]:
     """Open the store in the database at `postgresql://user@host/db`; create the tables if there are

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import StoredEvent
+from watcher.core.ownership import slot, source_group
 from watcher.core.tasks import ActiveWatch, Added, TaskKey, Watch, WatchFilter, WatchRequest
 from watcher.stores import _rows
 from watcher.stores._merging import Merged, merged, selection
@@ -14,6 +15,7 @@ from watcher.stores.postgresql import rows, watch_queries
 from watcher.stores.postgresql.database import StorePart
 from watcher.stores.postgresql.event_log import execute_rows
 from watcher.stores.postgresql.schema import Connection
+from watcher.stores.postgresql.signals import signal_tasks
 from watcher.stores.postgresql.task_lists import DIALECT
 
 _ACTIVE_BATCH = 5000
@@ -30,7 +32,9 @@ class PostgresqlWatchlist(StorePart):
             if watches.overfull is not None:
                 # Not raised here: others share the transaction.
                 return TooManyLabelsError(watches.overfull)
-            return await _store(connection, watches)
+            added = await _store(connection, watches)
+            await signal_tasks(self._database, connection, (watch.key for watch in added.watches))
+            return added
 
         added = await self._database.write(store)
         if isinstance(added, TooManyLabelsError):
@@ -40,6 +44,7 @@ class PostgresqlWatchlist(StorePart):
     async def remove(self, key: TaskKey) -> bool:
         async def delete(connection: Connection) -> bool:
             stored = rows.clean_key(key)
+            await signal_tasks(self._database, connection, [stored])
             return await connection.fetchval(watch_queries.DELETE_WATCH, *stored) is not None
 
         return await self._database.write(delete)
@@ -78,13 +83,14 @@ class PostgresqlWatchlist(StorePart):
             yield [ActiveWatch(*row[:-1]) for row in found]
 
     async def unchanged_watches(self, source: str, before: float) -> AsyncIterator[Sequence[Watch]]:
+        slots = self._database.fence.slots(source_group(source))
         changed_at, last_id = 0.0, 0
         while found := await self._database.read(
             watch_queries.UNCHANGED_WATCHES, source, before, changed_at, last_id, _UNCHANGED_BATCH
         ):
             watches = [rows.watch(row[:-1]) for row in found]
             changed_at, last_id = watches[-1].changed_at or 0.0, found[-1][-1]
-            yield watches
+            yield [one for one in watches if slots is None or slot(one.key.task_id) in slots]
 
     async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
         found = await self._database.read(watch_queries.TRANSITIONS, *rows.clean_key(key))
@@ -93,7 +99,9 @@ class PostgresqlWatchlist(StorePart):
     async def prune_lost(self, before: float) -> Sequence[TaskKey]:
         async def delete(connection: Connection) -> Sequence[TaskKey]:
             deleted = await connection.fetch(watch_queries.PRUNE_LOST, before, _PRUNE_BATCH)
-            return [TaskKey(source, task_id) for source, task_id in deleted]
+            keys = [TaskKey(source, task_id) for source, task_id in deleted]
+            await signal_tasks(self._database, connection, keys)
+            return keys
 
         return await self._database.write(delete)
 
