@@ -171,7 +171,7 @@ def wrong(site: Site) -> dict[str, int]:
             counts["two events with one sequence"] += 1
         elif sequence <= last.get(task_id, 0):
             counts["repeated"] += 1
-        elif sequence == last.get(task_id, 0) + 1:
+        elif sequence == last.get(task_id, 1) + 1:  # the first status is not sent
             last[task_id], status[task_id] = sequence, data["status"]
         else:
             counts["gaps"] += 1

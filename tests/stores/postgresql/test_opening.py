@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.postgresql import Server
 from watcher.core.errors import StoreError, StoreUnusableError
+from watcher.core.ownership import Member
 from watcher.core.settings import StoreSettings
 from watcher.stores import postgresql
 from watcher.stores.postgresql.exclusive import ExclusiveUse
@@ -14,9 +15,9 @@ from watcher.stores.postgresql.exclusive import ExclusiveUse
 pytestmark = pytest.mark.anyio
 
 
-async def opening_error(url: str) -> StoreError:
+async def opening_error(url: str, *, alone: bool = False) -> StoreError:
     with pytest.raises(StoreError) as caught:
-        async with postgresql.create(url):
+        async with postgresql.create(url, alone=alone):
             pass
     assert "\n" not in str(caught.value)
     return caught.value
@@ -57,16 +58,30 @@ async def test_a_database_without_unicode_is_rejected(postgresql_server: Server)
     assert "has the encoding SQL_ASCII" in str(error)
 
 
-async def test_a_second_process_is_rejected_until_the_first_ends(
+async def test_replicas_are_rejected_while_a_process_needs_the_database_for_itself(
     postgresql_server: Server,
 ) -> None:
     url = await postgresql_server.new_store()
-    async with postgresql.create(url):
+    async with postgresql.create(url, alone=True):
         error = await opening_error(url)
         assert isinstance(error, StoreUnusableError)
-        assert str(error).startswith("another watcher already uses postgresql:///test_")
-    async with postgresql.create(url):
+        assert str(error).startswith("another process has postgresql:///test_")
+    async with postgresql.create(url), postgresql.create(url):
         pass
+
+
+async def test_a_process_that_needs_the_database_for_itself_is_rejected_while_replicas_run(
+    postgresql_server: Server,
+) -> None:
+    url = await postgresql_server.new_store()
+    async with postgresql.create(url) as replica:
+        await replica.renew(Member(name="one", version="1", started_at=0.0), [], 0.0)
+        error = await opening_error(url, alone=True)
+        assert isinstance(error, StoreUnusableError)
+        assert "1 watcher uses postgresql:///test_" in str(error)
+        await replica.leave()
+        async with postgresql.create(url, alone=True):
+            pass
 
 
 async def test_the_lock_is_taken_again_after_its_session_ended(
@@ -83,7 +98,7 @@ async def test_the_lock_is_taken_again_after_its_session_ended(
     )
     await other.close()
     await second.take()
-    assert "another watcher already uses here" in str(await first.lost())
+    assert "another process has here for itself" in str(await first.lost())
     await second.release()
     assert await first.lost() is None
     with pytest.raises(StoreUnusableError):

@@ -1,4 +1,6 @@
-"""One process at a time: it holds a lock of the database for as long as its session lasts."""
+"""A process that needs the database for itself, such as one that copies it, holds a lock for as
+long as its session lasts. No replica starts meanwhile, and none may run when it begins.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,37 @@ from watcher.stores.postgresql.connection import (
 if TYPE_CHECKING:
     import asyncpg
 
+    from watcher.stores.postgresql.schema import Pool
+
+_LIVE = "SELECT count(*) FROM sessions WHERE expires_at > clock_timestamp()"
 _ALONE = 0x7774616C
 """The advisory lock of the process that uses the database ("wtal")."""
+
+
+async def require_no_exclusive_use(pool: "Pool", server: str) -> None:
+    """Raise `StoreUnusableError` while another process has the database for itself."""
+    try:
+        async with pool.acquire() as connection:
+            if not await connection.fetchval("SELECT pg_try_advisory_lock_shared($1)", _ALONE):
+                raise _in_use(server)
+            await connection.execute("SELECT pg_advisory_unlock_shared($1)", _ALONE)
+    except ERRORS as error:
+        raise store_error(error, server) from None
+
+
+async def require_no_replicas(pool: "Pool", server: str) -> None:
+    """Raise `StoreUnusableError` while replicas use the database."""
+    try:
+        live = await pool.fetchval(_LIVE)
+    except ERRORS as error:
+        raise store_error(error, server) from None
+    if live:
+        use = "1 watcher uses" if live == 1 else f"{live} watchers use"
+        raise StoreUnusableError(f"{use} {server}; stop all of them first")
+
+
+def _in_use(server: str) -> StoreUnusableError:
+    return StoreUnusableError(f"another process has {server} for itself; wait until it ends")
 
 
 class ExclusiveUse:
@@ -56,10 +87,7 @@ class ExclusiveUse:
         connection = await open_connection(self._url)
         try:
             if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ALONE):
-                raise StoreUnusableError(
-                    f"another watcher already uses {self._server};"
-                    " stop it, or give this one a database of its own"
-                )
+                raise _in_use(self._server)
         except BaseException:
             await close(connection)
             raise

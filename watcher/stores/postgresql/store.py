@@ -15,7 +15,11 @@ from watcher.stores.postgresql.connection import connect, open_connection, serve
 from watcher.stores.postgresql.database import Database
 from watcher.stores.postgresql.discovery_log import PostgresqlDiscoveryLog
 from watcher.stores.postgresql.event_log import PostgresqlEventLog
-from watcher.stores.postgresql.exclusive import ExclusiveUse
+from watcher.stores.postgresql.exclusive import (
+    ExclusiveUse,
+    require_no_exclusive_use,
+    require_no_replicas,
+)
 from watcher.stores.postgresql.list_sizes import PostgresqlListSizes
 from watcher.stores.postgresql.maintenance import PostgresqlMaintenance
 from watcher.stores.postgresql.operation_log import PostgresqlOperationLog
@@ -59,7 +63,7 @@ async def create(
     """Open the store in the database at `postgresql://user@host/db`; create the tables if there are
     none.
 
-    With `alone`, no other process may use the database. `failed` is called for each
+    With `alone`, no replica may use the database. `failed` is called for each
     operation that fails, `committed` with the seconds that each transaction took;
     sessions are trusted by the clock `boot`. Raises `StoreUnusableError` where the database cannot
     be used at all, and `StoreError` while it cannot be reached.
@@ -71,6 +75,7 @@ async def create(
             await use.take()
             resources.push_async_callback(use.release)
         pool = await resources.enter_async_context(connect(url, server))
+        await (require_no_exclusive_use if use is None else require_no_replicas)(pool, server)
         unusable = None if use is None else use.lost
         local = LocalSession(boot)
         database = Database(pool, server, failed, committed, local, unusable)

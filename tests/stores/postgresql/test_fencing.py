@@ -1,0 +1,141 @@
+"""What a replica sees and writes of the watchlist and the outbox: its own slices, nothing else."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.contract.stores.harness import FOREVER, NOW
+from tests.stores.postgresql.test_ownership import Fleet, Replica
+from tests.support.postgresql import Server
+from tests.support.records import event, request, settled, step
+from watcher.core.channels import Suspension, SuspensionKind
+from watcher.core.deliveries import DeliveryState
+from watcher.core.errors import NotOwnerError
+from watcher.core.events import Change, EventFilter
+from watcher.core.outage import Outage
+from watcher.core.ownership import Group, Signal, Slice
+
+pytestmark = pytest.mark.anyio
+
+SOURCE = Group(name="source mixpeek")
+CHANNEL = Group(name="channel backend", slices=2)
+TASKS = [f"task_{number}" for number in range(20)]
+
+
+@pytest.fixture
+async def replicas(postgresql_server: Server) -> AsyncIterator[tuple[Replica, Replica]]:
+    """Two replicas; the first serves the source and a half of the channel, the second the other."""
+    async with AsyncExitStack() as resources:
+        fleet = Fleet(await postgresql_server.new_store(), resources)
+        first, second = await fleet.start("first"), await fleet.start("second")
+        await first.renew([SOURCE, CHANNEL])
+        await first.store.release([Slice("channel backend", 1)])
+        await second.renew([CHANNEL])
+        await first.renew([SOURCE, CHANNEL])
+        assert set(second.store.granted()) == {Slice("channel backend", 1)}
+        yield first, second
+
+
+async def changes_of(replica: Replica) -> list[Change]:
+    added = await replica.store.add([request(task_id) for task_id in TASKS], NOW)
+    return [step(watch, "IN_PROGRESS") for watch in added.watches]
+
+
+async def due_of(replica: Replica) -> set[int]:
+    return {one.id for one in await replica.store.due("backend", FOREVER, 100)}
+
+
+async def test_each_delivery_is_due_at_one_replica(replicas: tuple[Replica, Replica]) -> None:
+    first, second = replicas
+    await first.store.record(await changes_of(first))
+
+    assert await due_of(first) | await due_of(second) == set(range(1, 21))
+    assert await due_of(first) & await due_of(second) == set()
+    assert await due_of(first) != set() != await due_of(second)
+    for one in replicas:
+        probes = await one.store.due_for_probe("backend", 100)
+        assert {delivery.id for delivery in probes} == await due_of(one)
+        assert await one.store.next_due_at("backend", 0.0) == 100.0
+
+
+async def test_a_replica_settles_what_it_owns_alone(replicas: tuple[Replica, Replica]) -> None:
+    first, second = replicas
+    await first.store.record(await changes_of(first))
+    others = await due_of(second)
+
+    await first.store.settle([settled(one, DeliveryState.DELIVERED) for one in range(1, 21)])
+
+    assert await due_of(first) == set()
+    assert await due_of(second) == others
+    for one in others:
+        found = await second.store.delivery(one)
+        assert found is not None
+        assert (found[0].attempts, found[1]) == (0, [])
+
+
+async def test_making_due_and_bypassing_spare_what_others_own(
+    replicas: tuple[Replica, Replica],
+) -> None:
+    first, second = replicas
+    await first.store.record(await changes_of(first))
+    for one in replicas:
+        results = [
+            settled(each, DeliveryState.PENDING, next_attempt_at=9000.0, unblocks_at=500.0)
+            for each in await due_of(one)
+        ]
+        await one.store.settle(results)
+    mine, others = await due_of(first), await due_of(second)
+
+    assert await first.store.make_due("backend", FOREVER, 200.0, in_order=True) == len(mine)
+    assert await second.store.due("backend", 200.0, 100) == []
+    assert await second.store.unblock_expired("backend", 600.0) == len(others)
+    assert await first.store.unblock_expired("backend", 600.0) == 0
+
+
+async def test_only_the_owner_of_a_source_records(replicas: tuple[Replica, Replica]) -> None:
+    first, second = replicas
+    changes = await changes_of(second)
+    with pytest.raises(NotOwnerError, match="source mixpeek"):
+        await second.store.record(changes)
+    assert await first.store.record(changes) == [True] * 20
+    stalled = [len(part) async for part in second.store.unchanged_watches("mixpeek", FOREVER)]
+    assert sum(stalled) == 0
+
+
+async def test_an_outage_that_several_replicas_see_is_announced_once(
+    replicas: tuple[Replica, Replica],
+) -> None:
+    outage = Outage(subject="channel backend", since=1.0, alerted_at=2.0)
+    for number, one in enumerate(replicas):
+        began = event(number, key=None, order_key="channel backend")
+        await one.store.record_outage(began, outage)
+    for number, one in enumerate(replicas, 2):
+        ended = event(number, key=None, order_key="channel backend")
+        await one.store.record_outage(ended, None, recovered="channel backend")
+
+    stored = await replicas[0].store.events_after(0, 10)
+    assert [one.event_id for one in stored] == ["msg_notice_0", "msg_notice_2"]
+    assert await replicas[1].store.outage("channel backend") is None
+
+
+async def test_the_owner_learns_what_another_replica_has_changed(
+    replicas: tuple[Replica, Replica],
+) -> None:
+    first, second = replicas
+    last = (await first.store.signals(None)).last
+    await second.store.add([request("task_1"), request("task_2")], NOW)
+    await second.store.remove(request("task_1").key)
+    paused = Suspension(channel="backend", kind=SuspensionKind.PAUSED, reason="test", since=NOW)
+    await second.store.suspend(paused, None, None)
+    await second.store.lift_suspension("backend")
+    await second.store.replay("backend", EventFilter(since=0.0), NOW)
+    await second.store.retry_failed("backend", None, NOW)
+
+    channel = Signal(group="channel backend")
+    assert (await first.store.signals(last)).signals == (
+        Signal(group="source mixpeek", task_ids=("task_1", "task_2")),
+        Signal(group="source mixpeek", task_ids=("task_1",)),
+        *[channel] * 4,
+    )
+    assert (await second.store.signals(last)).signals == ()
