@@ -1,0 +1,125 @@
+"""The outbox of replicas that share a database: queues go on in order, and claims use an index."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+import asyncpg
+import pytest
+
+from tests.contract.stores.harness import FOREVER, add_watch
+from tests.support.postgresql import Server
+from tests.support.records import settled, step
+from watcher.core.deliveries import DeliveryState
+from watcher.stores import postgresql
+from watcher.stores.postgresql import outbox_queries as queries
+from watcher.stores.postgresql.store import PostgresqlStore
+
+pytestmark = pytest.mark.anyio
+
+STEPS = 8
+
+# As many as the planner needs to see that reading all of them costs more than the index.
+FILL = """
+INSERT INTO events (id, event_id, type, at, body, order_key, slot, channels)
+SELECT number, number, 'task.queued', number, '{}', number, 0, '{backend}'
+FROM generate_series(1, 3000) AS number;
+INSERT INTO deliveries (event, channel, order_key, slot, is_head, next_attempt_at, unblocks_at,
+    created_at, size)
+SELECT number, 'backend', number, 0, true, number, number, number, 1024
+FROM generate_series(1, 3000) AS number;
+ANALYZE
+"""
+
+
+@pytest.fixture
+async def url(postgresql_server: Server) -> str:
+    return await postgresql_server.new_store()
+
+
+@pytest.fixture
+async def stores(url: str) -> AsyncIterator[list[PostgresqlStore]]:
+    async with (
+        postgresql.create(url, alone=False) as first,
+        postgresql.create(url, alone=False) as second,
+    ):
+        yield [first, second]
+
+
+async def test_queues_keep_a_head_and_their_order_while_two_replicas_record_and_settle(
+    stores: list[PostgresqlStore],
+) -> None:
+    watches = [await add_watch(stores[0], f"task_{number}") for number in range(4)]
+    claimed = list[str]()
+    recorders = len(watches)
+
+    async def record(number: int) -> None:
+        nonlocal recorders
+        watch = watches[number]
+        for _ in range(STEPS):
+            change = step(watch, "IN_PROGRESS")
+            assert await stores[number % 2].record([change]) == [True]
+            watch = change.watch
+        recorders -= 1
+
+    async def deliver(store: PostgresqlStore, state: DeliveryState) -> None:
+        running = True
+        while running:
+            last_look = recorders == 0
+            due = await store.due("backend", FOREVER, 3)
+            claimed.extend(delivery.event_id for delivery in due)
+            await store.settle([settled(delivery.id, state) for delivery in due])
+            running = not last_look or due != []
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(len(watches)):
+            tasks.start_soon(record, number)
+        tasks.start_soon(deliver, stores[0], DeliveryState.DELIVERED)
+        tasks.start_soon(deliver, stores[1], DeliveryState.FAILED)
+
+    assert await stores[0].list_deliveries(DeliveryState.PENDING, None, 1, None) == ([], None)
+    first_claims = list(dict.fromkeys(claimed))
+    for watch in watches:
+        events = [event.event_id for event in await stores[1].transitions(watch.key)]
+        assert len(events) == STEPS
+        assert [event_id for event_id in first_claims if event_id in events] == events
+
+
+async def test_results_of_one_batch_may_end_a_head_and_postpone_the_next_of_its_queue(
+    stores: list[PostgresqlStore],
+) -> None:
+    first = step(await add_watch(stores[0]), "QUEUED")
+    await stores[0].record([first, step(first.watch, "IN_PROGRESS")])
+
+    await stores[0].settle(
+        [
+            settled(1, DeliveryState.DELIVERED),
+            settled(2, DeliveryState.PENDING, next_attempt_at=500.0),
+            settled(2, DeliveryState.PENDING, next_attempt_at=600.0),
+        ]
+    )
+
+    (delivery,) = await stores[1].due("backend", FOREVER, 10)
+    assert (delivery.id, delivery.attempts, delivery.next_attempt_at) == (2, 1, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters", "indices"),
+    [
+        (queries.DUE, (1500.0, 10), {"deliveries_due"}),
+        (queries.NEXT_DUE_AT, (1500.0,), {"deliveries_due", "deliveries_unblocks_at"}),
+    ],
+)
+async def test_what_a_claim_reads_comes_from_its_index_in_order(
+    url: str, query: str, parameters: tuple[float, ...], indices: set[str]
+) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(FILL)
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        found = await connection.fetch(f"EXPLAIN {query}", "backend", *parameters)
+    finally:
+        await connection.close()
+    plan = "\n".join(row[0] for row in found)
+    assert all(f"using {index} on deliveries" in plan for index in indices), plan
+    assert "Seq Scan" not in plan
+    assert "Sort" not in plan
