@@ -9,7 +9,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Tasks": ("add", "ls", "show", "wait", "rm"),
     "Deliveries": ("deliveries", "attempts", "retry", "replay", "purge", "channels", "routes"),
     "Mixpeek": ("tasks", "batches", "cancel-batch", "kill", "confirm-uploads", "sources"),
-    "Tools": ("config", "backup", "sign", "verify", "completion"),
+    "Tools": ("config", "backup", "store", "sign", "verify", "completion"),
 }
 """Every command, in the order of the help."""
 

@@ -29,6 +29,7 @@ from watcher.cli.config import config_group
 from watcher.cli.grouped import GroupedCommands
 from watcher.cli.routes import routes_group
 from watcher.cli.sources import sources
+from watcher.cli.store import store_group
 from watcher.cli.terminal import say, say_lines
 from watcher.core.errors import ConfigurationError, DaemonError, StoreUnusableError, WatcherError
 from watcher.core.masking import SECRETS
@@ -163,5 +164,6 @@ for command in (
     sources,
     config_group,
     routes_group,
+    store_group,
 ):
     cli.add_command(command)

@@ -59,6 +59,11 @@ class ExclusiveUse:
         self._server = server
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
 
+    @property
+    def session(self) -> int | None:
+        """The number of the session that holds the lock."""
+        return None if self._connection is None else self._connection.get_server_pid()
+
     async def take(self) -> None:
         """Take the lock. Raises `StoreError`: as unusable if another process has it."""
         try:

@@ -30,7 +30,7 @@ def backup(
         raise StoreUnusableError(f"{path} does not exist: there is no store to copy")
     if target.exists() and target.samefile(path):
         raise StoreUnusableError(f"{target} is the store itself; name another file")
-    with _complete(target) as copy:
+    with complete_file(target) as copy:
         try:
             with closing(_snapshot(path)) as store:
                 _copy(store, copy, progress)
@@ -73,7 +73,7 @@ def _copy(store: sqlite3.Connection, copy: Path, progress: Callable[[int, int], 
 
 
 @contextmanager
-def _complete(target: Path) -> Iterator[Path]:
+def complete_file(target: Path) -> Iterator[Path]:
     """Yield a file that becomes `target` if nothing fails; its rights are those of a store."""
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

@@ -1,0 +1,185 @@
+"""Carries the store of a PostgreSQL database to another one, or another one to such a database."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+import msgspec
+
+from watcher.core.errors import StoreUnusableError
+from watcher.core.interfaces.copying import Counters, Row
+from watcher.core.ownership import slot
+from watcher.stores import _tables
+from watcher.stores._rows import listed
+from watcher.stores.postgresql.connection import (
+    ERRORS,
+    close,
+    connect,
+    open_connection,
+    opening_error,
+    server_of,
+    store_error,
+)
+from watcher.stores.postgresql.exclusive import ExclusiveUse
+from watcher.stores.postgresql.rows import as_json
+from watcher.stores.postgresql.schema import Connection
+
+_SLOT_OF = {"watches": "task_id", "events": "order_key", "deliveries": "order_key"}
+"""The column whose slot each row has."""
+_PATIENT = """
+SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;
+LOCK TABLE {tables} IN {mode} MODE
+"""
+_OTHERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'watcher' AND pid <> ALL($1)
+"""
+
+
+_TRIES, _PAUSE = 10, 0.1
+"""A session ends a moment after its process."""
+
+
+class PostgresqlCopy:
+    """Implements `core.interfaces.copying.Imported` within a transaction."""
+
+    def __init__(self, connection: Connection, server: str) -> None:
+        self._connection = connection
+        self._server = server
+
+    async def counts(self) -> dict[str, int]:
+        with self._explained():
+            return {
+                table: await self._connection.fetchval(f"SELECT count(*) FROM {table}")
+                for table in _tables.TABLES
+            }
+
+    async def rows(self, table: str) -> AsyncIterator[Sequence[Row]]:
+        columns = _tables.TABLES[table]
+        at_once = _tables.rows_at_once(table)
+        with self._explained():
+            query = f"SELECT {listed(columns)} FROM {table}"
+            cursor = await self._connection.cursor(query)
+            while found := await cursor.fetch(at_once):
+                yield _tables.converted(found, columns, _EXPORT)
+
+    async def insert(self, table: str, rows: Sequence[Row]) -> None:
+        columns = [*_tables.TABLES[table]]
+        values = _tables.converted(rows, columns, _IMPORT)
+        if (hashed := _SLOT_OF.get(table)) is not None:
+            place = columns.index(hashed)
+            values = [[*row, slot(row[place])] for row in values]
+            columns.append("slot")
+        with self._explained():
+            await self._connection.copy_records_to_table(table, records=values, columns=columns)
+
+    async def counters(self) -> Counters:
+        with self._explained():
+            events = await self._connection.fetchval("SELECT last_id FROM event_counter")
+            return Counters(
+                watches=await self._last("watches"),
+                events=events,
+                deliveries=await self._last("deliveries"),
+            )
+
+    async def set_counters(self, counters: Counters) -> None:
+        with self._explained():
+            await self._connection.execute("UPDATE event_counter SET last_id = $1", counters.events)
+            for table in ("watches", "deliveries"):
+                last = getattr(counters, table)
+                await self._connection.execute(
+                    f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), $1, $2)",
+                    max(last, 1),
+                    last > 0,
+                )
+
+    async def _last(self, table: str) -> int:
+        number = await self._connection.fetchval(
+            f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {table}_id_seq"
+        )
+        return int(number)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except ERRORS as error:
+            raise store_error(error, self._server) from None
+
+
+@asynccontextmanager
+async def exported(url: str) -> AsyncIterator[PostgresqlCopy]:
+    """Open a stopped store, bring it up to date, and let it be read."""
+    server = server_of(url)
+    await _require_store(url, server)
+    async with _alone(url, server, "SHARE") as connection:
+        yield PostgresqlCopy(connection, server)
+
+
+@asynccontextmanager
+async def imported(url: str) -> AsyncIterator[PostgresqlCopy]:
+    """Let an empty store be written, in one transaction."""
+    server = server_of(url)
+    async with _alone(url, server, "ACCESS EXCLUSIVE") as connection:
+        copy = PostgresqlCopy(connection, server)
+        if any((await copy.counts()).values()):
+            raise StoreUnusableError(f"{server} is not empty: name an empty database")
+        yield copy
+
+
+@asynccontextmanager
+async def _alone(url: str, server: str, mode: str) -> AsyncIterator[Connection]:
+    """Run what is within in one transaction while no watcher uses the database."""
+    use = ExclusiveUse(url, server)
+    await use.take()
+    try:
+        async with connect(url, server) as pool, pool.acquire() as connection:
+            try:
+                await _require_stopped(connection, use, server)
+                transaction = connection.transaction()
+                await transaction.start()
+                tables = listed(_tables.TABLES)
+                await connection.execute(_PATIENT.format(tables=tables, mode=mode))
+            except ERRORS as error:
+                raise opening_error(error, server) from None
+            try:
+                yield connection
+            except BaseException:
+                if not connection.is_closed():
+                    await transaction.rollback()
+                raise
+            try:
+                await transaction.commit()
+            except ERRORS as error:
+                raise store_error(error, server) from None
+    finally:
+        await use.release()
+
+
+async def _require_store(url: str, server: str) -> None:
+    """Raise `StoreUnusableError` if the database has no tables of the watcher."""
+    try:
+        connection = await open_connection(url)
+        try:
+            found = await connection.fetchval("SELECT to_regclass('watcher_schema') IS NOT NULL")
+        finally:
+            await close(connection)
+    except (*ERRORS, ValueError) as error:
+        raise opening_error(error, server) from None
+    if not found:
+        raise StoreUnusableError(f"{server} has no tables: there is no store to copy")
+
+
+async def _require_stopped(connection: Connection, use: ExclusiveUse, server: str) -> None:
+    """Raise `StoreUnusableError` if other watchers use the database."""
+    own = [connection.get_server_pid(), use.session]
+    for _ in range(_TRIES):
+        if not await connection.fetchval(_OTHERS, own):
+            return
+        await anyio.sleep(_PAUSE)
+    raise StoreUnusableError(f"a watcher uses {server}: stop it first")
+
+
+_EXPORT: dict[str, Callable[[Any], Any]] = {_tables.LABELS: msgspec.json.decode}
+_IMPORT: dict[str, Callable[[Any], Any]] = {_tables.LABELS: as_json}
