@@ -78,7 +78,7 @@ class Fleet:
             "WATCHER_CHANNELS": json.dumps([channel]),
             "WATCHER_STORE__URL": self.url,
             "WATCHER_SERVER__PORT": str(self.ports[number]),
-            "WATCHER_LOG__LEVEL": os.environ.get("LEVEL", "critical"),
+            "WATCHER_LOG__LEVEL": os.environ.get("LEVEL", "error"),
         }
         self.processes[number] = subprocess.Popen([COMMAND, "run"], env=environ)
 
@@ -90,13 +90,14 @@ class Fleet:
     async def ready(self, number: int) -> None:
         """Wait until a replica is ready."""
         async with self.client(number) as client:
-            while True:
+            while self.processes[number].poll() is None:
                 try:
                     if (await client.get("/readyz")).status_code == 200:
                         return
                 except httpx.HTTPError:
                     pass
                 await asyncio.sleep(0.1)
+        raise SystemExit(f"replica {number} has ended")
 
     def end(self) -> None:
         """Stop all."""

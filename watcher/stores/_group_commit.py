@@ -32,7 +32,8 @@ class GroupCommit(Generic[Connection, Failure]):
     """Runs operations in transactions, one after the other.
 
     `transaction` begins one: it yields its connection, commits at the end, and rolls back after an
-    error. `errors` are those of the database, of which `failure` makes a `StoreError`. `unusable`
+    error. `errors` are those of the database, of which `failure` makes a `StoreError`; `of_all`
+    says whether one concerns every operation, not one of them. `unusable`
     returns why nothing may be written now, if so; no transaction runs meanwhile. `committed` is
     called with the seconds that each transaction took.
 
@@ -46,12 +47,14 @@ class GroupCommit(Generic[Connection, Failure]):
         *,
         errors: type[Failure] | tuple[type[Failure], ...],
         failure: Callable[[Failure], StoreError],
+        of_all: Callable[[Failure], bool] = lambda error: False,
         unusable: Callable[[], Awaitable[StoreError | None]],
         committed: Callable[[float], None],
     ) -> None:
         self._transaction = transaction
         self._errors = errors
         self._failure = failure
+        self._of_all = of_all
         self._unusable = unusable
         self._committed = committed
         self._lock = anyio.Lock()
@@ -113,9 +116,9 @@ class GroupCommit(Generic[Connection, Failure]):
             await self._transact(batch)
             self._committed(anyio.current_time() - began)
         except self._errors as error:
-            if len(batch) == 1:
-                batch[0].error = self._failure(error)
-                batch[0].done = True
+            if len(batch) == 1 or self._of_all(error):
+                for write in batch:
+                    write.error, write.done = self._failure(error), True
                 return
             # Either one of them is at fault or the disk is: committed one by one, each gets its own
             # result.

@@ -31,6 +31,10 @@ ANALYZE
 """
 
 
+OWNED = list(range(64))
+"""The slots of a quarter of a channel."""
+
+
 @pytest.fixture
 async def url(postgresql_server: Server) -> str:
     return await postgresql_server.new_store()
@@ -105,12 +109,13 @@ async def test_results_of_one_batch_may_end_a_head_and_postpone_the_next_of_its_
 @pytest.mark.parametrize(
     ("query", "parameters", "indices"),
     [
-        (queries.DUE, (1500.0, 10), {"deliveries_due"}),
-        (queries.NEXT_DUE_AT, (1500.0,), {"deliveries_due", "deliveries_unblocks_at"}),
+        (queries.DUE, (None, 1500.0, 10), {"deliveries_due"}),
+        (queries.DUE, (OWNED, 1500.0, 10), {"deliveries_due"}),
+        (queries.NEXT_DUE_AT, (OWNED, 1500.0), {"deliveries_due", "deliveries_unblocks_at"}),
     ],
 )
 async def test_what_a_claim_reads_comes_from_its_index_in_order(
-    url: str, query: str, parameters: tuple[float, ...], indices: set[str]
+    url: str, query: str, parameters: tuple[object, ...], indices: set[str]
 ) -> None:
     connection = await asyncpg.connect(url)
     try:

@@ -11,7 +11,15 @@ import asyncpg
 from watcher.core.errors import StoreError, StoreFailure, StoreFullError, StoreUnusableError
 from watcher.stores.postgresql.schema import Connection, Pool, migrate
 
-ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""Errors of the connection, not of a statement."""
+
+
+class CommitLostError(Exception):
+    """The connection failed during a commit: the server may have stored everything, or nothing."""
+
+
+ERRORS = (asyncpg.PostgresError, *_LOST[1:], CommitLostError)
 """What an operation on the database may raise."""
 
 WRITING = 0x77747772
@@ -70,7 +78,15 @@ def server_of(url: str) -> str:
 
 def store_error(error: Exception, server: str) -> StoreError:
     """Return `error` as what it means to the operator. `server` is what `server_of` returns."""
+    if isinstance(error, CommitLostError):
+        return StoreError(f"{server} went away during a commit ({error}): it may have been stored")
     return _explained(error, server, ": nothing was stored")
+
+
+def concerns_all(error: Exception) -> bool:
+    """Return whether an error is of the connection or the server, whatever was executed."""
+    unable = (asyncpg.ReadOnlySQLTransactionError, asyncpg.DiskFullError, CommitLostError)
+    return isinstance(error, (*_LOST, *unable))
 
 
 def opening_error(error: Exception, server: str) -> StoreError:
@@ -151,9 +167,27 @@ async def writing(pool: Pool, *locks: int) -> AsyncIterator[Connection]:
         await connection.execute(f"BEGIN{taken}")
         try:
             yield connection
+        except _LOST:
+            connection.terminate()  # a server that is silent would let a rollback wait as well
+            raise
         except BaseException:
             with anyio.CancelScope(shield=True):
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
             raise
-        await connection.execute("COMMIT")
+        try:
+            await connection.execute("COMMIT")
+        except _LOST as error:
+            connection.terminate()
+            raise CommitLostError(str(error)) from error
+
+
+@asynccontextmanager
+async def reading(pool: Pool) -> AsyncIterator[Connection]:
+    """Run what is within on a connection, which is not used again if the server does not answer."""
+    async with pool.acquire() as connection:
+        try:
+            yield connection
+        except _LOST:
+            connection.terminate()
+            raise

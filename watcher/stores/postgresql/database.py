@@ -14,7 +14,13 @@ from watcher.core.errors import NotOwnerError, StoreError
 from watcher.core.ownership import Grant
 from watcher.core.sessions import LocalSession
 from watcher.stores._group_commit import GroupCommit, Result
-from watcher.stores.postgresql.connection import ERRORS, store_error, writing
+from watcher.stores.postgresql.connection import (
+    ERRORS,
+    concerns_all,
+    reading,
+    store_error,
+    writing,
+)
 from watcher.stores.postgresql.fence import Fence
 from watcher.stores.postgresql.hints import Hints
 from watcher.stores.postgresql.page_reader import PageReader
@@ -54,6 +60,7 @@ class Database:
             self._transaction,
             errors=ERRORS,
             failure=self.failure,
+            of_all=concerns_all,
             unusable=unusable or _usable,
             committed=on_commit,
         )
@@ -73,7 +80,7 @@ class Database:
     async def read(self, query: str, *parameters: object) -> Sequence[Row]:
         """Return all rows, as of the last commit."""
         try:
-            async with self.pool.acquire() as connection:
+            async with reading(self.pool) as connection:
                 return await connection.fetch(query, *parameters)
         except ERRORS as error:
             self._on_error()

@@ -1,0 +1,95 @@
+"""A server that goes away, is silent, or rejects writes: what callers get, and how soon."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+import anyio.lowlevel
+import asyncpg
+import pytest
+
+from tests.support.postgresql import Server
+from tests.support.records import request
+from watcher.core.errors import StoreError, StoreFailure
+from watcher.stores import postgresql
+from watcher.stores.postgresql.connection import CommitLostError, concerns_all, store_error
+from watcher.stores.postgresql.store import PostgresqlStore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def url(postgresql_server: Server) -> str:
+    return await postgresql_server.new_store()
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[PostgresqlStore]:
+    async with postgresql.create(url) as opened:
+        yield opened
+
+
+END_OTHERS = """
+SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+async def test_every_waiting_write_fails_with_the_connection_and_the_next_one_succeeds(
+    store: PostgresqlStore, url: str
+) -> None:
+    blocked = await asyncpg.connect(url)
+    await blocked.execute("BEGIN; LOCK TABLE watches")
+    errors = list[StoreError]()
+
+    async def add(number: int) -> None:
+        try:
+            await store.add([request(f"task_{number}")], 1000.0)
+        except StoreError as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(10):
+            tasks.start_soon(add, number)
+        while not await blocked.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await anyio.lowlevel.checkpoint()
+        await blocked.execute(END_OTHERS)
+        await blocked.execute("ROLLBACK")
+    await blocked.close()
+
+    assert errors
+    assert all("cannot reach" in str(error) for error in errors)
+    assert (await store.add([request("task_0")], 1000.0)).watches[0].key.task_id == "task_0"
+    await store.ping()
+
+
+async def test_a_read_only_server_is_named_and_readiness_fails(
+    store: PostgresqlStore, url: str
+) -> None:
+    name = url.partition("@/")[2].partition("?")[0]
+    admin = await asyncpg.connect(url)
+    await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await admin.execute(END_OTHERS)
+    try:
+        with pytest.raises(StoreError):
+            await store.ping()  # may meet the old connection
+        with pytest.raises(StoreError, match="is read-only"):
+            await store.ping()
+        with pytest.raises(StoreError, match="is read-only"):
+            await store.add([request()], 1000.0)
+        assert await store.find("task_1") == []
+    finally:
+        await admin.close()
+
+
+def test_what_a_lost_commit_has_done_is_not_claimed() -> None:
+    error = store_error(CommitLostError("connection was closed"), "postgresql://db/watcher")
+    assert str(error).endswith("during a commit (connection was closed): it may have been stored")
+    assert concerns_all(CommitLostError(""))
+    assert concerns_all(TimeoutError())
+    assert not concerns_all(asyncpg.UniqueViolationError(""))
+
+
+def test_a_silent_server_is_one_that_does_not_respond() -> None:
+    error = store_error(TimeoutError(), "postgresql://db/watcher")
+    assert error.failure is StoreFailure.NO_RESPONSE
+    assert "does not respond" in str(error)
