@@ -44,7 +44,11 @@ Values = dict[str, Any]
 
 
 def rendered(
-    folder: Path, *arguments: str | Path, values: Values | None = None, chart: Path = CHART
+    folder: Path,
+    *arguments: str | Path,
+    values: Values | None = None,
+    chart: Path = CHART,
+    check: bool = True,
 ) -> str:
     """Return what Helm makes of the chart; `values` go over the files among the arguments."""
     helm = tool("helm")
@@ -56,6 +60,7 @@ def rendered(
         *(helm, "template", "release", chart, "--namespace", "tasks", "--kube-version", "1.29.0"),
         *arguments,
         *given,
+        check=check,
     ).stdout
 
 
@@ -228,7 +233,7 @@ def test_every_value_is_documented_and_changes_something(tmp_path: Path) -> None
         values = yaml.safe_load(variant.read_text())
         whole = rendered(tmp_path, values=values)
         for path in _paths(values, known):
-            assert rendered(tmp_path, values=_without(values, path)) != whole, (
+            assert rendered(tmp_path, values=_without(values, path), check=False) != whole, (
                 f"{path} of {variant.name} does nothing"
             )
             tried.add(path)
@@ -238,7 +243,15 @@ def test_every_value_is_documented_and_changes_something(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"replicaCount": 2}, "replicaCount"),
+        ({"replicaCount": 2}, "replicaCount: two watchers cannot share one SQLite file"),
+        ({"replicaCount": -1}, "replicaCount"),
+        (
+            {
+                "postgresql": {"urlSecret": {"name": "a"}},
+                "config": {"store": {"url": "postgresql://db/watcher"}},
+            },
+            "config.store.url",
+        ),
         ({"replicaCout": 1}, "replicaCout"),
         ({"image": {"tagg": "1"}}, "tagg"),
         ({"image": {"digest": "abc"}}, "image.digest"),
@@ -270,6 +283,33 @@ def test_two_pods_are_rejected_without_the_schema_too(tmp_path: Path) -> None:
     assert "two watchers cannot share one SQLite file" in rejection(
         tmp_path, {"replicaCount": 2}, chart
     )
+
+
+# PostgreSQL
+
+
+def test_replicas_share_a_database_without_a_volume(tmp_path: Path) -> None:
+    found = objects(rendered(tmp_path, "--values", CHART / "ci/replicas-values.yaml"))
+    assert {one["kind"] for one in found} & {"StatefulSet", "PersistentVolumeClaim"} == set()
+    deployment = kind(found, "Deployment")["spec"]
+    assert deployment["replicas"] == 3
+    volumes = {volume["name"] for volume in deployment["template"]["spec"]["volumes"]}
+    assert volumes == {"config", "tmp", "secret-watcher"}
+    assert kind(found, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    config = yaml.safe_load(kind(found, "ConfigMap")["data"]["watcher.yaml"])
+    assert config["store"] == {"url": "postgresql://watcher@database/watcher"}
+
+
+def test_the_url_of_the_database_stays_a_secret(tmp_path: Path) -> None:
+    found = objects(rendered(tmp_path, "--values", CHART / "ci/postgresql-values.yaml"))
+    deployment = kind(found, "Deployment")["spec"]
+    (url,) = deployment["template"]["spec"]["containers"][0]["env"]
+    assert url["valueFrom"]["secretKeyRef"] == {"name": "watcher-postgresql", "key": "uri"}
+    update = deployment["strategy"]["rollingUpdate"]
+    assert update == {"maxUnavailable": 0, "maxSurge": 1}, "one pod is replaced without a gap"
+    assert "PodDisruptionBudget" not in {one["kind"] for one in found}
+    ports = [port["port"] for port in kind(found, "NetworkPolicy")["spec"]["egress"][0]["ports"]]
+    assert ports == [53, 53, 443, 5432]
 
 
 # Secrets

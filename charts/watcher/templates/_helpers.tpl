@@ -63,7 +63,7 @@ annotations:
 {{- $config := deepCopy .Values.config -}}
 {{- $store := default (dict) $config.store -}}
 {{- $claim := .Values.persistence -}}
-{{- $isClaimed := and $claim.enabled (not $claim.existingClaim) (hasPrefix "sqlite:////var/lib/watcher/" (default "sqlite:////var/lib/watcher/" $store.url)) -}}
+{{- $isClaimed := and $claim.enabled (not $claim.existingClaim) (not (include "watcher.postgresql" .)) (hasPrefix "sqlite:////var/lib/watcher/" (default "sqlite:////var/lib/watcher/" $store.url)) -}}
 {{- if and $isClaimed (not $store.max_size) -}}
 {{- $units := dict "" 1 "k" 1e3 "K" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
 {{- $size := toString $claim.size -}}
@@ -72,6 +72,27 @@ annotations:
 {{- $_ := set $config "store" (mergeOverwrite (deepCopy $store) (dict "max_size" (max 16777216 $bytes))) -}}
 {{- end -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/* Not empty if the store is PostgreSQL, which any number of pods can share. */}}
+{{- define "watcher.postgresql" -}}
+{{- if or .Values.postgresql.urlSecret.name (hasPrefix "postgresql:" (dig "store" "url" "" .Values.config)) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* The spread of several pods: what the values say, else over the nodes. */}}
+{{- define "watcher.spread" -}}
+{{- if .Values.topologySpreadConstraints -}}
+{{- toYaml .Values.topologySpreadConstraints -}}
+{{- else if gt (int .Values.replicaCount) 1 -}}
+- maxSkew: 1
+  topologyKey: kubernetes.io/hostname
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels:
+      {{- include "watcher.selector" . | nindent 6 }}
+{{- end -}}
 {{- end -}}
 
 {{/* The API's port if it listens beyond loopback, else empty. */}}
@@ -99,8 +120,11 @@ annotations:
 
 {{/* Checks that the schema cannot express, or that Helm skips on request. */}}
 {{- define "watcher.checked" -}}
-{{- if gt (int .Values.replicaCount) 1 -}}
-{{- fail "replicaCount: two watchers cannot share one SQLite file; 1 is the most" -}}
+{{- if and (gt (int .Values.replicaCount) 1) (not (include "watcher.postgresql" .)) -}}
+{{- fail "replicaCount: two watchers cannot share one SQLite file; for more than 1 set postgresql.urlSecret.name" -}}
+{{- end -}}
+{{- if and .Values.postgresql.urlSecret.name (dig "store" "url" "" .Values.config) -}}
+{{- fail "config.store.url: postgresql.urlSecret.name sets the URL already; set one of the two" -}}
 {{- end -}}
 {{- if not .Values.config.telemetry -}}
 {{- fail "config.telemetry: the probes and Prometheus need this listener" -}}
