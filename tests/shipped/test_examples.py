@@ -48,7 +48,7 @@ def test_the_sidecar_starts_first_is_kept_alive_and_has_no_readiness_probe() -> 
 
 
 def test_every_example_names_this_version() -> None:
-    for file in (*KUBERNETES, ROOT / "compose.yaml"):
+    for file in (*KUBERNETES, *ROOT.glob("compose*.yaml")):
         assert set(re.findall(r"mixpeek-watcher:([\w.]+)", file.read_text())) == {__version__}
 
 

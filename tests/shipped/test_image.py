@@ -372,5 +372,7 @@ def test_what_the_lock_does_not_name_is_no_part_of_an_image(image: Image) -> Non
         bills.of_image({"metadata": {"component": about}, "components": []}, image.released, "x")
 
 
-def test_the_compose_file_is_one() -> None:
-    run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", ROOT / "compose.yaml")
+def test_the_compose_files_are_such() -> None:
+    files = sorted(ROOT.glob("compose*.yaml"))
+    assert len(files) == 2
+    run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", *files)

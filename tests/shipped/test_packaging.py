@@ -5,6 +5,7 @@ import re
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ OFFLINE = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_V
 `no-build-isolation` takes the opposite from a variable.
 """
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["watcher"]
+FLEET = yaml.safe_load((ROOT / "compose.fleet.yaml").read_text())["services"]
 MANUAL = ROOT / "docs/watcher.1"
 
 
@@ -31,13 +33,33 @@ def test_compose_starts_from_an_env_file_of_two_lines() -> None:
     assert checks.warnings(settings) == []
 
 
-def test_compose_makes_no_folder_of_a_missing_file() -> None:
-    binds = [mount for mount in COMPOSE["volumes"] if not isinstance(mount, str)]
+def test_the_fleet_is_the_same_service_thrice_on_one_database() -> None:
+    watcher, database = FLEET["watcher"], FLEET["postgresql"]
+    assert {
+        name for name in COMPOSE.keys() | watcher.keys() if COMPOSE.get(name) != watcher.get(name)
+    } == {
+        "deploy",
+        "depends_on",
+        "environment",
+        "ports",
+        "volumes",
+    }
+    assert watcher["environment"]["WATCHER_STORE__URL"].startswith("postgresql://watcher:")
+    assert watcher["deploy"] == {"replicas": 3}
+    assert database["environment"]["POSTGRES_USER"] == "watcher"
+    _, ports, _ = watcher["ports"][0].split(":")
+    first, last = map(int, ports.split("-"))
+    assert last - first + 1 == 3
+
+
+@pytest.mark.parametrize("service", [COMPOSE, FLEET["watcher"]])
+def test_compose_makes_no_folder_of_a_missing_file(service: dict[str, Any]) -> None:
+    binds = [mount for mount in service["volumes"] if not isinstance(mount, str)]
     assert binds
     assert all(mount["bind"] == {"create_host_path": False} for mount in binds)
     for mount in binds:  # a clone has it, so it is never missing
         assert run("git", "ls-files", mount["source"], cwd=ROOT).stdout, mount["source"]
-    named = [mount for mount in COMPOSE["volumes"] if isinstance(mount, str)]
+    named = [mount for mount in service["volumes"] if isinstance(mount, str)]
     assert not [mount for mount in named if mount.startswith((".", "/"))]
 
 
