@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from watcher.core.deliveries import Delivery, DeliveryState
+from watcher.core.deliveries import DeliveryState
 from watcher.core.reading import DeliveryCount, DeliveryGroup, SentTo, TaskEvent
 from watcher.core.tasks import TaskKey
 from watcher.stores.sqlite import queries, rows
@@ -75,11 +75,6 @@ class HistoryReader:
             DeliveryGroup(channel=name, error=error, count=count, oldest_at=first, newest_at=last)
             for name, error, count, first, last in await self._reader.read(FAILED, channel)
         ]
-
-    async def recent_deliveries(self, channel: str, limit: int) -> Sequence[Delivery]:
-        """Return the last deliveries to a channel."""
-        found = await self._reader.read(queries.RECENT_DELIVERIES, channel, limit)
-        return [rows.delivery(row) for row in found]
 
     async def count_deliveries(self, channel: str, state: DeliveryState) -> DeliveryCount | None:
         """Count the deliveries to a channel in one state."""

@@ -1,7 +1,7 @@
 """What pages read of the SQLite store."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from watcher.core.deliveries import Delivery, DeliveryState
@@ -10,6 +10,8 @@ from watcher.core.reading import (
     BatchTasks,
     DeliveryCount,
     DeliveryGroup,
+    DeliveryPage,
+    DeliverySelection,
     ExactMatch,
     TaskEvent,
     TaskPage,
@@ -18,6 +20,7 @@ from watcher.core.reading import (
 from watcher.core.tasks import TaskKey
 from watcher.stores.sqlite.batches import BatchReader
 from watcher.stores.sqlite.database import StorePart
+from watcher.stores.sqlite.delivery_lists import DeliveryListReader
 from watcher.stores.sqlite.histories import HistoryReader
 from watcher.stores.sqlite.shown_again import ShownAgain
 from watcher.stores.sqlite.task_lists import TaskListReader
@@ -52,6 +55,17 @@ class SqliteReading(StorePart):
     async def batch(self, batch: str, limit: int, cursor: str | None = None) -> BatchTasks | None:
         return await BatchReader(self._database.pages).batch(batch, limit, cursor)
 
+    async def select_deliveries(
+        self, selected: DeliverySelection, limit: int, cursor: str | None = None
+    ) -> DeliveryPage:
+        return await self._deliveries().page(selected, limit, cursor)
+
+    async def deliveries(self, ids: Sequence[int]) -> Mapping[int, Delivery]:
+        return await self._deliveries().deliveries(ids)
+
+    async def last_delivered(self) -> Mapping[str, float]:
+        return await self._shown_again.get("delivered", self._deliveries().newest_delivered)
+
     async def failed_deliveries(self, channel: str | None = None) -> Sequence[DeliveryGroup]:
         reader = HistoryReader(self._database.pages)
         return await self._shown_again.get(
@@ -59,7 +73,8 @@ class SqliteReading(StorePart):
         )
 
     async def recent_deliveries(self, channel: str, limit: int) -> Sequence[Delivery]:
-        return await HistoryReader(self._database.pages).recent_deliveries(channel, limit)
+        selected = DeliverySelection(channel=channel)
+        return (await self._deliveries().page(selected, limit, None)).deliveries
 
     async def count_deliveries(self, channel: str, state: DeliveryState) -> DeliveryCount | None:
         return await HistoryReader(self._database.pages).count_deliveries(channel, state)
@@ -69,3 +84,6 @@ class SqliteReading(StorePart):
 
     def _tasks(self) -> TaskListReader:
         return TaskListReader(self._database.pages, time.monotonic)
+
+    def _deliveries(self) -> DeliveryListReader:
+        return DeliveryListReader(self._database.pages.read, time.monotonic)
