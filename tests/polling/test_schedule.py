@@ -18,7 +18,7 @@ from watcher.core.wakeup import Wakeup
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.context import PollingContext, PollingStore
 from watcher.polling.reachability import Reachability
-from watcher.polling.schedule import LOST_INTERVAL, Entry, Outcome, Schedule, next_delay
+from watcher.polling.schedule import LOST_INTERVAL, Coverage, Entry, Outcome, Schedule, next_delay
 from watcher.polling.watchlist import TrackedTasks
 from watcher.telemetry.metrics import Metrics
 from watcher.telemetry.unexpected import UnexpectedErrors
@@ -218,6 +218,17 @@ def test_no_task_starves_under_any_budget(
         assert all(now - at <= limit for at in polled.values())
 
 
+@given(count=st.integers(1, 1200), seed=st.integers())
+def test_covered_tasks_are_confirmed_in_time_and_share_slots(count: int, seed: int) -> None:
+    schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(seed))
+    page = [Entry(task_id=str(number), interval=30.0) for number in range(count)]
+    schedule.add_unchanged(page, 0.0, Coverage(every=30.0, confirmed_every=300.0))
+    due = {entry.due_at for entry in page if entry.due_at is not None}
+    assert 270.0 - 0.1 <= min(due) <= max(due) <= 300.0 + 0.1
+    assert len(due) <= count / 50 + 1
+    assert sorted(schedule.take(300.1, count), key=lambda one: int(one.task_id)) == page
+
+
 def tracked_tasks() -> TrackedTasks:
     routing = Routing([], [])
     metrics = Metrics(CollectorRegistry(), "test")
@@ -252,4 +263,4 @@ def test_a_task_needs_little_memory() -> None:
         tasks.common.add_unchanged(tasks.common.take(now, count), now)
     allocated, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert allocated / count <= 300
+    assert allocated / count <= 280
