@@ -17,7 +17,6 @@ from statistics import fmean
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 import yaml
 from aiohttp import web
@@ -346,7 +345,7 @@ async def until_settled(daemon: Daemon, channel: str) -> None:
 
 async def listed(daemon: Daemon, path: str, **query: str) -> list[Json]:
     """Return the items of a list, of which there are fewer than 1,000."""
-    async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+    async with daemon.client() as client:
         answer = await client.get(path, params={**query, "limit": "1000"})
     items: list[Json] = answer.json()["items"]
     return items
