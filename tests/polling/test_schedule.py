@@ -165,6 +165,23 @@ def test_ahead_of_their_due_times_tasks_are_polled_in_the_order_of_their_last_an
     assert all(one == [str(number) for number in range(40)] for one in rounds)
 
 
+def test_ahead_of_their_due_times_tasks_that_keep_changing_delay_no_others() -> None:
+    schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
+    entries = [Entry(task_id=str(number), answered_at=0.0) for number in range(400)]
+    for entry in entries:
+        add_after(schedule, entry, 30.0, 0.0)
+    longest = 0.0
+    for now in range(1, 601):
+        taken = schedule.take(now, 40, fill=True, ahead=True)
+        longest = max(longest, *(now - (entry.answered_at or 0.0) for entry in taken))
+        for entry in taken:
+            entry.answered_at = now
+        schedule.add_unchanged(taken[:-1], now)
+        schedule.add(taken[-1], Outcome.CHANGED, now)
+    # A task that has changed is polled five more times before it is one of many again.
+    assert longest <= 10 * 40 / (40 - 6) + 1
+
+
 def test_a_late_task_does_not_end_the_backoff_of_the_others() -> None:
     schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
     entry = Entry(task_id="t")

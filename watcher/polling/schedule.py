@@ -342,14 +342,17 @@ class Schedule(Generic[EntryType]):
         while entries and len(taken) < places:
             entry = entries.pop()
             if entry.slot == number:
-                # An entry that fills a page before jitter could make it due must not be polled less
-                # often for it.
-                if entry.answered_at is not None and now - entry.answered_at < entry.interval / 2:
-                    entry.interval /= self._polling.multiplier
+                if not self._in_order and _is_early(entry, now):
+                    entry.interval /= self._polling.multiplier  # it is not polled less often for it
                 entry.slot = None
                 taken.append(entry)
         if count := len(taken) - before:
             self._lagged(max(now - (number >> 1) * SLOT, 0.0), count)
+
+
+def _is_early(entry: Entry, now: float) -> bool:
+    """Return whether an entry fills a page before jitter could make it due."""
+    return entry.answered_at is not None and now - entry.answered_at < entry.interval / 2
 
 
 def _slot_at(now: float) -> int:
