@@ -161,6 +161,13 @@ def test_no_two_panels_lie_on_each_other_and_only_the_first_row_is_open() -> Non
     assert len({*titles}) == len(titles)
 
 
+def test_how_many_tasks_a_request_covers_is_beside_the_budget_of_requests() -> None:
+    budget, size = panel_named("Remaining requests"), panel_named("Task IDs per list request")
+    assert "watcher_list_ids_per_request{" in size["targets"][0]["expr"]
+    assert size["gridPos"]["y"] == budget["gridPos"]["y"]
+    assert size["gridPos"]["x"] == budget["gridPos"]["x"] + budget["gridPos"]["w"]
+
+
 def test_promtool_can_read_every_expression(tmp_path: Path) -> None:
     rules = [
         {"record": f"panel:{number}", "expr": bound(expression)}
