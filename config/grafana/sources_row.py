@@ -171,6 +171,15 @@ _DELAY = [
         "Requests that could be sent now, by route. Near 0 is fine while no poll is late.",
         "short",
         (metric("watcher_request_budget_remaining"), "{{instance}} {{source}} {{route}}"),
+        width=6,
+    ),
+    graph(
+        "Task IDs per list request",
+        "How many tasks one request of the budget covers. 10,000 while only changes are requested; "
+        "less where upstream accepts no more, and 1,000 or less while all tasks are polled.",
+        "short",
+        (metric("watcher_list_ids_per_request"), "{{instance}} {{source}}"),
+        width=6,
     ),
     graph(
         "Requests per minute by status",
@@ -182,6 +191,7 @@ _DELAY = [
             "{{source}} {{code}}",
         ),
         stacked=True,
+        width=6,
     ),
     bars(
         "Requests in the time range",
@@ -191,6 +201,7 @@ _DELAY = [
             "{{source}} {{code}}",
         ),
         steps=NEUTRAL,
+        width=6,
     ),
 ]
 

@@ -45,9 +45,15 @@ class Daemon:
         self.process.send_signal(signal.SIGTERM)
         return await self.ended()
 
+    def client(self, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
+        """Return a client of the API, which waits as long as everything else here."""
+        return httpx.AsyncClient(
+            base_url=self.url, trust_env=False, timeout=PATIENCE, headers=headers
+        )
+
     async def metrics(self) -> str:
         """Return what Prometheus would scrape."""
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
+        async with self.client() as client:
             return (await client.get("/metrics")).text
 
     def messages(self, level: str = "") -> list[str]:
@@ -187,7 +193,7 @@ async def site_in(folder: Path) -> AsyncIterator[Site]:
 
 async def add(daemon: Daemon, *task_ids: str, headers: Mapping[str, str] | None = None) -> None:
     """Add tasks through the API, which is faster than the command."""
-    async with httpx.AsyncClient(base_url=daemon.url, trust_env=False, headers=headers) as client:
+    async with daemon.client(headers) as client:
         response = await client.post(
             "/v1/watches", json=[{"task_id": task_id} for task_id in task_ids]
         )

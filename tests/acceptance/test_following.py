@@ -3,7 +3,6 @@
 import json
 
 import anyio
-import httpx
 import pytest
 
 from tests.acceptance.daemon import PATIENCE, Daemon, Site, add
@@ -47,7 +46,7 @@ async def add_tasks(site: Site, daemon: Daemon, count: int) -> None:
 
 async def series_after(daemon: Daemon, transitions: int) -> dict[str, float]:
     """Return every time series once so many transitions are counted."""
-    async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+    async with daemon.client() as client:
         with anyio.fail_after(PATIENCE):
             while True:
                 lines = (await client.get("/metrics")).text.splitlines()

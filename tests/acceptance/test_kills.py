@@ -3,7 +3,6 @@
 from random import Random
 
 import anyio
-import httpx
 import pytest
 from aiohttp import web
 
@@ -44,7 +43,7 @@ class Turmoil:
 
 
 async def stored_sequences(daemon: Daemon, names: list[str]) -> dict[str, list[int]]:
-    async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+    async with daemon.client() as client:
         watches = {name: (await client.get(f"/v1/watches/{name}")).json() for name in names}
     return {
         name: [transition["sequence"] for transition in watch["transitions"]]

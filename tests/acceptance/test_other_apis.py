@@ -5,7 +5,6 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.acceptance.daemon import Daemon, Site
@@ -18,7 +17,7 @@ ENDS = ("task.completed", "task.failed")
 
 async def watch(daemon: Daemon, api: Kind) -> None:
     entries = [{"task_id": task_id, "source": api.name} for task_id in api.task_ids()]
-    async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+    async with daemon.client() as client:
         (await client.post("/v1/watches", json=entries)).raise_for_status()
 
 

@@ -96,7 +96,7 @@ async def shown_by(site: Site, daemon: Daemon, environ: dict[str, str]) -> dict[
     """Return what the API and the commands show when everything has failed."""
     shown = {"arguments": await anyio.Path(f"/proc/{daemon.process.pid}/cmdline").read_text()}
     headers = {"authorization": f"Bearer {CANARIES['token']}"}
-    async with httpx.AsyncClient(base_url=daemon.url, trust_env=False, headers=headers) as client:
+    async with daemon.client(headers) as client:
         watches = [{"task_id": task_id, "source": source} for task_id, source in WATCHES.items()]
         (await client.post("/v1/watches", json=watches)).raise_for_status()
         attempts = [f"/v1/deliveries/{number}" for number in await failed_everywhere(client)]

@@ -53,6 +53,6 @@ def about_the_file(daemon: Daemon) -> list[str]:
 
 async def probed(daemon: Daemon) -> tuple[int, int, str]:
     """Return the statuses of `/healthz` and `/readyz`, and the reason of the second."""
-    async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+    async with daemon.client() as client:
         alive, ready = await client.get("/healthz"), await client.get("/readyz")
     return alive.status_code, ready.status_code, ready.json()["status"].partition(":")[0]

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
-import httpx
 import pytest
 
 from tests.acceptance.daemon import COMMAND, Daemon, Site, add, site_in
@@ -107,7 +106,7 @@ async def test_what_upstream_says_of_an_error_is_one_line_without_the_key(site: 
     async with site.daemon() as daemon:
         failed = await site.command(daemon, "tasks", **TOKEN)
         headers = {"authorization": f"Bearer {TOKEN['WATCHER_API_TOKEN']}"}
-        async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+        async with daemon.client() as client:
             answer = await client.post("/v1/sources/mixpeek/tasks/list", json={}, headers=headers)
     assert failed.returncode == 4
     assert failed.stderr.decode() == (

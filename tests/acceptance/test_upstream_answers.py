@@ -4,7 +4,6 @@ import json
 import math
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.acceptance.daemon import Site, add
@@ -39,7 +38,7 @@ async def test_an_upstream_that_teaches_nothing_is_announced_once(site: Site, fa
         await site.until_received("task.in_progress", 1)
         site.upstream.fault = TEACHES_NOTHING[fault]
         await site.until_received("source.unreachable", 1)
-        async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+        async with daemon.client() as client:
             metrics = (await client.get("/metrics")).text
             assert (await client.get("/healthz")).status_code == 200
         assert await daemon.stop() == 0

@@ -1,6 +1,5 @@
 """Failures of the upstream API."""
 
-import httpx
 import pytest
 
 from tests.acceptance.daemon import Site, add
@@ -40,7 +39,7 @@ async def test_after_a_failure_of_the_upstream_every_change_is_sent_and_the_log_
             site.upstream.set(name, "COMPLETED")
         site.upstream.fault = None
         await site.until_received("task.completed", 8)
-        async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+        async with daemon.client() as client:
             assert (await client.get("/healthz")).status_code == 200
             assert (await client.get("/readyz")).status_code == 200
         assert await daemon.stop() == 0
@@ -53,7 +52,7 @@ async def test_an_invalid_key_is_one_line_and_does_not_affect_health(site: Site)
     async with site.daemon(MIXPEEK_API_KEY="sk_wrong_0123456789") as daemon:
         await add(daemon, "task_1", "task_2", "task_3")
         await site.until(lambda: daemon.messages("error"))
-        async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+        async with daemon.client() as client:
             assert (await client.get("/healthz")).status_code == 200
             assert 'watcher_source_up{source="mixpeek"} 0.0' in (await client.get("/metrics")).text
         assert await daemon.stop() == 0

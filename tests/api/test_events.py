@@ -47,7 +47,9 @@ async def test_no_number_of_requests_at_once_gets_past_the_limit(daemon: FakeDae
     many = httpx.Limits(max_connections=None)
     async with (
         served(daemon) as first,
-        httpx.AsyncClient(base_url=first.base_url, limits=many, trust_env=False) as client,
+        httpx.AsyncClient(
+            base_url=first.base_url, limits=many, timeout=20, trust_env=False
+        ) as client,
     ):
 
         async def open_one() -> None:

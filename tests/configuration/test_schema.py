@@ -2,16 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jsonschema_rs
 import pytest
+from pydantic import Field
 
 from tests.support.certificates import issue
 from tests.support.records import SECRET
 from watcher.configuration import loader
-from watcher.configuration.schema import schema
+from watcher.configuration.schema import Described, schema
 from watcher.core.errors import ConfigurationError
+from watcher.core.setting_types import Model
 
 SCHEMA = jsonschema_rs.Draft202012Validator(schema())
 WEBHOOK = {"name": "a", "type": "webhook", "url": "https://x.example/", "secrets": [SECRET]}
@@ -112,3 +114,35 @@ def test_schema_and_reader_accept(tmp_path: Path, values: dict[str, Any]) -> Non
 def test_schema_and_reader_reject(tmp_path: Path, values: dict[str, Any]) -> None:
     values = in_folder(tmp_path, values)
     assert (loads(tmp_path, values), SCHEMA.is_valid(values)) == (False, False)
+
+
+class Base(Model):
+    """Settings of a plugin."""
+
+    kept: int = 1
+    """Inherited
+    as it is."""
+    changed: int = 1
+    """Of the base."""
+    redefined: int = 1
+    """Of the base."""
+    named: Annotated[int, Field(alias="as")] = 1
+    """Under its alias."""
+    without: int = 1
+
+
+class Derived(Base):
+    changed: int = 2
+    """Of its own."""
+    redefined: int = 2
+
+
+def test_a_field_is_described_by_the_text_below_it() -> None:
+    shown = Derived.model_json_schema(schema_generator=Described)["properties"]
+    assert {name: value.get("description") for name, value in shown.items()} == {
+        "kept": "Inherited\nas it is.",
+        "changed": "Of its own.",
+        "redefined": None,
+        "as": "Under its alias.",
+        "without": None,
+    }

@@ -35,7 +35,7 @@ async def request(
             return await exchange(
                 transport,
                 httpx.Request("GET", url),
-                deadline=3.0,
+                deadline=30.0,
                 body_limit=limit,
                 **options,
             )

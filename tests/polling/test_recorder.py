@@ -65,3 +65,22 @@ async def test_a_page_without_room_is_stored_in_parts_and_nothing_of_it_is_lost(
         await anyio.sleep(120)
     assert len(await harness.types()) == 20
     assert len(caplog.records) == 1
+
+
+async def test_a_page_of_new_tasks_is_stored_in_parts_that_take_little_memory(
+    harness: Harness,
+) -> None:
+    class Noting(Narrow):
+        async def record(self, changes: Sequence[Change]) -> Any:
+            sizes.append(len(changes))
+            return await self._store.record(changes)
+
+    sizes: list[int] = []
+    harness.store = Noting(harness.store)
+    harness.source.shared = Pages()  # type: ignore[assignment]
+    harness.poller = harness.new_poller()
+    async with running(harness.poller):
+        await harness.watch(*names(600))
+        await anyio.sleep(20)
+    assert (max(sizes), sum(sizes)) == (250, 600)
+    assert len(await harness.types()) == 600

@@ -18,7 +18,7 @@ from watcher.core.wakeup import Wakeup
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.context import PollingContext, PollingStore
 from watcher.polling.reachability import Reachability
-from watcher.polling.schedule import LOST_INTERVAL, Entry, Outcome, Schedule, next_delay
+from watcher.polling.schedule import LOST_INTERVAL, Coverage, Entry, Outcome, Schedule, next_delay
 from watcher.polling.watchlist import TrackedTasks
 from watcher.telemetry.metrics import Metrics
 from watcher.telemetry.unexpected import UnexpectedErrors
@@ -165,6 +165,23 @@ def test_ahead_of_their_due_times_tasks_are_polled_in_the_order_of_their_last_an
     assert all(one == [str(number) for number in range(40)] for one in rounds)
 
 
+def test_ahead_of_their_due_times_tasks_that_keep_changing_delay_no_others() -> None:
+    schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
+    entries = [Entry(task_id=str(number), answered_at=0.0) for number in range(400)]
+    for entry in entries:
+        add_after(schedule, entry, 30.0, 0.0)
+    longest = 0.0
+    for now in range(1, 601):
+        taken = schedule.take(now, 40, fill=True, ahead=True)
+        longest = max(longest, *(now - (entry.answered_at or 0.0) for entry in taken))
+        for entry in taken:
+            entry.answered_at = now
+        schedule.add_unchanged(taken[:-1], now)
+        schedule.add(taken[-1], Outcome.CHANGED, now)
+    # A task that has changed is polled five more times before it is one of many again.
+    assert longest <= 10 * 40 / (40 - 6) + 1
+
+
 def test_a_late_task_does_not_end_the_backoff_of_the_others() -> None:
     schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(1))
     entry = Entry(task_id="t")
@@ -218,6 +235,17 @@ def test_no_task_starves_under_any_budget(
         assert all(now - at <= limit for at in polled.values())
 
 
+@given(count=st.integers(1, 1200), seed=st.integers())
+def test_covered_tasks_are_confirmed_in_time_and_share_slots(count: int, seed: int) -> None:
+    schedule: Schedule[Entry] = Schedule(PollingSettings(), Random(seed))
+    page = [Entry(task_id=str(number), interval=30.0) for number in range(count)]
+    schedule.add_unchanged(page, 0.0, Coverage(every=30.0, confirmed_every=300.0))
+    due = {entry.due_at for entry in page if entry.due_at is not None}
+    assert 270.0 - 0.1 <= min(due) <= max(due) <= 300.0 + 0.1
+    assert len(due) <= count / 50 + 1
+    assert sorted(schedule.take(300.1, count), key=lambda one: int(one.task_id)) == page
+
+
 def tracked_tasks() -> TrackedTasks:
     routing = Routing([], [])
     metrics = Metrics(CollectorRegistry(), "test")
@@ -252,4 +280,4 @@ def test_a_task_needs_little_memory() -> None:
         tasks.common.add_unchanged(tasks.common.take(now, count), now)
     allocated, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert allocated / count <= 300
+    assert allocated / count <= 280

@@ -17,7 +17,6 @@ from statistics import fmean
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 import yaml
 from aiohttp import web
@@ -160,6 +159,13 @@ def test_no_two_panels_lie_on_each_other_and_only_the_first_row_is_open() -> Non
     assert len({*numbers}) == len(numbers)
     titles = [(row["title"], panel["title"]) for row, inside in rows() for panel in inside]
     assert len({*titles}) == len(titles)
+
+
+def test_how_many_tasks_a_request_covers_is_beside_the_budget_of_requests() -> None:
+    budget, size = panel_named("Remaining requests"), panel_named("Task IDs per list request")
+    assert "watcher_list_ids_per_request{" in size["targets"][0]["expr"]
+    assert size["gridPos"]["y"] == budget["gridPos"]["y"]
+    assert size["gridPos"]["x"] == budget["gridPos"]["x"] + budget["gridPos"]["w"]
 
 
 def test_promtool_can_read_every_expression(tmp_path: Path) -> None:
@@ -346,7 +352,7 @@ async def until_settled(daemon: Daemon, channel: str) -> None:
 
 async def listed(daemon: Daemon, path: str, **query: str) -> list[Json]:
     """Return the items of a list, of which there are fewer than 1,000."""
-    async with httpx.AsyncClient(base_url=daemon.url, trust_env=False) as client:
+    async with daemon.client() as client:
         answer = await client.get(path, params={**query, "limit": "1000"})
     items: list[Json] = answer.json()["items"]
     return items

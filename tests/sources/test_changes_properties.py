@@ -134,8 +134,8 @@ class World:
         pages = math.ceil(len(self.stages) / PAGE_SIZE)
         # Pages of what is new or has just changed have every second request at most.
         covered = 2 * (1 + math.ceil(len(self.stages) / MOST_IDS) + busy)
-        # One request of six is a trial. One that fails, and what shows why, are two more.
-        plain = math.ceil(pages * 6 / 5) + 4 + 2 * busy
+        # The request that fails, and the one that finds out why after pages of all tasks.
+        plain = pages + 3 + 2 * busy
         spacing = self.harness.source.changes.spacing
         if self._fewest(at) <= PAGE_SIZE:
             return LONGEST_INTERVAL + plain * spacing + LATENCY

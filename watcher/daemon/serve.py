@@ -20,6 +20,7 @@ from watcher.core.listener_settings import ServerSettings
 from watcher.core.settings import Settings
 from watcher.daemon import opening, store_files, waiting
 from watcher.daemon.daemon import Daemon
+from watcher.daemon.freed_memory import return_free_pages
 from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.waiting import WaitingDaemon
 from watcher.net.server_tls import ListenerTls
@@ -82,6 +83,7 @@ def _applied(
     def applied(sources_started: bool) -> None:
         if sources_started:
             _freeze_garbage()
+            return_free_pages()
         _reload_certificates(encrypted)
         started()
 

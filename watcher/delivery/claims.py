@@ -3,8 +3,7 @@
 import math
 from dataclasses import replace
 
-import anyio
-
+from watcher.core.clock import monotonic
 from watcher.core.deliveries import DueDelivery
 from watcher.core.event_forms import summary
 from watcher.delivery.claimed_queue import ClaimedQueue
@@ -25,16 +24,16 @@ class Claims:
     def __init__(self, context: DeliveryContext, queue: ClaimedQueue) -> None:
         self._context = context
         self._queue = queue
-        self.attempted_at = anyio.current_time()
+        self.attempted_at = monotonic()
         """Monotonic time at which the last attempt or the last search for a probe began."""
 
     def attempt_begins(self) -> None:
-        self.attempted_at = anyio.current_time()
+        self.attempted_at = monotonic()
 
     @property
     def probe_due(self) -> bool:
         """Whether the last attempt is long enough ago for a probe."""
-        return anyio.current_time() - self.attempted_at >= PROBE_INTERVAL
+        return monotonic() - self.attempted_at >= PROBE_INTERVAL
 
     async def due(self, room: int, now: float) -> bool:
         """Claim up to `room` due deliveries; return whether there were any."""

@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
-import anyio
-
+from watcher.core.clock import monotonic
 from watcher.core.cooldown import Cooldown
 from watcher.core.deliveries import AttemptResult, DueDelivery, Receipt
 from watcher.core.errors import DeliveryError, DeliveryFailure, Disposition, StoreError
@@ -63,7 +62,7 @@ class Sender:
 
         Raises `StoreError` where its body could not be read.
         """
-        began, at = anyio.current_time(), self._context.wall()
+        began, at = monotonic(), self._context.wall()
         try:
             receipt = await self._send(batch)
         except StoreError:
@@ -73,14 +72,14 @@ class Sender:
         except DeliveryError as error:
             if len(batch) > 1 and error.disposition in _ABOUT_PAYLOAD:
                 error = self._split_digest(batch, error)
-            return self._failed(batch, error, at, anyio.current_time() - began)
+            return self._failed(batch, error, at, monotonic() - began)
         except Exception as error:
             self._context.unexpected.report(Component.CHANNEL, error)
             text = f"unexpected {type(error).__name__}"
             failure = DeliveryError(DeliveryFailure.PROTOCOL, text)
-            return self._failed(batch, failure, at, anyio.current_time() - began)
+            return self._failed(batch, failure, at, monotonic() - began)
         self._queue.delivered(batch)
-        duration = anyio.current_time() - began
+        duration = monotonic() - began
         return [self._one_delivered(delivery, receipt, at, duration) for delivery in batch]
 
     async def _send(self, batch: Sequence[DueDelivery]) -> Receipt:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import anyio
 
+from watcher.core.clock import monotonic
 from watcher.core.deliveries import AttemptResult
 from watcher.core.errors import StoreError
 from watcher.core.interfaces.store import Outbox
@@ -53,12 +54,12 @@ class Settler:
         """Store results as they come, until cancelled."""
         while True:
             generation = self._added.generation
-            wait = self._shared_until - anyio.current_time() if self._results else math.inf
+            wait = self._shared_until - monotonic() if self._results else math.inf
             if wait > 0 and len(self._results) < self._enough:
                 with anyio.move_on_after(wait):
                     await self._added.wait(generation)
             else:
-                self._shared_until = anyio.current_time() + SHARED_WITHIN
+                self._shared_until = monotonic() + SHARED_WITHIN
                 await self._settle_batch()
 
     async def settle_last(self) -> None:

@@ -14,6 +14,7 @@ from typing import Literal, cast
 import anyio
 import httpx
 
+from watcher.core.clock import monotonic
 from watcher.core.errors import WatcherError
 from watcher.net.body_memory import BODIES, BodyMemory, BodyShare
 from watcher.net.content_encoding import BodyDecoder, ContentEncodingError, decoded_limit
@@ -73,10 +74,11 @@ async def exchange(
     with BodyShare(memory) as share:
         arrived = _Arrived(body_limit, share)
         try:
-            with anyio.fail_after(deadline) as scope:
+            with anyio.CancelScope(deadline=monotonic() + deadline) as scope:
                 if rest_within is not None:
                     arrived.hurry(request, scope, rest_within)
                 return await _send_and_read(transport, request, arrived, decoded)
+            raise TimeoutError
         except Exception as error:
             if rest_within is not None and arrived.status is not None:
                 return arrived.reply(truncated=True)
@@ -150,7 +152,7 @@ class _Arrived:
         def on_status(status: int) -> None:
             if self.status is None:
                 self.status = status
-                scope.deadline = min(scope.deadline, anyio.current_time() + seconds)
+                scope.deadline = min(scope.deadline, monotonic() + seconds)
 
         self.on_status = request.extensions[ON_STATUS] = on_status
 

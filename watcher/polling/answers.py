@@ -77,8 +77,8 @@ class AnswerProcessor:
             task = waiting.pop(answer.task_id, None)
             if task is None or task.removed:
                 not_in_page += isinstance(answer, NotInPage)
-                continue
-            if _is_unchanged(task, answer):
+            elif type(answer) is Observation and answer.status == task.status and task.steady:
+                # The usual case, so it is tested first.
                 task.answered_at = now
                 task.not_in_page = False
                 unchanged.append(task)
@@ -215,11 +215,6 @@ class AnswerProcessor:
     def _review_absences(self, now: float) -> None:
         if self._absences.review(len(self._tasks), now):
             self._outage.report()
-
-
-def _is_unchanged(task: TrackedTask, answer: Answer) -> bool:
-    """Return whether an answer is what was known before: the usual case, so it is tested first."""
-    return type(answer) is Observation and answer.status == task.status and task.steady
 
 
 def _has_not_run_again(task: TrackedTask, before: float) -> bool:

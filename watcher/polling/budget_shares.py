@@ -3,9 +3,10 @@
 While requests for changes cover the tasks, they have the budget, except for one page of every
 six requests, which confirms; every fourth while a just-changed task is due, and every second while
 a new one is. Otherwise, and while a request for changes is late, pages have it, and every sixth
-request tries whether changes work: so no change is noticed later than pages of all tasks take, but
-for that sixth. Once one has worked it is every second, until they cover all tasks. Without a budget
-there is nothing to share.
+request tries whether changes work. After one that did not, pages poll all tasks before the next
+one, or thirty of them: so no change is noticed later than pages alone would notice it, but for one
+request, or one of thirty. Once one has worked it is every second, until they cover all tasks.
+Without a budget there is nothing to share.
 """
 
 from watcher.polling.watchlist import TrackedTasks
@@ -14,6 +15,7 @@ _CHANGES_PER_CONFIRMATION = 5
 _CHANGES_PER_CHANGED = 3
 _CHANGES_PER_NEW = 1
 _PAGES_PER_TRIAL = 5
+_MOST_PAGES_PER_TRIAL = 30
 _PAGES_PER_CHANGES = 1
 _LATE = 2.0
 """Seconds after which an answer is late, so that pages are requested meanwhile."""
@@ -25,8 +27,9 @@ CONFIRMATION_SHARE = _CHANGES_PER_CONFIRMATION + 1
 class BudgetShares:
     """The requests of one source since the last one of the other kind.
 
-    `limited` is whether there is a budget, `changes_wait` whether changes could be requested now,
-    and `changes_in_flight` how many requests for changes are not answered in full.
+    `limited` is whether there is a budget, `all_pages` how many pages hold all tasks,
+    `changes_wait` whether changes could be requested now, and `changes_in_flight` how many requests
+    for changes are not answered in full.
     """
 
     def __init__(self, tasks: TrackedTasks) -> None:
@@ -34,16 +37,22 @@ class BudgetShares:
         self._pages = 0
         self._changes = 0
         self.limited = False
+        self.all_pages = 1
         self.changes_wait = False
         self.changes_in_flight = 0
         self._unanswered: list[float] = []
         self._late = False
-        self._worked = False
+        self._worked = self._failed = False
 
     @property
     def covered(self) -> bool:
         """Whether requests for changes cover the tasks, and are answered soon."""
         return self._tasks.last_seen.covered and not self._late
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the last request for changes has worked, and none is late."""
+        return self._worked and not self._late
 
     def page_sent(self) -> None:
         self._pages += 1
@@ -60,11 +69,11 @@ class BudgetShares:
         if sent_at in self._unanswered:
             self._unanswered.remove(sent_at)
 
-    def changes_ended(self, sent_at: float, *, complete: bool) -> None:
-        """Note the end of a request, and whether its answer is complete."""
+    def changes_ended(self, sent_at: float, *, worked: bool) -> None:
+        """Note the end of a request, and whether it worked."""
         self.changes_answered(sent_at)
         self.changes_in_flight -= 1
-        self._worked = complete
+        self._worked, self._failed = worked, not worked
 
     def review(self, now: float) -> bool:
         """Note that time has passed; return whether an answer has become late with it."""
@@ -85,5 +94,11 @@ class BudgetShares:
         """Return whether changes may be requested now."""
         if not self.limited or self.covered:
             return True
-        trusted = self._worked and not self._late
-        return self._pages >= (_PAGES_PER_CHANGES if trusted else _PAGES_PER_TRIAL)
+        return self._pages >= self._pages_before_changes()
+
+    def _pages_before_changes(self) -> int:
+        if self.trusted:
+            return _PAGES_PER_CHANGES
+        if self._failed:
+            return min(max(self.all_pages, _PAGES_PER_TRIAL), _MOST_PAGES_PER_TRIAL)
+        return _PAGES_PER_TRIAL

@@ -123,6 +123,7 @@ class ChangePolling:
         self._many = self._last_seen.count > page * (_FEWER if self._many else 1)
         usable = self._usable()
         self._context.metrics.list_size(capacity if usable else page)
+        self._shares.all_pages = pages = math.ceil(self._last_seen.count / page)
         if not usable:
             self._shares.changes_wait = False
             await self._uncover(now)
@@ -131,7 +132,6 @@ class ChangePolling:
         self._last_seen.fit()
         spacing = self._endpoint.spacing
         self._shares.limited = spacing > 0
-        pages = math.ceil(self._last_seen.count / page)
         requests = math.ceil(self._last_seen.count / capacity)
         self._tasks.coverage = Coverage(
             every=max(requests * spacing, self._pace()),
@@ -139,12 +139,16 @@ class ChangePolling:
         )
 
     async def _uncover(self, now: float) -> None:
-        """Poll all tasks again, as if those of a chunk had last been polled with it."""
+        """Poll all tasks again, as if those of a chunk had last been polled with it. If others are
+        polled already, those of a chunk do not come before them.
+        """
+        all_covered = self._last_seen.covered
         chunks = self._last_seen.uncover()
         if chunks:
             self._wakeup.set()
         for chunk in chunks:
-            await self._reschedule(chunk, now, chunk.swept_at + self._context.polling.max_interval)
+            last = chunk.swept_at + self._context.polling.max_interval
+            await self._reschedule(chunk, now if all_covered else last, last)
 
     def _usable(self) -> bool:
         return self._endpoint.capacity > 0 and self._many and self._outage.answering
@@ -156,7 +160,8 @@ class ChangePolling:
 
     def _next_request(self, now: float) -> tuple[Sequence[LastSeen], Sequence[TaskChunk]]:
         """Return what to request next, and the chunks that it covers."""
-        possible = self._usable() and self._shares.changes_in_flight < _IN_FLIGHT
+        most = _IN_FLIGHT if self._shares.trusted else 1
+        possible = self._usable() and self._shares.changes_in_flight < most
         due = self._last_seen.due(now - self._pace()) if possible else ()
         self._shares.changes_wait = bool(due)
         if not due or not self._shares.allow_changes():
@@ -188,17 +193,17 @@ class ChangePolling:
     async def _request(
         self, groups: Sequence[LastSeen], chunks: Sequence[TaskChunk], sent_at: float
     ) -> None:
-        complete = False
+        worked = False
         try:
-            complete = await self._fetch(groups, chunks, sent_at)
+            worked = await self._fetch(groups, chunks, sent_at)
         except Exception as error:
             self._context.unexpected.report(Component.POLLER, error)
         finally:
-            self._shares.changes_ended(sent_at, complete=complete)
-            if not complete:
+            self._shares.changes_ended(sent_at, worked=worked)
+            if not worked:
                 for chunk in chunks:
                     self._last_seen.failed(chunk)
-        if complete:
+        if worked:
             await self._swept(chunks, sent_at)
         self._wakeup.set()
         await self._answered()
@@ -206,7 +211,9 @@ class ChangePolling:
     async def _fetch(
         self, groups: Sequence[LastSeen], chunks: Sequence[TaskChunk], sent_at: float
     ) -> bool:
-        """Request changes and record them; return whether the answer is complete."""
+        """Request changes and record them; return whether that works: the answer is complete, and
+        came so soon that the next request may follow.
+        """
         try:
             async with aclosing(self._endpoint.fetch(groups)) as parts:
                 async for shown in parts:
@@ -224,7 +231,7 @@ class ChangePolling:
             return False
         self._sentinels.worked()
         self._outage.answered(sum(group.count for group in groups))
-        return True
+        return self._endpoint.capacity > 0
 
     async def _swept(self, chunks: Sequence[TaskChunk], sent_at: float) -> None:
         for chunk in chunks:
@@ -235,9 +242,15 @@ class ChangePolling:
     async def _reschedule(self, chunk: TaskChunk, first: float, last: float) -> None:
         """Make the tasks of a chunk due between two times, the longest unanswered first."""
         tasks = sorted(self._last_seen.members(chunk), key=_answered_at)
+        seconds = (last - first) / max(len(tasks), 1)
         for start in range(0, len(tasks), _SLICE):
-            part = [task for task in tasks[start : start + _SLICE] if task.chunk == chunk.number]
-            self._tasks.common.spread((one for one in part if not one.not_in_page), first, last)
+            some = tasks[start : start + _SLICE]
+            begins = first + start * seconds
+            self._tasks.common.spread(
+                (task for task in some if task.chunk == chunk.number and not task.not_in_page),
+                begins,
+                begins + len(some) * seconds,
+            )
             await anyio.lowlevel.checkpoint()
 
 

@@ -82,9 +82,6 @@ class LastSeenTasks(Generic[SeenType]):
     def chunks(self) -> Sequence[Chunk[SeenType]]:
         return list(self._chunks.values())
 
-    def covers(self, task: SeenType) -> bool:
-        return task.chunk > 0 and self._chunks[task.chunk].covered
-
     def place(self, task: SeenType) -> None:
         """Put a task into a chunk of its status; out of any, if it cannot be in one."""
         if task.chunk and self._chunks[task.chunk].status == task.status and task.steady:

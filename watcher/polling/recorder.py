@@ -39,6 +39,8 @@ from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
+_STORED_AT_ONCE = 250
+"""Steps of one transaction: what those of a page of new tasks would take of memory stays taken."""
 _STATUSES_LOGGED = 100
 """Unknown statuses that are logged, once each: upstream may invent any number."""
 
@@ -69,8 +71,9 @@ class Recorder:
         """Store steps; if the store fails, poll their tasks again."""
         unchanged = [step.task for step in steps if step.step is Step.UNCHANGED]
         self._tasks.reschedule(unchanged, anyio.current_time())
-        if changed := [step for step in steps if step.step is not Step.UNCHANGED]:
-            await self._store_steps(changed)
+        changed = [step for step in steps if step.step is not Step.UNCHANGED]
+        for start in range(0, len(changed), _STORED_AT_ONCE):
+            await self._store_steps(changed[start : start + _STORED_AT_ONCE])
 
     async def _store_steps(self, steps: Sequence[PendingStep]) -> None:
         at = self._context.wall()

@@ -35,6 +35,7 @@ LOST_INTERVAL = 600.0
 """Seconds between two polls of a lost task."""
 
 _OVERDUE_SHARE = 0.25  # of the places, for the most overdue entries
+_TOGETHER = 100  # covered entries of one slot, because the time of a confirmation matters little
 _ALWAYS = 2**62  # later than every slot
 
 
@@ -82,15 +83,11 @@ class _Wheel(Generic[EntryType]):
         entry.slot = slot.number  # one number object for all entries of the slot
         slot.entries.append(entry)
 
-    def push_spread(
-        self, entries: Sequence[EntryType], first: int, last: int, interval: float
-    ) -> None:
-        """Push entries evenly over the slots from `first` to `last`, slot by slot because a page is
-        large.
-        """
-        count = last - first + 1
+    def push_spread(self, entries: Sequence[EntryType], slots: range, interval: float) -> None:
+        """Push entries evenly over `slots`, slot by slot because a page is large."""
+        count = len(slots)
         for position in range(min(count, len(entries))):
-            slot = self._slot((first + position) << 1 | self._bit)
+            slot = self._slot(slots[position] << 1 | self._bit)
             number = slot.number
             part = entries[position::count]
             for entry in part:
@@ -251,16 +248,20 @@ class Schedule(Generic[EntryType]):
                 self._regular.push(entry, _slot_after(now + entry.interval))
             else:
                 self.add(entry, Outcome.UNCHANGED, now)
-        interval, last = self._polling.max_interval, _slot_after(now + longest)
-        if self._in_order or len(settled) <= 1:
+        slots = self._settled_slots(now, longest, len(settled), covered=covered is not None)
+        self._regular.push_spread(settled, slots, self._polling.max_interval)
+
+    def _settled_slots(self, now: float, longest: float, count: int, *, covered: bool) -> range:
+        """Return the slots for `count` entries at the longest interval."""
+        if self._in_order or count <= 1:
             delay = longest if self._in_order else slight_jitter(longest, self._random)
             due = _slot_after(now + delay)
-            self._regular.push_spread(settled, due, due, interval)
-        else:
-            # They are spread by now, and the least jitter for all keeps them so; more would mean
-            # more requests.
-            first = _slot_after(now + shortened(longest))
-            self._regular.push_spread(settled, first, last, interval)
+            return range(due, due + 1)
+        # They are spread by now, and the least jitter for all keeps them so; more would mean more
+        # requests.
+        first, end = _slot_after(now + shortened(longest)), _slot_after(now + longest) + 1
+        step = (end - first) * _TOGETHER // count if covered else 1
+        return range(first, end, max(step, 1))
 
     def spread(self, entries: Iterable[EntryType], first: float, last: float) -> None:
         """Make waiting entries due between two times instead, except new and just-changed ones."""
@@ -341,14 +342,17 @@ class Schedule(Generic[EntryType]):
         while entries and len(taken) < places:
             entry = entries.pop()
             if entry.slot == number:
-                # An entry that fills a page before jitter could make it due must not be polled less
-                # often for it.
-                if entry.answered_at is not None and now - entry.answered_at < entry.interval / 2:
-                    entry.interval /= self._polling.multiplier
+                if not self._in_order and _is_early(entry, now):
+                    entry.interval /= self._polling.multiplier  # it is not polled less often for it
                 entry.slot = None
                 taken.append(entry)
         if count := len(taken) - before:
             self._lagged(max(now - (number >> 1) * SLOT, 0.0), count)
+
+
+def _is_early(entry: Entry, now: float) -> bool:
+    """Return whether an entry fills a page before jitter could make it due."""
+    return entry.answered_at is not None and now - entry.answered_at < entry.interval / 2
 
 
 def _slot_at(now: float) -> int:

@@ -12,10 +12,17 @@ class Known(Protocol):
     `reopened_at` is None unless the task has ended before and may run again.
     """
 
-    status: str | None
-    missing_since: float | None
-    lost: bool
-    reopened_at: float | None
+    @property
+    def status(self) -> str | None: ...
+
+    @property
+    def missing_since(self) -> float | None: ...
+
+    @property
+    def lost(self) -> bool: ...
+
+    @property
+    def reopened_at(self) -> float | None: ...
 
 
 class Step(Enum):

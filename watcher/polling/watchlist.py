@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 import anyio
+import msgspec
 
 from watcher.core.tasks import (
     SLOW_STATUSES,
@@ -25,7 +26,7 @@ from watcher.polling.schedule import Coverage, Entry, Outcome, Schedule
 
 _MAX_SHOWN = 16
 """Statuses kept of one run; an upstream that invents more is not protected from regressions."""
-_MAX_SHOWN_SETS = 1000
+_MAX_PASTS = 1000
 _FINISHED_KEPT = 32
 
 
@@ -33,23 +34,46 @@ _LOST, _REMOVED, _NOT_IN_PAGE, _STEADY = 1, 2, 4, 8
 """Bits of `TrackedTask.flags`: a field of its own would take 8 bytes of every task."""
 
 
+class Past(msgspec.Struct, frozen=True, gc=False):
+    """What is known of a task beside its status; most tasks have it in common, so they share it.
+
+    `shown` are the statuses that this run of the task has shown. `missing_since` is in Unix
+    seconds, `reopened_at` in monotonic seconds.
+    """
+
+    shown: frozenset[str] = frozenset()
+    missing_since: float | None = None
+    reopened_at: float | None = None
+
+
+_NOTHING = Past()
+
+
 class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
     """A task's place in a schedule, and what an answer is compared with (`transitions.Known`).
 
-    A task takes 300 bytes at most. `removed` is set once the task has left the watchlist; if it is
+    A task takes 280 bytes at most. `removed` is set once the task has left the watchlist; if it is
     added again, it is another `TrackedTask`. `not_in_page` is set if the last list answer did not
-    show the task, so that it has to be polled individually. `reopened_at` is in monotonic seconds.
-    `shown` are the statuses that this run of the task has shown, shared by all tasks that have
-    shown the same. While `steady`, an answer with the same status changes nothing. `chunk` is the
-    task's place in `LastSeenTasks`.
+    show the task, so that it has to be polled individually. While `steady`, an answer with the same
+    status changes nothing. `chunk` is the task's place in `LastSeenTasks`.
     """
 
     status: str | None = None
-    missing_since: float | None = None
     flags: int = _STEADY
     chunk: int = 0
-    reopened_at: float | None = None
-    shown: frozenset[str] = frozenset()
+    past: Past = _NOTHING
+
+    @property
+    def shown(self) -> frozenset[str]:
+        return self.past.shown
+
+    @property
+    def missing_since(self) -> float | None:
+        return self.past.missing_since
+
+    @property
+    def reopened_at(self) -> float | None:
+        return self.past.reopened_at
 
     @property
     def lost(self) -> bool:
@@ -101,7 +125,7 @@ class TrackedTasks:
     def __init__(self, context: PollingContext, absences: AbsenceJudge) -> None:
         self._by_id: dict[str, TrackedTask] = {}
         self._counts: Counter[str | None] = Counter()
-        self._shown_sets: dict[frozenset[str], frozenset[str]] = {}
+        self._pasts: dict[frozenset[str], Past] = {}
         self._absences = absences
         self._wall = context.wall
         polling, random, lagged = context.polling, context.random, context.metrics.lagged
@@ -157,16 +181,16 @@ class TrackedTasks:
         # One string object for all tasks with this status, wherever it came from.
         task.status = None if watch.status is None else sys.intern(watch.status)
         self._counts[task.status] += 1
-        task.missing_since = watch.missing_since
-        if task.lost and watch.lost_at is None:
-            task.shown = frozenset()  # it runs again, or it would not have been gone
+        runs_again = task.lost and watch.lost_at is None  # or it would not have been gone
         task.lost = watch.lost_at is not None
-        if not _is_reopened(watch):
-            task.reopened_at = None
-        elif task.reopened_at is None:
-            task.reopened_at = anyio.current_time()
-        if task.status is not None and task.status not in task.shown:
-            task.shown = self._with_status(task.shown, task.status)
+        reopened_at = None
+        if _is_reopened(watch):
+            now = anyio.current_time()
+            reopened_at = now if task.reopened_at is None else task.reopened_at
+        shown = frozenset[str]() if runs_again else task.shown
+        if task.status is not None and task.status not in shown:
+            shown = _with_status(shown, task.status)
+        task.past = self._past(Past(shown, watch.missing_since, reopened_at))
         task.settle()
         self.last_seen.place(task)
         missing = task.missing_since is not None
@@ -178,12 +202,15 @@ class TrackedTasks:
         self.update(task, watch)
         return task
 
-    def _with_status(self, shown: frozenset[str], status: str) -> frozenset[str]:
-        """Return the set with `status`, one object for all tasks that have shown the same."""
-        both = shown | {status} if len(shown) < _MAX_SHOWN else frozenset({status})
-        if len(self._shown_sets) >= _MAX_SHOWN_SETS:
-            self._shown_sets.clear()
-        return self._shown_sets.setdefault(both, both)
+    def _past(self, past: Past) -> Past:
+        """Return an equal record, one object for all tasks that have shown the same statuses and
+        are neither missing nor reopened.
+        """
+        if past.missing_since is not None or past.reopened_at is not None:
+            return past
+        if len(self._pasts) >= _MAX_PASTS:
+            self._pasts.clear()
+        return self._pasts.setdefault(past.shown, past)
 
     # When a task is polled next
 
@@ -210,9 +237,9 @@ class TrackedTasks:
         if not self.last_seen.covered:
             self.common.add_unchanged(tasks, now)
             return
-        covers = self.last_seen.covers
-        self.common.add_unchanged([task for task in tasks if not covers(task)], now)
-        covered = [task for task in tasks if covers(task)]
+        covered = [task for task in tasks if task.chunk]  # all chunks are covered
+        if len(covered) < len(tasks):
+            self.common.add_unchanged([task for task in tasks if not task.chunk], now)
         self.common.add_unchanged(covered, now, self.coverage)
 
     def slow_down(self, tasks: Iterable[TrackedTask], now: float) -> None:
@@ -255,6 +282,10 @@ class TrackedTasks:
         """Return the monotonic time at which the next task is due; None without tasks."""
         moments = (self.common.next_due_at(), self.single.next_due_at())
         return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _with_status(shown: frozenset[str], status: str) -> frozenset[str]:
+    return shown | {status} if len(shown) < _MAX_SHOWN else frozenset({status})
 
 
 def _is_reopened(watch: Watch | ActiveWatch) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from watcher.core.deliveries import Delivery, DeliveryState
+from watcher.core.deliveries import DeliveryState
 from watcher.core.reading import DeliveryCount, DeliveryGroup, SentTo, TaskEvent
 from watcher.core.tasks import TaskKey
 from watcher.stores import _rows
@@ -26,8 +26,6 @@ class Statements:
     """Of several deliveries: the delivery and the columns of each attempt."""
     failed: str
     """Of a channel, or of all: channel, beginning of the error, count, first and last time."""
-    recent: str
-    """The last deliveries of a channel, as many as a number."""
     counted: Mapping[DeliveryState, str]
     """Of a channel: count, first and last time of its deliveries in a state."""
     as_parameter: Callable[[Sequence[int]], object]
@@ -83,11 +81,6 @@ class HistoryReader:
                 self._statements.failed, channel
             )
         ]
-
-    async def recent_deliveries(self, channel: str, limit: int) -> Sequence[Delivery]:
-        """Return the last deliveries to a channel."""
-        found = await self._reader.read(self._statements.recent, channel, limit)
-        return [_rows.delivery(row) for row in found]
 
     async def count_deliveries(self, channel: str, state: DeliveryState) -> DeliveryCount | None:
         """Count the deliveries to a channel in one state."""

@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
@@ -12,14 +12,17 @@ from watcher.core.reading import (
     BatchTasks,
     DeliveryCount,
     DeliveryGroup,
+    DeliveryPage,
+    DeliverySelection,
     ExactMatch,
     TaskEvent,
     TaskPage,
     TaskSelection,
 )
 from watcher.core.tasks import TaskKey
-from watcher.stores import _batches, _histories
+from watcher.stores import _batches, _delivery_lists, _histories
 from watcher.stores._batches import BatchReader
+from watcher.stores._delivery_lists import DeliveryListReader
 from watcher.stores._histories import HistoryReader
 from watcher.stores._shown_again import ShownAgain
 from watcher.stores._task_lists import Dialect, Reader, TaskListReader
@@ -30,6 +33,7 @@ class PageReading(ABC):
 
     _dialect: ClassVar[Dialect]
     _batch_statements: ClassVar[_batches.Statements]
+    _delivery_statements: ClassVar[_delivery_lists.Statements]
     _history_statements: ClassVar[_histories.Statements]
 
     @property
@@ -59,6 +63,17 @@ class PageReading(ABC):
     async def batch(self, batch: str, limit: int, cursor: str | None = None) -> BatchTasks | None:
         return await self._batches().batch(batch, limit, cursor)
 
+    async def select_deliveries(
+        self, selected: DeliverySelection, limit: int, cursor: str | None = None
+    ) -> DeliveryPage:
+        return await self._deliveries().page(selected, limit, cursor)
+
+    async def deliveries(self, ids: Sequence[int]) -> Mapping[int, Delivery]:
+        return await self._deliveries().deliveries(ids)
+
+    async def last_delivered(self) -> Mapping[str, float]:
+        return await self._shown_again.get("delivered", self._deliveries().newest_delivered)
+
     async def failed_deliveries(self, channel: str | None = None) -> Sequence[DeliveryGroup]:
         reader = self._histories()
         return await self._shown_again.get(
@@ -66,7 +81,8 @@ class PageReading(ABC):
         )
 
     async def recent_deliveries(self, channel: str, limit: int) -> Sequence[Delivery]:
-        return await self._histories().recent_deliveries(channel, limit)
+        selected = DeliverySelection(channel=channel)
+        return (await self._deliveries().page(selected, limit, None)).deliveries
 
     async def count_deliveries(self, channel: str, state: DeliveryState) -> DeliveryCount | None:
         return await self._histories().count_deliveries(channel, state)
@@ -79,6 +95,9 @@ class PageReading(ABC):
 
     def _batches(self) -> BatchReader:
         return BatchReader(self._page_reader, self._batch_statements)
+
+    def _deliveries(self) -> DeliveryListReader:
+        return DeliveryListReader(self._page_reader.read, self._delivery_statements, time.monotonic)
 
     def _histories(self) -> HistoryReader:
         return HistoryReader(self._page_reader, self._history_statements)

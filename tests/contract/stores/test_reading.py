@@ -6,10 +6,16 @@ from dataclasses import replace
 import pytest
 
 from tests.contract.stores.harness import add_watch
-from tests.support.records import request, step
+from tests.support.records import request, settled, step
 from watcher.core.deliveries import AttemptResult, DeliveryState
 from watcher.core.interfaces.store import Store
-from watcher.core.reading import DeliveryCount, TaskOrder, TaskPage, TaskSelection
+from watcher.core.reading import (
+    DeliveryCount,
+    DeliverySelection,
+    TaskOrder,
+    TaskPage,
+    TaskSelection,
+)
 from watcher.core.tasks import Watch, WatchState
 
 pytestmark = pytest.mark.anyio
@@ -170,6 +176,64 @@ async def test_the_history_of_a_task_has_its_deliveries_with_their_attempts(stor
     failed = await store.count_deliveries("backend", DeliveryState.FAILED)
     assert failed == DeliveryCount(count=1, oldest_at=NOW, newest_at=NOW)
     assert await store.count_deliveries("backend", DeliveryState.PENDING) is None
+
+
+FAILED, PENDING, DELIVERED = (
+    DeliveryState.FAILED,
+    DeliveryState.PENDING,
+    DeliveryState.DELIVERED,
+)
+SELECTED = [
+    (DeliverySelection(state=FAILED), [3, 2, 1]),
+    (DeliverySelection(state=FAILED, reason="503: BUSY"), [2, 1]),
+    (DeliverySelection(state=FAILED, reason="5_3%"), []),
+    (DeliverySelection(state=PENDING), [5]),
+    (DeliverySelection(state=DELIVERED), [4, 0]),
+    (DeliverySelection(state=DELIVERED, channel="alerts"), [0]),
+    (DeliverySelection(channel="backend"), [5, 4, 3, 2]),
+    (DeliverySelection(channel="backend", reason="busy"), [2]),
+    (DeliverySelection(channel="other"), []),
+    (DeliverySelection(), [5, 4, 3, 2, 1, 0]),
+]
+
+
+async def test_deliveries_are_selected_by_state_channel_and_reason(store: Store) -> None:
+    for number in range(6):
+        channel = "alerts" if number < 2 else "backend"
+        await end(store, f"task_{number}", "FAILED", channels=(channel,))
+    page = await store.select_deliveries(DeliverySelection(), 10)
+    ids = {one.task_id: one.id for one in page.deliveries}
+    for number, error in enumerate((None, "503: Busy", "503: busy", "404: gone", None)):
+        result = settled(ids[f"task_{number}"], FAILED if error else DELIVERED, at=NOW)
+        await store.settle([replace(result, last_error=error)])
+    for selected, tasks in SELECTED:
+        found: list[str | None] = []
+        page = await store.select_deliveries(selected, 2)
+        found += [one.task_id for one in page.deliveries]
+        while page.next_cursor is not None:
+            page = await store.select_deliveries(selected, 2, page.next_cursor)
+            found += [one.task_id for one in page.deliveries]
+        assert found == [f"task_{number}" for number in tasks], selected
+    for cursor in ("x", "-1", "1_2"):
+        with pytest.raises(ValueError, match="cursor"):
+            await store.select_deliveries(DeliverySelection(), 2, cursor)
+
+
+async def test_deliveries_are_shown_again_by_their_ids(store: Store) -> None:
+    for channel in ("alerts", "backend", "never"):
+        await end(store, f"to_{channel}", "FAILED", channels=(channel,))
+    before = {one.channel: one for one in (await store.list_deliveries(None, None, 9, None))[0]}
+    delivered = [before["alerts"].id, before["backend"].id]
+    await store.settle([settled(one, DELIVERED, at=NOW) for one in delivered])
+    now = await store.deliveries([delivered[0], 10_000, before["never"].id])
+    assert {number: one.state for number, one in now.items()} == {
+        delivered[0]: DELIVERED,
+        before["never"].id: PENDING,
+    }
+    assert now[before["never"].id] == before["never"]
+    delivered_at = now[delivered[0]].delivered_at
+    last = await store.last_delivered()
+    assert (set(last), last["alerts"]) == ({"alerts", "backend"}, delivered_at)
 
 
 async def test_the_version_changes_with_each_commit(store: Store) -> None:

@@ -2,7 +2,7 @@
 behind those of the API.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from watcher.core.deliveries import Delivery, DeliveryState
@@ -11,6 +11,8 @@ from watcher.core.reading import (
     BatchTasks,
     DeliveryCount,
     DeliveryGroup,
+    DeliveryPage,
+    DeliverySelection,
     ExactMatch,
     TaskEvent,
     TaskPage,
@@ -59,6 +61,26 @@ class Reading(Protocol):
         """Return a batch with a page of its tasks; None if no task of it is watched."""
         ...
 
+    async def select_deliveries(
+        self, selected: DeliverySelection, limit: int, cursor: str | None = None
+    ) -> DeliveryPage:
+        """Return a page of deliveries, the newest first.
+
+        One with a `reason` takes 0.2 s at most: it may hold fewer than `limit`, or none, and not be
+        the last.
+        """
+        ...
+
+    async def deliveries(self, ids: Sequence[int]) -> Mapping[int, Delivery]:
+        """Return those of these deliveries that exist, by ID."""
+        ...
+
+    async def last_delivered(self) -> Mapping[str, float]:
+        """Return for each channel when the newest of its delivered deliveries was delivered;
+        channels without any may be left out. The result may be a moment old.
+        """
+        ...
+
     async def failed_deliveries(self, channel: str | None = None) -> Sequence[DeliveryGroup]:
         """Return the failed deliveries by channel and error, the largest groups first. The result
         may be a moment old.
@@ -66,9 +88,7 @@ class Reading(Protocol):
         ...
 
     async def recent_deliveries(self, channel: str, limit: int) -> Sequence[Delivery]:
-        """Return the last deliveries to a channel, the newest first, among the last 5,000 of all
-        channels.
-        """
+        """Return the last deliveries to a channel, the newest first."""
         ...
 
     async def count_deliveries(self, channel: str, state: DeliveryState) -> DeliveryCount | None:

@@ -2,9 +2,9 @@
 task ID and by a status other than the one last seen.
 
 Nothing about the filter is taken on trust. Each list of IDs ends with a sentinel, a task in another
-status: if the answer does not show it, and a request for it alone does, the list was cut. Where a
-large request fails and a small one does not, the next ones are smaller. If the condition does not
-work, `changes_health` has pages of all tasks requested instead.
+status: if the answer does not show it, although it exists, the list was cut. `changes_diagnosis`
+decides what a request that does not work means. If the condition does not work, `changes_health`
+has pages of all tasks requested instead.
 """
 
 import math
@@ -13,17 +13,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 import anyio
 import msgspec
 
-from watcher.core.errors import IncompleteAnswerError, SourceError
+from watcher.core.errors import SourceError
 from watcher.core.interfaces.source import LastSeen
 from watcher.core.tasks import Shown
 from watcher.net.exchange import Reply
+from watcher.sources.mixpeek.changes_diagnosis import FEWEST_IDS, ChangesDiagnosis
 from watcher.sources.mixpeek.changes_health import ChangesHealth
 from watcher.sources.mixpeek.connection import Call, Connection
-from watcher.sources.mixpeek.list_diagnosis import (
-    REQUEST_REJECTED,
-    UNAVAILABLE_STATUSES,
-    WHOLE_SOURCE,
-)
+from watcher.sources.mixpeek.get_endpoint import GetEndpoint
 from watcher.sources.mixpeek.list_health import FilterState, ListHealth
 from watcher.sources.mixpeek.list_share import ListShare, PollRequests
 from watcher.sources.mixpeek.page_decoding import observations
@@ -32,7 +29,6 @@ from watcher.sources.mixpeek.pagination import (
     LIST_TASKS,
     PAGE_SIZE,
     Query,
-    RejectedError,
     Send,
     read_pages,
     task_query,
@@ -41,9 +37,6 @@ from watcher.sources.mixpeek.task_decoding import TaskDecoder
 
 MOST_IDS = 10_000
 """Task IDs of one request: some 400 KB."""
-MOST_GROUPS = 8
-_FEWEST_IDS = PAGE_SIZE
-"""With fewer IDs a request covers no more than a page of all tasks."""
 _SLOW_SHARE = 0.5
 """Share of the timeout from which an answer is too slow."""
 _MORE_PAGES = 20
@@ -57,6 +50,7 @@ class ChangesEndpoint:
         connection: Connection,
         decoder: TaskDecoder,
         *,
+        single: GetEndpoint,
         source: str,
         timeout: float,
         list_health: ListHealth,
@@ -69,19 +63,25 @@ class ChangesEndpoint:
         self._share = share
         self._health = ChangesHealth(source)
         self._limit = PageLimit(anyio.current_time, MOST_IDS)
-        self.most_groups = MOST_GROUPS
+        self._diagnosis = ChangesDiagnosis(self._health, self._limit, single)
 
     @property
     def capacity(self) -> int:
         works = self._health.usable and self._list_health.state is FilterState.WORKING
-        return self._limit.size if works and not self._list_health.in_doubt else 0
+        if not works or self._list_health.in_doubt:
+            return 0
+        return self._limit.works if self._health.in_doubt else self._limit.size
+
+    @property
+    def most_groups(self) -> int:
+        return self._diagnosis.most_groups
 
     @property
     def size(self) -> int:
         return self._limit.works
 
     def restore(self, size: int) -> None:
-        self._limit.restore(max(size, _FEWEST_IDS))
+        self._limit.restore(max(size, FEWEST_IDS))
 
     @property
     def spacing(self) -> float:
@@ -102,94 +102,29 @@ class ChangesEndpoint:
 
     async def fetch(self, groups: Sequence[LastSeen]) -> AsyncGenerator[Sequence[Shown], None]:
         count = sum(group.count for group in groups)
-        self._limit.requested(count)
         missing = {group.sentinel for group in groups}
         answer = _TimedAnswer()
         with PollRequests(self._connection, LIST_TASKS, self._share) as requests:
+            if suspect := self._diagnosis.suspect:
+                alone = self._pages(suspect.alone, requests.send, 2)
+                raise await self._diagnosis.examined(suspect, alone)
+            self._limit.requested(count)
             try:
                 pages = math.ceil(count / PAGE_SIZE) + _MORE_PAGES
                 async for tasks in self._pages(groups, answer.timed(requests.send), pages):
                     yield [task for task in tasks if task.task_id not in missing]
                     missing.difference_update([task.task_id for task in tasks])
             except SourceError as error:
-                raise await self._diagnosed(groups, error, requests.send) from None
-            if missing:
-                raise await self._incomplete(groups, requests.send)
-        self._answered(count, slow=answer.seconds > self._slow_after)
+                raise self._diagnosis.failed(groups, error) from None
+        if missing:
+            raise await self._diagnosis.incomplete(groups, missing)
+        self._diagnosis.answered(count, slow=answer.seconds > self._slow_after)
 
     async def _pages(
         self, groups: Sequence[LastSeen], send: Send, max_pages: int
     ) -> AsyncIterator[Sequence[Shown]]:
         async for page in read_pages(send, _query(groups), self._connection.error, max_pages):
             yield await observations(page, self._decoder)
-
-    def _answered(self, count: int, *, slow: bool) -> None:
-        if slow:
-            self._too_large(count, "its answers are slow")
-        else:
-            self._limit.worked(count)
-            self._health.worked()
-
-    async def _diagnosed(
-        self, groups: Sequence[LastSeen], error: SourceError, send: Send
-    ) -> SourceError:
-        """Return what a failed request means: its size, its form, or the source."""
-        if error.reason in WHOLE_SOURCE or error.retry_after is not None:
-            return error
-        if _rejected_with(error, UNAVAILABLE_STATUSES):
-            self._health.distrust(str(error))
-            return IncompleteAnswerError(str(error))
-        try:
-            await self._unknown(groups, send)
-        except SourceError as small:
-            if not _rejected_with(small, REQUEST_REJECTED):
-                return error
-            self._form_rejected(groups, small)
-        else:
-            self._too_large(sum(group.count for group in groups), str(error))
-        return IncompleteAnswerError(str(error))
-
-    def _form_rejected(self, groups: Sequence[LastSeen], error: SourceError) -> None:
-        if len(groups) > 1:
-            self.most_groups = 1
-        else:
-            self._health.distrust(f"the condition is rejected ({error})")
-
-    async def _incomplete(self, groups: Sequence[LastSeen], send: Send) -> SourceError:
-        """Return why an answer did not show all sentinels."""
-        text = "the answer does not show a task that it has to show"
-        try:
-            unknown = await self._unknown(groups, send)
-        except SourceError as error:
-            return error
-        if not unknown:
-            self._too_large(sum(group.count for group in groups), "lists of task IDs are cut")
-        return IncompleteAnswerError(text, unknown=unknown)
-
-    async def _unknown(self, groups: Sequence[LastSeen], send: Send) -> frozenset[str]:
-        """Return the sentinels that a request for them alone does not show."""
-        alone = [
-            LastSeen(status=group.status, ids=b"", count=0, sentinel=group.sentinel)
-            for group in groups
-        ]
-        unknown = {group.sentinel for group in groups}
-        async for tasks in self._pages(alone, send, 2):
-            unknown.difference_update([task.task_id for task in tasks])
-        return frozenset(unknown)
-
-    def _too_large(self, count: int, reason: str) -> None:
-        was_trial = count > self._limit.works
-        self._limit.failed(count, works=count // 2)
-        if self._limit.works < _FEWEST_IDS:
-            self._health.distrust(f"{reason} with {count} task IDs")
-            self._limit.restore(2 * _FEWEST_IDS)
-        elif not was_trial:
-            self._health.pause()
-
-
-def _rejected_with(error: SourceError, statuses: frozenset[int]) -> bool:
-    """Return whether the API itself has answered with one of these statuses."""
-    return isinstance(error, RejectedError) and error.by_api and error.status in statuses
 
 
 class _TimedAnswer:

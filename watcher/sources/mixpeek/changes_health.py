@@ -9,9 +9,10 @@ from watcher.core.log_fields import about
 logger = logging.getLogger(__name__)
 
 FIRST_RECHECK_AFTER = 60.0
-_FIRST_PAUSE = 10.0
-RECHECK_AFTER = 600.0
+_PAUSE = 10.0
+RECHECK_AFTER = 480.0
 """The most seconds until changed tasks are requested again."""
+_ABOUT = 0.9
 
 
 class ChangesHealth:
@@ -21,23 +22,29 @@ class ChangesHealth:
         self._source = source
         self._paused_until = float("-inf")
         self._recheck_after = FIRST_RECHECK_AFTER
-        self._next_pause = _FIRST_PAUSE
+        self._proof = 0
         self._logged = False
 
     @property
     def usable(self) -> bool:
         return anyio.current_time() >= self._paused_until
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether requests were not used, and none has worked since."""
+        return self._logged
+
     def pause(self) -> None:
-        """Request pages of all tasks until a smaller request is tried; longer each time."""
-        self._pause(self._next_pause)
-        self._next_pause *= 2
+        """Request pages of all tasks before another request is tried."""
+        self._pause(_PAUSE)
 
     def _pause(self, seconds: float) -> None:
         self._paused_until = max(self._paused_until, anyio.current_time() + seconds)
 
-    def distrust(self, reason: str) -> None:
-        """Request pages of all tasks for a time that doubles until a request works again."""
+    def distrust(self, reason: str, count: int = 0) -> None:
+        """Request pages of all tasks for a time that doubles until a request works again: one with
+        about as many task IDs, if `count` of them were too many.
+        """
         if not self.usable:
             return
         if not self._logged:
@@ -48,16 +55,15 @@ class ChangesHealth:
                 extra=about(source=self._source),
             )
         self._logged = True
+        self._proof = int(count * _ABOUT)
         self._pause(self._recheck_after)
-        self._next_pause = _FIRST_PAUSE
         self._recheck_after = min(self._recheck_after * 2, RECHECK_AFTER)
 
-    def worked(self) -> None:
-        """Note that a request was answered in full."""
-        if not self.usable:
+    def worked(self, count: int) -> None:
+        """Note that a request with `count` task IDs was answered in full."""
+        if not self.usable or count < self._proof:
             return
         self._recheck_after = FIRST_RECHECK_AFTER
-        self._next_pause = _FIRST_PAUSE
         if self._logged:
             self._logged = False
             logger.info(

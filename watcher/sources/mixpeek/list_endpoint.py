@@ -187,7 +187,7 @@ class ListEndpoint:
         self, part: Part, bisection: Bisection, remaining: set[str]
     ) -> AsyncIterator[Sequence[Answer]]:
         """Note what the list answered; poll a sample of the IDs if it answered for none of many."""
-        omitted = [task_id for task_id in part.ids if task_id in remaining]
+        omitted = [task_id for task_id in part.ids if task_id in remaining] if remaining else []
         bisection.answered(part, omitted)
         if len(omitted) < len(part.ids):
             self._health.filter_worked()
@@ -243,11 +243,13 @@ def _not_in_page(task_ids: Iterable[str], remaining: set[str]) -> Sequence[NotIn
 
 def _take_answers(tasks: Sequence[Shown], remaining: set[str]) -> Sequence[Shown]:
     """Return those of `tasks` that are in `remaining`, each once, and remove them from it."""
-    answers = [task for task in tasks if task.task_id in remaining]
-    remaining.difference_update([task.task_id for task in answers])
-    if len(answers) == len(tasks):
-        return answers
-    return list({task.task_id: task for task in answers}.values())
+    by_id = {task.task_id: task for task in tasks}
+    if len(by_id) == len(tasks) and remaining.issuperset(by_id):  # the usual case
+        remaining.difference_update(by_id)
+        return tasks
+    answers = {task_id: task for task_id, task in by_id.items() if task_id in remaining}
+    remaining.difference_update(answers)
+    return list(answers.values())
 
 
 def _unrequested_ids(tasks: Iterable[Shown], task_ids: Iterable[str]) -> set[str]:

@@ -206,11 +206,13 @@ async def observations(page: Page, decoder: TaskDecoder) -> Sequence[Shown]:
 def _complete(tasks: list[Observation], body: bytes, statuses: StatusTable) -> Sequence[Shown]:
     """Add the details and the canonical statuses."""
     details = _PageDetails(body)
+    readable = True
     for task in tasks:
         task.details = details
         if task.status not in KNOWN_STATUSES:
             task.status = statuses.canonical(task.status)
-    if all(task.status for task in tasks):
+            readable = readable and bool(task.status)
+    if readable:
         return tasks
     return [
         task

@@ -71,6 +71,7 @@ class MixpeekSource(MixpeekOperations):
         self.changes = ChangesEndpoint(
             connection,
             decoder,
+            single=self.single,
             source=settings.name,
             timeout=settings.timeout,
             list_health=self.list_health,

@@ -11,7 +11,13 @@ import asyncpg
 from watcher.core.errors import StoreError, StoreFailure, StoreFullError, StoreUnusableError
 from watcher.stores.postgresql.schema import Connection, Pool, migrate
 
-_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that ended while a statement was being sent
+    OSError,
+    TimeoutError,
+)
 """Errors of the connection, not of a statement."""
 
 
@@ -108,7 +114,7 @@ def _explained(error: Exception, server: str, result: str) -> StoreError:
         failed = StoreError(f"{server} does not respond{result}")
         failed.failure = StoreFailure.NO_RESPONSE
         return failed
-    if isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)):
+    if isinstance(error, _LOST):
         return StoreError(f"cannot reach {server} ({text}){result}")
     return StoreError(f"{server}: {text}{result}")
 

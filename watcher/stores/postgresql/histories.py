@@ -24,14 +24,6 @@ SELECT channel, substr(last_error, 1, 200), count(*), min(created_at), max(creat
 FROM deliveries WHERE state = 'failed' AND ($1::text IS NULL OR channel = $1)
 GROUP BY 1, 2 ORDER BY 3 DESC, 5 DESC LIMIT 100
 """
-RECENT = f"""
-SELECT {_DELIVERY} FROM deliveries AS d JOIN events AS e ON e.id = d.event
-WHERE d.id IN (
-    SELECT id FROM (SELECT id, channel FROM deliveries ORDER BY id DESC LIMIT 5000) AS last
-    WHERE channel = $1 ORDER BY id DESC LIMIT $2)
-ORDER BY d.id DESC
-"""
-
 # The state stands in each as it is, so that its partial index is used.
 COUNTED = {
     state: "SELECT count(*), min(created_at), max(created_at) FROM deliveries"
@@ -44,7 +36,6 @@ STATEMENTS = Statements(
     deliveries=DELIVERIES,
     attempts=ATTEMPTS,
     failed=FAILED,
-    recent=RECENT,
     counted=COUNTED,
     as_parameter=list,
     names=tuple,

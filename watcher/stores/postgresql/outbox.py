@@ -1,5 +1,6 @@
 """The outbox of the PostgreSQL store."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -15,11 +16,13 @@ from watcher.core.deliveries import (
 from watcher.core.events import Event, EventFilter
 from watcher.core.outage import Outage
 from watcher.core.ownership import Grant, channel_group
+from watcher.core.reading import DeliverySelection
 from watcher.stores import _rows
-from watcher.stores._pages import next_cursor, page_start
+from watcher.stores._delivery_lists import DeliveryListReader
 from watcher.stores.postgresql import outbox_queries as queries
 from watcher.stores.postgresql import rows
 from watcher.stores.postgresql.database import StorePart, affected
+from watcher.stores.postgresql.delivery_lists import STATEMENTS
 from watcher.stores.postgresql.event_log import store_outage
 from watcher.stores.postgresql.schema import Connection
 from watcher.stores.postgresql.signals import signal_channel
@@ -97,10 +100,9 @@ class PostgresqlOutbox(StorePart):
     async def list_deliveries(
         self, state: DeliveryState | None, channel: str | None, limit: int, cursor: str | None
     ) -> tuple[Sequence[Delivery], str | None]:
-        found = await self._database.read(
-            queries.DELIVERIES_PAGE[state], page_start(cursor), rows.clean(channel), limit + 1
-        )
-        return [_rows.delivery(row) for row in found[:limit]], next_cursor(found, limit)
+        reader = DeliveryListReader(self._database.read, STATEMENTS, time.monotonic)
+        page = await reader.page(DeliverySelection(state=state, channel=channel), limit, cursor)
+        return page.deliveries, page.next_cursor
 
     async def delivery(self, delivery_id: int) -> tuple[Delivery, Sequence[Attempt]] | None:
         found = await self._database.read(queries.DELIVERY, delivery_id)

@@ -5,7 +5,6 @@ A queue is the deliveries with one channel and one order key, in the order of th
 is replayed after it was removed has a later ID than what belongs after it.
 """
 
-from watcher.core.deliveries import DeliveryState
 from watcher.core.ownership import SLOTS
 from watcher.stores._rows import ATTEMPT_COLUMNS, DELIVERY_COLUMNS, DUE_COLUMNS, delivery_columns
 from watcher.stores._rows import listed as columns
@@ -148,24 +147,9 @@ _DELIVERY = f"SELECT {delivery_columns(DELIVERY_COLUMNS)} {_JOINED}"
 DELIVERY = f"{_DELIVERY} WHERE d.id = $1"
 
 
-def _deliveries_page(state: str, order: str) -> str:
-    """Return the statement of a page; it states the condition of a partial index as it is."""
-    return f"""
-{_DELIVERY} WHERE d.id IN (
-    SELECT id FROM deliveries
-    WHERE id < $1 AND {state} AND ($2::text IS NULL OR channel = $2) ORDER BY {order} DESC LIMIT $3)
+DELIVERIES_BY_ID = f"""
+{_DELIVERY} WHERE d.id = ANY ($1::bigint[]) AND ($2::text IS NULL OR d.state = $2)
 ORDER BY d.id DESC
-"""
-
-
-DELIVERIES_PAGE = {
-    None: _deliveries_page("true", "id"),
-    DeliveryState.PENDING: _deliveries_page("state = 'pending'", "id + 0"),
-    DeliveryState.FAILED: _deliveries_page("state = 'failed'", "id + 0"),
-    DeliveryState.DELIVERED: _deliveries_page("state = 'delivered'", "id"),
-}
-"""By state. Nearly all are delivered; the others are few among them, and have an index of their
-own, which `id + 0` leads to: in the order of the IDs all would be read.
 """
 
 # Pending again from now on, with the whole schedule ahead. $2 is now.

@@ -2,7 +2,7 @@
 
 from watcher.stores._reading import PageReading
 from watcher.stores._task_lists import Reader
-from watcher.stores.postgresql import batches, histories, task_lists
+from watcher.stores.postgresql import batches, delivery_lists, histories, task_lists
 from watcher.stores.postgresql.database import StorePart
 
 # A snapshot names the transactions that it sees, so it differs once another one has committed. It
@@ -15,6 +15,7 @@ class PostgresqlReading(StorePart, PageReading):
 
     _dialect = task_lists.DIALECT
     _batch_statements = batches.STATEMENTS
+    _delivery_statements = delivery_lists.STATEMENTS
     _history_statements = histories.STATEMENTS
 
     @property

@@ -39,7 +39,6 @@ STATEMENTS = Statements(
     deliveries=DELIVERIES,
     attempts=ATTEMPTS,
     failed=FAILED,
-    recent=queries.RECENT_DELIVERIES,
     counted=COUNTED,
     as_parameter=rows.as_json,
     names=rows.names,

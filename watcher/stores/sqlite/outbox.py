@@ -1,5 +1,6 @@
 """The outbox of the SQLite store."""
 
+import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -16,9 +17,11 @@ from watcher.core.deliveries import (
 )
 from watcher.core.events import Event, EventFilter
 from watcher.core.outage import Outage
-from watcher.stores._pages import next_cursor, page_start
+from watcher.core.reading import DeliverySelection
+from watcher.stores._delivery_lists import DeliveryListReader
 from watcher.stores.sqlite import batch_queries, queries, rows
 from watcher.stores.sqlite.database import StorePart
+from watcher.stores.sqlite.delivery_lists import STATEMENTS
 from watcher.stores.sqlite.event_log import store_outage
 
 _PURGE_BATCH = 1000
@@ -89,10 +92,9 @@ class SqliteOutbox(StorePart):
     async def list_deliveries(
         self, state: DeliveryState | None, channel: str | None, limit: int, cursor: str | None
     ) -> tuple[Sequence[Delivery], str | None]:
-        found = await self._database.read(
-            queries.DELIVERIES_PAGE[state], page_start(cursor), channel, limit + 1
-        )
-        return [rows.delivery(row) for row in found[:limit]], next_cursor(found, limit)
+        reader = DeliveryListReader(self._database.read, STATEMENTS, time.monotonic)
+        page = await reader.page(DeliverySelection(state=state, channel=channel), limit, cursor)
+        return page.deliveries, page.next_cursor
 
     async def delivery(self, delivery_id: int) -> tuple[Delivery, Sequence[Attempt]] | None:
         found = await self._database.read(queries.DELIVERY, delivery_id)

@@ -3,7 +3,6 @@
 Keys and IDs come as one JSON array, so that a batch is one statement.
 """
 
-from watcher.core.deliveries import DeliveryState
 from watcher.core.tasks import SLOW_STATUSES, TERMINAL_STATUSES
 from watcher.stores._rows import delivery_columns, listed
 from watcher.stores.sqlite import rows
@@ -193,28 +192,8 @@ _DELIVERY = f"SELECT {DELIVERY_COLUMNS} {_JOINED}"
 DELIVERY = f"{_DELIVERY} WHERE d.id = ?"
 
 
-def _deliveries_page(index: str, state: str) -> str:
-    """Return the statement of a page; it states the condition of a partial index as it is."""
-    return f"""
-{_DELIVERY} WHERE d.id IN (
-    SELECT id FROM deliveries {index}
-    WHERE id < ?1 AND {state} AND (?2 IS NULL OR channel = ?2) ORDER BY id DESC LIMIT ?3)
-ORDER BY d.id DESC
-"""
-
-
-DELIVERIES_PAGE = {
-    None: _deliveries_page("NOT INDEXED", "true"),
-    DeliveryState.PENDING: _deliveries_page("INDEXED BY deliveries_queue", "state = 'pending'"),
-    DeliveryState.FAILED: _deliveries_page("INDEXED BY deliveries_failed", "state = 'failed'"),
-    DeliveryState.DELIVERED: _deliveries_page("NOT INDEXED", "state = 'delivered'"),
-}
-"""By state. Nearly all are delivered; the others are few among them."""
-
-RECENT_DELIVERIES = f"""
-{_DELIVERY} WHERE d.id IN (
-    SELECT id FROM (SELECT id, channel FROM deliveries NOT INDEXED ORDER BY id DESC LIMIT 5000)
-    WHERE channel = ?1 ORDER BY id DESC LIMIT ?2)
+DELIVERIES_BY_ID = f"""
+{_DELIVERY} WHERE d.id IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR d.state = ?2)
 ORDER BY d.id DESC
 """
 

@@ -2,7 +2,7 @@
 
 from watcher.stores._reading import PageReading
 from watcher.stores._task_lists import Reader
-from watcher.stores.sqlite import batches, histories, task_lists
+from watcher.stores.sqlite import batches, delivery_lists, histories, task_lists
 from watcher.stores.sqlite.database import StorePart
 
 
@@ -11,6 +11,7 @@ class SqliteReading(StorePart, PageReading):
 
     _dialect = task_lists.DIALECT
     _batch_statements = batches.STATEMENTS
+    _delivery_statements = delivery_lists.STATEMENTS
     _history_statements = histories.STATEMENTS
 
     @property

@@ -90,6 +90,7 @@ CREATE INDEX deliveries_unblocks_at ON deliveries (channel, unblocks_at)
     WHERE state = 'pending' AND is_head AND NOT bypassed AND unblocks_at IS NOT NULL;
 CREATE INDEX deliveries_failed ON deliveries (channel, id) INCLUDE (size) WHERE state = 'failed';
 CREATE INDEX deliveries_delivered ON deliveries (delivered_at) WHERE state = 'delivered';
+CREATE INDEX deliveries_delivered_to ON deliveries (channel, id) WHERE state = 'delivered';
 
 -- The last attempts of each delivery, in a ring (slot).
 CREATE TABLE attempts (
