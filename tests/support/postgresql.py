@@ -29,6 +29,8 @@ _SETTINGS = (
 )
 
 _UNPRIVILEGED = "daemon"  # a user without rights, on every Unix
+DURABLE = tuple(one for one in _SETTINGS if one != "synchronous_commit=off")
+"""Settings with which an immediate stop of the server loses no commit."""
 
 
 def programs() -> list[Path]:
@@ -129,13 +131,15 @@ def running_server(
 
 
 @contextmanager
-def temporary_server(bin_folder: Path | None = None) -> Iterator[Server]:
+def temporary_server(
+    bin_folder: Path | None = None, settings: Sequence[str] = _SETTINGS
+) -> Iterator[Server]:
     """Run a server in a temporary folder, as fast as a server can be that need not be durable."""
     root = os.environ.get("PYTEST_DEBUG_TEMPROOT")
     # Short: a path of a socket has at most 107 bytes.
     with (
         TemporaryDirectory(prefix="pg", dir=root) as folder,
-        running_server(Path(folder) / "s", bin_folder) as server,
+        running_server(Path(folder) / "s", bin_folder, settings) as server,
     ):
         yield server
 
