@@ -71,6 +71,9 @@ def test_nothing_needs_a_person_while_all_is_well() -> None:
     assert attention(WELL) == []
     pending = depths("alerts", pending=3, oldest_created_at=NOW - 5)
     assert attention(replace(WELL, depths=pending)) == []
+    failing = replace(WELL.channels[0], state="failing", reason="HTTP 503")
+    (item,) = attention(replace(WELL, channels=[failing], depths=pending))
+    assert item.text == "channel alerts is failing: HTTP 503; 3 deliveries pending"
     for max_interval, behind in ((0.1, 29.0), (3600.0, 3599.0)):
         source = replace(SOURCE, max_interval=max_interval, behind=behind)
         assert attention(replace(WELL, sources=[source])) == []
@@ -92,22 +95,22 @@ def test_nothing_needs_a_person_while_all_is_well() -> None:
         (
             channel_in("failing", "HTTP 503"),
             AttentionKind.CHANNEL_FAILING,
-            "channel alerts is failing: HTTP 503; 0 deliveries pending",
+            "channel alerts is failing: HTTP 503",
         ),
         (
             channel_in("stopped", "HTTP 410"),
             AttentionKind.CHANNEL_STOPPED,
-            "channel alerts is stopped: HTTP 410; 0 deliveries pending",
+            "channel alerts is stopped: HTTP 410",
         ),
         (
             channel_in("off"),
             AttentionKind.CHANNEL_OFF,
-            "channel alerts is off; 0 deliveries pending",
+            "channel alerts is off",
         ),
         (
             channel_in("paused", "maintenance"),
             AttentionKind.CHANNEL_PAUSED,
-            "channel alerts is paused: maintenance; 0 deliveries pending",
+            "channel alerts is paused: maintenance",
         ),
         (
             replace(WELL, depths=depths("alerts", failed=1)),

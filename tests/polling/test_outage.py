@@ -37,6 +37,10 @@ async def test_an_upstream_that_is_down_is_said_once_probed_rarely_and_caught_up
         harness.source.trouble = None
         await anyio.sleep(35)
         assert harness.up() == 1
+        outage = harness.poller.outage
+        assert outage.last_error == "no answer"
+        assert outage.last_error_at is not None
+        assert wall() - 80 < outage.last_error_at < wall()
 
     types = await harness.types()
     assert types.count("task.completed") == 50

@@ -47,8 +47,8 @@ class ReplicaView(msgspec.Struct, frozen=True):
 
 
 class SourceStatusView(msgspec.Struct, frozen=True):
-    """A source. `budget_left` has by route how many requests could be sent now, null for no
-    limit.
+    """A source. `budget_left` has by route how many requests could be sent now, null for no limit;
+    `last_error` is why a request failed last, since the start of the daemon.
     """
 
     name: str
@@ -61,6 +61,8 @@ class SourceStatusView(msgspec.Struct, frozen=True):
     budget_left: dict[str, float | None]
     behind_seconds: float
     last_success_at: Time | None
+    last_error: str | None
+    last_error_at: Time | None
 
     @classmethod
     def of(cls, source: SourceStatus) -> Self:
@@ -78,11 +80,15 @@ class SourceStatusView(msgspec.Struct, frozen=True):
             },
             behind_seconds=round(source.behind, 3),
             last_success_at=optional_time(source.last_success_at),
+            last_error=source.last_error,
+            last_error_at=optional_time(source.last_error_at),
         )
 
 
 class RuleStatusView(msgspec.Struct, frozen=True):
-    """A discovery rule. `error` is why its last run failed."""
+    """A discovery rule. `error` is why its last run failed; `last_found` how many new tasks the
+    last run found that found any, since the start of the daemon.
+    """
 
     name: str
     source: str
@@ -90,6 +96,8 @@ class RuleStatusView(msgspec.Struct, frozen=True):
     last_run_at: Time | None
     error: str | None
     truncated: bool
+    last_found: int | None
+    last_found_at: Time | None
 
     @classmethod
     def of(cls, rule: RuleStatus) -> Self:
@@ -100,6 +108,8 @@ class RuleStatusView(msgspec.Struct, frozen=True):
             last_run_at=optional_time(rule.last_run_at),
             error=rule.error,
             truncated=rule.truncated,
+            last_found=rule.last_found,
+            last_found_at=optional_time(rule.last_found_at),
         )
 
 

@@ -8,9 +8,20 @@ import click
 
 from watcher.cli.options import client_at, json_option, url_option
 
-_SOURCES = ("source", "up", "reason", "since", "active", "requests", "budget", "behind", "last")
+_SOURCES = (
+    "source",
+    "up",
+    "reason",
+    "since",
+    "active",
+    "requests",
+    "budget",
+    "behind",
+    "last",
+    "error",
+)
 _CHANNELS = ("channel", "state", "since", "pending", "oldest", "failed", "reason")
-_RULES = ("rule", "source", "last_run", "error")
+_RULES = ("rule", "source", "last_run", "found", "error")
 
 
 @click.command()
@@ -53,7 +64,9 @@ def _print(shown: Mapping[str, Any]) -> None:
     say(f"{plain(watches or None)}; {_per_minute(shown['transitions_per_minute'])}")
     say("")
     print_table(
-        _SOURCES, [_source(source) for source in shown["sources"]], optional=("requests", "last")
+        _SOURCES,
+        [_source(source) for source in shown["sources"]],
+        optional=("requests", "last", "error"),
     )
     if shown["channels"]:
         say("")
@@ -61,10 +74,23 @@ def _print(shown: Mapping[str, Any]) -> None:
     if shown["discovery"]:
         say("")
         rules = [
-            {**rule, "rule": rule["name"], "last_run": ago(rule["last_run_at"])}
+            {
+                **rule,
+                "rule": rule["name"],
+                "last_run": ago(rule["last_run_at"]),
+                "found": _found(rule),
+            }
             for rule in shown["discovery"]
         ]
         print_table(_RULES, rules)
+
+
+def _found(rule: Mapping[str, Any]) -> str | None:
+    from watcher.cli.terminal import ago
+
+    if rule.get("last_found") is None:
+        return None
+    return f"{rule['last_found']} new, {ago(rule['last_found_at'])}"
 
 
 def _per_minute(counts: Sequence[int]) -> str:
@@ -86,7 +112,14 @@ def _source(source: Mapping[str, Any]) -> dict[str, Any]:
         "budget": int(min(budgets)) if budgets else None,
         "behind": f"{source['behind_seconds']:.0f}s",
         "last": ago(source["last_success_at"]),
+        "error": None if source.get("last_error") is None else _error(source),
     }
+
+
+def _error(source: Mapping[str, Any]) -> str:
+    from watcher.cli.terminal import ago
+
+    return f"{source['last_error']} ({ago(source['last_error_at'])})"
 
 
 def _channel(channel: Mapping[str, Any]) -> dict[str, Any]:

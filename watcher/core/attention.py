@@ -138,13 +138,14 @@ def _about_channels(status: Status) -> Iterator[Attention]:
         if kind is None:
             continue
         depth = status.depths.get(channel.name)
-        pending = _count(0 if depth is None else depth.pending, "delivery", "deliveries")
+        waiting = 0 if depth is None else depth.pending
+        pending = f"; {_count(waiting, 'delivery', 'deliveries')} pending" if waiting else ""
         reason = "" if channel.reason is None else f": {channel.reason}"
         held = kind is not AttentionKind.CHANNEL_FAILING
         yield Attention(
             kind=kind,
             subject=channel.name,
-            text=f"channel {channel.name} is {channel.state}{reason}; {pending} pending",
+            text=f"channel {channel.name} is {channel.state}{reason}{pending}",
             since=channel.since,
             command=f"watcher channels {'resume' if held else 'test'} {channel.name}",
         )

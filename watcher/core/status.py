@@ -30,12 +30,14 @@ class SourceStatus:
     """For how long the most overdue poll has been due."""
     max_interval: float
     last_success_at: float | None
+    last_error: str | None = None
+    last_error_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleStatus:
     """A discovery rule. `error` is why its last run failed; `truncated` that the last complete run
-    stopped at `max_pages`.
+    stopped at `max_pages`. `last_found` is how many new tasks the last run found that found any.
     """
 
     name: str
@@ -44,6 +46,8 @@ class RuleStatus:
     last_run_at: float | None
     error: str | None
     truncated: bool
+    last_found: int | None = None
+    last_found_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,4 +124,6 @@ class StatusReader:
             behind=poller.behind(),
             max_interval=unit.polling.max_interval,
             last_success_at=poller.outage.last_answer_at,
+            last_error=poller.outage.last_error,
+            last_error_at=poller.outage.last_error_at,
         )

@@ -272,6 +272,7 @@ class Discovery:
         new, added = await self._store.discover(
             self._key, self._source_name, page.tasks, rule.labels, self._wall(), silent=silent
         )
+        self.record.found(new)
         self._metrics.read(new)
         self._track(watch for watch in added.watches if watch.key in added.reactivated)
         await self._running_again.look(page.tasks)

@@ -27,7 +27,8 @@ class SourceOutage:
     """Notes how a source answers. `store_changes` stores when an outage begins and ends.
 
     `last_answer_at` (Unix time) and `learnt_at` (monotonic) are when an answer last taught
-    something about a task. `probes` counts the requests to a source that does not answer.
+    something about a task, `last_error` and `last_error_at` (Unix time) are of the last request
+    that taught nothing. `probes` counts the requests to a source that does not answer.
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class SourceOutage:
         self._status: int | None = None
         self.last_answer_at: float | None = None
         self.learnt_at: float | None = None
+        self.last_error: str | None = None
+        self.last_error_at: float | None = None
         self.probe_at = 0.0
         self.probes = 0
 
@@ -105,6 +108,7 @@ class SourceOutage:
         """Note a request that taught nothing about any task."""
         now = anyio.current_time()
         self._cause, self._status = str(error), error.status
+        self.last_error, self.last_error_at = self._cause, self._context.wall()
         self._note_failure(self._reachability.failed(error, now), now)
 
     def review(self) -> bool:

@@ -4,6 +4,7 @@ import gzip
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,9 @@ import pytest
 from tests.api.harness import FakeDaemon, opened, outbox_of_two
 from tests.api.page.pages import checked, reached
 from watcher.api.page.frame import NAVIGATION
+from watcher.core.status import RuleStatus, Status
 
+NOW = 1_700_000_000.0
 pytestmark = pytest.mark.anyio
 
 TOKEN = "a-token-of-at-least-16"
@@ -145,6 +148,35 @@ async def test_no_page_shows_a_secret(tmp_path: Path) -> None:
             for hidden in (secret, TOKEN, "T0PSECRETPATH", "Q0zzkeyvalue", "c2VjcmV0"):
                 assert hidden not in page.text, path
         assert "https://x.example/…" in (await api.get("/channels")).text
+
+
+async def test_the_sources_show_their_last_error_and_what_rules_found(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    now = await daemon.status()
+    rule = RuleStatus(
+        name="0 tasks",
+        source="mixpeek",
+        every=60.0,
+        last_run_at=NOW,
+        error=None,
+        truncated=False,
+        last_found=3,
+        last_found_at=NOW - 60,
+    )
+    source = replace(now.sources[0], last_error="HTTP 502: <bad>", last_error_at=NOW - 30)
+    shown = replace(now, sources=[source], rules=[rule])
+
+    async def status() -> Status:
+        return shown
+
+    daemon.status = status  # type: ignore[method-assign]
+    page = checked(await api.get("/sources"))
+    assert "HTTP 502: <bad>" in page.text
+    assert "last found 3 new tasks 2023-11-14 22:12:20 UTC" in page.text
+    answer = (await api.get("/v1/status")).json()
+    assert answer["sources"][0]["last_error_at"] == "2023-11-14T22:12:50.000000Z"
+    assert answer["discovery"][0]["last_found"] == 3
 
 
 async def test_an_error_of_a_page_is_a_page(api: httpx.AsyncClient) -> None:

@@ -245,4 +245,32 @@ async def test_live_deliveries_stay_where_they_are(
     assert rows == [["delivery-2"], ["delivery-2"]]
     assert "Show 1 newer" in again.text
     assert again.of("main")[0]["data-live"] == live
-    checked(await api.get("/deliveries?top=x"), 422)
+    for wrong in ("top=x", "rows=1,x", "rows=" + "1," * 51, f"reason={'x' * 257}"):
+        checked(await api.get(f"/deliveries?{wrong}"), 422)
+
+
+async def test_a_live_delivery_stays_in_its_list_when_its_state_changes(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await outbox_of_two(daemon, api)
+    live = checked(await api.get("/deliveries?state=pending")).of("main")[0]["data-live"] or ""
+    await daemon.store.settle([settled(2, DeliveryState.DELIVERED)])
+    again = checked(await api.get(f"/{live.removeprefix('./')}"))
+    (row,) = [one for one in again.of("tr") if one.get("id")]
+    assert (row["id"], row["class"]) == ("delivery-2", "faded")
+    assert "No delivery is waiting" in checked(await api.get("/deliveries?state=pending")).text
+
+
+async def test_failed_deliveries_are_listed_by_their_error(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await outbox_of_two(daemon, api)
+    failed = replace(settled(2, DeliveryState.FAILED), last_error="503: <busy>")
+    await daemon.store.settle([failed])
+    both = checked(await api.get("/deliveries?state=failed&channel=backend"))
+    (link,) = [one for one in both.links if "reason=" in one]
+    one = checked(await api.get(f"/{link.removeprefix('./')}"))
+    assert [row["id"] for row in one.of("tr") if row.get("id")] == ["delivery-2"]
+    assert "watcher retry --channel backend" in one.text
+    none = checked(await api.get("/deliveries?state=failed&reason=404"))
+    assert "No delivery matches." in none.text

@@ -81,6 +81,8 @@ class SourceRow:
     left: float | None
     behind: float
     last_success_at: float | None
+    last_error: str | None
+    last_error_at: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +167,8 @@ def _source(source: SourceStatus, limit: int | None) -> SourceRow:
         left=None if math.isinf(left) else left,
         behind=source.behind,
         last_success_at=source.last_success_at,
+        last_error=source.last_error,
+        last_error_at=source.last_error_at,
     )
 
 
