@@ -12,7 +12,10 @@ import pytest
 
 from tests.api.harness import FakeDaemon, opened, outbox_of_two
 from tests.api.page.pages import checked, reached
+from tests.support.records import settled
 from watcher.api.page.frame import NAVIGATION
+from watcher.core.clock import rfc3339
+from watcher.core.deliveries import DeliveryState
 from watcher.core.status import RuleStatus, Status
 
 NOW = 1_700_000_000.0
@@ -177,6 +180,19 @@ async def test_the_sources_show_their_last_error_and_what_rules_found(
     answer = (await api.get("/v1/status")).json()
     assert answer["sources"][0]["last_error_at"] == "2023-11-14T22:12:50.000000Z"
     assert answer["discovery"][0]["last_found"] == 3
+
+
+@pytest.mark.parametrize("path", ["/", "/channels"])
+async def test_channels_show_when_they_delivered_last(
+    path: str, api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await outbox_of_two(daemon, api)
+    await daemon.store.settle([settled(2, DeliveryState.DELIVERED)])
+    (delivered_at,) = (await daemon.store.last_delivered()).values()
+    page = checked(await api.get(path))
+    assert "Last delivered" in page.text
+    shown = [time["datetime"] for time in page.of("time")]
+    assert rfc3339(delivered_at) in shown
 
 
 async def test_an_error_of_a_page_is_a_page(api: httpx.AsyncClient) -> None:

@@ -13,6 +13,7 @@ from tests.api.page.pages import checked, reached
 from tests.support.records import KEY, event, settled, step
 from watcher.core.deliveries import DeliveryState
 from watcher.core.events import Change
+from watcher.core.reading import TaskOrder, TaskPage
 from watcher.core.tasks import TaskKey, Watch
 
 pytestmark = pytest.mark.anyio
@@ -230,6 +231,23 @@ async def test_the_last_events_of_sources_are_no_transitions(
     of_source = replace(event(1, key=None, order_key="x"), type="source.recovered", sequence=None)
     await daemon.store.record_outage(of_source, None)
     assert "Last transitions" not in checked(await api.get("/")).text
+
+
+async def test_a_search_whose_time_is_over_shows_the_ids_that_begin_with_the_text(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    await watched(daemon, api, "task_12", "task_13", "other")
+
+    async def stopped(*_: object) -> TaskPage:
+        return TaskPage(
+            watches=(), order=TaskOrder.ADDED, top=None, next_cursor="7", complete=False
+        )
+
+    daemon.store.list_tasks = stopped
+    page = checked(await api.get("/tasks?q=task_1"))
+    rows = [row["id"] for row in page.of("tr") if row.get("id")]
+    assert rows == ["mixpeek~task_12", "mixpeek~task_13"]
+    assert "Searched for 0.2 s" in page.text
 
 
 async def test_live_deliveries_stay_where_they_are(

@@ -27,7 +27,7 @@ async def show_overview(request: Request, daemon: Running) -> Response:
         counts=views.counts(now),
         bars=views.bars(now.stored.minutes),
         sources=views.sources(now, daemon.settings),
-        channels=views.channels(now),
+        channels=views.channels(now, await store.last_delivered()),
         transitions=transitions,
         changed_at=transitions[0].at if transitions else None,
     )

@@ -34,7 +34,7 @@ async def list_tasks(request: Request, daemon: Running) -> Response:
             return redirect(place)
     if named is None:
         page = await _page(daemon, selected, cursor)
-        watches, newer = page.watches, 0
+        watches, newer = await _with_beginning(daemon, selected, cursor, page), 0
         rows, top, following = selection.named_rows(watches), page.top, page.next_cursor
         incomplete = not page.complete
     else:
@@ -75,6 +75,20 @@ async def _page(daemon: Daemon, selected: TaskSelection, cursor: str | None) -> 
         return await daemon.store.list_tasks(selected, ROWS, cursor)
     except ValueError as error:
         raise Problem(422, f"cursor: {error}") from None
+
+
+async def _with_beginning(
+    daemon: Daemon, selected: TaskSelection, cursor: str | None, page: TaskPage
+) -> Sequence[Watch]:
+    """Return the tasks of a page; of a search whose time was over, first those whose IDs begin
+    with the text, which an index finds.
+    """
+    text = selected.search
+    if page.complete or cursor or text is None or selected != TaskSelection(search=text):
+        return page.watches
+    beginning = (await daemon.store.named(text)).beginning
+    known = {watch.key for watch in beginning}
+    return [*beginning, *(watch for watch in page.watches if watch.key not in known)]
 
 
 async def _again(daemon: Daemon, named: str) -> Sequence[Watch]:

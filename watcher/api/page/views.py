@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from watcher.api.page.marks import BAD, OK, RUN, STOP, Mark, mark, of_channel, of_status
@@ -99,6 +99,8 @@ class ChannelRow:
     pending: int
     oldest_at: float | None
     failed: int
+    delivered_at: float | None
+    """When its newest delivered delivery was delivered."""
 
 
 def totals(status: Status) -> Totals:
@@ -178,8 +180,8 @@ def budgets(source: SourceStatus) -> list[tuple[str, float | None]]:
     return [(route, None if math.isinf(count) else count) for route, count in left]
 
 
-def channels(status: Status) -> list[ChannelRow]:
-    """Return the configured channels as they are now."""
+def channels(status: Status, delivered: Mapping[str, float]) -> list[ChannelRow]:
+    """Return the configured channels as they are now; `delivered` is when each last delivered."""
     return [
         ChannelRow(
             name=channel.name,
@@ -191,6 +193,7 @@ def channels(status: Status) -> list[ChannelRow]:
             pending=depth.pending,
             oldest_at=depth.oldest_created_at,
             failed=depth.failed,
+            delivered_at=delivered.get(channel.name),
         )
         for channel in status.channels
         for depth in [status.depths.get(channel.name) or OutboxDepth.empty(channel.name)]
