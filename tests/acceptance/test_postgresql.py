@@ -1,11 +1,12 @@
 """The daemon on a PostgreSQL server, which is stopped and started again under way."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import anyio
 import pytest
 
-from tests.acceptance.daemon import Site, add
+from tests.acceptance.daemon import Daemon, Site, add
 from tests.support.postgresql import DURABLE, Server, temporary_server
 
 pytestmark = pytest.mark.anyio
@@ -31,4 +32,40 @@ async def test_a_server_that_was_away_loses_nothing(site: Site, server: Server) 
         site.upstream.set("task_2", "FAILED")
         await site.until_received("task.failed", 1)
         assert await daemon.stop() == 0
+    assert site.sequences() == {"task_1": [1, 2], "task_2": [1, 2]}
+
+
+async def replicas(daemon: Daemon) -> list[dict[str, Any]]:
+    async with daemon.client() as client:
+        found: list[dict[str, Any]] = (await client.get("/v1/status")).json()["replicas"]
+        return found
+
+
+async def test_what_one_replica_is_given_another_serves_and_takes_over(
+    site: Site, server: Server
+) -> None:
+    site.environ["WATCHER_STORE__URL"] = await server.new_store()
+    for task_id in ("task_1", "task_2"):
+        site.upstream.set(task_id, "IN_PROGRESS")
+    async with site.daemon() as owner, site.daemon() as other:
+        await add(other, "task_1", "task_2")  # the first replica has everything for some seconds
+        await site.until_received("task.in_progress", 2)
+        assert (await site.json(other, "show", "task_1"))["status"] == "IN_PROGRESS"
+        assert len(await replicas(other)) == 2
+        paused = await site.command(owner, "channels", "pause", "backend")
+        assert paused.returncode == 0
+        async with other.client() as client:
+            (channel,) = (await client.get("/v1/channels")).json()["items"]
+        assert channel["state"] == "paused"
+        assert (await site.command(other, "channels", "resume", "backend")).returncode == 0
+        site.upstream.set("task_1", "COMPLETED")
+        await site.until_received("task.completed", 1)
+
+        owner.process.kill()
+        await owner.ended()
+        site.upstream.set("task_2", "FAILED")
+        await site.until_received("task.failed", 1)
+        (replica,) = await replicas(other)
+        assert replica["units"] == 5
+        assert await other.stop() == 0
     assert site.sequences() == {"task_1": [1, 2], "task_2": [1, 2]}
