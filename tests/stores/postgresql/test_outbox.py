@@ -1,6 +1,7 @@
 """The outbox of replicas that share a database: queues go on in order, and claims use an index."""
 
 from collections.abc import AsyncIterator
+from math import inf
 
 import anyio
 import asyncpg
@@ -109,8 +110,8 @@ async def test_results_of_one_batch_may_end_a_head_and_postpone_the_next_of_its_
 @pytest.mark.parametrize(
     ("query", "parameters", "indices"),
     [
-        (queries.DUE, (None, 1500.0, 10), {"deliveries_due"}),
-        (queries.DUE, (OWNED, 1500.0, 10), {"deliveries_due"}),
+        (queries.DUE, (None, 1500.0, 10, -inf), {"deliveries_due"}),
+        (queries.DUE, (OWNED, 1500.0, 10, 1400.0), {"deliveries_due"}),
         (queries.NEXT_DUE_AT, (OWNED, 1500.0), {"deliveries_due", "deliveries_unblocks_at"}),
     ],
 )

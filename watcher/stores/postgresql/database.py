@@ -2,6 +2,7 @@
 commits while the others read.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -21,6 +22,7 @@ from watcher.stores.postgresql.connection import (
     store_error,
     writing,
 )
+from watcher.stores.postgresql.due_floor import DueFloors
 from watcher.stores.postgresql.fence import Fence
 from watcher.stores.postgresql.hints import Hints
 from watcher.stores.postgresql.page_reader import PageReader
@@ -54,6 +56,7 @@ class Database:
         self.local = local
         self.fence = Fence(local)
         self.hints = Hints()
+        self.due_floors = DueFloors(time.monotonic)
         self.pages = PageReader(self.read)
         self._on_error = on_error
         self._commits: GroupCommit[Connection, Exception] = GroupCommit(
@@ -69,8 +72,11 @@ class Database:
     async def _transaction(self) -> AsyncIterator[Connection]:
         self.fence.begin()
         self.hints.begin()
-        async with writing(self.pool) as connection:
-            yield connection
+        try:
+            async with writing(self.pool) as connection:
+                yield connection
+        finally:
+            self.due_floors.apply()
         self.hints.committed()
 
     def failure(self, error: Exception) -> StoreError:

@@ -23,10 +23,16 @@ class PostgresqlEventLog(StorePart):
         recording = _Recording(changes)
         grants = self._grants_for(changes)
         if grants:
-            await self._database.write(partial(_record, recordings=[recording]), grants)
+            await self._database.write(partial(self._record_all, recordings=[recording]), grants)
         else:
-            await self._database.write_batch(_record, [recording])
+            await self._database.write_batch(self._record_all, [recording])
         return recording.applies
+
+    async def _record_all(self, connection: Connection, recordings: Sequence["_Recording"]) -> None:
+        made = await _record(connection, recordings)
+        for event in events_of(made):
+            for channel in event.channels:
+                self._database.due_floors.note(channel, event.at)
 
     def _grants_for(self, changes: Sequence[Change]) -> Sequence[Grant]:
         """Return the grants for the tasks that have changed. Raises `NotOwnerError`."""
@@ -74,8 +80,8 @@ class _Recording:
     applies: Sequence[bool] = field(default_factory=list)
 
 
-async def _record(connection: Connection, recordings: Sequence[_Recording]) -> None:
-    """Store the changes of several callers with the statements of one."""
+async def _record(connection: Connection, recordings: Sequence[_Recording]) -> list[Change]:
+    """Store the changes of several callers with the statements of one; return those that apply."""
     changes = [change for recording in recordings for change in recording.changes]
     keys = {rows.clean_key(change.watch.key): change.watch.key for change in changes}
     found = await connection.fetch(watch_queries.WATCH_SEQUENCES, *rows.key_arrays(keys))
@@ -93,6 +99,7 @@ async def _record(connection: Connection, recordings: Sequence[_Recording]) -> N
         [rows.changed_row(watch, moved.get(key)) for key, watch in last.items()],
     )
     await insert_events(connection, events_of(made))
+    return made
 
 
 async def execute_rows(connection: Connection, statement: str, table: Sequence[Any]) -> None:

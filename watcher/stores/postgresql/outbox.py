@@ -35,8 +35,13 @@ class PostgresqlOutbox(StorePart):
     """Implements `watcher.core.interfaces.store.Outbox`."""
 
     async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:
-        found = await self._database.read(queries.DUE, channel, self._slots(channel), now, limit)
-        return [_rows.due_delivery(row) for row in found]
+        search = self._database.due_floors.of(channel)
+        begun = search.begin()
+        parameters = (channel, self._slots(channel), now, limit, begun)
+        found = await self._database.read(queries.DUE, *parameters)
+        due = [_rows.due_delivery(row) for row in found]
+        search.searched(begun, now, due)
+        return due
 
     async def body(self, delivery_id: int) -> bytes | None:
         found = await self._database.read(queries.BODY, delivery_id)
@@ -66,7 +71,7 @@ class PostgresqlOutbox(StorePart):
 
         async def unblock(connection: Connection) -> int:
             bypassed = await connection.fetch(queries.UNBLOCK_EXPIRED, *parameters)
-            return await _unblock_next(connection, bypassed)
+            return await self._unblock_next(connection, bypassed)
 
         return await self._database.write(unblock, self._grants(channel))
 
@@ -82,6 +87,7 @@ class PostgresqlOutbox(StorePart):
         owned = (channel, self._slots(channel))
 
         async def update(connection: Connection) -> int:
+            self._database.due_floors.note(channel)
             if despite_retry_after:
                 await connection.execute(queries.FORGET_RETRY_AFTER, *owned)
             if in_order:
@@ -115,11 +121,12 @@ class PostgresqlOutbox(StorePart):
         async def restart(connection: Connection) -> Delivery | None:
             await connection.execute(queries.RETRY, delivery_id, now)
             # It may have been the head of its queue.
-            await _unblock_next(connection, [(delivery_id,)])
+            await self._unblock_next(connection, [(delivery_id,)])
             found = await connection.fetchrow(queries.DELIVERY, delivery_id)
             if found is None:
                 return None
             delivery = _rows.delivery(found)
+            self._database.due_floors.note(delivery.channel)
             await signal_channel(self._database, connection, delivery.channel)
             return delivery
 
@@ -129,6 +136,7 @@ class PostgresqlOutbox(StorePart):
         parameters = (rows.clean(channel), state, before, _PURGE_BATCH)
 
         async def delete(connection: Connection) -> int:
+            self._database.due_floors.note(channel)
             count = affected(await connection.execute(queries.PURGE, *parameters))
             if state is DeliveryState.PENDING and count < _PURGE_BATCH:
                 await connection.execute(queries.RESET_HEADS, rows.clean(channel))
@@ -163,7 +171,7 @@ class PostgresqlOutbox(StorePart):
             if first:
                 await announce(connection)
             failed = await connection.fetch(queries.FAIL_OLDEST, *parameters)
-            return await _unblock_next(connection, failed)
+            return await self._unblock_next(connection, failed)
 
         total = count = await self._database.write(partial(fail, first=True))
         while count == _FAIL_BATCH:
@@ -175,6 +183,7 @@ class PostgresqlOutbox(StorePart):
         parameters = rows.selection(channel, selected, now)
 
         async def queue(connection: Connection) -> int:
+            self._database.due_floors.note(channel)
             stored = await connection.execute(queries.REPLAY_STORED, *parameters)
             pruned = await connection.execute(queries.REPLAY_PRUNED, *parameters)
             await connection.execute(queries.RESET_HEADS, parameters[0])
@@ -192,21 +201,24 @@ class PostgresqlOutbox(StorePart):
     ) -> None:
         # Two callers may have attempted the same delivery: the last result counts.
         last = {result.delivery_id: rows.settled_row(result, now) for result, now in results}
+        for result, _ in results:
+            if result.next_attempt_at is not None:
+                self._database.due_floors.note(None, result.next_attempt_at)
         if last:
             arrays = rows.arrays(last.values())
             ended = await connection.fetch(queries.SETTLE, *arrays, self._database.fence.session)
             if ended:
-                await _unblock_next(connection, ended)
+                await self._unblock_next(connection, ended)
+
+    async def _unblock_next(self, connection: Connection, ended: Sequence[_rows.Row]) -> int:
+        """Make the next delivery the head of each queue whose head ended; return how many ended."""
+        ids = [row[0] for row in ended]
+        for channel, due_at in await connection.fetch(queries.UNBLOCK_NEXT, ids):
+            self._database.due_floors.note(channel, due_at)
+        return len(ids)
 
     def _slots(self, channel: str) -> list[int] | None:
         return self._database.fence.slots(channel_group(channel))
 
     def _grants(self, channel: str) -> Sequence[Grant]:
         return self._database.fence.grants(channel_group(channel))
-
-
-async def _unblock_next(connection: Connection, ended: Sequence[_rows.Row]) -> int:
-    """Make the next delivery the head of each queue whose head ended; return how many ended."""
-    ids = [row[0] for row in ended]
-    await connection.execute(queries.UNBLOCK_NEXT, ids)
-    return len(ids)

@@ -29,7 +29,11 @@ _OWNED_HEADS = f"{_HEADS} AND {_owned('$2').replace('slot =', 'd.slot =')}"
 
 BODY = f"SELECT e.body {_JOINED} WHERE d.id = $1"
 
-DUE = f"{_OWNED_HEADS} AND d.next_attempt_at <= $3 ORDER BY d.next_attempt_at, d.event LIMIT $4"
+# $5 is where the search begins: entries before it may be dead, and many.
+DUE = f"""
+{_OWNED_HEADS} AND d.next_attempt_at <= $3 AND d.next_attempt_at >= $5
+ORDER BY d.next_attempt_at, d.event LIMIT $4
+"""
 
 DUE_FOR_PROBE = f"{_OWNED_HEADS} ORDER BY coalesce(d.last_attempt_at, 0), d.event LIMIT $3"
 
@@ -102,6 +106,7 @@ UPDATE deliveries SET is_head = true WHERE id IN (
         SELECT true FROM deliveries AS head
         WHERE head.channel = done.channel AND head.order_key = done.order_key
             AND head.state = 'pending' AND head.is_head AND NOT head.bypassed LIMIT 1) IS NULL)
+RETURNING channel, coalesce(next_attempt_at, 0)
 """
 
 HAS_EXPIRED = f"""

@@ -55,6 +55,7 @@ class PostgresqlResending(StorePart):
         name, part = rows.clean(channel), rows.clean(error)
 
         async def queue(connection: Connection) -> int:
+            self._database.due_floors.note(channel)
             queued = await connection.execute(_RETRY_FAILED, name, now, part)
             await connection.execute(queries.RESET_HEADS, name)
             await signal_channel(self._database, connection, channel)
@@ -82,6 +83,7 @@ class PostgresqlResending(StorePart):
         name, events = rows.clean(channel), rows.cleaned(event_ids)
 
         async def queue(connection: Connection) -> int:
+            self._database.due_floors.note(channel)
             queued = await connection.execute(_QUEUE_NEW, name, events, now)
             await connection.execute(_ADD_ROUTE, name, events)
             await connection.execute(queries.RESET_HEADS, name)
