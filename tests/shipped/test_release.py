@@ -135,7 +135,7 @@ def test_the_wheels_bill_names_all_that_it_needs_with_version_hash_and_license(
     (path,) = released.glob("*.whl.cdx.json")
     bill = json.loads(path.read_text())
     components = {canonicalize_name(one["name"]): one for one in bill["components"]}
-    needed = closure("mixpeek-watcher", frozenset({"", "apprise"}), {})
+    needed = closure("mixpeek-watcher", frozenset({"", "apprise", "postgresql"}), {})
     assert len(needed) > 20
     assert {name: one["version"] for name, one in components.items()} == needed
     lock = (ROOT / "requirements/runtime.lock").read_text()
