@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.support.postgresql import Server, temporary_server
+from tests.support.postgresql import Server, programs, temporary_server
 from tests.support.secrets import own_secrets
 
 settings.register_profile("watcher", deadline=None)
@@ -30,4 +30,11 @@ def secrets() -> Iterator[None]:
 def postgresql_server() -> Iterator[Server]:
     """One server for all tests of a worker; each test has its own database."""
     with temporary_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def oldest_postgresql_server() -> Iterator[Server]:
+    """A server of the oldest PostgreSQL at hand: Debian's, which CI installs."""
+    with temporary_server(programs()[-1]) as server:
         yield server

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.stores.harness import new_store, opened
-from watcher.configuration import plugins
+from tests.contract.stores.harness import STORES, new_store, opened
 from watcher.core.interfaces.store import Store
 
 
-@pytest.fixture(params=plugins.names("stores"))
+@pytest.fixture(params=STORES)
 async def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty store, of each implementation."""
+    """The URL of an empty store, of each implementation and each PostgreSQL."""
     return await new_store(request.param, tmp_path, request)
 
 

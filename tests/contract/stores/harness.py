@@ -7,12 +7,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.postgresql import Server
+from tests.support.postgresql import Server, programs
 from tests.support.records import KEY, request, step
 from watcher.configuration import plugins
 from watcher.core.interfaces.store import Outbox, Store, Watchlist
 from watcher.core.tasks import Watch
 
+OLDEST = "oldest postgresql"
+STORES = [*plugins.names("stores"), *([OLDEST] if len(programs()) > 1 else ())]
 NOW = 1000.0
 FOREVER = 10_000_000.0
 
@@ -21,7 +23,8 @@ async def new_store(name: str, folder: Path, request: pytest.FixtureRequest) -> 
     """The URL of an empty store of the implementation `name`; one in files is in `folder`."""
     if name == "sqlite":
         return f"sqlite:///{folder}/watcher.db"
-    server: Server = request.getfixturevalue("postgresql_server")
+    oldest = "oldest_" if name == OLDEST else ""
+    server: Server = request.getfixturevalue(f"{oldest}postgresql_server")
     return await server.new_store()
 
 
