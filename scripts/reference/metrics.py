@@ -6,18 +6,21 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from scripts.reference.markdown import code, page, table
+from watcher.telemetry.fleet_metrics import FleetMetrics
 from watcher.telemetry.metrics import Metrics
 
 INTRODUCTION = """
 `GET /metrics` of the API and of the `telemetry` listener. Timestamps are 0 until the first
 occurrence. No label grows with the number of tasks. Histograms have `_bucket`, `_sum` and `_count`
-series, summaries `_sum` and `_count`. The usual `process_…` metrics are included.
+series, summaries `_sum` and `_count`. The usual `process_…` metrics are included. Those of
+replicas and slices exist where the store is shared.
 """
 
 
 def metrics() -> str:
     registry = CollectorRegistry()
     Metrics(registry, "0")
+    FleetMetrics(registry)
     rows = [
         [code(name), kind, ", ".join(labels), text]
         for collector in registry._collector_to_names

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from watcher.core.errors import StoreError
 from watcher.core.ownership import Grant, Group, Lease, Member, Replica, Signals, Slice
 from watcher.daemon.membership import Membership
+from watcher.telemetry.fleet_metrics import FleetMetrics
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +28,7 @@ class Fleet:
         self.trusted: Mapping[Slice, Grant] = {}
         self.released: list[Slice] = []
         self.left = 0
+        self.rejected = 0
         self.groups: Sequence[Group] = ()
 
     async def renew(self, member: Member, groups: Sequence[Group], lag: float) -> Lease:
@@ -37,6 +40,9 @@ class Fleet:
 
     def granted(self) -> Mapping[Slice, Grant]:
         return self.trusted
+
+    def fenced(self) -> int:
+        return self.rejected
 
     async def release(self, slices: Collection[Slice]) -> None:
         self.released += slices
@@ -54,13 +60,18 @@ class Fleet:
         hint()
 
 
-def member_of(fleet: Fleet, changes: list[int] | None = None) -> Membership:
+def member_of(
+    fleet: Fleet,
+    changes: list[int] | None = None,
+    registry: CollectorRegistry | None = None,
+) -> Membership:
     return Membership(
         fleet,
         Member(name="one", version="1", started_at=0.0),
         groups=lambda: [Group(name=MIXPEEK)],
         lag=lambda: 0.0,
         changed=lambda: None if changes is None else changes.append(1),
+        metrics=FleetMetrics(CollectorRegistry() if registry is None else registry),
     )
 
 
@@ -143,3 +154,30 @@ async def test_without_trust_nothing_is_sent_though_the_grants_are_known() -> No
     fleet.trusted = {}
     assert not member.trusted(BACKEND)
     assert member.tenure(BACKEND) is not None
+
+
+async def test_each_renewal_shows_the_fleet_and_one_that_fails_that_it_is_not_known() -> None:
+    registry = CollectorRegistry()
+    other = Replica(name="two", version="1", started_at=0.0, lag=0.0, renewed=0.0, slices=())
+    lease = Lease(
+        grants=(grant(BACKEND, 0, of=2), grant(BACKEND, 1, of=2)),
+        replicas=(other, other, other),
+        unowned=(Slice(MIXPEEK, 0),),
+    )
+    fleet = Fleet(lease, None, lease)
+    member = member_of(fleet, registry=registry)
+
+    def shown() -> list[str]:
+        names = ("replicas", "unowned_slices", "owned_slices", "fenced_writes_total")
+        return [str(registry.get_sample_value(f"watcher_{name}")) for name in names]
+
+    assert shown() == ["nan", "nan", "0.0", "0.0"]
+    fleet.rejected = 2
+    await member.renew()
+    assert shown() == ["3.0", "1.0", "2.0", "2.0"]
+    fleet.trusted = {}
+    fleet.rejected = 3
+    await member.renew()
+    assert shown() == ["nan", "nan", "0.0", "3.0"]
+    await member.renew()
+    assert shown() == ["3.0", "1.0", "2.0", "3.0"]

@@ -11,6 +11,7 @@ from watcher.core.deliveries import OutboxDepth
 from watcher.core.errors import DeliveryFailure, SourceFailure
 from watcher.core.events import event_type
 from watcher.core.tasks import KNOWN_STATUSES
+from watcher.telemetry.fleet_metrics import FleetMetrics
 from watcher.telemetry.metrics import Metrics
 from watcher.telemetry.task_types import TASK_TYPES_SHOWN
 
@@ -20,6 +21,7 @@ PAGE = Path(__file__).parents[2] / "docs/monitoring.md"
 def populated() -> Metrics:
     """Return metrics in which every family has a series."""
     metrics = Metrics(CollectorRegistry(), "1.2.3")
+    FleetMetrics(metrics.registry)
     metrics.source("mixpeek").budget("GET /v1/tasks/{task_id}", lambda: 7.0)
     metrics.rule("mixpeek", "0-tasks")
     metrics.channel("backend")

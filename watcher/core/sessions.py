@@ -83,6 +83,8 @@ class LocalSession:
         """Its number in the database; None before the first renewal, and after its end."""
         self.in_fleet = False
         """Whether this replica has ever had a session: else nothing is restricted."""
+        self.fenced = 0
+        """Writes that were rejected because the slice is not granted, or is another's."""
 
     def began(self, session: int) -> None:
         """A new session has begun, which owns nothing."""

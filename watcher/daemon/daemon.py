@@ -35,6 +35,7 @@ from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.channel_check import ChannelCheck
 from watcher.net.transport import create_transport
 from watcher.polling.poller import Poller
+from watcher.telemetry.fleet_metrics import FleetMetrics
 from watcher.telemetry.health import Health
 from watcher.telemetry.liveness import LivenessMonitor
 from watcher.telemetry.metrics import Component, Metrics
@@ -90,6 +91,7 @@ class Daemon:
             settings=lambda: self._settings,
             lag=self._lag,
             unexpected=self.unexpected,
+            metrics=FleetMetrics(self.metrics.registry),
             wall=self._wall,
         )
 

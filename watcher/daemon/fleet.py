@@ -21,6 +21,7 @@ from watcher.daemon.following import Follower
 from watcher.daemon.membership import Membership
 from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.running import RunningUnits
+from watcher.telemetry.fleet_metrics import FleetMetrics
 from watcher.telemetry.metrics import Component
 from watcher.telemetry.unexpected import UnexpectedErrors
 
@@ -44,6 +45,7 @@ class Fleet:
         settings: Callable[[], Settings],
         lag: Callable[[], float],
         unexpected: UnexpectedErrors,
+        metrics: FleetMetrics,
         wall: Clock,
     ) -> None:
         self._store = store
@@ -56,6 +58,7 @@ class Fleet:
             groups=lambda: groups_of(settings()),
             lag=lag,
             changed=self._apply_again,
+            metrics=metrics,
         )
 
     @asynccontextmanager

@@ -8,6 +8,7 @@ import anyio
 from watcher.core.errors import StoreError
 from watcher.core.interfaces.ownership import Ownership
 from watcher.core.ownership import RENEW_INTERVAL, Grant, Group, Lease, Member, Slice, groups_of
+from watcher.telemetry.fleet_metrics import FleetMetrics
 from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
@@ -28,12 +29,14 @@ class Membership:
         groups: Callable[[], Sequence[Group]],
         lag: Callable[[], float],
         changed: Callable[[], None],
+        metrics: FleetMetrics,
     ) -> None:
         self._store = store
         self._member = member
         self._groups = groups
         self._lag = lag
         self._changed = changed
+        self._metrics = metrics
         self._grants: Mapping[str, tuple[Grant, ...]] = {}
         self._tenures: dict[str, int] = {}
         self._surplus: Slice | None = None
@@ -79,8 +82,10 @@ class Membership:
         except StoreError as error:
             if self._log_throttle.ready("renew"):
                 logger.error("%s; what this replica serves passes to others", error)
+            self._show(None)
             return False
         self._take(lease)
+        self._show(lease)
         return True
 
     async def settled(self) -> None:
@@ -99,6 +104,10 @@ class Membership:
             await self._store.leave()
         except StoreError as error:
             logger.warning("%s; other replicas take over in some seconds", error)
+
+    def _show(self, lease: Lease | None) -> None:
+        owned, fenced = len(self._store.granted()), self._store.fenced()
+        self._metrics.shows(lease, owned=owned, fenced=fenced)
 
     def _take(self, lease: Lease) -> None:
         self.lease = lease

@@ -161,6 +161,7 @@ async def test_what_a_replica_writes_for_a_slice_of_another_one_is_not_stored(
     with pytest.raises(NotOwnerError):
         database.fence.grants("source a", ["task"])
     assert await database.write(store_nothing, of_channel) == "stored"
+    assert first.store.fenced() == 2
 
 
 async def test_a_claim_does_not_wait_for_a_transaction_of_the_former_owner(fleet: Fleet) -> None:

@@ -32,6 +32,10 @@ class Ownership(Protocol):
         """
         ...
 
+    def fenced(self) -> int:
+        """Return how many writes of this replica were rejected with `NotOwnerError` so far."""
+        ...
+
     async def release(self, slices: Collection[Slice]) -> None:
         """Give up slices, once nothing serves them any more; they are free at once, and are not
         granted any more whether or not this raises `StoreError`.

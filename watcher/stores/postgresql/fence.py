@@ -58,19 +58,23 @@ class Fence:
             return ()
         granted = {grant.slice.number: grant for grant in self._granted(group)}
         if not granted:
-            raise NotOwnerError(group)
+            raise self._rejected(group)
         if keys is None:
             return tuple(granted.values())
         of = next(iter(granted.values())).of
         numbers = {slice_number(key, of) for key in keys}
         if not numbers <= granted.keys():
-            raise NotOwnerError(group)
+            raise self._rejected(group)
         return [granted[number] for number in sorted(numbers)]
 
     def granted_channels(self) -> Sequence[Grant]:
         """Return the grants of all channels."""
         granted = self._local.granted() if self._local.in_fleet else {}
         return [grant for grant in granted.values() if grant.slice.group.startswith("channel ")]
+
+    def _rejected(self, group: str) -> NotOwnerError:
+        self._local.fenced += 1
+        return NotOwnerError(group)
 
     def _granted(self, group: str) -> Sequence[Grant]:
         return groups_of(self._local.granted().values()).get(group, ())
@@ -92,6 +96,8 @@ class Fence:
         lost = [grant for grant in grants if self._locked.get(grant.slice) != grant.epoch]
         for grant in lost:
             self._void(grant)
+        if lost:
+            self._local.fenced += 1
         return lost[0].slice if lost else None
 
     async def _lock(self, connection: Connection, slices: set[Slice]) -> None:

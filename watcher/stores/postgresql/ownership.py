@@ -36,6 +36,9 @@ class PostgresqlOwnership(StorePart):
     def granted(self) -> Mapping[Slice, Grant]:
         return self._database.local.granted()
 
+    def fenced(self) -> int:
+        return self._database.local.fenced
+
     async def release(self, slices: Collection[Slice]) -> None:
         await self._renewals.release(slices)
 
