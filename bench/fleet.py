@@ -1,9 +1,10 @@
 """Three replicas on one PostgreSQL server, of which one is killed or paused again and again, or
 whose server is, while tasks change.
 
-    python -m bench.fleet [kill|pause|database] [TIMES [CHANGES_A_SECOND]]
+    python -m bench.fleet [kill|stop|pause|database] [TIMES [CHANGES_A_SECOND]]
 
-`kill` ends a replica with SIGKILL and starts it again after five seconds. `pause` stops one with
+`kill` ends a replica with SIGKILL and starts it again after five seconds, `stop` ends one in order.
+`pause` stops one with
 SIGSTOP for a minute. `database` stops PostgreSQL at once (`pg_ctl stop -m immediate`) and starts
 it. Reported are how long no event of a slice of the channel arrived after each fault, what the
 receiver must never see (a gap in the sequence of a task, a sequence for the first time after a
@@ -114,6 +115,12 @@ class Fleet:
         self.processes[number].kill()
         self.processes[number].wait()
         await asyncio.sleep(DOWN)
+        self.start(number)
+
+    async def stop(self, random: Random) -> None:
+        number = random.randrange(REPLICAS)
+        self.processes[number].terminate()
+        await asyncio.to_thread(self.processes[number].wait)
         self.start(number)
 
     async def pause(self, random: Random) -> None:

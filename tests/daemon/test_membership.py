@@ -181,3 +181,14 @@ async def test_each_renewal_shows_the_fleet_and_one_that_fails_that_it_is_not_kn
     assert shown() == ["nan", "nan", "0.0", "3.0"]
     await member.renew()
     assert shown() == ["3.0", "1.0", "2.0", "3.0"]
+
+
+async def test_what_is_given_up_is_released_and_not_claimed_again() -> None:
+    grants = (grant(MIXPEEK), grant(BACKEND))
+    fleet = Fleet(Lease(grants=grants), Lease(grants=grants[1:]))
+    member = member_of(fleet)
+    await member.renew()
+    await member.give_up("source ")
+    assert fleet.released == [Slice(MIXPEEK, 0)]
+    await member.renew()
+    assert fleet.groups == []

@@ -217,9 +217,13 @@ class Daemon:
                 await requests.stopping.wait()
                 # Nothing else starts, and what is being closed has no more time than the others.
                 applying.cancel_scope.cancel()
-            await self._units.close()
+            await self._units.close(self._polling_ended)
             await log_pending(self.store)
             tasks.cancel_scope.cancel()
+
+    async def _polling_ended(self) -> None:
+        if self._fleet is not None:
+            await self._fleet.polling_ended()
 
     async def _room(self, retention: float) -> StoreRoom:
         """Return what makes room in the store, for maintenance and for writes that find none."""

@@ -68,7 +68,10 @@ class Fleet:
         """Be a member within. What is granted is known at the start; other replicas take over at
         the end, when nothing may run any more.
         """
-        await self.membership.join()
+        async with anyio.create_task_group() as joining:
+            joining.start_soon(_cancel_at, requests.stopping, joining.cancel_scope)
+            await self.membership.join()
+            joining.cancel_scope.cancel()
         self._requests = requests
         follower = Follower(self._store, units, outbox)
         keep_running = partial(self._unexpected.keep_running, Component.FLEET)
@@ -88,6 +91,10 @@ class Fleet:
         for unit in units.channels.values():
             unit.claim_again()
 
+    async def polling_ended(self) -> None:
+        """Let other replicas poll at once, while deliveries in flight have their grace."""
+        await self.membership.give_up(source_group(""))
+
     async def replicas(self) -> tuple[Replica, ...]:
         """Return all live replicas, by name. Raises `StoreError`."""
         return tuple(await self._store.replicas())
@@ -95,6 +102,11 @@ class Fleet:
     def _apply_again(self) -> None:
         if self._requests is not None:
             self._requests.apply_again()
+
+
+async def _cancel_at(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 def shared(store: Store) -> SharedStore | None:

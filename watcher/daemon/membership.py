@@ -40,6 +40,7 @@ class Membership:
         self._grants: Mapping[str, tuple[Grant, ...]] = {}
         self._tenures: dict[str, int] = {}
         self._surplus: Slice | None = None
+        self._given_up: str | None = None
         self._log_throttle = LogThrottle(anyio.current_time)
         self.lease = Lease()
         """What the last renewal has returned."""
@@ -78,7 +79,7 @@ class Membership:
     async def renew(self) -> bool:
         """Renew the session, and note what is granted; return whether that has succeeded."""
         try:
-            lease = await self._store.renew(self._member, self._groups(), self._lag())
+            lease = await self._store.renew(self._member, self._wanted(), self._lag())
         except StoreError as error:
             if self._log_throttle.ready("renew"):
                 logger.error("%s; what this replica serves passes to others", error)
@@ -87,6 +88,10 @@ class Membership:
         self._take(lease)
         self._show(lease)
         return True
+
+    def _wanted(self) -> Sequence[Group]:
+        kind = self._given_up
+        return [one for one in self._groups() if kind is None or not one.name.startswith(kind)]
 
     async def settled(self) -> None:
         """Release the slice that another replica should have: nothing serves it any more."""
@@ -97,6 +102,15 @@ class Membership:
         except StoreError as error:
             logger.warning("%s; another replica takes over later", error)
         self._surplus = None
+
+    async def give_up(self, kind: str) -> None:
+        """Release all groups whose names begin with `kind`, and claim none of them again."""
+        self._given_up = kind
+        grants = [one for one in self._store.granted() if one.group.startswith(kind)]
+        try:
+            await self._store.release(grants)
+        except StoreError as error:
+            logger.warning("%s; other replicas take over in some seconds", error)
 
     async def leave(self) -> None:
         """Let other replicas take over at once. Nothing runs any more."""

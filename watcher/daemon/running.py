@@ -70,16 +70,16 @@ class RunningUnits:
             changes.start_soon(self._apply_heartbeat, settings.heartbeat)
         return any(unit is not before.get(name) for name, unit in self.sources.items())
 
-    async def close(self) -> None:
-        """Stop polling, attempt new deliveries once, and give those in flight their grace."""
+    async def close(self, polling_ended: Callable[[], Awaitable[None]]) -> None:
+        """Stop polling, attempt new deliveries once, and give those in flight their grace.
+
+        Awaits `polling_ended` between the two.
+        """
         await _close(
-            [
-                *self.rules.values(),
-                *self._heartbeat.values(),
-                *self.sources.values(),
-                *self.channels.values(),
-            ]
+            [*self.rules.values(), *self._heartbeat.values(), *self.sources.values()],
         )
+        await polling_ended()
+        await _close(self.channels.values())
 
     async def _start(self, unit: Unit, name: str) -> None:
         await self._tasks.start(unit.run, name=name)
