@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-NOT_RUN = re.compile(r"<!-- not run: needs (Docker|a cluster|root|a release) -->")
+NOT_RUN = re.compile(r"<!-- not run: needs (Docker|PostgreSQL|a cluster|root|a release) -->")
 """The mark of a snippet that no test can run, with what it needs."""
 _FILE_NAME = re.compile(r"(?:#|//) ([\w.-]+/)?([\w-]+\.(?:yaml|py|mjs|js|go|json|csv))\s*$")
 

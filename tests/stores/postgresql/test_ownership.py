@@ -1,7 +1,7 @@
 """Replicas that share one database: each slice has one owner, whose writes alone are stored."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -9,12 +9,13 @@ import asyncpg
 import pytest
 
 from tests.support.postgresql import Server
-from watcher.core.errors import NotOwnerError
+from watcher.core.errors import NotOwnerError, StoreError
 from watcher.core.interfaces.ownership import Ownership
-from watcher.core.ownership import Group, Lease, Member, Slice
+from watcher.core.ownership import RENEW_INTERVAL, TRUSTED_FOR, Group, Lease, Member, Slice
 from watcher.core.sessions import CALM
 from watcher.core.wakeup import Wakeup
 from watcher.stores import postgresql
+from watcher.stores.postgresql import ownership
 from watcher.stores.postgresql.schema import Connection
 from watcher.stores.postgresql.signals import store_signal
 from watcher.stores.postgresql.store import PostgresqlStore
@@ -57,6 +58,16 @@ class Fleet:
         connection = await asyncpg.connect(self._url)
         try:
             await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def locked(self, table: str) -> AsyncIterator[None]:
+        """Let every statement that needs `table` wait within."""
+        connection = await asyncpg.connect(self._url)
+        try:
+            await connection.execute(f"BEGIN; LOCK TABLE {table}")
+            yield
         finally:
             await connection.close()
 
@@ -250,3 +261,16 @@ async def test_a_replica_is_woken_by_what_another_one_has_stored(fleet: Fleet) -
             )
             await seen.wait(seen.generation)  # it listens again
         tasks.cancel_scope.cancel()
+
+
+async def test_a_renewal_that_gets_no_response_fails_before_its_session_ends(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ownership.TIMEOUT + RENEW_INTERVAL < TRUSTED_FOR
+    monkeypatch.setattr(ownership, "TIMEOUT", 0.05)
+    replica = await fleet.start("first")
+    await replica.renew()
+    async with fleet.locked("sessions"):
+        with pytest.raises(StoreError, match="does not respond"):
+            await replica.renew()
+    assert (await replica.renew()).grants

@@ -164,13 +164,13 @@ async def _check_server(connection: Connection, server: str) -> None:
 
 
 @asynccontextmanager
-async def writing(pool: Pool, *locks: int) -> AsyncIterator[Connection]:
+async def writing(pool: Pool, *locks: int, limit: float | None = None) -> AsyncIterator[Connection]:
     """Run what is within in one transaction, while no other one has one of these advisory locks;
-    without any, while no other one writes.
+    without any, while no other one writes. To begin or to commit fails after `limit` seconds.
     """
     taken = "".join(f"; SELECT pg_advisory_xact_lock({lock})" for lock in locks or (WRITING,))
-    async with pool.acquire() as connection:
-        await connection.execute(f"BEGIN{taken}")
+    async with pool.acquire(timeout=limit) as connection:
+        await _begin(connection, f"BEGIN{taken}", limit)
         try:
             yield connection
         except _LOST:
@@ -182,16 +182,24 @@ async def writing(pool: Pool, *locks: int) -> AsyncIterator[Connection]:
                     await connection.execute("ROLLBACK")
             raise
         try:
-            await connection.execute("COMMIT")
+            await connection.execute("COMMIT", timeout=limit)
         except _LOST as error:
             connection.terminate()
             raise CommitLostError(str(error)) from error
 
 
+async def _begin(connection: Connection, statements: str, limit: float | None) -> None:
+    try:
+        await connection.execute(statements, timeout=limit)
+    except _LOST:
+        connection.terminate()
+        raise
+
+
 @asynccontextmanager
-async def reading(pool: Pool) -> AsyncIterator[Connection]:
+async def reading(pool: Pool, limit: float | None = None) -> AsyncIterator[Connection]:
     """Run what is within on a connection, which is not used again if the server does not answer."""
-    async with pool.acquire() as connection:
+    async with pool.acquire(timeout=limit) as connection:
         try:
             yield connection
         except _LOST:

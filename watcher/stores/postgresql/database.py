@@ -83,26 +83,32 @@ class Database:
         """Return `error` as what it means to the operator."""
         return store_error(error, self.server)
 
-    async def read(self, query: str, *parameters: object) -> Sequence[Row]:
-        """Return all rows, as of the last commit."""
+    async def read(
+        self, query: str, *parameters: object, limit: float | None = None
+    ) -> Sequence[Row]:
+        """Return all rows, as of the last commit; fail after `limit`, or that of the pool."""
         try:
-            async with reading(self.pool) as connection:
-                return await connection.fetch(query, *parameters)
+            async with reading(self.pool, limit) as connection:
+                return await connection.fetch(query, *parameters, timeout=limit)
         except ERRORS as error:
             self._on_error()
             raise self.failure(error) from None
 
-    async def update(self, statement: str, *parameters: object) -> Sequence[Row]:
+    async def update(
+        self, statement: str, *parameters: object, limit: float | None = None
+    ) -> Sequence[Row]:
         """Run one statement that may wait for no other transaction, beside what is being written;
         return its rows.
         """
-        return await self.read(statement, *parameters)
+        return await self.read(statement, *parameters, limit=limit)
 
-    async def transact(self, operation: Operation[None], *locks: int) -> None:
+    async def transact(
+        self, operation: Operation[None], *locks: int, limit: float | None = None
+    ) -> None:
         """Run `operation` in a transaction of its own, while no other one has these locks."""
         with anyio.CancelScope(shield=True):
             try:
-                async with writing(self.pool, *locks) as connection:
+                async with writing(self.pool, *locks, limit=limit) as connection:
                     await operation(connection)
             except ERRORS as error:
                 self._on_error()

@@ -18,6 +18,8 @@ from watcher.stores.postgresql.hints import Connect
 from watcher.stores.postgresql.schema import Connection
 
 _decode: Callable[[str], Any] = msgspec.json.decode
+TIMEOUT = 2.0
+"""Seconds after which a statement has failed: well before a session ends."""
 
 
 class PostgresqlOwnership(StorePart):
@@ -73,14 +75,16 @@ class SqlStatements:
 
     async def begin(self, member: Member) -> int:
         parameters = (rows.clean(member.name), member.version, member.started_at)
-        ((session,),) = await self._database.update(queries.BEGIN_SESSION, *parameters)
+        ((session,),) = await self._database.update(
+            queries.BEGIN_SESSION, *parameters, limit=TIMEOUT
+        )
         return int(session)
 
     async def renew(
         self, session: int, groups: Mapping[str, int | None], lag: float
     ) -> Rows | None:
         parameters = (session, rows.as_json(groups), lag)
-        (found,) = await self._database.update(queries.RENEW_SESSION, *parameters)
+        (found,) = await self._database.update(queries.RENEW_SESSION, *parameters, limit=TIMEOUT)
         if not found["renewed"]:
             return None
         slices = [
@@ -95,27 +99,31 @@ class SqlStatements:
 
     async def divide(self, slices: Mapping[str, int]) -> None:
         async def divide(connection: Connection) -> None:
-            await connection.execute(queries.DIVIDE, list(slices), list(slices.values()))
+            numbers = list(slices.values())
+            await connection.execute(queries.DIVIDE, list(slices), numbers, timeout=TIMEOUT)
 
-        await self._database.transact(divide, WRITING, OWNERSHIP)
+        await self._database.transact(divide, WRITING, OWNERSHIP, limit=TIMEOUT)
 
     async def claim(self, session: int, slices: Collection[Slice]) -> None:
         async def claim(connection: Connection) -> None:
-            await connection.execute(queries.END_EXPIRED_SESSIONS)
-            await connection.execute(queries.CLAIM, session, *slice_arrays(slices))
+            await connection.execute(queries.END_EXPIRED_SESSIONS, timeout=TIMEOUT)
+            claimed = slice_arrays(slices)
+            await connection.execute(queries.CLAIM, session, *claimed, timeout=TIMEOUT)
 
-        await self._database.transact(claim, OWNERSHIP)
+        await self._database.transact(claim, OWNERSHIP, limit=TIMEOUT)
 
     async def release(self, session: int, slices: Collection[Slice]) -> None:
-        await self._database.update(queries.RELEASE, session, *slice_arrays(slices))
+        released = slice_arrays(slices)
+        await self._database.update(queries.RELEASE, session, *released, limit=TIMEOUT)
         self._database.hints.give()
 
     async def end(self, session: int) -> None:
-        await self._database.update(queries.END_SESSION, session)
+        await self._database.update(queries.END_SESSION, session, limit=TIMEOUT)
         self._database.hints.give()
 
     async def count_active(self, source: str, most: int) -> int:
-        ((count,),) = await self._database.read(queries.COUNT_ACTIVE, source, most)
+        parameters = (source, most)
+        ((count,),) = await self._database.read(queries.COUNT_ACTIVE, *parameters, limit=TIMEOUT)
         return int(count)
 
 
