@@ -12,6 +12,7 @@ from tests.support.records import request
 from watcher.core.errors import StoreError, StoreFailure
 from watcher.stores import postgresql
 from watcher.stores.postgresql.connection import CommitLostError, concerns_all, store_error
+from watcher.stores.postgresql.schema import Connection
 from watcher.stores.postgresql.store import PostgresqlStore
 
 pytestmark = pytest.mark.anyio
@@ -93,3 +94,17 @@ def test_a_silent_server_is_one_that_does_not_respond() -> None:
     error = store_error(TimeoutError(), "postgresql://db/watcher")
     assert error.failure is StoreFailure.NO_RESPONSE
     assert "does not respond" in str(error)
+
+
+async def test_limits_belong_to_the_transaction_because_poolers_reject_others(
+    store: PostgresqlStore,
+) -> None:
+    limits = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+
+    async def shown(connection: Connection) -> list[str]:
+        return [await connection.fetchval(f"SHOW {limit}") for limit in limits]
+
+    assert await store._database.write(shown) == ["10s", "5s", "5s"]
+    async with store._database.pool.acquire() as connection:
+        assert await shown(connection) == ["0", "0", "0"]
+        assert await connection.fetchval("SHOW application_name") == "watcher"

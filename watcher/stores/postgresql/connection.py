@@ -42,19 +42,16 @@ _COMMAND_TIMEOUT = 10.0
 _CONNECT_TIMEOUT = 5.0
 _POOL = 4
 """Connections: one writes, one reads for pages, the others read."""
-_SETTINGS = {
-    "application_name": "watcher",
-    "statement_timeout": "10s",
-    "lock_timeout": "5s",
-    "idle_in_transaction_session_timeout": "5s",  # a replica that was paused holds up no other
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "3",
-}
+_LIMITS = (
+    "SET LOCAL statement_timeout = '10s'",
+    "SET LOCAL lock_timeout = '5s'",
+    "SET LOCAL idle_in_transaction_session_timeout = '5s'",  # a paused replica holds up no other
+)
+"""Of each writing transaction. Poolers reject them as settings of a connection."""
 _OPTIONS: Any = {
     "timeout": _CONNECT_TIMEOUT,
     "command_timeout": _COMMAND_TIMEOUT,
-    "server_settings": _SETTINGS,
+    "server_settings": {"application_name": "watcher"},
 }
 _REJECTED = (
     asyncpg.InvalidPasswordError,
@@ -140,7 +137,7 @@ async def connect(url: str, server: str) -> AsyncIterator[Pool]:
     `StoreError` while it cannot be reached.
     """
     try:
-        pool = await asyncpg.create_pool(url, min_size=1, max_size=_POOL, **_OPTIONS)
+        pool = await asyncpg.create_pool(url, min_size=1, max_size=_POOL, reset=_reset, **_OPTIONS)
     except (*ERRORS, ValueError) as error:
         raise opening_error(error, server) from None
     try:
@@ -153,6 +150,14 @@ async def connect(url: str, server: str) -> AsyncIterator[Pool]:
         yield pool
     finally:
         await close(pool)
+
+
+async def _reset(connection: "asyncpg.Connection[Any]") -> None:
+    """Make a connection ready for its next use. Outside transactions nothing is set, so the round
+    trip of the driver's own reset is saved.
+    """
+    if connection.is_in_transaction():
+        await connection.execute("ROLLBACK")
 
 
 async def _check_server(connection: Connection, server: str) -> None:
@@ -168,9 +173,9 @@ async def writing(pool: Pool, *locks: int, limit: float | None = None) -> AsyncI
     """Run what is within in one transaction, while no other one has one of these advisory locks;
     without any, while no other one writes. To begin or to commit fails after `limit` seconds.
     """
-    taken = "".join(f"; SELECT pg_advisory_xact_lock({lock})" for lock in locks or (WRITING,))
+    taken = [f"SELECT pg_advisory_xact_lock({lock})" for lock in locks or (WRITING,)]
     async with pool.acquire(timeout=limit) as connection:
-        await _begin(connection, f"BEGIN{taken}", limit)
+        await _begin(connection, "; ".join(["BEGIN", *_LIMITS, *taken]), limit)
         try:
             yield connection
         except _LOST:

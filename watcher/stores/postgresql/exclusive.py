@@ -27,9 +27,8 @@ async def require_no_exclusive_use(pool: "Pool", server: str) -> None:
     """Raise `StoreUnusableError` while another process has the database for itself."""
     try:
         async with pool.acquire() as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock_shared($1)", _ALONE):
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock_shared($1)", _ALONE):
                 raise _in_use(server)
-            await connection.execute("SELECT pg_advisory_unlock_shared($1)", _ALONE)
     except ERRORS as error:
         raise store_error(error, server) from None
 
