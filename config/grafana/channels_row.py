@@ -1,7 +1,7 @@
 """Channels: what is not delivered, and why?"""
 
 from panels import COUNT, GOOD_IS_ZERO, NEUTRAL, Json, bars, graph, stat, timeline
-from queries import metric, quantiles, rate, total
+from queries import metric, once, quantiles, rate, total
 
 
 def _held(kind: str, number: int) -> str:
@@ -50,7 +50,7 @@ CHANNELS: list[Json] = [
         "Suspended channels",
         "Channels that are paused, stopped or off, as of the last scrape.",
         COUNT,
-        (f"sum({metric('watcher_channel_held')})", ""),
+        (f"sum({once(metric('watcher_channel_held'), 'channel, kind')})", ""),
         steps=GOOD_IS_ZERO,
         width=6,
     ),
@@ -58,7 +58,7 @@ CHANNELS: list[Json] = [
         "Open circuit breakers",
         "Channels to which only probes are sent, as of the last scrape.",
         COUNT,
-        (f"sum({metric('watcher_channel_breaker_open')})", ""),
+        (f"sum({once(metric('watcher_channel_breaker_open'), 'channel')})", ""),
         steps=GOOD_IS_ZERO,
         width=6,
     ),
@@ -89,7 +89,8 @@ CHANNELS: list[Json] = [
         "Deliveries in the store that are pending, or have failed and are sent again only by "
         "watcher retry or watcher replay; as of the last scrape.",
         (
-            f"sum by (channel, state) ({metric('watcher_deliveries_kept')})",
+            "sum by (channel, state) "
+            f"({once(metric('watcher_deliveries_kept'), 'channel, state')})",
             "{{channel}} {{state}}",
         ),
         steps=NEUTRAL,
@@ -105,7 +106,10 @@ CHANNELS: list[Json] = [
         "Pending by channel",
         "Deliveries that are stored and not delivered yet.",
         "short",
-        (f"sum by (channel) ({metric('watcher_outbox_pending')})", "{{channel}}"),
+        (
+            f"sum by (channel) ({once(metric('watcher_outbox_pending'), 'channel')})",
+            "{{channel}}",
+        ),
     ),
     graph(
         "Oldest pending by channel",
@@ -139,7 +143,7 @@ CHANNELS: list[Json] = [
         "Backlog size by channel",
         "Size of the pending deliveries in the store. All channels together may take half of it.",
         "bytes",
-        (f"sum by (channel) ({metric('watcher_outbox_bytes')})", "{{channel}}"),
+        (f"sum by (channel) ({once(metric('watcher_outbox_bytes'), 'channel')})", "{{channel}}"),
     ),
     bars(
         "Failed for want of space in the time range",

@@ -74,6 +74,30 @@ STORE: list[Json] = [
     ),
 ]
 
+REPLICAS: list[Json] = [
+    graph(
+        "Live replicas",
+        "Replicas that share the store, as each of them sees it. Empty without a shared store.",
+        "short",
+        (metric("watcher_replicas"), "{{instance}}"),
+    ),
+    graph(
+        "Slices by replica",
+        "Parts of sources and channels that each replica serves, and those without an owner. Empty "
+        "without a shared store.",
+        "short",
+        (metric("watcher_owned_slices"), "{{instance}}"),
+        (f"max({metric('watcher_unowned_slices')})", "without an owner"),
+    ),
+    bars(
+        "Rejected writes in the time range",
+        "Writes for a slice that another replica had taken over, exact as of the last scrape. "
+        "Empty without a shared store.",
+        (f"sum by (instance) ({total('watcher_fenced_writes_total')})", "{{instance}}"),
+        steps=rising(1, 10),
+    ),
+]
+
 PROCESS: list[Json] = [
     timeline(
         "Daemons",

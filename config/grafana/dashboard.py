@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from channels_row import CHANNELS
-from daemon_rows import PROCESS, STORE
+from daemon_rows import PROCESS, REPLICAS, STORE
 from panels import SOURCE, WIDTH, Json
 from queries import metric
 from sources_row import SOURCES
@@ -20,6 +20,7 @@ _ROWS = {
     "Sources": SOURCES,
     "Channels": CHANNELS,
     "Store": STORE,
+    "Replicas": REPLICAS,
     "Process": PROCESS,
 }
 """Only the first is open: a collapsed row sends no queries."""

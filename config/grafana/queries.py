@@ -17,6 +17,15 @@ def metric(name: str, *conditions: str) -> str:
     return f"{name}{{{', '.join((SELECTED, *conditions))}}}"
 
 
+def once(series: str, labels: str = "") -> str:
+    """Return the series of `metric`, one for each set of `labels` where replicas share a store:
+    each of them exports the same, or what concerns a source or channel that several serve.
+    """
+    replica = f"on ({_DAEMON}) {metric('watcher_replicas')}"
+    kept = f"cluster, namespace, job{labels and ', ' + labels}"
+    return f"(max by ({kept}) ({series} and {replica}) or {series} unless {replica})"
+
+
 def rate(name: str, *conditions: str) -> str:
     """Return the increase per second of a counter, an estimate."""
     return f"rate({metric(name, *conditions)}[$__rate_interval])"

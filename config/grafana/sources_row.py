@@ -12,7 +12,9 @@ from panels import (
     stat,
     timeline,
 )
-from queries import metric, quantiles, rate, total
+from queries import metric, once, quantiles, rate, total
+
+_DOWN = f"({metric('watcher_source_up')} == bool 0)"
 
 _STATE = [
     timeline(
@@ -36,7 +38,7 @@ _STATE = [
         "Sources down",
         "Sources that do not answer, as of the last scrape.",
         COUNT,
-        (f"sum({metric('watcher_source_up')} == bool 0)", ""),
+        (f"sum({once(_DOWN, 'source')})", ""),
         steps=GOOD_IS_ZERO,
     ),
     stat(

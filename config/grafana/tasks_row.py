@@ -13,7 +13,7 @@ from panels import (
     table,
     today,
 )
-from queries import last_increase, metric, total
+from queries import last_increase, metric, once, total
 
 _ENDED = "watcher_transitions_by_type_total"
 _DURATION = "watcher_task_duration_seconds"
@@ -36,9 +36,10 @@ def _success(counter: str, by: str = "") -> str:
 
 
 _DOWN_CHANNELS = (
-    "sum(max by (cluster, namespace, job, instance, channel) "
+    "(max by (cluster, namespace, job, instance, channel) "
     f"({metric('watcher_channel_held')} or {metric('watcher_channel_breaker_open')}))"
 )
+_SOURCES_DOWN = f"({metric('watcher_source_up')} == bool 0)"
 
 _FAILED_DELIVERIES = metric("watcher_deliveries_kept", 'state="failed"')
 
@@ -84,8 +85,8 @@ _NUMBERS = [
         "suspended or whose circuit breaker is open, as of the last scrape.",
         COUNT,
         (f"sum({metric('up')} == bool 0)", "daemons"),
-        (f"sum({metric('watcher_source_up')} == bool 0)", "sources"),
-        (_DOWN_CHANNELS, "channels"),
+        (f"sum({once(_SOURCES_DOWN, 'source')})", "sources"),
+        (f"sum({once(_DOWN_CHANNELS, 'channel')})", "channels"),
         steps=GOOD_IS_ZERO,
     ),
     stat(
@@ -93,8 +94,8 @@ _NUMBERS = [
         "Pending: will be sent. Failed: ended permanently, and are kept for watcher retry. As of "
         "the last scrape, all channels.",
         COUNT,
-        (f"sum({metric('watcher_outbox_pending')})", "pending"),
-        (f"sum({_FAILED_DELIVERIES})", "failed"),
+        (f"sum({once(metric('watcher_outbox_pending'), 'channel')})", "pending"),
+        (f"sum({once(_FAILED_DELIVERIES, 'channel')})", "failed"),
         steps=rising(1, 1000),
     ),
 ]
