@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.acceptance.daemon import Daemon, Site, add
+from tests.acceptance.daemon import PATIENCE, Daemon, Site, add
 from tests.support.postgresql import DURABLE, Server, temporary_server
 
 pytestmark = pytest.mark.anyio
@@ -35,10 +35,22 @@ async def test_a_server_that_was_away_loses_nothing(site: Site, server: Server) 
     assert site.sequences() == {"task_1": [1, 2], "task_2": [1, 2]}
 
 
-async def replicas(daemon: Daemon) -> list[dict[str, Any]]:
+async def status(daemon: Daemon) -> dict[str, Any]:
     async with daemon.client() as client:
-        found: list[dict[str, Any]] = (await client.get("/v1/status")).json()["replicas"]
+        found: dict[str, Any] = (await client.get("/v1/status")).json()
         return found
+
+
+async def replicas(daemon: Daemon) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await status(daemon))["replicas"]
+    return found
+
+
+async def until_active(daemon: Daemon, **expected: int) -> None:
+    """Wait until the status at a replica shows what the owner has reported."""
+    with anyio.fail_after(PATIENCE):
+        while (await status(daemon))["watches"] != expected:
+            await anyio.sleep(0.1)
 
 
 async def test_what_one_replica_is_given_another_serves_and_takes_over(
@@ -51,6 +63,11 @@ async def test_what_one_replica_is_given_another_serves_and_takes_over(
         await add(other, "task_1", "task_2")  # the first replica has everything for some seconds
         await site.until_received("task.in_progress", 2)
         assert (await site.json(other, "show", "task_1"))["status"] == "IN_PROGRESS"
+        for daemon in (owner, other):
+            await until_active(daemon, IN_PROGRESS=2)
+            (source,) = (await status(daemon))["sources"]
+            assert source["active_watches"] == 2
+            assert source["last_success_at"] is not None
         assert len(await replicas(other)) == 2
         paused = await site.command(owner, "channels", "pause", "backend")
         assert paused.returncode == 0

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from watcher.core.errors import StoreError
 from watcher.core.ownership import Grant, Group, Lease, Member, Replica, Signals, Slice
+from watcher.core.reports import NOTHING_REPORTED, Report
 from watcher.daemon.membership import Membership
 from watcher.telemetry.fleet_metrics import FleetMetrics
 
@@ -31,7 +32,9 @@ class Fleet:
         self.rejected = 0
         self.groups: Sequence[Group] = ()
 
-    async def renew(self, member: Member, groups: Sequence[Group], lag: float) -> Lease:
+    async def renew(
+        self, member: Member, groups: Sequence[Group], lag: float, report: Report = NOTHING_REPORTED
+    ) -> Lease:
         self.groups = groups
         if (lease := self.leases.pop(0)) is None:
             raise StoreError("not reachable")

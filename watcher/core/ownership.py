@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from zlib import crc32
 
+from watcher.core.reports import NOTHING_REPORTED, Report
+
 SLOTS = 256
 
 SESSION_LASTS = 8.0
@@ -102,6 +104,8 @@ class Replica:
     lag: float
     renewed: float
     slices: tuple[Slice, ...]
+    report: Report = NOTHING_REPORTED
+    """What it serves, as it was then; only `Ownership.replicas` returns it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,10 +51,10 @@ class Fleet:
         self._store = store
         self._unexpected = unexpected
         self._requests: ReloadRequests | None = None
-        member = Member(name=socket.gethostname(), version=__version__, started_at=wall())
+        self._member = Member(name=socket.gethostname(), version=__version__, started_at=wall())
         self.membership = Membership(
             store,
-            member,
+            self._member,
             groups=lambda: groups_of(settings()),
             lag=lag,
             changed=self._apply_again,
@@ -94,6 +94,10 @@ class Fleet:
     async def polling_ended(self) -> None:
         """Let other replicas poll at once, while deliveries in flight have their grace."""
         await self.membership.give_up(source_group(""))
+
+    def is_this(self, replica: Replica) -> bool:
+        """Return whether a replica is this one."""
+        return self._member.name == replica.name and self._member.started_at == replica.started_at
 
     async def replicas(self) -> tuple[Replica, ...]:
         """Return all live replicas, by name. Raises `StoreError`."""

@@ -8,6 +8,7 @@ import anyio
 from watcher.core.errors import StoreError
 from watcher.core.interfaces.ownership import Ownership
 from watcher.core.ownership import RENEW_INTERVAL, Grant, Group, Lease, Member, Slice, groups_of
+from watcher.core.reports import Report
 from watcher.telemetry.fleet_metrics import FleetMetrics
 from watcher.telemetry.throttle import LogThrottle
 
@@ -44,6 +45,8 @@ class Membership:
         self._log_throttle = LogThrottle(anyio.current_time)
         self.lease = Lease()
         """What the last renewal has returned."""
+        self.report: Callable[[], Report] = Report
+        """Returns what this replica reports about what it serves."""
 
     # What is served
 
@@ -79,7 +82,9 @@ class Membership:
     async def renew(self) -> bool:
         """Renew the session, and note what is granted; return whether that has succeeded."""
         try:
-            lease = await self._store.renew(self._member, self._wanted(), self._lag())
+            lease = await self._store.renew(
+                self._member, self._wanted(), self._lag(), self.report()
+            )
         except StoreError as error:
             if self._log_throttle.ready("renew"):
                 logger.error("%s; what this replica serves passes to others", error)

@@ -7,8 +7,16 @@ import anyio
 
 from watcher import __version__
 from watcher.core.channels import ChannelState
+from watcher.core.ownership import Replica
+from watcher.core.reports import (
+    Report,
+    merged_channel,
+    merged_rules,
+    merged_source,
+    report_of,
+)
 from watcher.core.settings import Settings
-from watcher.core.status import ReplicaStatus, SourceStatus, Status
+from watcher.core.status import ReplicaStatus, RuleStatus, SourceStatus, Status
 from watcher.daemon import elsewhere
 from watcher.daemon.build import Shared
 from watcher.daemon.fleet import Fleet
@@ -37,6 +45,8 @@ class StatusReader:
         self._unready = unready
         self._units = units
         self._settings = settings
+        if fleet is not None:
+            fleet.membership.report = self._report
         self._started_at = shared.surroundings.wall()
         self._started = anyio.current_time()
         self._lock = anyio.Lock()
@@ -61,32 +71,65 @@ class StatusReader:
 
     async def _read(self) -> Status:
         now, store = self._shared.surroundings.wall(), self._shared.store
-        units = self._units
+        replicas = () if self._fleet is None else await self._fleet.replicas()
+        reports = self._reports(replicas)
+        sources, rules = self._sources(), self._rules()
+        if reports:
+            sources = [merged_source(source, reports) for source in sources]
+            rules = merged_rules(reports)
         return Status(
             at=now,
             started_at=self._started_at,
             uptime=anyio.current_time() - self._started,
-            sources=[await self._source(name, unit) for name, unit in units.sources.items()],
-            channels=await self.channels(),
+            sources=sources,
+            channels=await self._channels(reports),
             depths={depth.channel: depth for depth in await store.outbox()},
-            rules=[unit.discovery.record.status() for unit in units.rules.values()],
+            rules=rules,
             stored=await store.summary(now),
             size=await store.size(),
             unready=await self._unready(),
-            replicas=await self._replicas(),
+            replicas=self._replicas(replicas),
         )
 
     async def channels(self) -> Sequence[ChannelState]:
         """Return the state of each channel. Raises `StoreError`."""
-        units, store = self._units.channels, self._shared.store
+        replicas = () if self._fleet is None else await self._fleet.replicas()
+        return await self._channels(self._reports(replicas))
+
+    async def _channels(self, reports: Sequence[Report]) -> Sequence[ChannelState]:
+        own = {} if reports else {channel.name: channel for channel in self._own_channels()}
+        store = self._shared.store
         return [
-            unit.dispatcher.state()
-            if (unit := units.get(channel.name)) is not None
-            else await elsewhere.channel_state(store, channel)
+            own.get(channel.name)
+            or merged_channel(await elsewhere.channel_state(store, channel), reports)
             for channel in self._settings().channels
         ]
 
-    async def _replicas(self) -> Sequence[ReplicaStatus]:
+    def _own_channels(self) -> Sequence[ChannelState]:
+        units = self._units.channels
+        return [
+            units[channel.name].dispatcher.state()
+            for channel in self._settings().channels
+            if channel.name in units
+        ]
+
+    def _rules(self) -> Sequence[RuleStatus]:
+        return [unit.discovery.record.status() for unit in self._units.rules.values()]
+
+    def _sources(self) -> Sequence[SourceStatus]:
+        return [self._source(name, unit) for name, unit in self._units.sources.items()]
+
+    def _report(self) -> Report:
+        return report_of(self._sources(), self._own_channels(), self._rules())
+
+    def _reports(self, replicas: Sequence[Replica]) -> Sequence[Report]:
+        """Return the reports of all replicas, this one's as of now; none without a fleet."""
+        if (fleet := self._fleet) is None:
+            return []
+        others = [replica.report for replica in replicas if not fleet.is_this(replica)]
+        return [self._report(), *others]
+
+    def _replicas(self, replicas: Sequence[Replica]) -> Sequence[ReplicaStatus]:
         if self._fleet is None:
             units = self._units
             served = len(units.sources) + len(units.channels)
@@ -108,10 +151,10 @@ class StatusReader:
                 units=len(replica.slices),
                 lag=replica.lag,
             )
-            for replica in await self._fleet.replicas()
+            for replica in replicas
         ]
 
-    async def _source(self, name: str, unit: SourceUnit) -> SourceStatus:
+    def _source(self, name: str, unit: SourceUnit) -> SourceStatus:
         poller, metrics = unit.poller, self._shared.metrics.source(name)
         return SourceStatus(
             name=name,

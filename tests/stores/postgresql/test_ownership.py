@@ -9,9 +9,11 @@ import asyncpg
 import pytest
 
 from tests.support.postgresql import Server
+from watcher.core.channels import ChannelState
 from watcher.core.errors import NotOwnerError, StoreError
 from watcher.core.interfaces.ownership import Ownership
 from watcher.core.ownership import RENEW_INTERVAL, TRUSTED_FOR, Group, Lease, Member, Slice
+from watcher.core.reports import NOTHING_REPORTED, Report, SourceReport
 from watcher.core.sessions import CALM
 from watcher.core.wakeup import Wakeup
 from watcher.stores import postgresql
@@ -32,9 +34,11 @@ class Replica:
     name: str
     now: float = 0.0
 
-    async def renew(self, groups: Sequence[Group] = GROUPS) -> Lease:
+    async def renew(
+        self, groups: Sequence[Group] = GROUPS, report: Report = NOTHING_REPORTED
+    ) -> Lease:
         member = Member(name=self.name, version="1", started_at=7.0)
-        return await self.store.renew(member, groups, lag=0.5)
+        return await self.store.renew(member, groups, lag=0.5, report=report)
 
     async def owned(self) -> list[Slice]:
         return [grant.slice for grant in (await self.renew()).grants]
@@ -261,6 +265,22 @@ async def test_a_replica_is_woken_by_what_another_one_has_stored(fleet: Fleet) -
             )
             await seen.wait(seen.generation)  # it listens again
         tasks.cancel_scope.cancel()
+
+
+async def test_each_replica_reads_what_the_others_report(fleet: Fleet) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    source = SourceReport(name="a", reason="\0", active=((None, 2), ("QUEUED", 3)))
+    channel = ChannelState(name="b", type="webhook", state="failing", since=1.5)
+    report = Report(sources=(source,), channels=(channel,))
+    await first.renew(report=report)
+    await second.renew()
+
+    for replica in (first, second):
+        found = {one.name: one.report for one in await replica.store.replicas()}
+        assert found == {"first": report, "second": Report()}
+
+    await fleet.execute("""UPDATE sessions SET report = '{"sources": 1}'""")
+    assert [one.report for one in await second.store.replicas()] == [Report(), Report()]
 
 
 async def test_a_renewal_that_gets_no_response_fails_before_its_session_ends(

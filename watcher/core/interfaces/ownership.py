@@ -11,14 +11,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from watcher.core.ownership import Grant, Group, Lease, Member, Replica, Signals, Slice
+from watcher.core.reports import NOTHING_REPORTED, Report
 
 
 @runtime_checkable
 class Ownership(Protocol):
     """Sessions of replicas, and what they own."""
 
-    async def renew(self, member: Member, groups: Sequence[Group], lag: float) -> Lease:
+    async def renew(
+        self,
+        member: Member,
+        groups: Sequence[Group],
+        lag: float,
+        report: Report = NOTHING_REPORTED,
+    ) -> Lease:
         """Renew this replica's session, claim free slices of `groups`, and return what is granted.
+        Other replicas read `lag` and `report`.
 
         Call it every `RENEW_INTERVAL` seconds, in the loop that does the work, also after it has
         raised `StoreError`. A session that has ended is replaced: all its grants are void, and each

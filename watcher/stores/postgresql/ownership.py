@@ -1,12 +1,14 @@
 """Sessions of replicas, what they own, and signals between them, in the PostgreSQL store."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from watcher.core.clock import Clock
 from watcher.core.ownership import Grant, Group, Lease, Member, Replica, Signal, Signals, Slice
+from watcher.core.reports import NOTHING_REPORTED, Report
 from watcher.core.sessions import Rows, SessionRow, SliceRow
 from watcher.stores._ownership import Renewals
 from watcher.stores.postgresql import ownership_queries as queries
@@ -18,6 +20,7 @@ from watcher.stores.postgresql.hints import Connect
 from watcher.stores.postgresql.schema import Connection
 
 _decode: Callable[[str], Any] = msgspec.json.decode
+_decode_report = msgspec.json.Decoder(Report).decode
 TIMEOUT = 2.0
 """Seconds after which a statement has failed: well before a session ends."""
 
@@ -30,9 +33,13 @@ class PostgresqlOwnership(StorePart):
     def __init__(self, database: Database, wall: Clock, *, connect: Connect, boot: Clock) -> None:
         super().__init__(database, wall)
         self._connect = connect
-        self._renewals = Renewals(SqlStatements(database), database.local, boot)
+        self._statements = SqlStatements(database)
+        self._renewals = Renewals(self._statements, database.local, boot)
 
-    async def renew(self, member: Member, groups: Sequence[Group], lag: float) -> Lease:
+    async def renew(
+        self, member: Member, groups: Sequence[Group], lag: float, report: Report = NOTHING_REPORTED
+    ) -> Lease:
+        self._statements.report = report
         return await self._renewals.renew(member, groups, lag)
 
     def granted(self) -> Mapping[Slice, Grant]:
@@ -49,7 +56,10 @@ class PostgresqlOwnership(StorePart):
 
     async def replicas(self) -> Sequence[Replica]:
         found = await self._database.read(queries.LIVE_SESSIONS)
-        return [_replica(tuple(row)[:-1], _decode(row["slices"])) for row in found]
+        return [
+            replace(_replica((*about, lag, renewed), _decode(slices)), report=_reported(report))
+            for *about, report, lag, renewed, slices in map(tuple, found)
+        ]
 
     async def signals(self, after: int | None) -> Signals:
         session = self._database.local.session
@@ -72,6 +82,8 @@ class SqlStatements:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.report = NOTHING_REPORTED
+        """What each renewal stores."""
 
     async def begin(self, member: Member) -> int:
         parameters = (rows.clean(member.name), member.version, member.started_at)
@@ -83,7 +95,8 @@ class SqlStatements:
     async def renew(
         self, session: int, groups: Mapping[str, int | None], lag: float
     ) -> Rows | None:
-        parameters = (session, rows.as_json(groups), lag)
+        report = msgspec.json.encode(self.report).decode()
+        parameters = (session, rows.as_json(groups), lag, report)
         (found,) = await self._database.update(queries.RENEW_SESSION, *parameters, limit=TIMEOUT)
         if not found["renewed"]:
             return None
@@ -125,6 +138,14 @@ class SqlStatements:
         parameters = (source, most)
         ((count,),) = await self._database.read(queries.COUNT_ACTIVE, *parameters, limit=TIMEOUT)
         return int(count)
+
+
+def _reported(report: str) -> Report:
+    """Return the report of a replica; none of a version whose reports are of another form."""
+    try:
+        return _decode_report(report)
+    except msgspec.ValidationError:
+        return NOTHING_REPORTED
 
 
 def _sessions(found: str, owned: Mapping[int, Sequence[Slice]]) -> list[SessionRow]:

@@ -14,7 +14,8 @@ VALUES ($1, $2, $3, clock_timestamp(), {_EXPIRY}) RETURNING session
 RENEW_SESSION = f"""
 WITH renewed AS (
     UPDATE sessions
-    SET renewed_at = clock_timestamp(), expires_at = {_EXPIRY}, groups = $2::jsonb, lag = $3
+    SET renewed_at = clock_timestamp(), expires_at = {_EXPIRY}, groups = $2::jsonb, lag = $3,
+        report = $4
     WHERE session = $1 AND {_LIVE} RETURNING *
 ), live AS (
     SELECT * FROM renewed UNION ALL SELECT * FROM sessions WHERE session <> $1 AND {_LIVE}
@@ -27,7 +28,7 @@ SELECT (SELECT count(*) FROM renewed) AS renewed,
 """
 
 LIVE_SESSIONS = f"""
-SELECT live.name, version, started_at, lag,
+SELECT live.name, version, started_at, report, lag,
     extract(epoch FROM clock_timestamp() - renewed_at)::float8 AS renewed, (
         SELECT coalesce(jsonb_agg(jsonb_build_array(owned.name, number)), '[]')
         FROM slices AS owned JOIN slice_groups USING (name)

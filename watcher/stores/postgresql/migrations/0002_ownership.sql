@@ -1,5 +1,5 @@
 -- Sessions of replicas. One that is not renewed in time is deleted by the next claim; a session that is gone never
--- returns. `groups` are what the replica can serve, with the slices that it demands of each.
+-- returns. `groups` are what the replica can serve, with the slices that it demands of each; `report` is JSON.
 CREATE TABLE sessions (
     session bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,
@@ -7,6 +7,7 @@ CREATE TABLE sessions (
     started_at double precision NOT NULL,
     groups jsonb NOT NULL DEFAULT '{}',
     lag double precision NOT NULL DEFAULT 0,
+    report text NOT NULL DEFAULT '{}',
     renewed_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
