@@ -65,7 +65,8 @@ _several_entries = TypeAdapter(list[WatchRequestView])
 
 class WatchView(msgspec.Struct, frozen=True):
     """One task on the watchlist. `missing_since` is when upstream began to answer 404, `lost_at`
-    when `task.lost` was sent.
+    when `task.lost` was sent. Only the replica that polls a task knows its `polled_at` and
+    `next_poll_at` while it is active; at others they are null.
     """
 
     task_id: str
