@@ -1,18 +1,32 @@
 """What a replica serves follows what it was granted, and is given up in order."""
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from tests.support.records import SECRET
+from watcher.configuration import loader
+from watcher.core.deliveries import OutboxDepth
 from watcher.core.errors import StoreError
 from watcher.core.ownership import Grant, Group, Lease, Member, Replica, Signals, Slice
 from watcher.core.reports import NOTHING_REPORTED, Report
 from watcher.daemon.membership import Membership
+from watcher.daemon.served import Everything, shown_depths
 from watcher.telemetry.fleet_metrics import FleetMetrics
 
 pytestmark = pytest.mark.anyio
 
+CHANNELS = {
+    "WATCHER_CHANNELS": json.dumps(
+        [
+            {"name": name, "type": "webhook", "url": "https://x.example/", "secrets": [SECRET]}
+            for name in ("backend", "alerts")
+        ]
+    )
+}
 BACKEND = "channel backend"
 MIXPEEK = "source mixpeek"
 
@@ -195,3 +209,21 @@ async def test_what_is_given_up_is_released_and_not_claimed_again() -> None:
     assert fleet.released == [Slice(MIXPEEK, 0)]
     await member.renew()
     assert fleet.groups == []
+
+
+async def test_what_the_store_has_of_a_channel_is_shown_by_its_leader() -> None:
+    depths = [replace(OutboxDepth.empty(name), pending=3) for name in ("backend", "alerts", "gone")]
+    settings = loader.load(None, {"MIXPEEK_API_KEY": "sk_made_up", "HOME": "/", **CHANNELS})
+    leader = member_of(Fleet(Lease(grants=(grant(BACKEND, 0, of=2), grant(MIXPEEK)))))
+    other = member_of(Fleet(Lease(grants=(grant(BACKEND, 1, of=2), grant("channel alerts")))))
+    shown = []
+    for member in (leader, other, Everything()):
+        if isinstance(member, Membership):
+            await member.renew()
+        found = shown_depths(depths, ["backend"], settings, member)
+        shown.append({name: depth.pending for name, depth in found.items()})
+    assert shown == [
+        {"backend": 3, "gone": 3},
+        {"backend": 0, "alerts": 3},
+        {"backend": 3, "alerts": 3, "gone": 3},
+    ]

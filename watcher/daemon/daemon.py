@@ -12,18 +12,16 @@ from functools import partial
 import anyio
 
 from watcher.core.channels import ChannelState
-from watcher.core.deliveries import OutboxDepth
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
 from watcher.core.settings import HeartbeatSettings, Settings
-from watcher.core.summary import TroubledTasks
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.daemon import elsewhere, fleet
 from watcher.daemon.build import Shared, Surroundings, test_channel
 from watcher.daemon.fleet import Fleet
-from watcher.daemon.heartbeat import Heartbeat, Wait
+from watcher.daemon.heartbeat import Heartbeat
 from watcher.daemon.maintenance import fill_in, maintain
 from watcher.daemon.pending import log_pending, warn_of_orphans
 from watcher.daemon.reload import ReloadRequests
@@ -31,6 +29,7 @@ from watcher.daemon.running import RunningUnits
 from watcher.daemon.served import Everything
 from watcher.daemon.status import StatusReader
 from watcher.daemon.store_room import StoreRoom
+from watcher.daemon.units_view import UnitsView
 from watcher.delivery.body_memory import BodyMemory
 from watcher.delivery.channel_check import ChannelCheck
 from watcher.net.transport import create_transport
@@ -76,6 +75,7 @@ class Daemon:
             pages=settings.server.external_url,
         )
         self._units = RunningUnits(self._shared, self._beat)
+        self._view = UnitsView(self._shared, self._units)
         self._reader = StatusReader(
             self._shared, self._units, lambda: self._settings, self.health.unready, self._fleet
         )
@@ -159,22 +159,9 @@ class Daemon:
 
     async def refresh_gauges(self) -> None:
         """Update the gauges that are computed only for a scrape."""
-        for name, unit in self._units.sources.items():
-            poller = unit.poller
-            self.metrics.source(name).watching(poller.counts(), poller.behind(), poller.silent())
         await self.health.unready()
         self.metrics.store_writable(self.health.store_failure)
-        await self._refresh_stored()
-
-    async def _refresh_stored(self) -> None:
-        depths = {channel: OutboxDepth.empty(channel) for channel in self._units.channels}
-        depths |= {depth.channel: depth for depth in await self.store.outbox()}
-        self.metrics.outbox(depths, self._wall())
-        self.metrics.stored(await self.store.size())
-        troubled = await self.store.troubled_tasks()
-        for name in self._units.sources:
-            tasks = troubled.get(name, TroubledTasks())
-            self.metrics.source(name).lost_and_stalled(tasks.lost, tasks.stalled)
+        await self._view.refresh_gauges(self._settings)
 
     def _monitors(self) -> Mapping[str, LivenessMonitor]:
         pollers = {
@@ -259,27 +246,9 @@ class Daemon:
                 settings=settings,
                 transport=transport,
                 health=self.health,
-                silent=self._silent,
-                pending=self._pending,
+                silent=self._view.silent,
+                pending=self._view.pending,
                 metrics=self.metrics,
                 wall=self._wall,
             )
             await heartbeat.run()
-
-    def _silent(self) -> Mapping[str, Wait]:
-        """Return for how long each source has answered nothing, and may, in seconds."""
-        return {
-            name: Wait(unit.poller.silent(), unit.answer_limit)
-            for name, unit in self._units.sources.items()
-        }
-
-    async def _pending(self) -> Mapping[str, Wait]:
-        """Return for how long the oldest delivery to each configured channel has been pending, and
-        may be, in seconds.
-        """
-        now, channels = self._wall(), self._units.channels
-        return {
-            depth.channel: Wait(now - depth.oldest_created_at, channels[depth.channel].alert_after)
-            for depth in await self.store.outbox()
-            if depth.oldest_created_at is not None and depth.channel in channels
-        }

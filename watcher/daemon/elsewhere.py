@@ -31,12 +31,6 @@ async def channel_state(store: StatesStore, channel: ChannelSettings) -> Channel
     )
 
 
-async def outage_since(events: EventLog, source: str) -> float | None:
-    """Return since when a source has been down; None while it is up. Raises `StoreError`."""
-    outage = await events.outage(f"source {source}")
-    return None if outage is None else outage.since
-
-
 async def pause(store: ChannelStates, channel: str, reason: str, now: float) -> None:
     """Pause a channel; the replica that serves it follows. Raises `StoreError`."""
     suspension = Suspension(channel=channel, kind=SuspensionKind.PAUSED, reason=reason, since=now)

@@ -1,6 +1,11 @@
 """What this process serves of what its settings name: all of it, or its share in a fleet."""
 
+from collections.abc import Iterable, Mapping
 from typing import Protocol
+
+from watcher.core.deliveries import OutboxDepth
+from watcher.core.ownership import channel_group, source_group
+from watcher.core.settings import Settings
 
 
 class Served(Protocol):
@@ -39,3 +44,22 @@ class Everything:
 
     def trusted(self, group: str) -> bool:
         return True
+
+
+def shown_depths(
+    depths: Iterable[OutboxDepth], running: Iterable[str], settings: Settings, served: Served
+) -> Mapping[str, OutboxDepth]:
+    """Return the depths that the metrics of this process show, by channel.
+
+    Those of a shared store are shown by one replica, the leader of the channel; of a channel that
+    is not configured, by that of the first source. So an alert about them is one alert. Channels
+    that are `running` here are shown in any case, as empty.
+    """
+    configured = {channel.name for channel in settings.channels}
+    first = source_group(settings.sources[0].name)
+    shown = {channel: OutboxDepth.empty(channel) for channel in running}
+    for depth in depths:
+        group = channel_group(depth.channel) if depth.channel in configured else first
+        if served.leads(group):
+            shown[depth.channel] = depth
+    return shown

@@ -1,0 +1,53 @@
+"""What metrics and the heartbeat show of the running units and of the store."""
+
+from collections.abc import Mapping
+
+from watcher.core.ownership import source_group
+from watcher.core.settings import Settings
+from watcher.core.summary import TroubledTasks
+from watcher.daemon.build import Shared
+from watcher.daemon.heartbeat import Wait
+from watcher.daemon.running import RunningUnits
+from watcher.daemon.served import shown_depths
+
+
+class UnitsView:
+    """Reads the running units. Methods that read the store may raise `StoreError`."""
+
+    def __init__(self, shared: Shared, units: RunningUnits) -> None:
+        self._shared = shared
+        self._units = units
+
+    async def refresh_gauges(self, settings: Settings) -> None:
+        """Update the gauges that are computed only for a scrape."""
+        shared, metrics = self._shared, self._shared.metrics
+        for name, unit in self._units.sources.items():
+            poller = unit.poller
+            metrics.source(name).watching(poller.counts(), poller.behind(), poller.silent())
+        stored = await shared.store.outbox()
+        depths = shown_depths(stored, self._units.channels, settings, shared.served)
+        metrics.outbox(depths, shared.surroundings.wall())
+        metrics.stored(await shared.store.size())
+        troubled = await shared.store.troubled_tasks()
+        for name in self._units.sources:
+            leads = shared.served.leads(source_group(name))
+            tasks = troubled.get(name, TroubledTasks()) if leads else TroubledTasks()
+            metrics.source(name).lost_and_stalled(tasks.lost, tasks.stalled)
+
+    def silent(self) -> Mapping[str, Wait]:
+        """Return for how long each source has answered nothing, and may, in seconds."""
+        return {
+            name: Wait(unit.poller.silent(), unit.answer_limit)
+            for name, unit in self._units.sources.items()
+        }
+
+    async def pending(self) -> Mapping[str, Wait]:
+        """Return for how long the oldest delivery to each configured channel has been pending, and
+        may be, in seconds.
+        """
+        now, channels = self._shared.surroundings.wall(), self._units.channels
+        return {
+            depth.channel: Wait(now - depth.oldest_created_at, channels[depth.channel].alert_after)
+            for depth in await self._shared.store.outbox()
+            if depth.oldest_created_at is not None and depth.channel in channels
+        }
