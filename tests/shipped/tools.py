@@ -4,7 +4,9 @@ import os
 import shutil
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import pytest
@@ -42,11 +44,14 @@ def run(
 
 
 def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    """Return a port that was free a moment ago. It is below those that the kernel gives to outgoing
+    connections, any of which could take it until it is listened on.
+    """
+    while True:
+        port = SystemRandom().randrange(15_000, 32_000)
+        with suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 def committed(folder: Path) -> Path:
