@@ -125,3 +125,12 @@ async def test_a_look_follows_every_second_a_hint_and_a_failure() -> None:
         await anyio.sleep(0.01)
         assert place.looked_after == [None, 3, 3, 4]
         tasks.cancel_scope.cancel()
+
+
+async def test_it_begins_where_the_signals_are_before_watches_are_read() -> None:
+    place = Place()
+    place.answers = [StoreError("away"), Signals(last=8, last_event=0)]
+    await place.follower.begin()
+    assert place.looked_after == [None, None]
+    await place.run_for(0.1)
+    assert place.looked_after == [None, None, 8]

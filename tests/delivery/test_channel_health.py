@@ -16,6 +16,7 @@ from tests.delivery.harness import (
 )
 from tests.support.virtual_time import wall
 from watcher.core.deliveries import DeliveryState, Message, Receipt
+from watcher.delivery.suspension import ChannelSuspension
 
 pytestmark = pytest.mark.anyio
 
@@ -138,6 +139,24 @@ async def test_several_410s_in_flight_stop_the_channel_once(harness: Harness) ->
         assert len(channel.attempts) == 5
         assert await harness.types("channel.") == ["channel.stopped"]
         assert len(alerts.delivered) == 1
+
+
+async def test_a_pause_of_another_process_is_followed_and_so_is_its_end(harness: Harness) -> None:
+    channel = ScriptedChannel()
+    dispatcher = harness.dispatcher(channel)
+    async with running(dispatcher):
+        other = ChannelSuspension(harness.context())
+        await other.pause("maintenance")
+        await dispatcher.follow()
+        await harness.store_event()
+        await anyio.sleep(MINUTE)
+        assert (dispatcher.state().state, channel.attempts) == ("paused", [])
+
+        await other.lift()
+        await dispatcher.follow()
+        await anyio.sleep(1)
+        assert dispatcher.state().state == "running"
+    assert len(channel.delivered) == 1
 
 
 async def test_a_410_that_was_in_flight_does_not_end_a_pause(harness: Harness) -> None:

@@ -127,7 +127,7 @@ class Lease:
 class Signal:
     """Another replica has changed what the owner of a group has in memory: these tasks were added,
     added again or removed; or, without any, the channel was suspended or resumed, or deliveries
-    were retried, replayed or purged.
+    were retried or replayed.
     """
 
     group: str

@@ -21,6 +21,7 @@ from watcher.daemon.following import Follower
 from watcher.daemon.membership import Membership
 from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.running import RunningUnits
+from watcher.daemon.waiting import cancel_at
 from watcher.telemetry.fleet_metrics import FleetMetrics
 from watcher.telemetry.metrics import Component
 from watcher.telemetry.unexpected import UnexpectedErrors
@@ -68,12 +69,13 @@ class Fleet:
         """Be a member within. What is granted is known at the start; other replicas take over at
         the end, when nothing may run any more.
         """
+        follower = Follower(self._store, units, outbox)
         async with anyio.create_task_group() as joining:
-            joining.start_soon(_cancel_at, requests.stopping, joining.cancel_scope)
+            joining.start_soon(cancel_at, requests.stopping, joining.cancel_scope)
+            await follower.begin()
             await self.membership.join()
             joining.cancel_scope.cancel()
         self._requests = requests
-        follower = Follower(self._store, units, outbox)
         keep_running = partial(self._unexpected.keep_running, Component.FLEET)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(keep_running, self.membership.run, name="membership")
@@ -106,11 +108,6 @@ class Fleet:
     def _apply_again(self) -> None:
         if self._requests is not None:
             self._requests.apply_again()
-
-
-async def _cancel_at(event: anyio.Event, scope: anyio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()
 
 
 def shared(store: Store) -> SharedStore | None:

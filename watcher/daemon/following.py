@@ -29,7 +29,7 @@ class FollowedStore(Watchlist, Ownership, Protocol):
 
 
 class Follower:
-    """Reads signals within `run`; `outbox` is set when events were stored."""
+    """Reads signals in `begin`, then within `run`; `outbox` is set when events were stored."""
 
     def __init__(self, store: FollowedStore, units: RunningUnits, outbox: Wakeup) -> None:
         self._store = store
@@ -40,6 +40,15 @@ class Follower:
         self._last_event = 0
         self._log_throttle = LogThrottle(anyio.current_time)
 
+    async def begin(self) -> None:
+        """Note where the signals are now, until that has succeeded once. What is stored from now on
+        is followed, so watches have to be read after this.
+        """
+        while True:
+            if await self._looked():
+                return
+            await anyio.sleep(LOOK_INTERVAL)
+
     async def listen(self) -> None:
         """Look at once when another replica gives a hint, until cancelled."""
         await self._store.follow(self._hinted.set)
@@ -48,13 +57,18 @@ class Follower:
         """Follow until cancelled."""
         while True:
             generation = self._hinted.generation
-            try:
-                await self._look()
-            except StoreError as error:
-                if self._log_throttle.ready("signals"):
-                    logger.error("%s; changes by other replicas are followed later", error)
+            await self._looked()
             with anyio.move_on_after(LOOK_INTERVAL):
                 await self._hinted.wait(generation)
+
+    async def _looked(self) -> bool:
+        try:
+            await self._look()
+        except StoreError as error:
+            if self._log_throttle.ready("signals"):
+                logger.error("%s; changes by other replicas are followed later", error)
+            return False
+        return True
 
     async def _look(self) -> None:
         new = await self._store.signals(self._after)

@@ -67,7 +67,7 @@ async def opened(
     store = None
     async with anyio.create_task_group() as tasks:
         await serve(waiting, tasks)
-        tasks.start_soon(_cancel_at, stopping, tasks.cancel_scope)
+        tasks.start_soon(cancel_at, stopping, tasks.cancel_scope)
         store = await _opened_later(create, resources, waiting)
         tasks.cancel_scope.cancel()
     return store
@@ -97,6 +97,7 @@ async def _opened_later(
             return store
 
 
-async def _cancel_at(stopping: anyio.Event, scope: anyio.CancelScope) -> None:
+async def cancel_at(stopping: anyio.Event, scope: anyio.CancelScope) -> None:
+    """Cancel a scope once an event is set."""
     await stopping.wait()
     scope.cancel()

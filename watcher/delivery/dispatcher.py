@@ -141,7 +141,8 @@ class Dispatcher:
         deliveries that are due now. Raises `StoreError`.
         """
         await self._health.follow()
-        self.attempt_all()
+        if not self._health.suspended:
+            self.attempt_all()
 
     async def drain(self) -> None:
         """Claim nothing until `claim_again`; return once nothing is claimed."""

@@ -75,7 +75,7 @@ class RouteBudget:
         self._warned = False
         self._lock = anyio.Lock()
         self._shared = shared
-        self._taken_from = -math.inf
+        self._shared_from = -math.inf
 
     @property
     def limited(self) -> bool:
@@ -103,7 +103,7 @@ class RouteBudget:
         if self._bucket is None:
             return pause
         self._grow()
-        shared = self._taken_from - self._now()
+        shared = self._shared_from - self._now()
         return max(pause, shared, self._bucket.wait(), self._learnt.wait())
 
     async def _take(self) -> float:
@@ -115,7 +115,7 @@ class RouteBudget:
         except StoreError:
             wait = _STORE_AGAIN_AFTER
         wait = min(wait, LONGEST_WAIT)
-        self._taken_from = self._now() + wait
+        self._shared_from = self._now() + wait
         return wait
 
     async def share_pause(self) -> None:
