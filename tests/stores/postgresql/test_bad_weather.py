@@ -82,12 +82,25 @@ async def test_a_read_only_server_is_named_and_readiness_fails(
         await admin.close()
 
 
-def test_what_a_lost_commit_has_done_is_not_claimed() -> None:
-    error = store_error(CommitLostError("connection was closed"), "postgresql://db/watcher")
-    assert str(error).endswith("during a commit (connection was closed): it may have been stored")
-    assert concerns_all(CommitLostError(""))
+async def test_what_a_lost_commit_has_done_is_not_claimed(store: PostgresqlStore, url: str) -> None:
+    admin = await asyncpg.connect(url)
+    await admin.execute("BEGIN; LOCK TABLE readiness_probe")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_ping_is_lost, store)
+        while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await anyio.lowlevel.checkpoint()
+        await admin.execute(END_OTHERS)
+    await admin.close()
+    await store.ping()
+
+    assert concerns_all(CommitLostError())
     assert concerns_all(TimeoutError())
     assert not concerns_all(asyncpg.UniqueViolationError(""))
+
+
+async def _ping_is_lost(store: PostgresqlStore) -> None:
+    with pytest.raises(StoreError, match=r"cannot reach .*: it may have been stored"):
+        await store.ping()
 
 
 def test_a_silent_server_is_one_that_does_not_respond() -> None:

@@ -11,8 +11,16 @@ import asyncpg
 from watcher.core.errors import StoreError, StoreFailure, StoreFullError, StoreUnusableError
 from watcher.stores.postgresql.schema import Connection, Pool, migrate
 
-_LOST = (
+_ENDED = (
     asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+"""Errors with which the server ends a connection."""
+_LOST = (
+    *_ENDED,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # of a connection that ended while a statement was being sent
     OSError,
@@ -22,10 +30,12 @@ _LOST = (
 
 
 class CommitLostError(Exception):
-    """The connection failed during a commit: the server may have stored everything, or nothing."""
+    """The connection failed during a commit, or a statement that is one: the server may have stored
+    everything, or nothing.
+    """
 
 
-ERRORS = (asyncpg.PostgresError, *_LOST[1:], CommitLostError)
+ERRORS = (asyncpg.PostgresError, *_LOST, CommitLostError)
 """What an operation on the database may raise."""
 
 WRITING = 0x77747772
@@ -81,8 +91,8 @@ def server_of(url: str) -> str:
 
 def store_error(error: Exception, server: str) -> StoreError:
     """Return `error` as what it means to the operator. `server` is what `server_of` returns."""
-    if isinstance(error, CommitLostError):
-        return StoreError(f"{server} went away during a commit ({error}): it may have been stored")
+    if isinstance(error, CommitLostError) and isinstance(error.__cause__, Exception):
+        return _explained(error.__cause__, server, ": it may have been stored")
     return _explained(error, server, ": nothing was stored")
 
 
@@ -179,7 +189,7 @@ async def writing(pool: Pool, *locks: int, limit: float | None = None) -> AsyncI
         try:
             yield connection
         except _LOST:
-            connection.terminate()  # a server that is silent would let a rollback wait as well
+            _abandon(connection)  # a server that is silent would let a rollback wait as well
             raise
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -189,15 +199,32 @@ async def writing(pool: Pool, *locks: int, limit: float | None = None) -> AsyncI
         try:
             await connection.execute("COMMIT", timeout=limit)
         except _LOST as error:
-            connection.terminate()
-            raise CommitLostError(str(error)) from error
+            _abandon(connection)
+            raise CommitLostError from error
+
+
+@asynccontextmanager
+async def updating(pool: Pool, limit: float | None = None) -> AsyncIterator[Connection]:
+    """Run one statement within, which is a transaction of its own."""
+    async with pool.acquire(timeout=limit) as connection:
+        try:
+            yield connection
+        except _LOST as error:
+            _abandon(connection)
+            raise CommitLostError from error
+
+
+def _abandon(connection: Connection) -> None:
+    """Do not use a connection again. The driver has dropped one that the server has ended."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 async def _begin(connection: Connection, statements: str, limit: float | None) -> None:
     try:
         await connection.execute(statements, timeout=limit)
     except _LOST:
-        connection.terminate()
+        _abandon(connection)
         raise
 
 
@@ -208,5 +235,5 @@ async def reading(pool: Pool, limit: float | None = None) -> AsyncIterator[Conne
         try:
             yield connection
         except _LOST:
-            connection.terminate()
+            _abandon(connection)
             raise

@@ -20,6 +20,7 @@ from watcher.stores.postgresql.connection import (
     concerns_all,
     reading,
     store_error,
+    updating,
     writing,
 )
 from watcher.stores.postgresql.due_floor import DueFloors
@@ -100,7 +101,12 @@ class Database:
         """Run one statement that may wait for no other transaction, beside what is being written;
         return its rows.
         """
-        return await self.read(statement, *parameters, limit=limit)
+        try:
+            async with updating(self.pool, limit) as connection:
+                return await connection.fetch(statement, *parameters, timeout=limit)
+        except ERRORS as error:
+            self._on_error()
+            raise self.failure(error) from None
 
     async def transact(
         self, operation: Operation[None], *locks: int, limit: float | None = None

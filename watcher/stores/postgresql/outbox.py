@@ -140,7 +140,6 @@ class PostgresqlOutbox(StorePart):
             count = affected(await connection.execute(queries.PURGE, *parameters))
             if state is DeliveryState.PENDING and count < _PURGE_BATCH:
                 await connection.execute(queries.RESET_HEADS, rows.clean(channel))
-            await signal_channel(self._database, connection, channel)
             return count
 
         purged = 0
