@@ -1,5 +1,5 @@
 """What a store must promise, by consumer. A call that has returned survives `kill -9`; one that
-raised changed nothing.
+raised changed nothing, or its text names a commit that may be lost: the same call again is safe.
 
 Every method may raise `StoreError`; the caller keeps what it wanted to store and tries again. Lists
 come in pages: `cursor` is the `next_cursor` of the previous page, which is None on the last one; an
