@@ -31,7 +31,7 @@ class Place:
         self.looked_after: list[int | None] = []
         self.tracked: list[str] = []
         self.forgotten: list[str] = []
-        self.followed = 0
+        self.followed: list[bool] = []
         self.hint: Callable[[], None] = lambda: None
         self.outbox = Wakeup()
         source = SimpleNamespace(track=self._track, poller=SimpleNamespace(forget=self._forget))
@@ -60,8 +60,8 @@ class Place:
     def _forget(self, key: TaskKey) -> None:
         self.forgotten.append(key.task_id)
 
-    async def _follow(self) -> None:
-        self.followed += 1
+    async def _follow(self, *, attempt: bool) -> None:
+        self.followed.append(attempt)
 
     def stored(self, task_id: str, state: WatchState) -> None:
         key = TaskKey("mixpeek", task_id)
@@ -95,10 +95,15 @@ async def test_tasks_are_polled_or_forgotten_as_the_store_has_them() -> None:
 
 async def test_a_served_channel_reads_again_what_was_stored_about_it() -> None:
     place = Place()
-    signals = (Signal(group="channel backend"), Signal(group="channel backend"))
-    place.answers = [Signals(last=1, last_event=0, signals=(*signals, Signal(group="channel b")))]
+    read, attempt = Signal(group="channel backend"), Signal(group="channel backend", attempt=True)
+    place.answers = [
+        Signals(last=1, last_event=0, signals=(read, read, Signal(group="channel b", attempt=True)))
+    ]
     await place.run_for(0.1)
-    assert place.followed == 1
+    assert place.followed == [False]
+    place.answers = [Signals(last=2, last_event=0, signals=(read, attempt, read))]
+    await place.run_for(0.1)
+    assert place.followed == [False, True]
 
 
 async def test_events_of_others_wake_the_dispatchers_once() -> None:

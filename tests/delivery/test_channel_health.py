@@ -147,13 +147,13 @@ async def test_a_pause_of_another_process_is_followed_and_so_is_its_end(harness:
     async with running(dispatcher):
         other = ChannelSuspension(harness.context())
         await other.pause("maintenance")
-        await dispatcher.follow()
+        await dispatcher.follow(attempt=False)
         await harness.store_event()
         await anyio.sleep(MINUTE)
         assert (dispatcher.state().state, channel.attempts) == ("paused", [])
 
         await other.lift()
-        await dispatcher.follow()
+        await dispatcher.follow(attempt=True)
         await anyio.sleep(1)
         assert dispatcher.state().state == "running"
     assert len(channel.delivered) == 1

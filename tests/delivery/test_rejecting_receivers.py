@@ -133,6 +133,23 @@ async def test_of_a_long_retry_after_one_hour_is_honoured_and_then_one_probe_is_
     assert_in_order(channel, events)
 
 
+async def test_what_another_process_has_queued_or_removed_waits_for_the_retry_after(
+    harness: Harness,
+) -> None:
+    channel = Repairable(paused(1800.0))
+    async with running(dispatcher := harness.dispatcher(channel)):
+        events = await store_events(harness, 3)
+        await anyio.sleep(MINUTE)
+        channel.error = None
+        await dispatcher.follow(attempt=False)
+        await anyio.sleep(MINUTE)
+        assert channel.delivered == []
+        await dispatcher.follow(attempt=True)
+        await anyio.sleep(1)
+
+    assert_in_order(channel, events)
+
+
 async def test_resume_overrides_a_retry_after(harness: Harness) -> None:
     channel = Repairable(paused(1800.0))
     async with running(dispatcher := harness.dispatcher(channel)):

@@ -127,11 +127,12 @@ class Lease:
 class Signal:
     """Another replica has changed what the owner of a group has in memory: these tasks were added,
     added again or removed; or, without any, the channel was suspended or resumed, or deliveries
-    were retried or replayed.
+    were retried, replayed or purged. With `attempt`, all that is pending is to be attempted now.
     """
 
     group: str
     task_ids: tuple[str, ...] = ()
+    attempt: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

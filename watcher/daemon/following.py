@@ -1,5 +1,5 @@
 """Follows what other replicas have stored: tasks that were added or removed, channels that were
-paused or resumed, deliveries that were queued again, events.
+paused or resumed, deliveries that were queued again or removed, events.
 """
 
 import logging
@@ -80,18 +80,18 @@ class Follower:
 
     async def _follow(self, signals: Iterable[Signal]) -> None:
         tasks: dict[str, dict[str, None]] = {}
-        channels: dict[str, None] = {}
+        channels: dict[str, bool] = {}
         for signal in signals:
             kind, _, name = signal.group.partition(" ")
             if kind == "source":
                 tasks.setdefault(name, {}).update(dict.fromkeys(signal.task_ids))
             else:
-                channels[name] = None
+                channels[name] = channels.get(name, False) or signal.attempt
         for source, task_ids in tasks.items():
             await self._follow_tasks(source, list(task_ids))
-        for channel in channels:
+        for channel, attempt in channels.items():
             if unit := self._units.channels.get(channel):
-                await unit.dispatcher.follow()
+                await unit.dispatcher.follow(attempt=attempt)
 
     async def _follow_tasks(self, source: str, task_ids: list[str]) -> None:
         unit = self._units.sources.get(source)

@@ -136,13 +136,14 @@ class Dispatcher:
         await self._health.resume()
         self.attempt_all()
 
-    async def follow(self) -> None:
-        """Take over what another process has stored about the channel: a pause, its end, or
-        deliveries that are due now. Raises `StoreError`.
+    async def follow(self, *, attempt: bool) -> None:
+        """Take over what another process has stored about the channel: a pause, its end, or other
+        deliveries; with `attempt`, attempt all that is pending. Raises `StoreError`.
         """
         await self._health.follow()
-        if not self._health.suspended:
+        if attempt and not self._health.suspended:
             self.attempt_all()
+        self._wakeup.set()
 
     async def drain(self) -> None:
         """Claim nothing until `claim_again`; return once nothing is claimed."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -131,11 +132,65 @@ async def test_the_owner_learns_what_another_replica_has_changed(
     await second.store.lift_suspension("backend")
     await second.store.replay("backend", EventFilter(since=0.0), NOW)
     await second.store.retry_failed("backend", None, NOW)
+    await second.store.purge("backend", DeliveryState.PENDING, NOW)
+    await second.store.add([request("task_2", team="a")], NOW)
+    await second.store.add([replace(request("task_2"), again=True)], NOW)
 
+    added, *others = (await first.store.signals(last)).signals
+    assert (added.group, set(added.task_ids)) == ("source mixpeek", {"task_1", "task_2"})
     channel = Signal(group="channel backend")
-    assert (await first.store.signals(last)).signals == (
-        Signal(group="source mixpeek", task_ids=("task_1", "task_2")),
+    assert others == [
         Signal(group="source mixpeek", task_ids=("task_1",)),
-        *[channel] * 4,
-    )
+        channel,
+        replace(channel, attempt=True),
+        channel,
+        replace(channel, attempt=True),
+        channel,
+        Signal(group="source mixpeek", task_ids=("task_2",)),
+    ]
     assert (await second.store.signals(last)).signals == ()
+
+
+async def test_the_owner_finds_at_once_what_is_due_behind_a_purged_delivery(
+    replicas: tuple[Replica, Replica],
+) -> None:
+    first, second = replicas
+    changes = await changes_of(first)
+    await first.store.record(changes)
+    await first.store.record([step(one.watch, "QUEUED", at=200.0) for one in changes])
+    mine = [delivery.id for delivery in await first.store.due_for_probe("backend", 100)]
+    later = [settled(one, DeliveryState.PENDING, next_attempt_at=9000.0) for one in mine]
+    await first.store.settle(later)
+    assert await first.store.due("backend", 8000.0, 100) == []
+    last = (await first.store.signals(None)).last
+
+    assert await second.store.purge("backend", DeliveryState.PENDING, 150.0) == len(TASKS)
+    await first.store.signals(last)
+    assert len(await first.store.due("backend", 8000.0, 100)) == len(mine)
+
+
+async def test_the_version_is_of_what_pages_show_and_of_all_replicas(
+    replicas: tuple[Replica, Replica],
+) -> None:
+    first, second = replicas
+    groups = [CHANNEL]
+    version = await first.store.version()
+    await second.renew(groups)
+    await second.store.ping()
+    await second.store.take_request("mixpeek GET", 1.0, 1.0)
+    await first.renew([SOURCE, CHANNEL])
+    assert await first.store.version() == version
+
+    changes = await changes_of(second)
+    assert (added := await first.store.version()) != version
+    await second.renew(groups)
+    assert await first.store.version() == added
+    await first.store.record(changes)
+    assert (recorded := await second.store.version()) != added
+    one = min(await due_of(second))
+    await second.store.settle([settled(one, DeliveryState.DELIVERED)])
+    assert (settled_here := await second.store.version()) != recorded
+    assert await second.store.version() == settled_here
+    before = await first.store.version()
+    await second.renew(groups)
+    assert await first.store.version() != before

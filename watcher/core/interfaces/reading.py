@@ -27,7 +27,9 @@ class Reading(Protocol):
     """
 
     async def version(self) -> int:
-        """Return a number that differs as soon as anything was stored since the last call."""
+        """Return a number that differs as soon as anything was stored since the last call that
+        pages show; how attempts at other replicas ended, once these have renewed their sessions.
+        """
         ...
 
     async def list_tasks(

@@ -33,7 +33,7 @@ class PostgresqlChannelStates(StorePart):
     async def lift_suspension(self, channel: str) -> None:
         async def lift(connection: Connection) -> None:
             await connection.execute(log_queries.DELETE_SUSPENSION, channel)
-            await signal_channel(self._database, connection, channel)
+            await signal_channel(self._database, connection, channel, attempt=True)
 
         await self._database.write(lift)
 

@@ -59,6 +59,8 @@ class Database:
         self.hints = Hints()
         self.due_floors = DueFloors(time.monotonic)
         self.pages = PageReader(self.read)
+        self.changes = 0
+        """The number of transactions that have stored anything without a signal."""
         self._on_error = on_error
         self._commits: GroupCommit[Connection, Exception] = GroupCommit(
             self._transaction,
@@ -78,7 +80,8 @@ class Database:
                 yield connection
         finally:
             self.due_floors.apply()
-        self.hints.committed()
+        if not self.hints.committed():
+            self.changes += 1
 
     def failure(self, error: Exception) -> StoreError:
         """Return `error` as what it means to the operator."""

@@ -41,10 +41,11 @@ class Hints:
         """The transaction that runs now stores what other replicas have to see."""
         self._wanted = True
 
-    def committed(self) -> None:
-        """The transaction has ended."""
+    def committed(self) -> bool:
+        """The transaction has ended; return whether it has stored what others have to see."""
         if self._wanted:
             self.give()
+        return self._wanted
 
     def give(self) -> None:
         """Hint at what was stored."""

@@ -127,7 +127,7 @@ class PostgresqlOutbox(StorePart):
                 return None
             delivery = _rows.delivery(found)
             self._database.due_floors.note(delivery.channel)
-            await signal_channel(self._database, connection, delivery.channel)
+            await signal_channel(self._database, connection, delivery.channel, attempt=True)
             return delivery
 
         return await self._database.write(restart)
@@ -138,8 +138,10 @@ class PostgresqlOutbox(StorePart):
         async def delete(connection: Connection) -> int:
             self._database.due_floors.note(channel)
             count = affected(await connection.execute(queries.PURGE, *parameters))
-            if state is DeliveryState.PENDING and count < _PURGE_BATCH:
-                await connection.execute(queries.RESET_HEADS, rows.clean(channel))
+            if count < _PURGE_BATCH:
+                if state is DeliveryState.PENDING:
+                    await connection.execute(queries.RESET_HEADS, rows.clean(channel))
+                await signal_channel(self._database, connection, channel)
             return count
 
         purged = 0

@@ -1,5 +1,6 @@
 """Sessions of replicas, what they own, and signals between them, in the PostgreSQL store."""
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -64,14 +65,17 @@ class PostgresqlOwnership(StorePart):
     async def signals(self, after: int | None) -> Signals:
         session = self._database.local.session
         (found,) = await self._database.read(queries.SIGNALS, after or 0, session)
-        signals = _decode(found["signals"] or "[]") if after is not None else []
-        return Signals(
-            last=max(found["last"], after or 0),
-            last_event=found["last_event"],
-            signals=tuple(
-                Signal(group=name, task_ids=tuple(task_ids)) for name, task_ids in signals
-            ),
+        decoded = _decode(found["signals"] or "[]") if after is not None else []
+        signals = tuple(
+            Signal(group=name, task_ids=tuple(task_ids), attempt=attempt)
+            for name, task_ids, attempt in decoded
         )
+        for signal in signals:
+            kind, _, name = signal.group.partition(" ")
+            if kind == "channel":
+                self._database.due_floors.of(name).stored(-math.inf)
+        last = max(found["last"], after or 0)
+        return Signals(last=last, last_event=found["last_event"], signals=signals)
 
     async def follow(self, hint: Callable[[], None]) -> None:
         await self._database.hints.follow(self._connect, hint)
@@ -96,7 +100,8 @@ class SqlStatements:
         self, session: int, groups: Mapping[str, int | None], lag: float
     ) -> Rows | None:
         report = msgspec.json.encode(self.report).decode()
-        parameters = (session, rows.as_json(groups), lag, report)
+        changes = self._database.changes
+        parameters = (session, rows.as_json(groups), lag, report, changes)
         (found,) = await self._database.update(queries.RENEW_SESSION, *parameters, limit=TIMEOUT)
         if not found["renewed"]:
             return None

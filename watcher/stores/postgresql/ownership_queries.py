@@ -15,7 +15,7 @@ RENEW_SESSION = f"""
 WITH renewed AS (
     UPDATE sessions
     SET renewed_at = clock_timestamp(), expires_at = {_EXPIRY}, groups = $2::jsonb, lag = $3,
-        report = $4
+        report = $4, changes = $5
     WHERE session = $1 AND {_LIVE} RETURNING *
 ), live AS (
     SELECT * FROM renewed UNION ALL SELECT * FROM sessions WHERE session <> $1 AND {_LIVE}
@@ -88,12 +88,23 @@ STORE_SIGNAL = f"""
 WITH pruned AS (
     DELETE FROM signals WHERE at < clock_timestamp() - interval '{SIGNALS_KEPT} seconds'
 )
-INSERT INTO signals (at, origin, name, task_ids) VALUES (clock_timestamp(), $1, $2, $3)
+INSERT INTO signals (at, origin, name, task_ids, attempt)
+VALUES (clock_timestamp(), $1, $2, $3, $4)
 """
 
 SIGNALS = """
 SELECT coalesce((SELECT max(id) FROM signals), 0) AS last,
     (SELECT last_id FROM event_counter) AS last_event,
-    (SELECT jsonb_agg(jsonb_build_array(name, task_ids) ORDER BY id) FROM signals
+    (SELECT jsonb_agg(jsonb_build_array(name, task_ids, attempt) ORDER BY id) FROM signals
         WHERE id > $1 AND origin IS DISTINCT FROM $2)::text AS signals
+"""
+
+# Each replica counts its own transactions and publishes the number when it renews its session, so
+# nothing is written for this alone. Events and signals show at once.
+CHANGES_OF_OTHERS = f"""
+SELECT hashtextextended(concat_ws(' ',
+    (SELECT last_id FROM event_counter),
+    (SELECT max(id) FROM signals),
+    (SELECT string_agg(concat_ws(' ', session, changes), ' ' ORDER BY session)
+        FROM sessions WHERE session IS DISTINCT FROM $1 AND {_LIVE})), 0)
 """

@@ -4,10 +4,7 @@ from watcher.stores._reading import PageReading
 from watcher.stores._task_lists import Reader
 from watcher.stores.postgresql import batches, delivery_lists, histories, task_lists
 from watcher.stores.postgresql.database import StorePart
-
-# A snapshot names the transactions that it sees, so it differs once another one has committed. It
-# costs those that write nothing. Those of other databases on the server count, too.
-_VERSION = "SELECT hashtextextended(pg_current_snapshot()::text, 0)"
+from watcher.stores.postgresql.ownership_queries import CHANGES_OF_OTHERS
 
 
 class PostgresqlReading(StorePart, PageReading):
@@ -23,5 +20,6 @@ class PostgresqlReading(StorePart, PageReading):
         return self._database.pages
 
     async def version(self) -> int:
-        ((version,),) = await self._database.pages.read(_VERSION)
-        return int(version)
+        database = self._database
+        ((others,),) = await database.pages.read(CHANGES_OF_OTHERS, database.local.session)
+        return hash((others, database.changes))

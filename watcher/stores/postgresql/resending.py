@@ -58,7 +58,7 @@ class PostgresqlResending(StorePart):
             self._database.due_floors.note(channel)
             queued = await connection.execute(_RETRY_FAILED, name, now, part)
             await connection.execute(queries.RESET_HEADS, name)
-            await signal_channel(self._database, connection, channel)
+            await signal_channel(self._database, connection, channel, attempt=True)
             return affected(queued)
 
         return await self._database.write(queue)

@@ -11,20 +11,27 @@ from watcher.stores.postgresql.schema import Connection
 
 
 async def store_signal(
-    database: Database, connection: Connection, group: str, task_ids: Collection[str] = ()
+    database: Database,
+    connection: Connection,
+    group: str,
+    task_ids: Collection[str] = (),
+    *,
+    attempt: bool = False,
 ) -> None:
     """Store in the caller's transaction what the owner of a group has to read again, where there
-    are replicas.
+    are replicas; see `Signal`.
     """
     if database.local.in_fleet:
-        parameters = (database.local.session, rows.clean(group), rows.cleaned(task_ids))
+        parameters = (database.local.session, rows.clean(group), rows.cleaned(task_ids), attempt)
         await connection.execute(queries.STORE_SIGNAL, *parameters)
         database.hints.want()
 
 
-async def signal_channel(database: Database, connection: Connection, channel: str) -> None:
+async def signal_channel(
+    database: Database, connection: Connection, channel: str, *, attempt: bool = False
+) -> None:
     """Store a signal to the owners of a channel; see `store_signal`."""
-    await store_signal(database, connection, channel_group(channel))
+    await store_signal(database, connection, channel_group(channel), attempt=attempt)
 
 
 async def signal_tasks(database: Database, connection: Connection, keys: Iterable[TaskKey]) -> None:

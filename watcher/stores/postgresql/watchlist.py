@@ -33,7 +33,8 @@ class PostgresqlWatchlist(StorePart):
                 # Not raised here: others share the transaction.
                 return TooManyLabelsError(watches.overfull)
             added = await _store(connection, watches)
-            await signal_tasks(self._database, connection, (watch.key for watch in added.watches))
+            again = {request.key for request in requests if request.again}
+            await signal_tasks(self._database, connection, added.reactivated | again)
             return added
 
         added = await self._database.write(store)

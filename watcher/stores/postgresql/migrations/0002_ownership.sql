@@ -1,5 +1,6 @@
 -- Sessions of replicas. One that is not renewed in time is deleted by the next claim; a session that is gone never
--- returns. `groups` are what the replica can serve, with the slices that it demands of each; `report` is JSON.
+-- returns. `groups` are what the replica can serve, with the slices that it demands of each; `report` is JSON; `changes`
+-- counts what it has stored that pages show.
 CREATE TABLE sessions (
     session bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,
@@ -8,6 +9,7 @@ CREATE TABLE sessions (
     groups jsonb NOT NULL DEFAULT '{}',
     lag double precision NOT NULL DEFAULT 0,
     report text NOT NULL DEFAULT '{}',
+    changes bigint NOT NULL DEFAULT 0,
     renewed_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
@@ -29,13 +31,14 @@ CREATE TABLE slices (
 ) WITH (fillfactor = 50);
 ALTER TABLE slices SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100);
 
--- What the owner of a group has to read again, because another replica has changed it. The numbers are in the order of
--- commits, since one transaction at a time writes.
+-- What the owner of a group has to read again, because another replica has changed it; with `attempt`, it also attempts all
+-- pending deliveries. The numbers are in the order of commits, since one transaction at a time writes.
 CREATE TABLE signals (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL,
     origin bigint,
     name text NOT NULL,
-    task_ids text[] NOT NULL
+    task_ids text[] NOT NULL,
+    attempt boolean NOT NULL DEFAULT false
 );
 CREATE INDEX signals_at ON signals (at);
