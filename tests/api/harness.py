@@ -17,6 +17,7 @@ from watcher.api import server
 from watcher.api.app import create_api
 from watcher.configuration import loader
 from watcher.core.channels import ChannelState
+from watcher.core.clock import Clock, wall_clock
 from watcher.core.deliveries import DeliveryState, OutboxDepth
 from watcher.core.settings import Settings
 from watcher.core.status import ReplicaStatus, SourceStatus, Status
@@ -39,6 +40,7 @@ class FakeDaemon:
         self.metrics = Metrics(CollectorRegistry(), "test")
         self.outbox = Wakeup()
         self.now = 0.0
+        self.wall: Clock = wall_clock
         self.pulse = LivenessMonitor(lambda: self.now)
         self.health = Health(store.ping, lambda: {"poller mixpeek": self.pulse})
         self.stopping = anyio.Event()

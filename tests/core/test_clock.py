@@ -2,7 +2,7 @@
 
 import pytest
 
-from watcher.core.clock import ClockJumpDetector, parse_rfc3339, rfc3339
+from watcher.core.clock import ClockJumpDetector, FollowedClock, parse_rfc3339, rfc3339
 
 
 class Clocks:
@@ -43,3 +43,49 @@ def test_a_jump_is_reported_once_and_counts_from_its_observation(jump: float) ->
     assert clocks.advance(10.0, jump=jump) == pytest.approx(jump)
     assert clocks.advance(10.0) == 0.0
     assert clocks.detector.steady_since == 15.0
+
+
+class Server:
+    """A server's clock, which a host whose own one is an hour ahead follows."""
+
+    def __init__(self) -> None:
+        self.steady = 100.0
+        self.time = 1_000_000.0
+        self.followed = FollowedClock(lambda: self.time + 3600.0, lambda: self.steady)
+
+    def answer(self, took: float = 0.0) -> None:
+        """Show the time at the end of what took so long."""
+        requested_at = self.steady
+        self.advance(took)
+        self.followed.answered(self.time, requested_at)
+
+    def advance(self, seconds: float) -> None:
+        self.steady += seconds
+        self.time += seconds
+
+
+def test_the_hosts_clock_counts_until_the_server_has_answered() -> None:
+    server = Server()
+    assert server.followed() == server.time + 3600.0
+    server.answer()
+    assert server.followed() == server.time
+    server.advance(5.0)
+    assert server.followed() == server.time
+
+
+def test_an_answer_that_took_long_moves_no_clock_that_may_be_right() -> None:
+    server = Server()
+    server.answer()
+    server.answer(took=60.0)
+    assert server.followed() == server.time
+    server.time -= 10.0
+    server.answer(took=60.0)
+    assert server.followed() == server.time + 10.0
+    server.answer()
+    assert server.followed() == server.time
+
+
+def test_an_answer_is_as_exact_as_it_was_quick() -> None:
+    server = Server()
+    server.answer(took=0.5)
+    assert server.time <= server.followed() <= server.time + 0.5

@@ -73,6 +73,9 @@ class Fleet:
     async def signals(self, after: int | None) -> Signals:
         return Signals(last=0, last_event=0)
 
+    def now(self) -> float:
+        return 0.0
+
     async def follow(self, hint: Callable[[], None]) -> None:
         hint()
 

@@ -14,7 +14,7 @@ from watcher.api.openapi import shows
 from watcher.api.peers import Logged
 from watcher.api.problems import Problem, documented
 from watcher.core.channels import ChannelState
-from watcher.core.clock import parse_rfc3339, wall_clock
+from watcher.core.clock import parse_rfc3339
 from watcher.core.deliveries import DeliveryState, OutboxDepth
 from watcher.core.events import EventFilter
 from watcher.core.example_events import EXAMPLE_TYPES, TEST_EVENT
@@ -203,7 +203,7 @@ async def replay_channel(
         daemon.settings,
         name,
         criteria,
-        wall_clock(),
+        daemon.wall(),
         include_new=options.include_new,
         dry_run=options.dry_run,
     )
@@ -223,7 +223,7 @@ async def purge_channel(
     name: str, options: PurgeRequestView, daemon: Running, log: Logged
 ) -> Response:
     """Permanently delete deliveries of a channel, configured or not."""
-    before = wall_clock() if options.before is None else _seconds("before", options.before)
+    before = daemon.wall() if options.before is None else _seconds("before", options.before)
     if options.dry_run:
         count = await daemon.store.count_purged(name, options.state, before)
         return json_response(PurgedView(purged=count))

@@ -12,7 +12,7 @@ from watcher.api.fields import Time, optional_time
 from watcher.api.openapi import shows
 from watcher.api.peers import Logged
 from watcher.api.problems import Problem, documented
-from watcher.core.clock import rfc3339, wall_clock
+from watcher.core.clock import rfc3339
 from watcher.core.deliveries import Attempt, Delivery, DeliveryState
 from watcher.core.texts import REASON_LIMIT
 
@@ -159,7 +159,7 @@ async def retry_deliveries(options: RetryRequestView, daemon: Running, log: Logg
     if options.dry_run:
         count = await daemon.store.count_failed(channel, options.error)
         return json_response(RetriedView(queued=count))
-    queued = await daemon.store.retry_failed(channel, options.error, wall_clock())
+    queued = await daemon.store.retry_failed(channel, options.error, daemon.wall())
     daemon.attempt_all(channel)
     log("retried %d failed deliveries to channel %.150r", queued, channel, channel=channel)
     return json_response(RetriedView(queued=queued), 202)
@@ -174,7 +174,7 @@ async def retry_deliveries(options: RetryRequestView, daemon: Running, log: Logg
 async def retry_delivery(delivery_id: int, daemon: Running, log: Logged) -> Response:
     """Retry a delivery now, with its whole schedule."""
     known = 0 < delivery_id <= MAX_ID
-    delivery = await daemon.store.retry(delivery_id, wall_clock()) if known else None
+    delivery = await daemon.store.retry(delivery_id, daemon.wall()) if known else None
     if delivery is None:
         raise Problem(404, f"unknown delivery {delivery_id}")
     daemon.attempt_all(delivery.channel)

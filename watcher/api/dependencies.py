@@ -10,6 +10,7 @@ from fastapi import Depends, Query, Request, Response
 from watcher.api.probe_responses import ProbedDaemon
 from watcher.api.problems import FieldError, Problem
 from watcher.core.channels import ChannelState
+from watcher.core.clock import Clock
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.status import Status
@@ -24,6 +25,7 @@ class Daemon(ProbedDaemon, Protocol):
     store: Store
     outbox: Wakeup
     stopping: anyio.Event
+    wall: Clock
 
     def track(self, watches: Iterable[Watch]) -> None:
         """Poll these at once."""

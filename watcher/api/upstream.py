@@ -20,7 +20,6 @@ from watcher.api.peers import Logged
 from watcher.api.problems import Problem, documented
 from watcher.api.upload_views import ConfirmedView, ConfirmRequestView
 from watcher.api.uploads import ConfirmationError, Confirmed, UploadState, confirm
-from watcher.core.clock import wall_clock
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.core.interfaces.source import (
     CancelsBatches,
@@ -235,7 +234,7 @@ async def confirm_uploads(
             list(confirmations.values()),
             namespace=namespace,
             resend_doubtful=options.resend_doubtful,
-            wall=wall_clock,
+            wall=daemon.wall,
         )
     except ConfirmationError as error:
         _track(daemon, error.done.added)
@@ -308,7 +307,7 @@ async def _is_known(source: Source, task_id: str) -> bool:
 
 
 async def _watch(daemon: Daemon, request: WatchRequest) -> None:
-    added = await daemon.store.add([request], wall_clock())
+    added = await daemon.store.add([request], daemon.wall())
     daemon.track(added.watches)  # polled at once, new or not, because it is about to end
 
 

@@ -20,7 +20,7 @@ from watcher.api.openapi import shows
 from watcher.api.peers import Logged
 from watcher.api.problems import MOST_ERRORS, FieldError, Problem, documented, field_error
 from watcher.core import labels
-from watcher.core.clock import rfc3339, wall_clock
+from watcher.core.clock import rfc3339
 from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import TASK_ALERTS, StoredEvent
 from watcher.core.tasks import (
@@ -175,7 +175,7 @@ async def add_watches(request: Request, daemon: Running) -> Response:
     sources = [source.name for source in daemon.settings.sources]
     requests = _requests(await request.body(), sources)
     try:
-        added = await daemon.store.add(requests, wall_clock())
+        added = await daemon.store.add(requests, daemon.wall())
     except TooManyLabelsError as error:
         ids = [each.key.task_id for each in requests]
         index = ids.index(error.task_id)

@@ -23,6 +23,25 @@ def boot_clock() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+class FollowedClock:
+    """The wall clock of a server, as its answers show; it runs on by `steady` between them, and
+    before the first it is `own`. So replicas agree on the time whatever their hosts' clocks say.
+    """
+
+    def __init__(self, own: Clock, steady: Clock) -> None:
+        self._own = own
+        self._steady = steady
+        self._offset: float | None = None
+
+    def __call__(self) -> float:
+        return self._own() if self._offset is None else self._steady() + self._offset
+
+    def answered(self, shown: float, requested_at: float) -> None:
+        """The server has shown `shown` at a moment between `requested_at`, by `steady`, and now."""
+        offset = self() - self._steady()
+        self._offset = min(max(offset, shown - self._steady()), shown - requested_at)
+
+
 _JUMP = 60.0  # seconds
 
 

@@ -7,6 +7,7 @@ listeners and all other units run on.
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -54,12 +55,14 @@ class Daemon:
         surroundings: Surroundings | None = None,
     ) -> None:
         surroundings = surroundings or Surroundings()
+        if (replicated := fleet.shared(store)) is not None:
+            surroundings = replace(surroundings, wall=replicated.now)
         self.store = store
         self.metrics = metrics
         self.outbox = Wakeup()
         self.health = Health(store.ping, self._monitors)
         self.stopping = anyio.Event()
-        self._wall = surroundings.wall
+        self.wall = surroundings.wall
         self.unexpected = UnexpectedErrors(metrics)
         self._settings = settings
         self._fleet = self._fleet_of(store)
@@ -92,7 +95,7 @@ class Daemon:
             lag=self._lag,
             unexpected=self.unexpected,
             metrics=FleetMetrics(self.metrics.registry),
-            wall=self._wall,
+            wall=self.wall,
         )
 
     def _lag(self) -> float:
@@ -138,7 +141,7 @@ class Daemon:
         if unit := self._units.channels.get(channel):
             await unit.dispatcher.pause(reason)
         else:
-            await elsewhere.pause(self.store, channel, reason, self._wall())
+            await elsewhere.pause(self.store, channel, reason, self.wall())
 
     async def resume(self, channel: str) -> None:
         """Send to a configured channel again."""
@@ -194,7 +197,7 @@ class Daemon:
             tasks = await running.enter_async_context(anyio.create_task_group())
             room = await self._room(settings.store.retention)
             maintenance = partial(
-                maintain, self.store, room, settings.store.retention, self.forget, self._wall
+                maintain, self.store, room, settings.store.retention, self.forget, self.wall
             )
             tasks.start_soon(keep_running, Component.MAINTENANCE, maintenance, name="maintenance")
             filling = partial(fill_in, self.store)
@@ -222,7 +225,7 @@ class Daemon:
                 name: unit.dispatcher.overflow for name, unit in units.channels.items()
             },
             overflowed=self.metrics.overflowed,
-            wall=self._wall,
+            wall=self.wall,
         )
         await self.store.make_room_with(room.make)
         return room
@@ -249,6 +252,6 @@ class Daemon:
                 silent=self._view.silent,
                 pending=self._view.pending,
                 metrics=self.metrics,
-                wall=self._wall,
+                wall=self.wall,
             )
             await heartbeat.run()

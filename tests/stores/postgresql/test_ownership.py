@@ -29,10 +29,15 @@ SLICES = [*(Slice("channel b", number) for number in range(4)), Slice("source a"
 
 
 @dataclass
+class HostClock:
+    now: float = 0.0
+
+
+@dataclass
 class Replica:
     store: PostgresqlStore
     name: str
-    now: float = 0.0
+    clock: HostClock
 
     async def renew(
         self, groups: Sequence[Group] = GROUPS, report: Report = NOTHING_REPORTED
@@ -52,11 +57,11 @@ class Fleet:
         self._resources = resources
 
     async def start(self, name: str) -> Replica:
+        clock = HostClock()
         store = await self._resources.enter_async_context(
-            postgresql.create(self._url, alone=False, boot=lambda: replica.now)
+            postgresql.create(self._url, alone=False, boot=lambda: clock.now)
         )
-        replica = Replica(store, name)
-        return replica
+        return Replica(store, name, clock)
 
     async def execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self._url)
@@ -102,7 +107,7 @@ async def test_the_first_replica_owns_everything_and_gives_a_part_to_the_second(
     await first.renew()
     given = []
     for _ in range(5):
-        first.now = second.now = first.now + CALM
+        first.clock.now = second.clock.now = first.clock.now + CALM
         if (surplus := (await first.renew()).surplus) is not None:
             given.append(surplus)
             await first.store.release([surplus])
@@ -150,9 +155,9 @@ async def test_a_slice_is_only_served_where_it_is_configured(fleet: Fleet) -> No
 async def test_nothing_is_granted_after_seven_seconds_without_a_renewal(fleet: Fleet) -> None:
     replica = await fleet.start("first")
     await replica.renew()
-    replica.now = 6.9
+    replica.clock.now = 6.9
     assert len(replica.store.granted()) == 5
-    replica.now = 7.0
+    replica.clock.now = 7.0
     assert replica.store.granted() == {}
     assert await replica.owned() == SLICES
 
@@ -191,7 +196,7 @@ async def test_a_claim_does_not_wait_for_a_transaction_of_the_former_owner(fleet
         assert [held.group for held in owned] == ["source a"]
 
     await database.write(stopped_for_long, grants)
-    second.now = 2.0
+    second.clock.now = 2.0
     assert await second.owned() == SLICES
 
 
@@ -202,7 +207,7 @@ async def test_a_group_that_is_divided_further_changes_all_its_epochs(fleet: Fle
         "INSERT INTO watches (source, task_id, slot, added_at)"
         " SELECT 'a', 't' || n, n % 256, 1 FROM generate_series(1, 10001) AS n"
     )
-    first.now = 61.0
+    first.clock.now = 61.0
     lease = await first.renew()
     of_source = [grant for grant in lease.grants if grant.slice.group == "source a"]
     assert [(grant.slice.number, grant.of) for grant in of_source] == [(0, 2), (1, 2)]
@@ -210,7 +215,7 @@ async def test_a_group_that_is_divided_further_changes_all_its_epochs(fleet: Fle
 
     more = Group(name="channel b", slices=8)
     assert len((await second.renew([more])).grants) in range(9)
-    second.now = first.now = 64.0
+    second.clock.now = first.clock.now = 64.0
     owned = [*(await first.renew()).grants, *(await second.renew([more])).grants]
     assert sum(grant.slice.group == "channel b" for grant in owned) == 8
 
@@ -287,10 +292,10 @@ async def test_a_renewal_that_gets_no_response_fails_before_its_session_ends(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert ownership.TIMEOUT + RENEW_INTERVAL < TRUSTED_FOR
-    monkeypatch.setattr(ownership, "TIMEOUT", 0.05)
     replica = await fleet.start("first")
     await replica.renew()
     async with fleet.locked("sessions"):
-        with pytest.raises(StoreError, match="does not respond"):
+        with monkeypatch.context() as patch, pytest.raises(StoreError, match="does not respond"):
+            patch.setattr(ownership, "TIMEOUT", 0.05)
             await replica.renew()
     assert (await replica.renew()).grants

@@ -11,7 +11,7 @@ from watcher.api.page.paths import address, segment
 from watcher.api.page.router import PageRouter
 from watcher.api.page.words import plural
 from watcher.api.problems import Problem
-from watcher.core.clock import parse_rfc3339, rfc3339, wall_clock
+from watcher.core.clock import parse_rfc3339, rfc3339
 from watcher.core.setting_types import parse_duration
 
 channel_actions = PageRouter()
@@ -73,8 +73,8 @@ async def confirm_replay(
     if not since:
         return await act.confirm(_which(name))
     chosen = {
-        "since": _moment("since", since),
-        "until": _moment("until", until or "0s"),
+        "since": _moment(act.daemon, "since", since),
+        "until": _moment(act.daemon, "until", until or "0s"),
         "statuses": statuses.strip(),
     }
     count = await _replay(act, name, chosen, dry_run=True)
@@ -133,14 +133,14 @@ async def _replay(act: Action, name: str, chosen: Mapping[str, str], *, dry_run:
     return int(answer["queued"])
 
 
-def _moment(name: str, text: str) -> str:
+def _moment(daemon: Daemon, name: str, text: str) -> str:
     """Return a time as RFC 3339; `text` may be how long ago it is."""
     try:
         return rfc3339(parse_rfc3339(text.strip()))
     except (ValueError, OverflowError):
         pass
     try:
-        return rfc3339(wall_clock() - parse_duration(text.strip()))
+        return rfc3339(daemon.wall() - parse_duration(text.strip()))
     except (ValueError, OverflowError, OSError):
         raise Problem(
             422, f"{name}: a time such as 2026-11-23T07:00:00Z, or how long ago: 2h"

@@ -7,7 +7,6 @@ from watcher.api import resending
 from watcher.api.page.acting import Action, Field, Question
 from watcher.api.page.words import plural
 from watcher.api.problems import Problem
-from watcher.core.clock import wall_clock
 from watcher.core.events import EventFilter
 
 _ALWAYS = 0.0
@@ -63,7 +62,7 @@ class Resent:
             act.daemon.settings,
             channel,
             selected,
-            wall_clock(),
+            act.daemon.wall(),
             include_new=False,
             dry_run=dry_run,
         )

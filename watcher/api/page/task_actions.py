@@ -10,7 +10,6 @@ from watcher.api.page.resent import Resent
 from watcher.api.page.router import PageRouter
 from watcher.api.page.words import plural
 from watcher.api.problems import Problem
-from watcher.core.clock import wall_clock
 from watcher.core.tasks import TaskKey, WatchRequest
 from watcher.core.texts import check_id
 
@@ -28,7 +27,7 @@ async def watch(task_id: str, act: Acting) -> Response:
     if source not in {one.name for one in act.daemon.settings.sources}:
         raise Problem(422, f"unknown source {source!r}")
     key = TaskKey(source, task_id)
-    added = await act.daemon.store.add([WatchRequest(key=key, again=True)], wall_clock())
+    added = await act.daemon.store.add([WatchRequest(key=key, again=True)], act.daemon.wall())
     act.daemon.track(one for one in added.watches if one.key in added.reactivated)
     act.log("added task %.150r of source %.150r", task_id, source, source=source, task_id=task_id)
     return act.done(_page_of(key.task_id, source), f"{task_id} is watched.")

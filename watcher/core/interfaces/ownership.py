@@ -66,6 +66,12 @@ class Ownership(Protocol):
         """
         ...
 
+    def now(self) -> float:
+        """Return the Unix seconds by the clock that all replicas follow: events, attempts and
+        whatever is due are dated by it, so that each replica sees the times of the others rightly.
+        """
+        ...
+
     async def follow(self, hint: Callable[[], None]) -> None:
         """Call `hint` when another replica has stored something, and give hints to the others,
         until cancelled. Hints may be lost: `signals` decides.

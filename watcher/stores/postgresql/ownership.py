@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from watcher.core.clock import Clock
+from watcher.core.clock import Clock, FollowedClock
 from watcher.core.ownership import Grant, Group, Lease, Member, Replica, Signal, Signals, Slice
 from watcher.core.reports import NOTHING_REPORTED, Report
 from watcher.core.sessions import Rows, SessionRow, SliceRow
@@ -28,13 +28,16 @@ TIMEOUT = 2.0
 
 class PostgresqlOwnership(StorePart):
     """Implements `watcher.core.interfaces.ownership.Ownership`. `connect` opens a connection of its
-    own, and `boot` is the clock by which this replica trusts its session.
+    own, and `boot` is the clock by which this replica trusts its session; `clock` follows that of
+    the database.
     """
 
-    def __init__(self, database: Database, wall: Clock, *, connect: Connect, boot: Clock) -> None:
-        super().__init__(database, wall)
+    def __init__(
+        self, database: Database, clock: FollowedClock, *, connect: Connect, boot: Clock
+    ) -> None:
+        super().__init__(database, clock)
         self._connect = connect
-        self._statements = SqlStatements(database)
+        self._statements = SqlStatements(database, clock, boot)
         self._renewals = Renewals(self._statements, database.local, boot)
 
     async def renew(
@@ -77,6 +80,9 @@ class PostgresqlOwnership(StorePart):
         last = max(found["last"], after or 0)
         return Signals(last=last, last_event=found["last_event"], signals=signals)
 
+    def now(self) -> float:
+        return self._wall()
+
     async def follow(self, hint: Callable[[], None]) -> None:
         await self._database.hints.follow(self._connect, hint)
 
@@ -84,8 +90,10 @@ class PostgresqlOwnership(StorePart):
 class SqlStatements:
     """Implements `watcher.stores._ownership.SessionStatements`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: FollowedClock, boot: Clock) -> None:
         self._database = database
+        self._clock = clock
+        self._boot = boot
         self.report = NOTHING_REPORTED
         """What each renewal stores."""
 
@@ -102,7 +110,9 @@ class SqlStatements:
         report = msgspec.json.encode(self.report).decode()
         changes = self._database.changes
         parameters = (session, rows.as_json(groups), lag, report, changes)
+        requested_at = self._boot()
         (found,) = await self._database.update(queries.RENEW_SESSION, *parameters, limit=TIMEOUT)
+        self._clock.answered(found["now"], requested_at)
         if not found["renewed"]:
             return None
         slices = [

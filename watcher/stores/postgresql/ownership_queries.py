@@ -21,11 +21,14 @@ WITH renewed AS (
     SELECT * FROM renewed UNION ALL SELECT * FROM sessions WHERE session <> $1 AND {_LIVE}
 )
 SELECT (SELECT count(*) FROM renewed) AS renewed,
+    extract(epoch FROM clock_timestamp())::float8 AS now,
     (SELECT jsonb_agg(jsonb_build_array(session, name, version, started_at, groups, lag,
         extract(epoch FROM clock_timestamp() - renewed_at))) FROM live)::text AS sessions,
     (SELECT jsonb_agg(jsonb_build_array(name, number, epoch, slices, owner))
         FROM slices JOIN slice_groups USING (name) WHERE number < slices)::text AS slices
 """
+
+NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 LIVE_SESSIONS = f"""
 SELECT live.name, version, started_at, report, lag,

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from watcher.core.clock import Clock, boot_clock, wall_clock
+from watcher.core.clock import Clock, FollowedClock, boot_clock, wall_clock
 from watcher.core.errors import StoreUnusableError
 from watcher.core.sessions import LocalSession
 from watcher.core.settings import StoreSettings
@@ -25,6 +25,7 @@ from watcher.stores.postgresql.maintenance import PostgresqlMaintenance
 from watcher.stores.postgresql.operation_log import PostgresqlOperationLog
 from watcher.stores.postgresql.outbox import PostgresqlOutbox
 from watcher.stores.postgresql.ownership import PostgresqlOwnership
+from watcher.stores.postgresql.ownership_queries import NOW
 from watcher.stores.postgresql.reading import PostgresqlReading
 from watcher.stores.postgresql.request_budgets import PostgresqlRequestBudgets
 from watcher.stores.postgresql.resending import PostgresqlResending
@@ -65,8 +66,9 @@ async def create(
 
     With `alone`, no replica may use the database. `failed` is called for each
     operation that fails, `committed` with the seconds that each transaction took;
-    sessions are trusted by the clock `boot`. Raises `StoreUnusableError` where the database cannot
-    be used at all, and `StoreError` while it cannot be reached.
+    sessions are trusted by the clock `boot`, and what is stored is dated by that of the database.
+    Raises `StoreUnusableError` where the database cannot be used at all, and `StoreError` while it
+    cannot be reached.
     """
     server = server_of(url)
     async with AsyncExitStack() as resources:
@@ -79,7 +81,10 @@ async def create(
         unusable = None if use is None else use.lost
         local = LocalSession(boot)
         database = Database(pool, server, failed, committed, local, unusable)
-        yield PostgresqlStore(database, wall, connect=partial(open_connection, url), boot=boot)
+        clock, requested_at = FollowedClock(wall, boot), boot()
+        ((now,),) = await database.read(NOW)
+        clock.answered(now, requested_at)
+        yield PostgresqlStore(database, clock, connect=partial(open_connection, url), boot=boot)
 
 
 def faults(settings: StoreSettings) -> Iterator[tuple[str, str]]:
