@@ -81,8 +81,11 @@ class PageReading(ABC):
         )
 
     async def recent_deliveries(self, channel: str, limit: int) -> Sequence[Delivery]:
-        selected = DeliverySelection(channel=channel)
-        return (await self._deliveries().page(selected, limit, None)).deliveries
+        page = await self._shown_again.get(
+            ("recent", channel, limit),
+            lambda: self._deliveries().page(DeliverySelection(channel=channel), limit, None),
+        )
+        return page.deliveries
 
     async def count_deliveries(self, channel: str, state: DeliveryState) -> DeliveryCount | None:
         return await self._histories().count_deliveries(channel, state)

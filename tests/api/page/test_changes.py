@@ -51,6 +51,10 @@ async def test_a_change_is_sent_once() -> None:
     assert await messages(1, 2, 2, 2) == ["beat", "changed"]
 
 
+async def test_after_the_last_change_it_is_sent_once_more() -> None:
+    assert await messages(1, *[2] * 11) == ["beat", "changed", "changed", "beat"]
+
+
 async def test_without_a_change_it_beats() -> None:
     assert await messages(1, *[1] * 11) == ["beat", "beat", "beat"]
 

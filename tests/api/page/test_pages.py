@@ -153,6 +153,15 @@ async def test_no_page_shows_a_secret(tmp_path: Path) -> None:
         assert "https://x.example/…" in (await api.get("/channels")).text
 
 
+async def test_the_settings_are_those_of_the_last_reload(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    assert "max_interval: 30.0" in (await api.get("/settings")).text
+    polling = daemon.settings.polling.model_copy(update={"max_interval": 7.0})
+    daemon.settings = daemon.settings.model_copy(update={"polling": polling})
+    assert "max_interval: 7.0" in (await api.get("/settings")).text
+
+
 async def test_the_sources_show_their_last_error_and_what_rules_found(
     api: httpx.AsyncClient, daemon: FakeDaemon
 ) -> None:

@@ -27,7 +27,7 @@ async def list_batches(request: Request, daemon: Running) -> Response:
         "batches.html",
         title="Batches",
         here="batches",
-        batches=[views.batch(summary) for summary in found],
+        batches=found,
         is_cut=len(found) == LISTED,
     )
 
@@ -50,7 +50,8 @@ async def show_batch(batch_id: StoredTaskId, request: Request, daemon: Running) 
         "batch.html",
         title=batch_id,
         here="batches",
-        batch=views.batch(found.summary),
+        batch=found.summary,
+        counts=views.counts_of_batch(found.summary),
         bucket=found.bucket,
         several=len(daemon.settings.sources) > 1,
         failures=found.failures,

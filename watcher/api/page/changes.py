@@ -50,16 +50,17 @@ async def server_sent_changes(
         known, number = await version(), await last_event_id()
         kind = "changed" if last not in (None, str(number)) else "beat"
         yield message(kind, number)
-        silent = 0
+        silent, settled = 0, True
         while not await _stopped(stopping, look_every):
             now = await version()
             silent = silent + 1 if now == known else 0
             if now != known:
-                known = now
+                known, settled = now, False
                 yield message("changed", await last_event_id())
             elif silent >= BEAT_EVERY:
-                silent = 0
-                yield message("beat")
+                # What a page counts may be a moment old: after the last change it loads once more.
+                yield message("beat" if settled else "changed")
+                silent, settled = 0, True
     except StoreError:
         return
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from watcher.api.page import remembered, views
 from watcher.api.page.marks import Mark, of_delivery, of_status
 from watcher.api.page.paths import address, segment
 from watcher.api.page.words import bytes_of, duration, number, plural
@@ -27,7 +28,7 @@ def shown(value: Any) -> Any:
     visible, whatever it is, and a dash for nothing.
     """
     if type(value) is str:
-        return visible(value)
+        return value if value.isascii() and value.isprintable() else visible(value)
     return "–" if value is None else value
 
 
@@ -88,6 +89,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
 }
 GLOBALS: Mapping[str, Callable[..., Any]] = {
     "address": address,
+    "again": remembered.RememberedRows(),
     "mark_of": of_status,
+    "mark_of_batch": views.of_batch,
     "mark_of_delivery": of_delivery,
 }

@@ -1,5 +1,8 @@
 """The settings that the daemon runs with."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import yaml
 from fastapi import Request, Response
 
@@ -17,12 +20,38 @@ _RESTARTED = ("store", "server", "telemetry")
 """Sections that a reload leaves as they are."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Description:
+    """Settings as text, and what in them looks like a mistake."""
+
+    settings: Settings
+    text: str
+    warnings: Sequence[str]
+
+
+class _LastDescribed:
+    """The settings that were shown last; they are the same until the next reload."""
+
+    def __init__(self) -> None:
+        self._last: _Description | None = None
+
+    def of(self, settings: Settings) -> _Description:
+        """Return the description of `settings`."""
+        if self._last is None or self._last.settings is not settings:
+            text = yaml.safe_dump(masked(settings), sort_keys=False, allow_unicode=True, width=100)
+            self._last = _Description(settings=settings, text=text, warnings=_warnings(settings))
+        return self._last
+
+
+_described = _LastDescribed()
+
+
 @settings.page("/settings")
 async def show_settings(request: Request, daemon: Running) -> Response:
     """Show the effective settings with secrets masked, and what in them looks like a mistake."""
     now = await daemon.status()
     kept = [item for item in attention(now) if item.kind is AttentionKind.CHANNEL_UNKNOWN]
-    shown = yaml.safe_dump(masked(daemon.settings), sort_keys=False, allow_unicode=True, width=100)
+    described = _described.of(daemon.settings)
     return await show(
         request,
         daemon,
@@ -31,8 +60,8 @@ async def show_settings(request: Request, daemon: Running) -> Response:
         here="settings",
         started_at=now.started_at,
         restarted=_RESTARTED,
-        warnings=[*_warnings(daemon.settings), *(item.text for item in kept)],
-        settings=shown,
+        warnings=[*described.warnings, *(item.text for item in kept)],
+        settings=described.text,
     )
 
 

@@ -226,42 +226,22 @@ def chips(status: Status) -> list[Chip]:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchView:
-    """A batch: its sentence, and its counts by status."""
-
-    batch: str
-    mark: Mark
-    sources: Sequence[str]
-    size: int
-    counts: Sequence[Count]
-    added_at: float
-    changed_at: float | None
-
-
-def batch(summary: BatchSummary) -> BatchView:
-    """Return a batch with the sentence that describes it."""
+def counts_of_batch(summary: BatchSummary) -> list[Count]:
+    """Return how many tasks of a batch have each status, those that still run first."""
     order = {word: place for place, word in enumerate(ORDER)}
     counted = sorted(summary.counts.items(), key=lambda one: order.get(one[0], len(order)))
-    return BatchView(
-        batch=summary.batch,
-        mark=_of_batch(summary),
-        sources=summary.sources,
-        size=summary.size,
-        counts=[
-            Count(
-                mark=of_status(word),
-                count=count,
-                link=address("tasks", {"batch": summary.batch, "status": word}),
-            )
-            for word, count in counted
-        ],
-        added_at=summary.added_at,
-        changed_at=summary.changed_at,
-    )
+    return [
+        Count(
+            mark=of_status(word),
+            count=count,
+            link=address("tasks", {"batch": summary.batch, "status": word}),
+        )
+        for word, count in counted
+    ]
 
 
-def _of_batch(summary: BatchSummary) -> Mark:
+def of_batch(summary: BatchSummary) -> Mark:
+    """Return the mark of a batch; its word is the sentence that describes it."""
     running = f", {summary.active:,} running" if summary.active else ""
     if summary.failed:
         return mark(BAD, f"{summary.failed:,} of {summary.size:,} failed{running}")
