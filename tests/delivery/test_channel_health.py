@@ -16,6 +16,7 @@ from tests.delivery.harness import (
 )
 from tests.support.virtual_time import wall
 from watcher.core.deliveries import DeliveryState, Message, Receipt
+from watcher.core.outage import Outage
 from watcher.delivery.suspension import ChannelSuspension
 
 pytestmark = pytest.mark.anyio
@@ -157,6 +158,40 @@ async def test_a_pause_of_another_process_is_followed_and_so_is_its_end(harness:
         await anyio.sleep(1)
         assert dispatcher.state().state == "running"
     assert len(channel.delivered) == 1
+
+
+async def test_an_outage_whose_end_another_process_announces_is_over(harness: Harness) -> None:
+    channel = ScriptedChannel(lambda message, now: DOWN if now < 1000 else None)
+    dispatcher = harness.dispatcher(channel)
+    async with running(dispatcher):
+        for number in range(5):
+            await harness.store_event(f"task_{number}")
+        await anyio.sleep(995)
+        assert await harness.types("channel") == ["channel.failing"]
+        await dispatcher.follow(attempt=False)
+        assert dispatcher.state().state == "failing", "it is not over yet"
+        await harness.store.record_outage(None, None, recovered="channel backend")
+        await anyio.sleep(6)
+        assert (channel.delivered, dispatcher.state().state) == ([], "failing")
+        await dispatcher.follow(attempt=False)
+        await anyio.sleep(3)  # a probe is due in 22 s
+        assert (len(channel.delivered), dispatcher.state().state) == (5, "running")
+    assert await harness.types("channel") == ["channel.failing"]
+
+
+async def test_an_outage_of_queues_that_are_taken_over_is_continued(harness: Harness) -> None:
+    channel = ScriptedChannel()
+    dispatcher = harness.dispatcher(channel)
+    async with running(dispatcher):
+        outage = Outage(subject="channel backend", since=wall() - 60, alerted_at=wall())
+        await harness.store.record_outage(None, outage)
+        dispatcher.take_over()
+        await anyio.sleep(1)
+        assert dispatcher.state().since == outage.since
+        await harness.store_event()
+        await anyio.sleep(1)
+    assert (await harness.types("channel"), len(channel.delivered)) == (["channel.recovered"], 1)
+    assert await harness.store.outage("channel backend") is None
 
 
 async def test_a_410_that_was_in_flight_does_not_end_a_pause(harness: Harness) -> None:

@@ -10,6 +10,7 @@ from tests.polling.harness import Harness, ScriptedSource, names, running
 from tests.support.virtual_time import wall
 from watcher.core.clock import parse_rfc3339
 from watcher.core.errors import ErrorReply, SourceError, SourceFailure
+from watcher.core.outage import Outage
 from watcher.core.tasks import Answer
 
 pytestmark = pytest.mark.anyio
@@ -103,6 +104,19 @@ async def test_a_restart_neither_repeats_nor_forgets_that_a_source_is_down(
     async with running(harness.poller):
         await anyio.sleep(35)
     assert await harness.types() == ["source.unreachable", "task.in_progress", "source.recovered"]
+
+
+async def test_an_outage_of_tasks_that_are_taken_over_is_ended(harness: Harness) -> None:
+    harness.source.shown["task_1"] = "IN_PROGRESS"
+    async with running(harness.poller):
+        await harness.watch("task_1")
+        await anyio.sleep(100)
+        outage = Outage(subject="source mixpeek", since=wall() - 60, alerted_at=wall())
+        await harness.store.record_outage(None, outage)
+        harness.poller.outage.take_over()
+        await anyio.sleep(100)
+    assert await harness.types() == ["task.in_progress", "source.recovered"]
+    assert await harness.store.outage("source mixpeek") is None
 
 
 async def test_a_bad_key_takes_the_source_down_at_once_in_one_clear_line(

@@ -112,7 +112,10 @@ class SourceUnit(Unit):
         if slots is None or before == slots:
             return before != slots
         self.poller.keep(self._serves)
-        return before is not None and not slots <= before
+        gained = before is not None and not slots <= before
+        if gained:
+            self.poller.outage.take_over()
+        return gained
 
     def track(self, watches: Iterable[Watch]) -> None:
         """Poll these watches at once, as far as their slots are served."""
@@ -156,7 +159,11 @@ class ChannelUnit(Unit):
         claimed. Then `claim_again` has to be called.
         """
         before, self._slots = self._slots, slots
-        if before is not None and slots is not None and not before <= slots:
+        if before is None or slots is None:
+            return
+        if not slots <= before:
+            self.dispatcher.take_over()
+        if not before <= slots:
             await self.dispatcher.drain()
 
     def claim_again(self) -> None:

@@ -43,7 +43,7 @@ class ChannelHealth:
         self._log_throttle = LogThrottle(anyio.current_time)
         self._off_counts_from = 0.0
         self._stopped_by: DeliveryError | None = None
-        self._breaker_logged = False
+        self._breaker_logged = self._takes_over = False
 
     async def load(self) -> None:
         """Restore the phase that was stored before a restart."""
@@ -191,12 +191,22 @@ class ChannelHealth:
         await self._suspension.lift()
         self._resumed()
 
-    async def follow(self) -> None:
-        """Take over a suspension, or its end, that another process has stored."""
+    async def follow(self) -> float | None:
+        """Take over what another process has stored: a suspension, or the end of one or of an
+        outage, which is a success of its own.
+
+        Returns the time before which attempts are due again, as `delivered`.
+        """
         was_suspended = self.suspended
         await self._suspension.load()
         if was_suspended and not self.suspended:
             self._resumed()
+        recovered = await self._outage.follow()
+        return self.delivered(self._context.wall()) if recovered else None
+
+    def take_over(self) -> None:
+        """Continue an outage that another process has stored, with the next `reconcile_outage`."""
+        self._takes_over = True
 
     def _resumed(self) -> None:
         self._stopped_by = None
@@ -238,5 +248,10 @@ class ChannelHealth:
 
     async def reconcile_outage(self) -> None:
         """Store the beginning or the end of an outage, with its event where one is due."""
+        if self._takes_over:
+            since = await self._outage.load()
+            if since is not None and not self.failing:
+                self.record.restore(since)
+            self._takes_over = False
         failing_since = self.record.failing_since or self.overflow.since
         await self._outage.reconcile(failing_since, self.record.last_error)

@@ -137,12 +137,19 @@ class Dispatcher:
         self.attempt_all()
 
     async def follow(self, *, attempt: bool) -> None:
-        """Take over what another process has stored about the channel: a pause, its end, or other
-        deliveries; with `attempt`, attempt all that is pending. Raises `StoreError`.
+        """Take over what another process has stored about the channel: a pause, its end, the end of
+        an outage, or other deliveries; with `attempt`, attempt all that is pending. Raises
+        `StoreError`.
         """
-        await self._health.follow()
+        if (attempted_before := await self._health.follow()) is not None:
+            self._recovered(attempted_before)
         if attempt and not self._health.suspended:
             self.attempt_all()
+        self._wakeup.set()
+
+    def take_over(self) -> None:
+        """Continue what another process knew of the channel, some of whose queues it served."""
+        self._health.take_over()
         self._wakeup.set()
 
     async def drain(self) -> None:

@@ -39,6 +39,19 @@ class ChannelOutage:
             self._stored = restored(stored, self._context.wall())
             return None if self._stored is None else self._stored.since
 
+    async def follow(self) -> bool:
+        """Read what another process has stored of the outage; return whether it has announced the
+        end of one that was known here.
+        """
+        async with self._lock:
+            if self._stored is None:
+                return False
+            stored = await self._context.store.outage(self._subject)
+            if stored is None and not self._announced:
+                return False
+            self._stored = restored(stored, self._context.wall())
+            return stored is None
+
     @property
     def changing(self) -> bool:
         """Whether a change is being stored."""

@@ -51,6 +51,7 @@ class SourceOutage:
         self.last_error_at: float | None = None
         self.probe_at = 0.0
         self.probes = 0
+        self._takes_over = False
 
     @property
     def reason(self) -> SourceFailure | None:
@@ -84,6 +85,10 @@ class SourceOutage:
         """Read the outage that was stored before a restart. Raises `StoreError`."""
         stored = await self._context.store.outage(self._subject)
         self._stored = restored(stored, self._context.wall())
+
+    def take_over(self) -> None:
+        """Continue an outage that another process has stored, some of whose tasks it polled."""
+        self._takes_over = True
 
     def request_sent(self) -> None:
         """Note a request: while the source is down, the next one follows after `PROBE_INTERVAL`."""
@@ -152,6 +157,9 @@ class SourceOutage:
 
         Raises `StoreError`; the next call then tries again.
         """
+        if self._takes_over:
+            await self.restore()
+            self._takes_over = False
         now = self._context.wall()
         step = self._next_step(now)
         if step is None:

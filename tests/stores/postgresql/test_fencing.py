@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -118,6 +119,43 @@ async def test_an_outage_that_several_replicas_see_is_announced_once(
     stored = await replicas[0].store.events_after(0, 10)
     assert [one.event_id for one in stored] == ["msg_notice_0", "msg_notice_2"]
     assert await replicas[1].store.outage("channel backend") is None
+
+
+async def test_an_announced_outage_stays_announced_until_its_end_is_announced(
+    replicas: tuple[Replica, Replica],
+) -> None:
+    first, second = (one.store for one in replicas)
+    about = partial(event, key=None, order_key="channel backend")
+    announced = Outage(subject="channel backend", since=5.0, alerted_at=9.0)
+    seen = Outage(subject="channel backend", since=3.0)
+    await first.record_outage(about(1), announced)
+    last = (await second.signals(None)).last
+    await second.record_outage(None, seen)
+    assert await first.outage("channel backend") == replace(announced, since=3.0)
+    await second.record_outage(about(2), replace(seen, alerted_at=99.0))
+    await second.record_outage(None, None, recovered="channel backend")
+    assert await first.outage("channel backend") == replace(announced, since=3.0)
+    assert (await second.signals(last)).signals == ()
+
+    await first.record_outage(about(3), None, recovered="channel backend")
+    assert await first.outage("channel backend") is None
+    await second.record_outage(None, seen)
+    await first.record_outage(about(4), None, recovered="channel backend")  # as of the one before
+    assert await first.outage("channel backend") is None
+    stored = await first.events_after(0, 10)
+    assert [one.event_id for one in stored] == ["msg_notice_1", "msg_notice_3"]
+    assert (await second.signals(last)).signals == (Signal(group="channel backend"),)
+
+
+async def test_a_channel_that_several_replicas_stop_is_announced_as_stopped_once(
+    replicas: tuple[Replica, Replica],
+) -> None:
+    outage = Outage(subject="channel backend", since=1.0, alerted_at=2.0)
+    stopped = Suspension(channel="backend", kind=SuspensionKind.STOPPED, reason="410", since=NOW)
+    for number, one in enumerate(replicas):
+        await one.store.suspend(stopped, event(number, key=None), outage)
+    stored = await replicas[0].store.events_after(0, 10)
+    assert [one.event_id for one in stored] == ["msg_notice_0"]
 
 
 async def test_the_owner_learns_what_another_replica_has_changed(

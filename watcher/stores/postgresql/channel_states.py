@@ -23,8 +23,13 @@ class PostgresqlChannelStates(StorePart):
         self, suspension: Suspension, event: Event | None, outage: Outage | None
     ) -> None:
         async def store(connection: Connection) -> None:
-            await store_outage(connection, event, outage)
             values = rows.cleaned(_rows.suspension_row(suspension))
+            known = (suspension.channel, suspension.kind)
+            # Of owners that see it at the same time, one announces it.
+            announces = not self._database.local.in_fleet or not await connection.fetchval(
+                log_queries.IS_SUSPENDED, *known
+            )
+            await store_outage(connection, event if announces else None, outage)
             await connection.execute(log_queries.STORE_SUSPENSION, *values)
             await signal_channel(self._database, connection, suspension.channel)
 

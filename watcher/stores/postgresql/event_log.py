@@ -1,7 +1,7 @@
 """The events of the PostgreSQL store, stored with the changes and outages that they report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from watcher.stores._recording import StoredPositions, applied, events_of
 from watcher.stores.postgresql import rows, watch_queries
 from watcher.stores.postgresql.database import StorePart
 from watcher.stores.postgresql.schema import Connection
+from watcher.stores.postgresql.signals import signal_channel
 
 
 class PostgresqlEventLog(StorePart):
@@ -49,15 +50,39 @@ class PostgresqlEventLog(StorePart):
     async def record_outage(
         self, event: Event | None, outage: Outage | None, recovered: str | None = None
     ) -> None:
-        shared = self._database.fence.session is not None
-
         async def store(connection: Connection) -> None:
-            announces = not shared or await _is_new(connection, outage, recovered)
-            await store_outage(connection, event if announces else None, outage)
-            if recovered is not None:
-                await connection.execute(watch_queries.DELETE_OUTAGE, rows.clean(recovered))
+            if self._database.fence.session is None:
+                await store_outage(connection, event, outage)
+                await _end_outage(connection, recovered)
+            else:
+                await self._record_shared(connection, event, outage, recovered)
 
         await self._database.write(store)
+
+    async def _record_shared(
+        self,
+        connection: Connection,
+        event: Event | None,
+        outage: Outage | None,
+        recovered: str | None,
+    ) -> None:
+        """Store what one of several replicas has seen of an outage: it is announced once, and so is
+        its end. One that another has announced stays until a replica ends it that knows of that.
+        """
+        subject = (recovered if outage is None else outage.subject) or ""
+        kind, _, name = subject.partition(" ")
+        stored = await _stored_outage(connection, subject)
+        announced = stored is not None and stored.alerted_at is not None
+        if announced if outage is not None else not announced:
+            event = None
+        if stored is not None and outage is not None:
+            since, alerted_at = min(stored.since, outage.since), stored.alerted_at
+            outage = replace(outage, since=since, alerted_at=alerted_at or outage.alerted_at)
+        await store_outage(connection, event, outage)
+        if event is not None or not announced or kind not in ("source", "channel"):
+            await _end_outage(connection, recovered)
+        if event is not None and kind == "channel":
+            await signal_channel(self._database, connection, name)
 
     async def outage(self, subject: str) -> Outage | None:
         found = await self._database.read(watch_queries.OUTAGE, rows.clean(subject))
@@ -114,16 +139,14 @@ async def insert_events(connection: Connection, events: Sequence[Event]) -> None
     await execute_rows(connection, watch_queries.INSERT_EVENTS, table)
 
 
-async def _is_new(connection: Connection, outage: Outage | None, recovered: str | None) -> bool:
-    """Return whether no other replica has stored this beginning or end of an outage: those that
-    serve slices of one channel see the same.
-    """
-    subject = recovered if outage is None else outage.subject
+async def _stored_outage(connection: Connection, subject: str) -> Outage | None:
     found = await connection.fetchrow(watch_queries.OUTAGE, rows.clean(subject))
-    stored = None if found is None else _rows.outage(found)
-    if outage is None:
-        return stored is not None
-    return stored is None or stored.alerted_at is None
+    return None if found is None else _rows.outage(found)
+
+
+async def _end_outage(connection: Connection, subject: str | None) -> None:
+    if subject is not None:
+        await connection.execute(watch_queries.DELETE_OUTAGE, rows.clean(subject))
 
 
 async def store_outage(connection: Connection, event: Event | None, outage: Outage | None) -> None:

@@ -7,6 +7,8 @@ from watcher.stores.postgresql.rows import replacing
 
 SUSPENSIONS = f'SELECT {listed(SUSPENSION_COLUMNS)} FROM suspensions ORDER BY channel COLLATE "C"'
 
+IS_SUSPENDED = "SELECT 1 FROM suspensions WHERE channel = $1 AND kind = $2"
+
 STORE_SUSPENSION = replacing("suspensions", SUSPENSION_COLUMNS)
 
 DELETE_SUSPENSION = "DELETE FROM suspensions WHERE channel = $1"
