@@ -1,6 +1,7 @@
 """The outbox of replicas that share a database: queues go on in order, and claims use an index."""
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from math import inf
 
 import anyio
@@ -9,28 +10,33 @@ import pytest
 
 from tests.contract.stores.harness import FOREVER, add_watch
 from tests.support.postgresql import Server
-from tests.support.records import settled, step
+from tests.support.records import event, settled, step
 from watcher.core.deliveries import DeliveryState
+from watcher.core.tasks import TaskKey, Watch
 from watcher.stores import postgresql
 from watcher.stores.postgresql import outbox_queries as queries
+from watcher.stores.postgresql import rows, watch_queries
+from watcher.stores.postgresql.connection import writing
 from watcher.stores.postgresql.store import PostgresqlStore
 
 pytestmark = pytest.mark.anyio
 
 STEPS = 8
+BY_KEY = {"watches_source_task_id_key", "watches_task"}
+WATCH = Watch(key=TaskKey("mixpeek", "task_1"), added_at=1.0)
 
-# As many as the planner needs to see that reading all of them costs more than the index.
 FILL = """
 INSERT INTO events (id, event_id, type, at, body, order_key, slot, channels)
-SELECT number, number, 'task.queued', number, '{}', number, 0, '{backend}'
-FROM generate_series(1, 3000) AS number;
+SELECT number, number, 'task.queued', number, '{{}}', number, 0, '{{backend}}'
+FROM generate_series(1, {count}) AS number;
 INSERT INTO deliveries (event, channel, order_key, slot, is_head, next_attempt_at, unblocks_at,
     created_at, size)
 SELECT number, 'backend', number, 0, true, number, number, number, 1024
-FROM generate_series(1, 3000) AS number;
+FROM generate_series(1, {count}) AS number;
 ANALYZE
 """
-
+MANY = 3000
+"""As many as the planner needs to see that reading all of them costs more than the index."""
 
 OWNED = list(range(64))
 """The slots of a quarter of a channel."""
@@ -120,7 +126,7 @@ async def test_what_a_claim_reads_comes_from_its_index_in_order(
 ) -> None:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(FILL)
+        await connection.execute(FILL.format(count=MANY))
         await connection.execute("SET plan_cache_mode = force_generic_plan")
         found = await connection.fetch(f"EXPLAIN {query}", "backend", *parameters)
     finally:
@@ -129,3 +135,37 @@ async def test_what_a_claim_reads_comes_from_its_index_in_order(
     assert all(f"using {index} on deliveries" in plan for index in indices), plan
     assert "Seq Scan" not in plan
     assert "Sort" not in plan
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters", "indices"),
+    [
+        (watch_queries.WATCH_SEQUENCES, (["mixpeek"], ["task_1"]), BY_KEY),
+        (watch_queries.CHANGE_WATCHES, rows.arrays([rows.changed_row(WATCH, None)]), BY_KEY),
+        (
+            watch_queries.INSERT_EVENTS,
+            rows.arrays([rows.event_row(event(1))]),
+            {"events_event_id_key", "deliveries_queue"},
+        ),
+        (
+            queries.SETTLE,
+            (*rows.arrays([rows.settled_row(settled(1, DeliveryState.DELIVERED), 1.0)]), 1),
+            {"deliveries_pkey"},
+        ),
+        (queries.UNBLOCK_NEXT, ([1, 2],), {"deliveries_pkey", "deliveries_queue"}),
+    ],
+)
+async def test_a_write_searches_indices_even_if_it_was_planned_while_tables_were_small(
+    url: str, statement: str, parameters: Sequence[object], indices: set[str]
+) -> None:
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
+        await pool.execute(FILL.format(count=2))
+        async with writing(pool) as connection:
+            await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            found = await connection.fetch(f"EXPLAIN {statement}", *parameters)
+    plan = "\n".join(row[0] for row in found)
+    large = ("watches", "events", "deliveries", "attempts")
+    assert not [table for table in large if f"Seq Scan on {table}" in plan], plan
+    used = set(re.findall(r"Index (?:Only )?Scan using (\w+)", plan))
+    # Slices are few, while `deliveries_due` would find all deliveries that are.
+    assert used - {"slices_pkey", "slice_groups_pkey"} <= indices, plan

@@ -52,12 +52,18 @@ _COMMAND_TIMEOUT = 10.0
 _CONNECT_TIMEOUT = 5.0
 _POOL = 4
 """Connections: one writes, one reads for pages, the others read."""
-_LIMITS = (
-    "SET LOCAL statement_timeout = '10s'",
-    "SET LOCAL lock_timeout = '5s'",
-    "SET LOCAL idle_in_transaction_session_timeout = '5s'",  # a paused replica holds up no other
-)
+_SETTINGS = {
+    "statement_timeout": "10s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "5s",  # a paused replica holds up no other
+    # Each row that a write needs is one search of an index. A plan that the server has made while a
+    # table was small, or without statistics, would read all of it, once it is large.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 """Of each writing transaction. Poolers reject them as settings of a connection."""
+_SET = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items())
 _OPTIONS: Any = {
     "timeout": _CONNECT_TIMEOUT,
     "command_timeout": _COMMAND_TIMEOUT,
@@ -183,9 +189,9 @@ async def writing(pool: Pool, *locks: int, limit: float | None = None) -> AsyncI
     """Run what is within in one transaction, while no other one has one of these advisory locks;
     without any, while no other one writes. To begin or to commit fails after `limit` seconds.
     """
-    taken = [f"SELECT pg_advisory_xact_lock({lock})" for lock in locks or (WRITING,)]
+    taken = ", ".join(f"pg_advisory_xact_lock({lock})" for lock in locks or (WRITING,))
     async with pool.acquire(timeout=limit) as connection:
-        await _begin(connection, "; ".join(["BEGIN", *_LIMITS, *taken]), limit)
+        await _begin(connection, f"BEGIN; SELECT {_SET}, {taken}", limit)
         try:
             yield connection
         except _LOST:

@@ -91,21 +91,17 @@ WITH wanted AS MATERIALIZED (
 SELECT id FROM settled WHERE state <> 'pending' OR bypassed
 """
 
-# For each delivery that ended or is bypassed: the oldest blocked one of its queue becomes the head,
-# unless the queue has a head that is not bypassed. With its limit each query is one search of the
-# index, whatever the statistics say.
+# For each delivery that ended or is bypassed: the oldest of its queue that is not bypassed becomes
+# the head, unless it is. Of a queue one row is read, however long it is.
 UNBLOCK_NEXT = """
-UPDATE deliveries SET is_head = true WHERE id IN (
+UPDATE deliveries SET is_head = true WHERE NOT is_head AND id IN (
     SELECT (
         SELECT next.id FROM deliveries AS next
         WHERE next.channel = done.channel AND next.order_key = done.order_key
-            AND next.state = 'pending' AND NOT next.is_head AND NOT next.bypassed
+            AND next.state = 'pending' AND NOT next.bypassed
         ORDER BY next.event LIMIT 1)
     FROM unnest($1::bigint[]) AS ended (id) JOIN deliveries AS done ON done.id = ended.id
-    WHERE (done.state <> 'pending' OR done.bypassed) AND (
-        SELECT true FROM deliveries AS head
-        WHERE head.channel = done.channel AND head.order_key = done.order_key
-            AND head.state = 'pending' AND head.is_head AND NOT head.bypassed LIMIT 1) IS NULL)
+    WHERE done.state <> 'pending' OR done.bypassed)
 RETURNING channel, coalesce(next_attempt_at, 0)
 """
 

@@ -90,12 +90,12 @@ SIZE = "length(body) + 1024"
 
 # An event that is stored already is left out: its transaction was committed, although the response
 # to the commit was lost. Of the deliveries with one channel and one order key the first may be the
-# head of the queue; with its limit the query for others is one search of the index for each.
+# head of the queue. With its limit, a query for others is one search of the index for each.
 INSERT_EVENTS = f"""
 WITH new AS MATERIALIZED (
     SELECT *, row_number() OVER (ORDER BY place) AS number
     FROM {rows.unnested(rows.EVENT_COLUMNS, with_place=True)}
-    WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.event_id = wanted.event_id)
+    WHERE (SELECT true FROM events WHERE events.event_id = wanted.event_id LIMIT 1) IS NULL
 ), counted AS (
     UPDATE event_counter SET last_id = last_id + (SELECT count(*) FROM new)
     RETURNING last_id - (SELECT count(*) FROM new) AS last_before
