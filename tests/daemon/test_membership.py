@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from tests.support.records import SECRET
 from watcher.configuration import loader
 from watcher.core.deliveries import OutboxDepth
-from watcher.core.errors import StoreError
+from watcher.core.errors import StoreError, StoreUnusableError
 from watcher.core.ownership import Grant, Group, Lease, Member, Replica, Signals, Slice
 from watcher.core.reports import NOTHING_REPORTED, Report
 from watcher.daemon.membership import Membership
@@ -60,6 +60,9 @@ class Fleet:
 
     def fenced(self) -> int:
         return self.rejected
+
+    async def migrate(self) -> bool:
+        return True
 
     async def release(self, slices: Collection[Slice]) -> None:
         self.released += slices
@@ -112,6 +115,24 @@ async def test_what_is_granted_is_served_and_nothing_else() -> None:
     assert member.slots(BACKEND) == frozenset(range(64, 192))
     assert not member.leads(BACKEND), "the owner of the first slice does"
     assert len(changes) == 2
+
+
+async def test_a_store_that_is_not_for_this_program_any_more_ends_the_renewals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet = Fleet(Lease(), None)
+    member = member_of(fleet)
+    assert await member.renew()
+    assert not await member.renew()
+
+    async def unusable(*_arguments: object) -> Lease:
+        raise StoreUnusableError("run a newer watcher")
+
+    monkeypatch.setattr(fleet, "renew", unusable)
+    with pytest.raises(StoreUnusableError):
+        await member.join()
+    with pytest.raises(StoreUnusableError):
+        await member.run()
 
 
 async def test_a_renewal_that_changes_nothing_restarts_nothing() -> None:

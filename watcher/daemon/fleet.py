@@ -2,6 +2,7 @@
 what others have stored, and hands over in order.
 """
 
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import anyio
 
 from watcher import __version__
 from watcher.core.clock import Clock
+from watcher.core.errors import StoreError, StoreUnusableError
 from watcher.core.interfaces.ownership import Ownership
 from watcher.core.interfaces.store import Store
 from watcher.core.ownership import Group, Member, Replica, channel_group, source_group
@@ -24,8 +26,13 @@ from watcher.daemon.running import RunningUnits
 from watcher.daemon.waiting import cancel_at
 from watcher.telemetry.fleet_metrics import FleetMetrics
 from watcher.telemetry.metrics import Component
+from watcher.telemetry.throttle import LogThrottle
 from watcher.telemetry.unexpected import UnexpectedErrors
 
+logger = logging.getLogger(__name__)
+
+MIGRATE_INTERVAL = 10.0
+"""Seconds between two attempts at changes of the schema that wait for older replicas."""
 _SLICES = {"webhook": 4}
 """Slices of a channel, by its type. The rate of any other is that of one sender, as its digests."""
 
@@ -52,6 +59,8 @@ class Fleet:
         self._store = store
         self._unexpected = unexpected
         self._requests: ReloadRequests | None = None
+        self._unusable: StoreUnusableError | None = None
+        self._log_throttle = LogThrottle(anyio.current_time)
         self._member = Member(name=socket.gethostname(), version=__version__, started_at=wall())
         self.membership = Membership(
             store,
@@ -68,6 +77,9 @@ class Fleet:
     ) -> AsyncIterator[None]:
         """Be a member within. What is granted is known at the start; other replicas take over at
         the end, when nothing may run any more.
+
+        Raises `StoreUnusableError`, at the end of what it has made `requests` stop, once the store
+        is not for this program any more.
         """
         follower = Follower(self._store, units, outbox)
         async with anyio.create_task_group() as joining:
@@ -78,7 +90,9 @@ class Fleet:
         self._requests = requests
         keep_running = partial(self._unexpected.keep_running, Component.FLEET)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(keep_running, self.membership.run, name="membership")
+            renewing = partial(self._renew, requests)
+            tasks.start_soon(keep_running, renewing, name="membership")
+            tasks.start_soon(keep_running, self._migrate, name="migrations")
             tasks.start_soon(keep_running, follower.run, name="follow")
             tasks.start_soon(keep_running, follower.listen, name="listen")
             yield
@@ -86,6 +100,34 @@ class Fleet:
             tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await self.membership.leave()
+        if self._unusable is not None:
+            raise self._unusable
+
+    async def _renew(self, requests: ReloadRequests) -> None:
+        """Renew the session until the store is not for this program any more; then stop it."""
+        try:
+            await self.membership.run()
+        except StoreUnusableError as error:
+            logger.error("%s; stopping", error)
+            self._unusable = error
+            requests.stop()
+
+    async def _migrate(self) -> None:
+        """Change the schema further once older replicas have ended."""
+        while True:
+            if await self._has_migrated():
+                return
+            await anyio.sleep(MIGRATE_INTERVAL)
+
+    async def _has_migrated(self) -> bool:
+        try:
+            return await self._store.migrate()
+        except StoreUnusableError:
+            return True  # the next renewal shows it, too
+        except StoreError as error:
+            if self._log_throttle.ready(str(error)):
+                logger.warning("%s; it is tried again", error)
+            return False
 
     async def applied(self, units: RunningUnits) -> None:
         """Give up what other replicas should have, now that nothing serves it here."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 
-from watcher.core.errors import StoreError
+from watcher.core.errors import StoreError, StoreUnusableError
 from watcher.core.interfaces.ownership import Ownership
 from watcher.core.ownership import RENEW_INTERVAL, Grant, Group, Lease, Member, Slice, groups_of
 from watcher.core.reports import Report
@@ -80,11 +80,17 @@ class Membership:
             await anyio.sleep(max(began + RENEW_INTERVAL - anyio.current_time(), 0.0))
 
     async def renew(self) -> bool:
-        """Renew the session, and note what is granted; return whether that has succeeded."""
+        """Renew the session, and note what is granted; return whether that has succeeded.
+
+        Raises `StoreUnusableError` where waiting does not help.
+        """
         try:
             lease = await self._store.renew(
                 self._member, self._wanted(), self._lag(), self.report()
             )
+        except StoreUnusableError:
+            self._show(None)
+            raise
         except StoreError as error:
             if self._log_throttle.ready("renew"):
                 logger.error("%s; what this replica serves passes to others", error)

@@ -17,6 +17,7 @@ from watcher.stores import postgresql
 from watcher.stores.postgresql import outbox_queries as queries
 from watcher.stores.postgresql import rows, watch_queries
 from watcher.stores.postgresql.connection import writing
+from watcher.stores.postgresql.schema import migrations
 from watcher.stores.postgresql.store import PostgresqlStore
 
 pytestmark = pytest.mark.anyio
@@ -160,7 +161,7 @@ async def test_a_write_searches_indices_even_if_it_was_planned_while_tables_were
 ) -> None:
     async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
         await pool.execute(FILL.format(count=2))
-        async with writing(pool) as connection:
+        async with writing(pool, len(migrations())) as connection:
             await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
             found = await connection.fetch(f"EXPLAIN {statement}", *parameters)
     plan = "\n".join(row[0] for row in found)

@@ -31,6 +31,9 @@ class Ownership(Protocol):
         Call it every `RENEW_INTERVAL` seconds, in the loop that does the work, also after it has
         raised `StoreError`. A session that has ended is replaced: all its grants are void, and each
         slice returns with a new epoch, if it does. A grant whose epoch has changed is a new one.
+
+        Raises `StoreUnusableError` once another replica has changed the schema so that this program
+        cannot use it: stop.
         """
         ...
 
@@ -42,6 +45,12 @@ class Ownership(Protocol):
 
     def fenced(self) -> int:
         """Return how many writes of this replica were rejected with `NotOwnerError` so far."""
+        ...
+
+    async def migrate(self) -> bool:
+        """Apply the changes of the schema that waited for the end of older replicas; return whether
+        none waits any more. Call it from time to time until then.
+        """
         ...
 
     async def release(self, slices: Collection[Slice]) -> None:

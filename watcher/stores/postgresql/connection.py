@@ -9,7 +9,14 @@ import anyio
 import asyncpg
 
 from watcher.core.errors import StoreError, StoreFailure, StoreFullError, StoreUnusableError
-from watcher.stores.postgresql.schema import Connection, Pool, migrate
+from watcher.stores.postgresql.migrating import Schema
+from watcher.stores.postgresql.schema import (
+    Connection,
+    Pool,
+    Stored,
+    UnservedError,
+    read_stored,
+)
 
 _ENDED = (
     asyncpg.PostgresConnectionError,
@@ -35,7 +42,7 @@ class CommitLostError(Exception):
     """
 
 
-ERRORS = (asyncpg.PostgresError, *_LOST, CommitLostError)
+ERRORS = (asyncpg.PostgresError, *_LOST, CommitLostError, UnservedError)
 """What an operation on the database may raise."""
 
 WRITING = 0x77747772
@@ -104,8 +111,8 @@ def store_error(error: Exception, server: str) -> StoreError:
 
 def concerns_all(error: Exception) -> bool:
     """Return whether an error is of the connection or the server, whatever was executed."""
-    unable = (asyncpg.ReadOnlySQLTransactionError, asyncpg.DiskFullError, CommitLostError)
-    return isinstance(error, (*_LOST, *unable))
+    unable = (asyncpg.ReadOnlySQLTransactionError, asyncpg.DiskFullError)
+    return isinstance(error, (*_LOST, *unable, CommitLostError, UnservedError))
 
 
 def opening_error(error: Exception, server: str) -> StoreError:
@@ -119,6 +126,8 @@ def opening_error(error: Exception, server: str) -> StoreError:
 
 def _explained(error: Exception, server: str, result: str) -> StoreError:
     text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UnservedError):
+        return StoreUnusableError(f"{server} has {text}")
     if isinstance(error, (asyncpg.DiskFullError, asyncpg.OutOfMemoryError)):
         return StoreFullError(f"{server} has no space left ({text}){result}")
     if isinstance(error, (asyncpg.ReadOnlySQLTransactionError,)):
@@ -147,10 +156,10 @@ async def close(opened: "Pool | asyncpg.Connection[asyncpg.Record]") -> None:
 
 @asynccontextmanager
 async def connect(url: str, server: str) -> AsyncIterator[Pool]:
-    """Open a pool of connections and bring the schema up to date.
+    """Open a pool of connections.
 
-    Raises `StoreUnusableError` if the database rejects this program or has a newer schema, and
-    `StoreError` while it cannot be reached.
+    Raises `StoreUnusableError` if the database rejects this program, and `StoreError` while it
+    cannot be reached.
     """
     try:
         pool = await asyncpg.create_pool(url, min_size=1, max_size=_POOL, reset=_reset, **_OPTIONS)
@@ -160,12 +169,20 @@ async def connect(url: str, server: str) -> AsyncIterator[Pool]:
         try:
             async with pool.acquire() as connection:
                 await _check_server(connection, server)
-                await migrate(connection)
         except ERRORS as error:
             raise opening_error(error, server) from None
         yield pool
     finally:
         await close(pool)
+
+
+async def bring_up(pool: Pool, server: str, schema: Schema) -> Stored:
+    """Bring the schema up to date; return what the database has now. See `Schema.bring_up`."""
+    try:
+        async with reading(pool) as connection:
+            return await schema.bring_up(connection)
+    except ERRORS as error:
+        raise opening_error(error, server) from None
 
 
 async def _reset(connection: "asyncpg.Connection[Any]") -> None:
@@ -185,14 +202,21 @@ async def _check_server(connection: Connection, server: str) -> None:
 
 
 @asynccontextmanager
-async def writing(pool: Pool, *locks: int, limit: float | None = None) -> AsyncIterator[Connection]:
+async def writing(
+    pool: Pool, known: int, *locks: int, limit: float | None = None
+) -> AsyncIterator[Connection]:
     """Run what is within in one transaction, while no other one has one of these advisory locks;
     without any, while no other one writes. To begin or to commit fails after `limit` seconds.
+
+    Raises `UnservedError` if the schema is not for programs of version `known` any more.
     """
     taken = ", ".join(f"pg_advisory_xact_lock({lock})" for lock in locks or (WRITING,))
+    served = f"SELECT FROM watcher_schema WHERE serves <= {known}"
     async with pool.acquire(timeout=limit) as connection:
-        await _begin(connection, f"BEGIN; SELECT {_SET}, {taken}", limit)
+        begun = await _begin(connection, f"BEGIN; SELECT {_SET}, {taken}; {served}", limit)
         try:
+            if begun == "SELECT 0":
+                raise UnservedError(await read_stored(connection), known)
             yield connection
         except _LOST:
             _abandon(connection)  # a server that is silent would let a rollback wait as well
@@ -226,9 +250,10 @@ def _abandon(connection: Connection) -> None:
         connection.terminate()
 
 
-async def _begin(connection: Connection, statements: str, limit: float | None) -> None:
+async def _begin(connection: Connection, statements: str, limit: float | None) -> str:
+    """Execute statements; return the command tag of the last."""
     try:
-        await connection.execute(statements, timeout=limit)
+        return await connection.execute(statements, timeout=limit)
     except _LOST:
         _abandon(connection)
         raise

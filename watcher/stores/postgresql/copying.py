@@ -14,6 +14,7 @@ from watcher.stores import _tables
 from watcher.stores._rows import listed
 from watcher.stores.postgresql.connection import (
     ERRORS,
+    WRITING,
     close,
     connect,
     open_connection,
@@ -22,8 +23,9 @@ from watcher.stores.postgresql.connection import (
     store_error,
 )
 from watcher.stores.postgresql.exclusive import ExclusiveUse
+from watcher.stores.postgresql.migrating import Schema
 from watcher.stores.postgresql.rows import as_json
-from watcher.stores.postgresql.schema import Connection
+from watcher.stores.postgresql.schema import Connection, migrations
 
 _SLOT_OF = {"watches": "task_id", "events": "order_key", "deliveries": "order_key"}
 """The column whose slot each row has."""
@@ -137,6 +139,7 @@ async def _alone(url: str, server: str, mode: str) -> AsyncIterator[Connection]:
         async with connect(url, server) as pool, pool.acquire() as connection:
             try:
                 await _require_stopped(connection, use, server)
+                await _require_known(connection, server)
                 transaction = connection.transaction()
                 await transaction.start()
                 tables = listed(_tables.TABLES)
@@ -169,6 +172,19 @@ async def _require_store(url: str, server: str) -> None:
         raise opening_error(error, server) from None
     if not found:
         raise StoreUnusableError(f"{server} has no tables: there is no store to copy")
+
+
+async def _require_known(connection: Connection, server: str) -> None:
+    """Bring the schema up to date. Raises `StoreUnusableError` if it is that of a newer program: a
+    copy by this one would lack what it does not know.
+    """
+    schema = Schema(migrations(), server, WRITING)
+    stored = await schema.bring_up(connection)
+    if stored.version > schema.known:
+        raise StoreUnusableError(
+            f"{server} has schema version {stored.version}, this program knows up to"
+            f" {schema.known}: copy it with the newer watcher that has used it"
+        )
 
 
 async def _require_stopped(connection: Connection, use: ExclusiveUse, server: str) -> None:

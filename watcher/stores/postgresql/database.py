@@ -17,6 +17,7 @@ from watcher.core.sessions import LocalSession
 from watcher.stores._group_commit import GroupCommit, Result
 from watcher.stores.postgresql.connection import (
     ERRORS,
+    bring_up,
     concerns_all,
     reading,
     store_error,
@@ -26,8 +27,9 @@ from watcher.stores.postgresql.connection import (
 from watcher.stores.postgresql.due_floor import DueFloors
 from watcher.stores.postgresql.fence import Fence
 from watcher.stores.postgresql.hints import Hints
+from watcher.stores.postgresql.migrating import Schema
 from watcher.stores.postgresql.page_reader import PageReader
-from watcher.stores.postgresql.schema import Connection, Pool
+from watcher.stores.postgresql.schema import Connection, Pool, UnservedError, read_stored
 
 Row: TypeAlias = asyncpg.Record
 Operation = Callable[[Connection], Awaitable[Result]]
@@ -47,6 +49,7 @@ class Database:
         self,
         pool: Pool,
         server: str,
+        schema: Schema,
         on_error: Callable[[], None],
         on_commit: Callable[[float], None],
         local: LocalSession,
@@ -54,6 +57,7 @@ class Database:
     ) -> None:
         self.pool = pool
         self.server = server
+        self.schema = schema
         self.local = local
         self.fence = Fence(local)
         self.hints = Hints()
@@ -76,7 +80,7 @@ class Database:
         self.fence.begin()
         self.hints.begin()
         try:
-            async with writing(self.pool) as connection:
+            async with writing(self.pool, self.schema.known) as connection:
                 yield connection
         finally:
             self.due_floors.apply()
@@ -117,11 +121,26 @@ class Database:
         """Run `operation` in a transaction of its own, while no other one has these locks."""
         with anyio.CancelScope(shield=True):
             try:
-                async with writing(self.pool, *locks, limit=limit) as connection:
+                async with writing(self.pool, self.schema.known, *locks, limit=limit) as connection:
                     await operation(connection)
             except ERRORS as error:
                 self._on_error()
                 raise self.failure(error) from None
+
+    async def migrate(self) -> bool:
+        """Apply what the schema lacks, as far as other replicas allow; return whether all is."""
+        stored = await bring_up(self.pool, self.server, self.schema)
+        return stored.version >= self.schema.known
+
+    async def unserved(self) -> StoreError:
+        """Return why the database cannot be used: a statement that requires a schema for this
+        program found another one.
+        """
+        try:
+            async with reading(self.pool) as connection:
+                return self.failure(UnservedError(await read_stored(connection), self.schema.known))
+        except ERRORS as error:
+            return self.failure(error)
 
     async def write(self, operation: Operation[Result], grants: Sequence[Grant] = ()) -> Result:
         """Run `operation` in one transaction; see `GroupCommit.write`.

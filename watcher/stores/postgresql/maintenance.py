@@ -63,7 +63,9 @@ class PostgresqlMaintenance(StorePart):
         """Do nothing: the files are the server's."""
 
     async def ping(self) -> None:
-        await self._database.update(queries.PROBE, self._wall())
+        known = self._database.schema.known
+        if not await self._database.update(queries.PROBE, self._wall(), known):
+            raise await self._database.unserved()
 
 
 async def _delete_batch(connection: Connection, *, query: str, before: float) -> int:

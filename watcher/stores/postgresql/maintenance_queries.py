@@ -70,4 +70,7 @@ WHERE relkind = 'r' AND relnamespace = (
     SELECT relnamespace FROM pg_class WHERE oid = to_regclass('watcher_schema'))
 """
 
-PROBE = "UPDATE readiness_probe SET at = $1"
+# No row where the schema is not for this program any more.
+PROBE = """
+UPDATE readiness_probe SET at = $1 FROM watcher_schema WHERE serves <= $2::integer RETURNING 1
+"""

@@ -52,6 +52,9 @@ class PostgresqlOwnership(StorePart):
     def fenced(self) -> int:
         return self._database.local.fenced
 
+    async def migrate(self) -> bool:
+        return await self._database.migrate()
+
     async def release(self, slices: Collection[Slice]) -> None:
         await self._renewals.release(slices)
 
@@ -99,10 +102,12 @@ class SqlStatements:
 
     async def begin(self, member: Member) -> int:
         parameters = (rows.clean(member.name), member.version, member.started_at)
-        ((session,),) = await self._database.update(
-            queries.BEGIN_SESSION, *parameters, limit=TIMEOUT
+        found = await self._database.update(
+            queries.BEGIN_SESSION, *parameters, self._database.schema.known, limit=TIMEOUT
         )
-        return int(session)
+        if not found:
+            raise await self._database.unserved()
+        return int(found[0]["session"])
 
     async def renew(
         self, session: int, groups: Mapping[str, int | None], lag: float

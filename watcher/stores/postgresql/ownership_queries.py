@@ -5,9 +5,11 @@ from watcher.core.ownership import SESSION_LASTS, SIGNALS_KEPT
 _EXPIRY = f"clock_timestamp() + interval '{SESSION_LASTS} seconds'"
 _LIVE = "expires_at > clock_timestamp()"
 
+# No row where the schema is not for this program any more.
 BEGIN_SESSION = f"""
-INSERT INTO sessions (name, version, started_at, renewed_at, expires_at)
-VALUES ($1, $2, $3, clock_timestamp(), {_EXPIRY}) RETURNING session
+INSERT INTO sessions (name, version, started_at, schema, renewed_at, expires_at)
+SELECT $1::text, $2::text, $3::float8, $4::integer, clock_timestamp(), {_EXPIRY}
+FROM watcher_schema WHERE serves <= $4::integer RETURNING session
 """
 
 # One statement in all while nothing changes. A session that is being deleted is waited for.
@@ -16,7 +18,7 @@ WITH renewed AS (
     UPDATE sessions
     SET renewed_at = clock_timestamp(), expires_at = {_EXPIRY}, groups = $2::jsonb, lag = $3,
         report = $4, changes = $5
-    WHERE session = $1 AND {_LIVE} RETURNING *
+    WHERE session = $1 AND {_LIVE} AND schema >= (SELECT serves FROM watcher_schema) RETURNING *
 ), live AS (
     SELECT * FROM renewed UNION ALL SELECT * FROM sessions WHERE session <> $1 AND {_LIVE}
 )

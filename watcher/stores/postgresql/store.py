@@ -4,6 +4,7 @@ import shlex
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from watcher.core.clock import Clock, FollowedClock, boot_clock, wall_clock
@@ -11,7 +12,13 @@ from watcher.core.errors import StoreUnusableError
 from watcher.core.sessions import LocalSession
 from watcher.core.settings import StoreSettings
 from watcher.stores.postgresql.channel_states import PostgresqlChannelStates
-from watcher.stores.postgresql.connection import connect, open_connection, server_of
+from watcher.stores.postgresql.connection import (
+    WRITING,
+    bring_up,
+    connect,
+    open_connection,
+    server_of,
+)
 from watcher.stores.postgresql.database import Database
 from watcher.stores.postgresql.discovery_log import PostgresqlDiscoveryLog
 from watcher.stores.postgresql.event_log import PostgresqlEventLog
@@ -22,6 +29,7 @@ from watcher.stores.postgresql.exclusive import (
 )
 from watcher.stores.postgresql.list_sizes import PostgresqlListSizes
 from watcher.stores.postgresql.maintenance import PostgresqlMaintenance
+from watcher.stores.postgresql.migrating import Schema
 from watcher.stores.postgresql.operation_log import PostgresqlOperationLog
 from watcher.stores.postgresql.outbox import PostgresqlOutbox
 from watcher.stores.postgresql.ownership import PostgresqlOwnership
@@ -29,6 +37,8 @@ from watcher.stores.postgresql.ownership_queries import NOW
 from watcher.stores.postgresql.reading import PostgresqlReading
 from watcher.stores.postgresql.request_budgets import PostgresqlRequestBudgets
 from watcher.stores.postgresql.resending import PostgresqlResending
+from watcher.stores.postgresql.schema import MIGRATIONS
+from watcher.stores.postgresql.schema import migrations as read_migrations
 from watcher.stores.postgresql.summary import PostgresqlSummary
 from watcher.stores.postgresql.watchlist import PostgresqlWatchlist
 
@@ -60,9 +70,10 @@ async def create(
     committed: Callable[[float], None] = lambda seconds: None,
     alone: bool = False,
     boot: Clock = boot_clock,
+    migrations: Traversable = MIGRATIONS,
 ) -> AsyncIterator[PostgresqlStore]:
-    """Open the store in the database at `postgresql://user@host/db`; create the tables if there are
-    none.
+    """Open the store in the database at `postgresql://user@host/db`; bring its schema up to date by
+    `migrations`, as far as live replicas of older versions allow.
 
     With `alone`, no replica may use the database. `failed` is called for each
     operation that fails, `committed` with the seconds that each transaction took;
@@ -77,10 +88,15 @@ async def create(
             await use.take()
             resources.push_async_callback(use.release)
         pool = await resources.enter_async_context(connect(url, server))
-        await (require_no_exclusive_use if use is None else require_no_replicas)(pool, server)
+        schema = Schema(read_migrations(migrations), server, WRITING)
+        if use is None:
+            await require_no_exclusive_use(pool, server)
+        await bring_up(pool, server, schema)
+        if use is not None:
+            await require_no_replicas(pool, server)
         unusable = None if use is None else use.lost
         local = LocalSession(boot)
-        database = Database(pool, server, failed, committed, local, unusable)
+        database = Database(pool, server, schema, failed, committed, local, unusable)
         clock, requested_at = FollowedClock(wall, boot), boot()
         ((now,),) = await database.read(NOW)
         clock.answered(now, requested_at)

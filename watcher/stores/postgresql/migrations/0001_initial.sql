@@ -1,3 +1,4 @@
+-- serves: 1
 -- Times are Unix seconds. A status is upper-case text; upstream may send any. `slot` is a hash of the task or of the order
 -- key, from 0 to 255: it divides watches and queues into slices, each of which one replica serves.
 

@@ -1,10 +1,12 @@
+-- serves: 1
 -- Sessions of replicas. One that is not renewed in time is deleted by the next claim; a session that is gone never
 -- returns. `groups` are what the replica can serve, with the slices that it demands of each; `report` is JSON; `changes`
--- counts what it has stored that pages show.
+-- counts what it has stored that pages show; `schema` is the version of the schema that its program knows.
 CREATE TABLE sessions (
     session bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,
     version text NOT NULL,
+    schema integer NOT NULL,
     started_at double precision NOT NULL,
     groups jsonb NOT NULL DEFAULT '{}',
     lag double precision NOT NULL DEFAULT 0,

@@ -1,3 +1,4 @@
+-- serves: 1
 -- The request budgets of sources, which all replicas share: what each held at its time, and until when it is paused.
 CREATE TABLE request_budgets (
     budget text PRIMARY KEY,

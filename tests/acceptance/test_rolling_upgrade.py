@@ -1,0 +1,91 @@
+"""A rolling upgrade of daemons on PostgreSQL: the new program expands the schema beside the old
+one, and contracts it when the old ones have ended.
+"""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import anyio
+import pytest
+
+import watcher
+from tests.acceptance.daemon import Daemon, Site, add
+from tests.support.postgresql import Server
+from watcher.stores.postgresql.schema import migrations
+
+pytestmark = pytest.mark.anyio
+
+KNOWN = len(migrations())
+MIGRATIONS = {
+    f"{KNOWN + 1:04}_expand.sql": "-- serves: 1\nALTER TABLE watches ADD COLUMN added text;\n",
+    f"{KNOWN + 2:04}_contract.sql": (
+        f"-- serves: {KNOWN + 2}\nALTER TABLE watches DROP COLUMN added;\n"
+    ),
+}
+
+
+def newer_program(folder: Path) -> str:
+    """Copy the program, with two more migrations; return the folder to import it from."""
+    package = folder / "watcher"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(watcher.__file__).parent, package, ignore=ignored)
+    for name, script in MIGRATIONS.items():
+        (package / "stores" / "postgresql" / "migrations" / name).write_text(script)
+    return str(folder)
+
+
+async def deliver(site: Site, daemon: Daemon, task_id: str, count: int) -> None:
+    """Add a task at a daemon, let it end, and wait until `count` tasks were delivered."""
+    site.upstream.set(task_id, "COMPLETED")
+    await add(daemon, task_id)
+    await site.until_received("task.completed", count)
+
+
+async def test_old_and_new_programs_share_the_store_until_the_old_ones_have_ended(
+    site: Site, postgresql_server: Server, tmp_path: Path
+) -> None:
+    site.environ["WATCHER_STORE__URL"] = await postgresql_server.new_store()
+    newer = newer_program(tmp_path / "newer")
+    waits = f"migration {KNOWN + 2:04}_contract waits for the end of older replicas: "
+    applied = f"migration {KNOWN + 2:04}_contract is applied"
+    async with site.daemon() as old, site.daemon(PYTHONPATH=newer) as new:
+        await site.until(lambda: any(waits in line for line in new.messages("info")))
+        await deliver(site, old, "task_1", 1)
+        await deliver(site, new, "task_2", 2)
+        async with site.daemon() as restarted:
+            await deliver(site, restarted, "task_3", 3)
+            assert any("this one can use it" in line for line in restarted.messages("info"))
+            assert await restarted.stop() == 0
+        assert not any(applied in line for line in new.messages("info"))
+
+        os.kill(old.process.pid, signal.SIGSTOP)
+        await site.until(lambda: any(applied in line for line in new.messages("info")))
+        os.kill(old.process.pid, signal.SIGCONT)
+        assert await old.ended() == 2
+        needed = f"which needs a watcher that knows version {KNOWN + 2} or later"
+        assert needed in old.log[-1]
+        rejected = await site.command(None, "run")
+        assert rejected.returncode == 2
+        assert needed in rejected.stderr.decode()
+        await deliver(site, new, "task_4", 4)
+        assert await new.stop() == 0
+    assert site.sequences() == {f"task_{number}": [1] for number in (1, 2, 3, 4)}
+
+
+async def test_a_daemon_ends_once_the_schema_is_not_for_it_any_more(
+    site: Site, postgresql_server: Server
+) -> None:
+    site.environ["WATCHER_STORE__URL"] = url = await postgresql_server.new_store()
+    async with site.daemon() as daemon:
+        await deliver(site, daemon, "task_1", 1)
+        await anyio.to_thread.run_sync(contract, postgresql_server, url)
+        assert await daemon.ended() == 2
+        assert "which needs a watcher that knows version 99 or later" in daemon.log[-1]
+
+
+def contract(server: Server, url: str) -> None:
+    """Let the schema be for a much later program."""
+    statement = "UPDATE watcher_schema SET version = 99, serves = 99"
+    server.run("psql", url, "-c", statement)
