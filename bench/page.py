@@ -54,6 +54,7 @@ LISTS = {
     "delivered": "/deliveries?state=delivered",
     "channels": "/channels",
     "sources": "/sources",
+    "settings": "/settings",
 }
 
 

@@ -19,7 +19,7 @@ FAILED = "ended_7"
 _STEP = 500
 _EACH_FAILS = 10
 _SENT = 20
-"""One of so many tasks has a delivery."""
+"""One of so many tasks has a delivery, failed ones and others."""
 _ERRORS = tuple(f"Failed to process batch: {what}" for what in ("no object", "codec", "timeout"))
 
 
@@ -61,7 +61,7 @@ def _change(watch: Watch, number: int, now: float) -> Change:
         sequence=1,
         at=at,
         event_id=f"msg_{number:024d}",
-        channels=() if number % _SENT else ("alerts",) if error else ("backend",),
+        channels=_channels(number, error),
     )
     after = replace(
         watch,
@@ -75,6 +75,12 @@ def _change(watch: Watch, number: int, now: float) -> Change:
         batch=batch,
     )
     return Change(watch=after, expected_sequence=0, event=event)
+
+
+def _channels(number: int, error: str | None) -> tuple[str, ...]:
+    if number // _EACH_FAILS % (_SENT if error is None else 2):
+        return ()
+    return ("backend",) if error is None else ("alerts",)
 
 
 async def _settle(store: SqliteStore, channel: str) -> None:

@@ -139,6 +139,47 @@ async def test_a_search_ends_after_a_while_and_continues_where_it_was(large: Pat
 
 
 @pytest.mark.anyio
+async def test_a_scan_goes_over_what_was_removed(large: Path, tmp_path: Path) -> None:
+    file = tmp_path / "watcher.db"
+    with closing(sqlite3.connect(large)) as source, closing(sqlite3.connect(file)) as copy:
+        source.backup(copy)
+        copy.execute("DELETE FROM watches WHERE id BETWEEN 30 AND 99000")
+        copy.commit()
+    sizes = Volume(file, None, free_space).sizes()
+    reader = PageReader(
+        lambda: connect_reader(file, sizes, open_file), file, lambda: None, lambda: None
+    )
+    try:
+        lists = TaskListReader(reader, DIALECT, lambda: 0.0)
+        page = await lists.page(TaskSelection(search="task_1"), 2000, None)
+        assert page.complete
+        found = [int(watch.key.task_id.removeprefix("task_")) for watch in page.watches]
+        assert found == [*range(19, 9, -1), 1]
+    finally:
+        await reader.aclose()
+
+
+@pytest.mark.parametrize(
+    ("selected", "seconds"),
+    [
+        (TaskSelection(search="x"), 0.2),
+        (TaskSelection(labels={"team": "search"}), 0.2),
+        (TaskSelection(statuses=("FAILED",), labels={"team": "search"}), 0.2),
+        (TaskSelection(source="mixpeek"), 0.04),
+        (TaskSelection(task_type="api_*", namespace="production"), 0.04),
+    ],
+)
+def test_only_a_text_or_a_label_is_looked_for_longer(
+    selected: TaskSelection, seconds: float
+) -> None:
+    assert TaskList(selected, DIALECT).time == seconds
+
+
+def test_the_last_failures_since_a_time_are_no_scan() -> None:
+    assert TaskList(TaskSelection(statuses=("FAILED",), changed_since=NOW), DIALECT).is_sought
+
+
+@pytest.mark.anyio
 async def test_the_connection_of_pages_is_opened_when_it_is_first_used(tmp_path: Path) -> None:
     opened: list[Path] = []
 

@@ -15,9 +15,14 @@ from watcher.core.tasks import TERMINAL_STATUSES, Watch
 from watcher.stores._rows import WATCH_COLUMNS, Row
 
 SEARCH_TIME = 0.2
-"""Seconds after which a search returns what it has found."""
+"""Seconds after which a search for a text or a label returns what it has found."""
+FILTER_TIME = 0.04
+"""Seconds after which any other scan does."""
 SCANNED = 5000
-"""Rows that are read at once: a few milliseconds."""
+"""Rows that are read at once: a millisecond or a few."""
+_MOST_SCANNED = 40_000
+_QUICK = 0.004
+"""Seconds of a step after which the next one reads twice as many rows."""
 BEGINNING = 20
 """Watches that are shown for the beginning of an ID."""
 
@@ -121,17 +126,23 @@ def _path(selected: TaskSelection) -> _Path:
 
 def _ended(selected: TaskSelection) -> _Path:
     """Return the path to what has ended with one of the statuses, the last first."""
-    statuses = _has_status(selected.statuses)
+    statuses = has_status(selected.statuses)
     if "COMPLETED" in selected.statuses:
         index_name, state = "watches_done", "state = 'done'"
     else:
         index_name, state = "watches_ended", "state = 'done' AND status <> 'COMPLETED'"
-    return _Path(
-        index_name, Condition(f"{state} AND {statuses.sql}", statuses.parameters), TaskOrder.ENDED
-    )
+    conditions = [Condition(state), statuses]
+    if selected.changed_since is not None:
+        conditions.append(_changed_since(selected.changed_since))
+    return _Path(index_name, _all(conditions), TaskOrder.ENDED)
 
 
-def _has_status(statuses: Sequence[str]) -> Condition:
+def _changed_since(time: float) -> Condition:
+    return Condition("changed_at >= ?", (time,))
+
+
+def has_status(statuses: Sequence[str]) -> Condition:
+    """Return the condition for one of several statuses."""
     return Condition(f"status IN ({', '.join('?' * len(statuses))})", tuple(statuses))
 
 
@@ -141,12 +152,12 @@ def _further(selected: TaskSelection, path: _Path, dialect: Dialect) -> Iterator
     for column in ("source", "namespace"):
         if (value := getattr(selected, column)) is not None:
             yield Condition(f"{column} = ?", (value,))
-    if selected.changed_since is not None:
-        yield Condition("changed_at >= ?", (selected.changed_since,))
+    if selected.changed_since is not None and path.order is TaskOrder.ADDED:
+        yield _changed_since(selected.changed_since)
     if selected.search is not None:
         texts = ("task_id", "coalesce(batch, '')", "coalesce(error_message, '')")
         found = [dialect.contains(text, selected.search) for text in texts]
-        either = _joined(" OR ", found)
+        either = joined(" OR ", found)
         yield Condition(f"({either.sql})", either.parameters)
     if selected.task_type is not None:
         yield dialect.matches("task_type", selected.task_type)
@@ -165,7 +176,7 @@ def _of_state(selected: TaskSelection, path: _Path) -> Iterator[Condition]:
         if selected.done:
             yield Condition("state = 'done'")
         if selected.statuses:
-            yield _has_status(selected.statuses)
+            yield has_status(selected.statuses)
 
 
 def folded(text: str) -> str:
@@ -181,6 +192,14 @@ class TaskList:
         self._path = _path(selected)
         self._further = tuple(_further(selected, self._path, dialect))
         self.order = self._path.order
+        is_search = selected.search is not None or bool(selected.labels)
+        self.time = SEARCH_TIME if is_search else FILTER_TIME
+        """Seconds that a scan may take."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all watches are scanned, in the order of their IDs."""
+        return self._path is _WHOLE_TABLE
 
     @property
     def is_sought(self) -> bool:
@@ -214,10 +233,11 @@ class TaskList:
 
 
 def _all(conditions: Sequence[Condition]) -> Condition:
-    return _joined(" AND ", conditions)
+    return joined(" AND ", conditions)
 
 
-def _joined(word: str, conditions: Sequence[Condition]) -> Condition:
+def joined(word: str, conditions: Sequence[Condition]) -> Condition:
+    """Return several conditions as one."""
     return Condition(
         word.join(one.sql for one in conditions),
         tuple(parameter for one in conditions for parameter in one.parameters),
@@ -254,12 +274,17 @@ class TaskListReader:
         columns = f", {_WATCH}"
         if tasks.is_sought:
             return await self._read(tasks.statement(columns, tasks.between(after)), wanted), None
-        ends_at = self._monotonic() + SEARCH_TIME
+        began = self._monotonic()
+        ends_at, size = began + tasks.time, SCANNED // 2
         found: list[Row] = []
         while len(found) < wanted:
-            if self._monotonic() >= ends_at:
+            now = self._monotonic()
+            if now >= ends_at:
                 return found, after
-            until = await self._step(tasks, after)
+            if now - began < _QUICK:
+                size = min(2 * size, _MOST_SCANNED)
+            began = now
+            until = await self._step(tasks, after, size)
             where = tasks.between(after, until)
             found += await self._read(tasks.statement(columns, where), wanted - len(found))
             if until is None:
@@ -267,10 +292,14 @@ class TaskListReader:
             after = until
         return found, None
 
-    async def _step(self, tasks: TaskList, after: Place) -> Place | None:
-        """Return the place of the last row of a step; None if fewer rows are left."""
+    async def _step(self, tasks: TaskList, after: Place, size: int) -> Place | None:
+        """Return the place where a step of at most `size` rows ends; None if none are left then."""
         statement = tasks.statement("", tasks.between(after), further=False)
-        last = await self._read(statement, 1, SCANNED - 1)
+        if tasks.is_whole:  # counted by ID, because going through the rows is half of the cost
+            first = await self._read(statement, 1)
+            until = Place(0.0, first[0][1] - size + 1) if first else None
+            return until if until is not None and until.id > 1 else None
+        last = await self._read(statement, 1, size - 1)
         return Place(*last[0]) if last else None
 
     async def count_before(self, selected: TaskSelection, top: str, most: int) -> int:

@@ -113,6 +113,60 @@ async def test_an_invalid_cursor_raises_a_value_error(store: Store) -> None:
             await store.list_watches(WatchFilter(), 10, cursor)
 
 
+async def test_a_label_is_found_by_its_whole_name_and_value(store: Store) -> None:
+    for task_id, pairs in {
+        "plain": {"team": "search"},
+        "quoted": {'x"team': "search"},
+        "value": {"a": '"team":"search"', "team": "searching"},
+        "second": {"a": "b", "team": "search"},
+        "other": {"teäm": 'se"arch\\'},
+    }.items():
+        await store.add([request(task_id, **pairs)], NOW)
+
+    async def labelled(**wanted: str) -> set[str]:
+        watches, _ = await store.list_watches(WatchFilter(labels=wanted), 10, None)
+        return {watch.key.task_id for watch in watches}
+
+    assert await labelled(team="search") == {"plain", "second"}
+    assert await labelled(**{'x"team': "search"}) == {"quoted"}
+    assert await labelled(**{"teäm": 'se"arch\\'}) == {"other"}
+    assert await labelled(a="b", team="search") == {"second"}
+    assert await labelled(tea="m") == set()
+
+
+async def test_statuses_select_what_runs_again_too(store: Store) -> None:
+    for task_id in ("failed", "again", "canceled", "running", "done"):
+        await add_watch(store, task_id)
+    statuses = {
+        "failed": "FAILED",
+        "again": "FAILED",
+        "canceled": "CANCELED",
+        "running": "IN_PROGRESS",
+        "done": "COMPLETED",
+    }
+    for task_id, status in statuses.items():
+        (watch,) = await store.find(task_id)
+        await store.record([step(watch, status)])
+    await store.add([replace(request("again"), again=True)], NOW)
+
+    async def having(*wanted: str, state: WatchState | None = None) -> list[str]:
+        selected, found, cursor = WatchFilter(statuses=wanted, state=state), [], None
+        while True:
+            watches, cursor = await store.list_watches(selected, 1, cursor)
+            found += [watch.key.task_id for watch in watches]
+            if cursor is None:
+                return found
+
+    assert await having("FAILED") == ["again", "failed"]
+    assert await having("FAILED", state=WatchState.DONE) == ["failed"]
+    assert await having("FAILED", state=WatchState.ACTIVE) == ["again"]
+    assert await having("FAILED", "CANCELED") == ["canceled", "again", "failed"]
+    assert await having("FAILED", "IN_PROGRESS") == ["running", "again", "failed"]
+    assert await having("COMPLETED", "CANCELED") == ["done", "canceled"]
+    assert await having("IN_PROGRESS") == ["running"]
+    assert await having("SKIPPED") == await having("QUEUED") == []
+
+
 async def test_filters_select_by_status_state_and_every_label(store: Store) -> None:
     running = await add_watch(store, "running", team="search", tier="1")
     await add_watch(store, "unseen", team="search")

@@ -39,7 +39,7 @@ class Reading(Protocol):
 
         Those of terminal `statuses` come in the order in which they ended, the last first, unless
         `search`, `lost`, `stalled`, `running` or `batch` is set; all others in the order in which
-        they were added, the newest first. A search takes 0.2 s at most.
+        they were added, the newest first. A scan takes 0.2 s at most.
         """
         ...
 

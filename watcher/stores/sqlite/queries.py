@@ -16,7 +16,10 @@ def _insert(table: str, columns: tuple[str, ...], verb: str = "INSERT") -> str:
 
 WATCH = listed(rows.WATCH_COLUMNS)
 
-HAS_LABEL = "EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND json_each.value = ?)"
+HAS_LABEL = """
+instr(labels, ?) AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND json_each.value = ?)
+"""
+"""A label, as it stands in the column's JSON, and its name and value: few rows are decoded."""
 _IS_WANTED = """
 source = json_extract(wanted.value, '$[0]') AND task_id = json_extract(wanted.value, '$[1]')
 """
@@ -29,6 +32,14 @@ WATCHES_PAGE = f"SELECT id, {WATCH} FROM watches WHERE id < ?"
 """Conditions of the filter follow, then `PAGE_END`."""
 
 PAGE_END = " ORDER BY id DESC LIMIT ?"
+
+# Of a condition for the status. The conditions of the partial indexes stand in each as they are.
+ENDED_WITH = """
+SELECT id FROM watches INDEXED BY watches_ended
+WHERE state = 'done' AND status <> 'COMPLETED' AND {}
+"""
+
+ACTIVE_WITH = "SELECT id FROM watches INDEXED BY watches_active WHERE state = 'active' AND {}"
 
 INSERT_WATCH = _insert("watches", rows.WATCH_COLUMNS)
 

@@ -1,13 +1,14 @@
 """The watchlist of the SQLite store."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 import aiosqlite
 
 from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import StoredEvent
 from watcher.core.tasks import (
+    TERMINAL_STATUSES,
     ActiveWatch,
     Added,
     TaskKey,
@@ -17,14 +18,16 @@ from watcher.core.tasks import (
 )
 from watcher.stores._merging import Merged, merged, selection
 from watcher.stores._pages import next_cursor, page_start
-from watcher.stores._task_lists import TaskListReader
+from watcher.stores._task_lists import Condition, TaskListReader, has_status, joined
 from watcher.stores.sqlite import queries, rows
 from watcher.stores.sqlite.database import StorePart
-from watcher.stores.sqlite.task_lists import DIALECT
+from watcher.stores.sqlite.task_lists import DIALECT, has_labels
 
 _ACTIVE_BATCH = 5000
 _UNCHANGED_BATCH = 500
 _PRUNE_BATCH = 1000
+_FEW = 2000
+"""Watches that are found by an index and put in order in a millisecond."""
 
 
 _WATCH = 1024
@@ -68,10 +71,27 @@ class SqliteWatchlist(StorePart):
             tasks = TaskListReader(self._database.pages, DIALECT, time.monotonic)
             page = await tasks.page(selection(selected), limit, cursor)
             return page.watches, page.next_cursor
-        conditions, parameters = _conditions(selected)
-        query = f"{queries.WATCHES_PAGE} {conditions} {queries.PAGE_END}"
-        found = await self._database.read(query, page_start(cursor), *parameters, limit + 1)
+        conditions = joined(" AND ", [await self._of_statuses(selected), *_conditions(selected)])
+        query = f"{queries.WATCHES_PAGE} AND {conditions.sql} {queries.PAGE_END}"
+        parameters = (page_start(cursor), *conditions.parameters, limit + 1)
+        found = await self._database.read(query, *parameters)
         return [rows.watch(row[1:]) for row in found[:limit]], next_cursor(found, limit)
+
+    async def _of_statuses(self, selected: WatchFilter) -> Condition:
+        """Return the condition of the statuses, so that rare ones are found by their index."""
+        if not selected.statuses:
+            return Condition("true")
+        wanted = has_status(selected.statuses)
+        if not TERMINAL_STATUSES.intersection(selected.statuses):
+            return Condition(f"state = 'active' AND {wanted.sql}", wanted.parameters)
+        if "COMPLETED" in selected.statuses:
+            return wanted
+        ended = queries.ENDED_WITH.format(wanted.sql)
+        few = await self._database.read(f"{ended} LIMIT {_FEW}", *wanted.parameters)
+        if len(few) == _FEW:  # then they are not far apart
+            return wanted
+        either = f"id IN ({ended} UNION ALL {queries.ACTIVE_WITH.format(wanted.sql)})"
+        return Condition(either, 2 * wanted.parameters)
 
     async def active_watches(self) -> AsyncIterator[Sequence[ActiveWatch]]:
         last_id = 0
@@ -132,16 +152,7 @@ async def _store(connection: aiosqlite.Connection, watches: Merged) -> Added:
     return watches.result
 
 
-def _conditions(selected: WatchFilter) -> tuple[str, list[object]]:
-    conditions: list[str] = []
-    parameters: list[object] = []
-    if selected.statuses:
-        conditions.append(f"AND status IN ({', '.join('?' * len(selected.statuses))})")
-        parameters += selected.statuses
+def _conditions(selected: WatchFilter) -> Iterator[Condition]:
     if selected.state is not None:
-        conditions.append("AND state = ?")
-        parameters.append(selected.state)
-    for name, value in selected.labels.items():
-        conditions.append(f"AND {queries.HAS_LABEL}")
-        parameters += [name, value]
-    return " ".join(conditions), parameters
+        yield Condition("state = ?", (selected.state,))
+    yield from has_labels(selected.labels)
