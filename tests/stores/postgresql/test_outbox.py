@@ -170,3 +170,14 @@ async def test_a_write_searches_indices_even_if_it_was_planned_while_tables_were
     used = set(re.findall(r"Index (?:Only )?Scan using (\w+)", plan))
     # Slices are few, while `deliveries_due` would find all deliveries that are.
     assert used - {"slices_pkey", "slice_groups_pkey"} <= indices, plan
+
+
+async def test_no_write_is_compiled_however_much_its_plan_costs(
+    oldest_postgresql_server: Server,
+) -> None:
+    url = await oldest_postgresql_server.new_store()
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
+        await pool.execute("SET jit = on")
+        async with writing(pool, len(migrations())) as connection:
+            found = await connection.fetch("EXPLAIN ANALYZE UPDATE event_counter SET last_id = 1")
+    assert not any("JIT" in row[0] for row in found), found

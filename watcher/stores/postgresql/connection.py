@@ -68,6 +68,9 @@ _SETTINGS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    # A table without an index, such as the counter of events, counts as so costly then that each
+    # execution would be compiled, for half a second.
+    "jit": "off",
 }
 """Of each writing transaction. Poolers reject them as settings of a connection."""
 _SET = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items())
