@@ -1,6 +1,7 @@
 """What the reports of several replicas show together."""
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -75,7 +76,7 @@ TOGETHER = replace(
 def test_a_source_is_what_its_owners_report(
     reports: list[SourceReport], expected: SourceStatus
 ) -> None:
-    assert merged_source(SOURCE, [Report(sources=(one,)) for one in reports]) == expected
+    assert merged_source(SOURCE, [Report(sources=(one,)) for one in reports], {}) == expected
 
 
 RUNNING = ChannelState(name="backend", type="webhook", state="running")
@@ -121,3 +122,20 @@ def test_errors_in_a_report_are_cut() -> None:
     assert [len(text or "") for text in (shown.reason, shown.last_error, channel.reason)] == (
         [MOST_TEXT] * 3
     )
+
+
+def test_a_budget_is_what_the_store_has_of_it_where_replicas_share_it() -> None:
+    one = replace(UP, budget_left=(("GET a", 9.0), ("GET b", 7.0), ("GET c", None)))
+    two = replace(UP, budget_left=(("GET d", 5.0), ("GET b", 3.0)))
+    left = {"mixpeek GET a": 2.5, "mixpeek GET c": 1.0, "other GET b": 0.0}
+    reports = [Report(sources=(each,)) for each in (one, two)]
+    expected = {"GET a": 2.5, "GET b": 3.0, "GET c": inf, "GET d": 5.0}
+    assert merged_source(SOURCE, reports, left).budget_left == expected
+    together = merged_source(SOURCE, reports, {"mixpeek all routes": 4.0})
+    assert together.budget_left == {"GET a": 4.0, "GET b": 4.0, "GET c": inf, "GET d": 4.0}
+
+
+def test_a_route_without_a_limit_is_reported_so() -> None:
+    source = replace(SOURCE, budget_left={"GET a": inf, "GET b": 1.0})
+    (reported,) = report_of([source], [], []).sources
+    assert reported.budget_left == (("GET a", None), ("GET b", 1.0))

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf, isinf
 
 from watcher.core.channels import ChannelState
+from watcher.core.interfaces.budgets import left_for
 from watcher.core.status import RuleStatus, SourceStatus
 
 MOST_TEXT = 200
@@ -13,13 +15,16 @@ _UNSUSPENDED = ("running", "failing")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceReport:
-    """What `SourceStatus` has of one replica. `active` are pairs of a status and its watches."""
+    """What `SourceStatus` has of one replica. `active` are pairs of a status and its watches,
+    `budget_left` of a route and its requests, None without a limit.
+    """
 
     name: str
     reason: str | None = None
     since: float | None = None
     active: tuple[tuple[str | None, int], ...] = ()
     requests_per_minute: int = 0
+    budget_left: tuple[tuple[str, float | None], ...] = ()
     behind: float = 0.0
     last_success_at: float | None = None
     last_error: str | None = None
@@ -50,6 +55,10 @@ def report_of(
                 since=source.since,
                 active=tuple(source.active.items()),
                 requests_per_minute=source.requests_per_minute,
+                budget_left=tuple(
+                    (route, None if isinf(left) else left)
+                    for route, left in source.budget_left.items()
+                ),
                 behind=source.behind,
                 last_success_at=source.last_success_at,
                 last_error=_cut(source.last_error),
@@ -62,8 +71,12 @@ def report_of(
     )
 
 
-def merged_source(status: SourceStatus, reports: Sequence[Report]) -> SourceStatus:
-    """Return a source as all replicas together see it. It is down if it is for one of them."""
+def merged_source(
+    status: SourceStatus, reports: Sequence[Report], left: Mapping[str, float]
+) -> SourceStatus:
+    """Return a source as all replicas together see it. It is down if it is for one of them. `left`
+    is what the budgets hold that replicas share, by name.
+    """
     found = [one for report in reports for one in report.sources if one.name == status.name]
     down = min(
         (one for one in found if one.reason is not None),
@@ -77,6 +90,7 @@ def merged_source(status: SourceStatus, reports: Sequence[Report]) -> SourceStat
         since=None if down is None else down.since,
         active=_counts(found),
         requests_per_minute=sum(one.requests_per_minute for one in found),
+        budget_left=_budgets(status.name, found, left),
         behind=max((one.behind for one in found), default=0.0),
         last_success_at=max(_known(one.last_success_at for one in found), default=None),
         last_error_at=failed[0],
@@ -120,6 +134,20 @@ def _counts(found: Iterable[SourceReport]) -> Mapping[str | None, int]:
     for status, count in (pair for one in found for pair in one.active):
         counts[status] = counts.get(status, 0) + count
     return dict(sorted(counts.items(), key=lambda pair: pair[0] or ""))
+
+
+def _budgets(
+    source: str, found: Iterable[SourceReport], left: Mapping[str, float]
+) -> Mapping[str, float]:
+    """Return by route how many requests could be sent now, infinite without a limit. What a replica
+    reports counts alone where no replica has taken a request yet.
+    """
+    budgets: dict[str, float] = {}
+    for route, reported in (pair for one in found for pair in one.budget_left):
+        shared = left_for(source, route, left)
+        requests = inf if reported is None else reported if shared is None else shared
+        budgets[route] = min(requests, budgets.get(route, inf))
+    return dict(sorted(budgets.items()))
 
 
 def _known(times: Iterable[float | None]) -> list[float]:

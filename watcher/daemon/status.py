@@ -7,6 +7,7 @@ import anyio
 
 from watcher import __version__
 from watcher.core.channels import ChannelState
+from watcher.core.interfaces.budgets import RequestsLeft
 from watcher.core.ownership import Replica
 from watcher.core.reports import (
     Report,
@@ -75,7 +76,8 @@ class StatusReader:
         reports = self._reports(replicas)
         sources, rules = self._sources(), self._rules()
         if reports:
-            sources = [merged_source(source, reports) for source in sources]
+            left = await store.requests_left() if isinstance(store, RequestsLeft) else {}
+            sources = [merged_source(source, reports, left) for source in sources]
             rules = merged_rules(reports)
         return Status(
             at=now,

@@ -1,6 +1,6 @@
 """The shared request budgets of one source."""
 
-from watcher.core.interfaces.budgets import SharedBudgets
+from watcher.core.interfaces.budgets import SharedBudgets, budget_name
 
 
 class BudgetsOfSource:
@@ -11,7 +11,7 @@ class BudgetsOfSource:
         self._source = source
 
     async def take_request(self, budget: str, burst: float, rate: float) -> float:
-        return await self._budgets.take_request(f"{self._source} {budget}", burst, rate)
+        return await self._budgets.take_request(budget_name(self._source, budget), burst, rate)
 
     async def pause_requests(self, budget: str, seconds: float) -> None:
-        await self._budgets.pause_requests(f"{self._source} {budget}", seconds)
+        await self._budgets.pause_requests(budget_name(self._source, budget), seconds)

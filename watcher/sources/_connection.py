@@ -15,7 +15,7 @@ import msgspec
 
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, SourceFailure
-from watcher.core.interfaces.budgets import SharedBudgets
+from watcher.core.interfaces.budgets import ALL_ROUTES, SharedBudgets
 from watcher.net.concurrency_limit import ConcurrencyLimit
 from watcher.net.delays import retry_after
 from watcher.net.exchange import ExchangeError, Reply, exchange, unexpected
@@ -36,7 +36,6 @@ _SLOW_SHARE = 0.5
 _PAUSE_STATUSES = frozenset({429, 503})
 """They mean a pause with and without `Retry-After`, 403 and any other 5xx only with it."""
 _CACHED_LENGTH = 256
-_ALL_ROUTES = "all routes"
 
 Rate = tuple[int, float]
 """So many requests in so many seconds."""
@@ -275,7 +274,7 @@ class Connection:
         if self._shared_budget and self._routes:
             return next(iter(self._routes.values()))
         limit, window = (None, 60.0) if self._rate is None else self._rate
-        name = _ALL_ROUTES if self._shared_budget else route
+        name = ALL_ROUTES if self._shared_budget else route
         budget = RouteBudget(
             name,
             limit,

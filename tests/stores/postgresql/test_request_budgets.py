@@ -53,3 +53,15 @@ async def test_a_pause_holds_for_every_replica_and_a_shorter_one_does_not_end_it
     assert 200 < await stores[1].take_request("a", 5.0, AT_ONCE) <= 300
     assert await stores[1].take_request("b", 5.0, AT_ONCE) < 1
     assert await stores[1].take_request("b", 5.0, AT_ONCE) == 0
+
+
+async def test_what_a_budget_holds_is_the_same_for_every_replica(
+    stores: list[PostgresqlStore],
+) -> None:
+    await stores[0].take_request("a", 5.0, AT_ONCE)
+    await stores[0].take_request("b", 5.0, AT_ONCE)
+    assert await stores[1].requests_left() == {"a": 5.0, "b": 5.0}
+    for rate in (AT_ONCE, NEVER):
+        await stores[0].take_request("a", 5.0, rate)
+    await stores[0].pause_requests("b", 300.0)
+    assert await stores[1].requests_left() == pytest.approx({"a": 3.0, "b": 0.0})

@@ -1,6 +1,21 @@
 """What a store must promise to processes that share the request budgets of one API key."""
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
+
+ALL_ROUTES = "all routes"
+"""Stands for the route where all routes of a source have one budget."""
+
+
+def budget_name(source: str, route: str) -> str:
+    """Return the name of a budget of a source."""
+    return f"{source} {route}"
+
+
+def left_for(source: str, route: str, left: Mapping[str, float]) -> float | None:
+    """Return what `left` has by name for a route; None if it has no budget of it."""
+    own = left.get(budget_name(source, route))
+    return left.get(budget_name(source, ALL_ROUTES)) if own is None else own
 
 
 @runtime_checkable
@@ -21,5 +36,16 @@ class SharedBudgets(Protocol):
         """Prevent every replica from taking of a budget for some seconds, and leave it empty.
 
         A longer pause stays. Raises `StoreError`.
+        """
+        ...
+
+
+@runtime_checkable
+class RequestsLeft(Protocol):
+    """What shared budgets hold."""
+
+    async def requests_left(self) -> Mapping[str, float]:
+        """Return how many requests could be taken now of each budget, by name. Raises
+        `StoreError`.
         """
         ...
