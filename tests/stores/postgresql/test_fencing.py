@@ -76,6 +76,24 @@ async def test_a_replica_settles_what_it_owns_alone(replicas: tuple[Replica, Rep
         assert (found[0].attempts, found[1]) == (0, [])
 
 
+async def test_results_for_what_others_own_are_counted(replicas: tuple[Replica, Replica]) -> None:
+    first, second = replicas
+    await first.store.record(await changes_of(first))
+    own, others = await due_of(first), await due_of(second)
+    ended = others.pop()
+    await second.store.settle([settled(ended, DeliveryState.DELIVERED)])
+
+    removed = 1000
+    for one in (*own, removed):
+        await first.store.settle([settled(one, DeliveryState.DELIVERED)])
+    assert first.store.fenced() == 0
+    await first.store.settle([settled(one, DeliveryState.DELIVERED) for one in others])
+    assert first.store.fenced() == len(others)
+    await first.store.settle([settled(ended, DeliveryState.DELIVERED)])
+    assert first.store.fenced() == len(others) + 1
+    assert second.store.fenced() == 0
+
+
 async def test_making_due_and_bypassing_spare_what_others_own(
     replicas: tuple[Replica, Replica],
 ) -> None:

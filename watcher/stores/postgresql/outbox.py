@@ -71,7 +71,7 @@ class PostgresqlOutbox(StorePart):
 
         async def unblock(connection: Connection) -> int:
             bypassed = await connection.fetch(queries.UNBLOCK_EXPIRED, *parameters)
-            return await self._unblock_next(connection, bypassed)
+            return await self._unblock_next(connection, [row[0] for row in bypassed])
 
         return await self._database.write(unblock, self._grants(channel))
 
@@ -121,7 +121,7 @@ class PostgresqlOutbox(StorePart):
         async def restart(connection: Connection) -> Delivery | None:
             await connection.execute(queries.RETRY, delivery_id, now)
             # It may have been the head of its queue.
-            await self._unblock_next(connection, [(delivery_id,)])
+            await self._unblock_next(connection, [delivery_id])
             found = await connection.fetchrow(queries.DELIVERY, delivery_id)
             if found is None:
                 return None
@@ -172,7 +172,7 @@ class PostgresqlOutbox(StorePart):
             if first:
                 await announce(connection)
             failed = await connection.fetch(queries.FAIL_OLDEST, *parameters)
-            return await self._unblock_next(connection, failed)
+            return await self._unblock_next(connection, [row[0] for row in failed])
 
         total = count = await self._database.write(partial(fail, first=True))
         while count == _FAIL_BATCH:
@@ -207,16 +207,19 @@ class PostgresqlOutbox(StorePart):
                 self._database.due_floors.note(None, result.next_attempt_at)
         if last:
             arrays = rows.arrays(last.values())
-            ended = await connection.fetch(queries.SETTLE, *arrays, self._database.fence.session)
+            session = self._database.fence.session
+            ((kept, ended),) = await connection.fetch(queries.SETTLE, *arrays, session)
+            if kept < len(last) and session is not None:
+                unowned = await connection.fetchval(queries.UNOWNED, [*last], session)
+                self._database.local.fenced += unowned
             if ended:
                 await self._unblock_next(connection, ended)
 
-    async def _unblock_next(self, connection: Connection, ended: Sequence[_rows.Row]) -> int:
+    async def _unblock_next(self, connection: Connection, ended: Sequence[int]) -> int:
         """Make the next delivery the head of each queue whose head ended; return how many ended."""
-        ids = [row[0] for row in ended]
-        for channel, due_at in await connection.fetch(queries.UNBLOCK_NEXT, ids):
+        for channel, due_at in await connection.fetch(queries.UNBLOCK_NEXT, ended):
             self._database.due_floors.note(channel, due_at)
-        return len(ids)
+        return len(ended)
 
     def _slots(self, channel: str) -> list[int] | None:
         return self._database.fence.slots(channel_group(channel))

@@ -21,6 +21,15 @@ def _owned(slots: str) -> str:
     return f"({slots}::smallint[] IS NULL OR slot = ANY ({slots}))"
 
 
+def in_slices_of(session: str) -> str:
+    """Return the condition that the session, a parameter, owns the slice of the delivery `d`."""
+    return f"""EXISTS (
+    SELECT 1 FROM slices JOIN slice_groups USING (name)
+    WHERE name = 'channel ' || d.channel AND number = d.slot * slices / {SLOTS}
+        AND owner = {session})
+"""
+
+
 _HEADS = f"""
 SELECT {delivery_columns(DUE_COLUMNS)} {_JOINED}
 WHERE d.channel = $1 AND d.state = 'pending' AND d.is_head
@@ -53,16 +62,11 @@ ATTEMPTS = f"SELECT {columns(ATTEMPT_COLUMNS)} FROM attempts WHERE delivery = $1
 # A replica settles what is in slices of its own session; the parameter is NULL where nothing is
 # restricted.
 _SESSION = f"${len(rows.SETTLED_COLUMNS) + 1}::bigint"
-_OWNED_BY = f"""
-({_SESSION} IS NULL OR EXISTS (
-    SELECT 1 FROM slices JOIN slice_groups USING (name)
-    WHERE name = 'channel ' || d.channel AND number = d.slot * slices / {SLOTS}
-        AND owner = {_SESSION}))
-"""
+_OWNED_BY = f"({_SESSION} IS NULL OR {in_slices_of(_SESSION)})"
 
 # Only a head is bypassed: any other was given its place back while the attempt was in flight. Of
-# the attempts, the last fifty of a delivery are kept; each replaces the one fifty before it. What
-# it returns are the deliveries that ended or are bypassed.
+# the attempts, the last fifty of a delivery are kept; each replaces the one fifty before it. It
+# returns how many were kept, and the deliveries that ended or are bypassed.
 SETTLE = f"""
 WITH wanted AS MATERIALIZED (
     SELECT * FROM {rows.unnested(rows.SETTLED_COLUMNS)}
@@ -87,8 +91,15 @@ WITH wanted AS MATERIALIZED (
         FROM wanted JOIN deliveries AS d ON d.id = delivery_id AND {_OWNED_BY}) AS attempted
     ON CONFLICT (delivery, slot)
         DO UPDATE SET {columns(f"{name} = excluded.{name}" for name in ATTEMPT_COLUMNS)}
+    RETURNING delivery
 )
-SELECT id FROM settled WHERE state <> 'pending' OR bypassed
+SELECT (SELECT count(*) FROM kept) AS kept,
+    ARRAY(SELECT id FROM settled WHERE state <> 'pending' OR bypassed) AS ended
+"""
+
+# Those that another session than $2 owns, or none.
+UNOWNED = f"""
+SELECT count(*) FROM deliveries AS d WHERE id = ANY ($1::bigint[]) AND NOT {in_slices_of("$2")}
 """
 
 # For each delivery that ended or is bypassed: the oldest of its queue that is not bypassed becomes
