@@ -52,6 +52,11 @@ class Server:
     template: str | None = None
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
+    @property
+    def socket(self) -> str:
+        """The path of the socket on which it listens."""
+        return str(self.folder / ".s.PGSQL.5432")
+
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://watcher@/{database}?host={quote(str(self.folder), safe='')}"
 
@@ -78,6 +83,27 @@ class Server:
                 command, user=user, cwd=self.folder, stdout=output, stderr=output, check=False
             )
         assert done.returncode == 0, f"{command}: {log.read_text()[-2000:]}"
+
+    @contextmanager
+    def standby(self, folder: Path) -> Iterator["Server"]:
+        """Run a standby, to which each commit of this server is copied before it is confirmed."""
+        folder.mkdir()
+        _give_away(folder)
+        standby = Server(folder, self.bin, self.settings)
+        source = ("-h", str(self.folder), "-U", "watcher")
+        standby.run("pg_basebackup", "-D", str(folder / "data"), "-R", "-c", "fast", *source)
+        standby.start()
+        self.set("synchronous_standby_names", "'*'")
+        try:
+            yield standby
+        finally:
+            standby.stop()
+
+    def set(self, setting: str, value: str) -> None:
+        """Change a setting of the running server."""
+        statement = f"ALTER SYSTEM SET {setting} = {value}"
+        options = ("-h", str(self.folder), "-U", "watcher", "-c", statement)
+        self.run("psql", "postgres", *options, "-c", "SELECT pg_reload_conf()")
 
     async def create_database(self, template: str | None = None) -> str:
         """Create a database, as a copy of `template`; return its name."""
@@ -114,10 +140,7 @@ def running_server(
     available = programs()
     assert available, "PostgreSQL is not installed: run scripts/test, which installs it"
     folder.mkdir()
-    _open_to_all(folder)
-    if os.geteuid() == 0:
-        owner = pwd.getpwnam(_UNPRIVILEGED)
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
+    _give_away(folder)
     server = Server(folder, _readable(bin_folder or available[0], folder), settings)
     data = str(folder / "data")
     server.run(
@@ -142,6 +165,14 @@ def temporary_server(
         running_server(Path(folder) / "s", bin_folder, settings) as server,
     ):
         yield server
+
+
+def _give_away(folder: Path) -> None:
+    """Let the unprivileged user, if there has to be one, write the folder."""
+    _open_to_all(folder)
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam(_UNPRIVILEGED)
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
 
 
 def _open_to_all(folder: Path) -> None:

@@ -9,6 +9,7 @@ import anyio
 import asyncpg
 
 from watcher.core.errors import StoreError, StoreFailure, StoreFullError, StoreUnusableError
+from watcher.stores.postgresql.hosts import Connector
 from watcher.stores.postgresql.migrating import Schema
 from watcher.stores.postgresql.schema import (
     Connection,
@@ -139,6 +140,8 @@ def _explained(error: Exception, server: str, result: str) -> StoreError:
         failed = StoreError(f"{server} does not respond{result}")
         failed.failure = StoreFailure.NO_RESPONSE
         return failed
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        text = "no host accepts writes, or is as its target_session_attrs demands"
     if isinstance(error, _LOST):
         return StoreError(f"cannot reach {server} ({text}){result}")
     return StoreError(f"{server}: {text}{result}")
@@ -146,7 +149,7 @@ def _explained(error: Exception, server: str, result: str) -> StoreError:
 
 async def open_connection(url: str) -> "asyncpg.Connection[asyncpg.Record]":
     """Open one connection. Raises `ERRORS` and `ValueError`."""
-    return await asyncpg.connect(url, **_OPTIONS)
+    return await Connector(url)(**_OPTIONS)
 
 
 async def close(opened: "Pool | asyncpg.Connection[asyncpg.Record]") -> None:
@@ -164,8 +167,11 @@ async def connect(url: str, server: str) -> AsyncIterator[Pool]:
     Raises `StoreUnusableError` if the database rejects this program, and `StoreError` while it
     cannot be reached.
     """
+    connector: Any = Connector(url)  # it has a part of the driver's signature
     try:
-        pool = await asyncpg.create_pool(url, min_size=1, max_size=_POOL, reset=_reset, **_OPTIONS)
+        pool = await asyncpg.create_pool(
+            url, min_size=1, max_size=_POOL, reset=_reset, connect=connector, **_OPTIONS
+        )
     except (*ERRORS, ValueError) as error:
         raise opening_error(error, server) from None
     try:
@@ -216,13 +222,14 @@ async def writing(
     taken = ", ".join(f"pg_advisory_xact_lock({lock})" for lock in locks or (WRITING,))
     served = f"SELECT FROM watcher_schema WHERE serves <= {known}"
     async with pool.acquire(timeout=limit) as connection:
-        begun = await _begin(connection, f"BEGIN; SELECT {_SET}, {taken}; {served}", limit)
+        begun = await _begin(pool, connection, f"BEGIN; SELECT {_SET}, {taken}; {served}", limit)
         try:
             if begun == "SELECT 0":
                 raise UnservedError(await read_stored(connection), known)
             yield connection
-        except _LOST:
-            _abandon(connection)  # a server that is silent would let a rollback wait as well
+        except _LOST as error:
+            # A server that is silent would let a rollback wait as well.
+            await _abandon(pool, connection, error)
             raise
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -232,7 +239,7 @@ async def writing(
         try:
             await connection.execute("COMMIT", timeout=limit)
         except _LOST as error:
-            _abandon(connection)
+            await _abandon(pool, connection, error)
             raise CommitLostError from error
 
 
@@ -243,22 +250,26 @@ async def updating(pool: Pool, limit: float | None = None) -> AsyncIterator[Conn
         try:
             yield connection
         except _LOST as error:
-            _abandon(connection)
+            await _abandon(pool, connection, error)
             raise CommitLostError from error
 
 
-def _abandon(connection: Connection) -> None:
-    """Do not use a connection again. The driver has dropped one that the server has ended."""
+async def _abandon(pool: Pool, connection: Connection, error: Exception) -> None:
+    """Do not use a connection again, nor the others if they may be silent, too: each would cost as
+    much time. The driver has dropped one that the server has ended.
+    """
     with suppress(asyncpg.InterfaceError):
         connection.terminate()
+    if isinstance(error, TimeoutError):
+        await pool.expire_connections()
 
 
-async def _begin(connection: Connection, statements: str, limit: float | None) -> str:
+async def _begin(pool: Pool, connection: Connection, statements: str, limit: float | None) -> str:
     """Execute statements; return the command tag of the last."""
     try:
         return await connection.execute(statements, timeout=limit)
-    except _LOST:
-        _abandon(connection)
+    except _LOST as error:
+        await _abandon(pool, connection, error)
         raise
 
 
@@ -268,6 +279,6 @@ async def reading(pool: Pool, limit: float | None = None) -> AsyncIterator[Conne
     async with pool.acquire(timeout=limit) as connection:
         try:
             yield connection
-        except _LOST:
-            _abandon(connection)
+        except _LOST as error:
+            await _abandon(pool, connection, error)
             raise

@@ -1,0 +1,78 @@
+"""A server that falls silent: packets vanish, and no connection ends for it."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from tests.support.postgresql import Server
+from tests.support.records import request, step
+from tests.support.relay import REQUESTS, RESPONSES, Relay, relay_to
+from watcher.core.errors import StoreError, StoreFailure
+from watcher.stores import postgresql
+from watcher.stores.postgresql import connection
+from watcher.stores.postgresql.store import PostgresqlStore
+
+pytestmark = pytest.mark.anyio
+
+DIRECTIONS = [(REQUESTS,), (RESPONSES,), (REQUESTS, RESPONSES)]
+SHORT = 1.2
+"""Seconds instead of ten."""
+SHORT_LIMITS = "set_config('idle_in_transaction_session_timeout', '500ms', true)"
+
+
+@pytest.fixture
+async def relay(postgresql_server: Server) -> AsyncIterator[Relay]:
+    async with relay_to(postgresql_server) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def store(
+    postgresql_server: Server, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[PostgresqlStore]:
+    monkeypatch.setitem(connection._OPTIONS, "command_timeout", SHORT)
+    monkeypatch.setattr(connection, "_CONNECT_TIMEOUT", SHORT)
+    monkeypatch.setattr(connection, "_SET", SHORT_LIMITS)
+    url = await postgresql_server.new_store()
+    database = url.partition("@/")[2].partition("?")[0]
+    async with postgresql.create(relay.url(database)) as opened:
+        yield opened
+
+
+async def open_all_connections(store: PostgresqlStore) -> None:
+    async with anyio.create_task_group() as tasks:
+        for _ in range(connection._POOL):
+            tasks.start_soon(store._database.read, "SELECT pg_sleep(0.1)")
+
+
+@pytest.mark.parametrize("lost", DIRECTIONS)
+async def test_silent_connections_cost_one_wait_together(
+    store: PostgresqlStore, relay: Relay, lost: tuple[str, ...]
+) -> None:
+    await open_all_connections(store)
+    with (
+        relay.losing(*lost),
+        pytest.raises(StoreError, match="does not respond") as caught,
+    ):
+        await store.ping()
+    assert caught.value.failure is StoreFailure.NO_RESPONSE
+    await open_all_connections(store)
+    await store.add([request()], 1000.0)
+
+
+@pytest.mark.parametrize("lost", DIRECTIONS)
+async def test_a_commit_without_an_answer_is_stored_once_when_it_is_repeated(
+    store: PostgresqlStore, relay: Relay, lost: tuple[str, ...]
+) -> None:
+    watch = (await store.add([request()], 1000.0)).watches[0]
+    change = step(watch, "FAILED")
+    with (
+        relay.losing(*lost, from_request=b"COMMIT"),
+        pytest.raises(StoreError, match="may have been stored"),
+    ):
+        await store.record([change])
+    stored = len(await store.transitions(watch.key))
+    assert await store.record([change]) == [not stored]
+    assert [one.sequence for one in await store.transitions(watch.key)] == [1]
+    assert len(await store.due("backend", 2000.0, 10)) == 1
