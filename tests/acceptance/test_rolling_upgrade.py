@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import anyio
+import asyncpg
 import pytest
 
 import watcher
@@ -83,6 +84,19 @@ async def test_a_daemon_ends_once_the_schema_is_not_for_it_any_more(
         await anyio.to_thread.run_sync(contract, postgresql_server, url)
         assert await daemon.ended() == 2
         assert "which needs a watcher that knows version 99 or later" in daemon.log[-1]
+
+
+async def test_a_daemon_that_starts_while_the_schema_contracts_ends(
+    site: Site, postgresql_server: Server
+) -> None:
+    site.environ["WATCHER_STORE__URL"] = url = await postgresql_server.new_store()
+    connection = await asyncpg.connect(url)
+    await connection.execute("BEGIN; LOCK TABLE sessions")
+    async with site.daemon() as daemon:  # it has opened the store, and has no session yet
+        await connection.execute("UPDATE watcher_schema SET version = 99, serves = 99; COMMIT")
+        assert await daemon.ended() == 2
+        assert "which needs a watcher that knows version 99 or later" in daemon.log[-1]
+    await connection.close()
 
 
 def contract(server: Server, url: str) -> None:

@@ -258,6 +258,18 @@ async def test_what_a_program_needs_behind_a_contraction_has_to_wait(site: Site)
     assert await site.schema() == (SHIPPED + 3, SHIPPED + 1)
 
 
+async def test_what_the_program_before_does_not_use_is_removed_beside_it(site: Site) -> None:
+    unused = site.program((1, EXPANDS), (1, "-- `added` is not used any more."))
+    removed = site.program((1, EXPANDS), (1, "--"), (SHIPPED + 2, CONTRACTS))
+    before = await site.start(unused)
+    await renew(before, "before")
+    await site.start(removed)
+    assert await site.schema() == (SHIPPED + 3, SHIPPED + 2)
+    await renew(before, "before")
+    await work(before, "on")
+    await site.start(unused)
+
+
 async def test_replicas_that_start_together_migrate_once(site: Site) -> None:
     once = site.program((1, "CREATE TABLE once (); SELECT pg_sleep(0.3);"))
     async with anyio.create_task_group() as tasks:

@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 _MIGRATING = 0x77746368
 """The advisory lock of migrations ("wtch"): replicas that start together migrate once."""
 _WAIT_FOR_OTHERS = "SET LOCAL lock_timeout = '5s'"
-# What waits for a lock lets all others wait that come after it: well below the time in which a
-# session has to be renewed.
+# What waits for a table lets all others wait that come after it, and it may be tried again every
+# two seconds for as long as another program makes a copy of the database.
 _BLOCK_BRIEFLY = """
-SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = '250ms'; SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = '5s'
 """
 _LONGEST = 600.0
@@ -137,8 +137,8 @@ class Schema:
 
     async def _lock_others(self, connection: Connection, following: Migration) -> None:
         """Let writers wait until the transaction ends, and new sessions before a contraction."""
-        await connection.execute(_BLOCK_BRIEFLY)
         await connection.execute("SELECT pg_advisory_xact_lock($1)", self._writers)
+        await connection.execute(_BLOCK_BRIEFLY)
         if following.contracts:
             await connection.execute("LOCK TABLE sessions IN SHARE ROW EXCLUSIVE MODE")
 

@@ -21,7 +21,7 @@ def _owned(slots: str) -> str:
     return f"({slots}::smallint[] IS NULL OR slot = ANY ({slots}))"
 
 
-def in_slices_of(session: str) -> str:
+def _in_slices_of(session: str) -> str:
     """Return the condition that the session, a parameter, owns the slice of the delivery `d`."""
     return f"""EXISTS (
     SELECT 1 FROM slices JOIN slice_groups USING (name)
@@ -62,7 +62,7 @@ ATTEMPTS = f"SELECT {columns(ATTEMPT_COLUMNS)} FROM attempts WHERE delivery = $1
 # A replica settles what is in slices of its own session; the parameter is NULL where nothing is
 # restricted.
 _SESSION = f"${len(rows.SETTLED_COLUMNS) + 1}::bigint"
-_OWNED_BY = f"({_SESSION} IS NULL OR {in_slices_of(_SESSION)})"
+_OWNED_BY = f"({_SESSION} IS NULL OR {_in_slices_of(_SESSION)})"
 
 # Only a head is bypassed: any other was given its place back while the attempt was in flight. Of
 # the attempts, the last fifty of a delivery are kept; each replaces the one fifty before it. It
@@ -99,7 +99,7 @@ SELECT (SELECT count(*) FROM kept) AS kept,
 
 # Those that another session than $2 owns, or none.
 UNOWNED = f"""
-SELECT count(*) FROM deliveries AS d WHERE id = ANY ($1::bigint[]) AND NOT {in_slices_of("$2")}
+SELECT count(*) FROM deliveries AS d WHERE id = ANY ($1::bigint[]) AND NOT {_in_slices_of("$2")}
 """
 
 # For each delivery that ended or is bypassed: the oldest of its queue that is not bypassed becomes
