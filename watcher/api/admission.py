@@ -13,7 +13,8 @@ from watcher.api.hardening import hardened
 from watcher.api.limits import BODY_LIMIT, HEADER_LIMIT, VALUES_LIMIT
 from watcher.api.origins import Authority, authority_of, is_foreign
 from watcher.api.page import access
-from watcher.api.problems import Problem, response
+from watcher.api.problem_responses import problem_response
+from watcher.api.problems import Problem
 
 MOST_REQUESTS = 64
 """Requests that are worked on at once, without event streams, which have a limit of their own."""
@@ -60,7 +61,7 @@ class Admission:
         send = hardened(send)
         problem = _oversized(scope["headers"]) or self._rejection(scope)
         if problem is not None:
-            await response(problem)(scope, receive, send)
+            await problem_response(scope, problem)(scope, receive, send)
         elif scope["path"] in _UNLIMITED:
             await self._app(scope, _limited(receive), send)
         else:

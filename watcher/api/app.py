@@ -18,6 +18,7 @@ from watcher.api.dependencies import Daemon
 from watcher.api.events import events
 from watcher.api.openapi import document_of
 from watcher.api.origins import origin_of
+from watcher.api.page.parts import parts
 from watcher.api.page.paths import is_page
 from watcher.api.page.prefix import Prefix
 from watcher.api.page.routes import pages
@@ -88,6 +89,7 @@ def create_waiting(daemon: ProbedDaemon) -> FastAPI:
     """
     api = _application("The watcher, which waits for its store", daemon)
     api.include_router(probes)
+    api.include_router(parts)
 
     async def wait() -> None:
         raise StoreError(await daemon.health.unready() or "the store is not open yet")
@@ -108,6 +110,7 @@ def _application(title: str, daemon: ProbedDaemon) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # its redirects are absolute, which a proxy's prefix breaks
         dependencies=[NO_BODY_BY_METHOD],
     )
     api.state.daemon = daemon

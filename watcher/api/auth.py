@@ -11,7 +11,8 @@ from watcher.api.attempts import TokenAttempts
 from watcher.api.clients import group_of, peer_of
 from watcher.api.page.access import login_response
 from watcher.api.page.paths import is_page
-from watcher.api.problems import Problem, response
+from watcher.api.problem_responses import is_browser, problem_response
+from watcher.api.problems import Problem
 
 _OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 
@@ -40,9 +41,9 @@ class Guard:
         sent = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         if _bears(sent, token.get_secret_value()):
             return None
-        if is_page(scope["path"]) and not sent:
+        if not sent and (is_page(scope["path"]) or is_browser(scope)):
             return login_response(scope, token)
-        return response(self._wrong(scope, sent))
+        return problem_response(scope, self._wrong(scope, sent))
 
     def _wrong(self, scope: Scope, sent: str) -> Problem:
         # Without credentials, such as `Bearer `, nothing was guessed.

@@ -13,7 +13,7 @@ import pytest
 from tests.api.harness import FakeDaemon, opened, outbox_of_two
 from tests.api.page.pages import checked, reached
 from tests.support.records import settled
-from watcher.api.page.frame import NAVIGATION
+from watcher.api.page.paths import NAVIGATION
 from watcher.core.clock import rfc3339
 from watcher.core.deliveries import DeliveryState
 from watcher.core.status import RuleStatus, Status

@@ -8,18 +8,9 @@ from watcher import __version__
 from watcher.api.dependencies import Daemon
 from watcher.api.page.access import session_of
 from watcher.api.page.flash import flash_of
+from watcher.api.page.paths import NAVIGATION
 from watcher.api.page.rendering import rendered
 from watcher.core.status import Status
-
-NAVIGATION = (
-    ("./", "Overview"),
-    ("tasks", "Tasks"),
-    ("batches", "Batches"),
-    ("deliveries", "Deliveries"),
-    ("channels", "Channels"),
-    ("sources", "Sources"),
-    ("settings", "Settings"),
-)
 
 
 async def show(

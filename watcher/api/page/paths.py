@@ -10,6 +10,16 @@ from urllib.parse import quote, urlencode
 LOGIN = "/login"
 STATIC = "/static/"
 CHANGES = "/changes"
+NAVIGATION = (
+    ("./", "Overview"),
+    ("tasks", "Tasks"),
+    ("batches", "Batches"),
+    ("deliveries", "Deliveries"),
+    ("channels", "Channels"),
+    ("sources", "Sources"),
+    ("settings", "Settings"),
+)
+"""The pages that each page leads to."""
 
 _FIRST_SEGMENTS = frozenset(
     {
@@ -26,12 +36,24 @@ _FIRST_SEGMENTS = frozenset(
         "tasks",
     }
 )
+_OF_API = frozenset({"v1", "healthz", "readyz", "metrics", "openapi.json"})
 _UNSAFE_NEXT = re.compile(r"[^\x21-\x7e]|[\\#]|^/|(^|/)\.\.(/|\?|$)")
 
 
 def is_page(path: str) -> bool:
     """Return whether `path` belongs to the page, not to the API."""
     return path.split("/", 2)[1] in _FIRST_SEGMENTS if path.startswith("/") else False
+
+
+def is_of_api(path: str) -> bool:
+    """Return whether `path` belongs to the API: only programs read what it answers."""
+    return path.removeprefix("/").partition("/")[0] in _OF_API
+
+
+def without_slash(path: str) -> str | None:
+    """Return the relative address of the page that `path` names but for a slash at its end."""
+    name = path.strip("/")
+    return f"../{name}" if path == f"/{name}/" and name in _FIRST_SEGMENTS else None
 
 
 def root_of(raw_path: str) -> str:

@@ -8,6 +8,9 @@ from urllib.parse import unquote, urlsplit
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+WITHOUT_PREFIX = "watcher.without_prefix"
+"""The key of a request's scope that has the scope without the prefix, for what is outside."""
+
 
 class Prefix:
     """Takes the path of `url` off the beginning of the path of each request that has it."""
@@ -26,6 +29,8 @@ class Prefix:
         elif prefix and raw.startswith(f"{prefix}/".encode()):
             rest = raw[len(prefix) :]
             path = unquote(rest.partition(b"?")[0].decode("latin-1"))
-            await self._app({**scope, "path": path, "raw_path": rest}, receive, send)
+            inner = {**scope, "path": path, "raw_path": rest}
+            scope[WITHOUT_PREFIX] = inner
+            await self._app(inner, receive, send)
         else:
             await self._app(scope, receive, send)

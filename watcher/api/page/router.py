@@ -1,6 +1,6 @@
 """Routes of the page. An error of one is a page, too."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -8,23 +8,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from watcher.api.page.rendering import rendered
-from watcher.api.problems import Problem
+from watcher.api.page.problem_pages import problem_page
+from watcher.api.problems import Problem, store_failed
 from watcher.core.errors import StoreError
-from watcher.core.masking import SECRETS
-from watcher.core.texts import REASON_LIMIT
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Coroutine[Any, Any, Response]])
-
-_TITLES = {
-    403: "Not allowed",
-    404: "Not found",
-    409: "Not possible now",
-    413: "Too large",
-    422: "Not valid",
-    429: "Too many",
-    503: "The store does not answer",
-}
 
 
 class PageRoute(APIRoute):
@@ -36,16 +24,17 @@ class PageRoute(APIRoute):
         async def handle(request: Request) -> Response:
             try:
                 return await handler(request)
-            except Problem as problem:
-                return problem_page(request, problem.status, problem.detail, problem.headers)
+            except Problem as error:
+                problem = error
             except HTTPException as error:
-                return problem_page(request, error.status_code, str(error.detail))
+                problem = Problem(error.status_code, str(error.detail))
             except RequestValidationError as error:
                 first = error.errors()[0]
                 place = ".".join(map(str, first["loc"][1:]))
-                return problem_page(request, 422, f"{place}: {first['msg']}")
+                problem = Problem(422, f"{place}: {first['msg']}")
             except StoreError as error:
-                return problem_page(request, 503, str(error))
+                problem = store_failed(error)
+            return problem_page(request.scope, problem)
 
         return handle
 
@@ -70,16 +59,3 @@ class PageRouter(APIRouter):
             return endpoint
 
         return add
-
-
-def problem_page(
-    request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    """Return an error as a page."""
-    context = {
-        "heading": _TITLES.get(status, f"Error {status}"),
-        "detail": SECRETS.cut(detail, REASON_LIMIT),
-    }
-    response = rendered(request.scope, "problem.html", context, status=status)
-    response.headers.update(headers or {})
-    return response

@@ -61,6 +61,11 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     return StoreError(f"{path}: {error}: nothing was stored")
 
 
+def closed(path: Path) -> StoreError:
+    """Return the error of a connection that was closed, for which the driver has a `ValueError`."""
+    return StoreError(f"{path} is closed: the daemon stops")
+
+
 def opening_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return why a store cannot be opened: `StoreFullError` if it may be once there is space."""
     name = getattr(error, "sqlite_errorname", None) or ""

@@ -14,7 +14,14 @@ import anyio
 from watcher.core.clock import Clock
 from watcher.core.errors import StoreError, StoreFailure, StoreFullError
 from watcher.stores._group_commit import GroupCommit, Result
-from watcher.stores.sqlite.connection import apply, cut_log, limit_size, store_error, transaction
+from watcher.stores.sqlite.connection import (
+    apply,
+    closed,
+    cut_log,
+    limit_size,
+    store_error,
+    transaction,
+)
 from watcher.stores.sqlite.opened_files import OpenedFiles
 from watcher.stores.sqlite.page_reader import PageReader
 from watcher.stores.sqlite.rows import Row
@@ -121,6 +128,8 @@ class Database:
         except sqlite3.Error as error:
             self._on_error()
             raise store_error(error, self._path) from None
+        except ValueError:
+            raise closed(self._path) from None
 
     async def write(self, operation: Operation[Result], needed: int = 0) -> Result:
         """Run `operation`, which stores `needed` bytes, in one transaction; see

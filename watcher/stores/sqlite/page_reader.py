@@ -11,7 +11,7 @@ from pathlib import Path
 import aiosqlite
 import anyio
 
-from watcher.stores.sqlite.connection import store_error
+from watcher.stores.sqlite.connection import closed, store_error
 from watcher.stores.sqlite.rows import Row
 
 
@@ -48,6 +48,8 @@ class PageReader:
         except sqlite3.Error as error:
             self._on_error()
             raise store_error(error, self._path) from None
+        except ValueError:
+            raise closed(self._path) from None
 
     async def aclose(self) -> None:
         """Close the connection, if there is one."""
