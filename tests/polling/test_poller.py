@@ -30,7 +30,7 @@ async def test_answers_that_wait_for_the_store_hold_back_polls(tmp_path: Path) -
         await harness.watch(*names(200))
         async with running(harness.poller):
             await anyio.sleep(20)
-            assert len(harness.source.polls) == IN_FLIGHT
+            assert len(harness.source.polls) == IN_FLIGHT["single"]
             disk.free.set()
             await anyio.sleep(20)
             assert {task_id for _, task_id in harness.source.polls} == {*names(200)}

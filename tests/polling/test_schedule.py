@@ -17,6 +17,7 @@ from watcher.core.tasks import ActiveWatch
 from watcher.core.wakeup import Wakeup
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.context import PollingContext, PollingStore
+from watcher.polling.last_seen import LastSeenTasks
 from watcher.polling.reachability import Reachability
 from watcher.polling.schedule import LOST_INTERVAL, Coverage, Entry, Outcome, Schedule, next_delay
 from watcher.polling.watchlist import TrackedTasks
@@ -263,6 +264,25 @@ def tracked_tasks() -> TrackedTasks:
         random=Random(1),
     )
     return TrackedTasks(context, AbsenceJudge(600.0, Reachability(60.0)))
+
+
+def test_what_another_replica_polls_takes_no_memory() -> None:
+    count = 20_000
+    tracemalloc.start()
+    tasks = tracked_tasks()
+    tasks.last_seen = LastSeenTasks(lambda: 0.0)
+    tasks.last_seen.size = 1000
+    named = [f"task_{number:032x}" for number in range(count)]
+    tasks.restore((ActiveWatch("mixpeek", one, "IN_PROGRESS", None, None) for one in named), 0.0)
+    allocated, _ = tracemalloc.get_traced_memory()
+    for task_id in named[: count // 2]:
+        tasks.forget(task_id)
+    del named[: count // 2]
+    tasks.compact()
+    left, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert left < allocated * 0.55
+    assert sorted(task.task_id for task in tasks.common.take(31.0, count)) == sorted(named)
 
 
 def test_a_task_needs_little_memory() -> None:

@@ -40,9 +40,9 @@ from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
-IN_FLIGHT = 32
-"""Requests of one loop whose answers are not stored yet. Beyond it answers wait upstream, not in
-memory.
+IN_FLIGHT = {"single": 32, "shared": 16}
+"""Requests of a loop whose answers are not stored yet. Beyond it answers wait upstream, not in
+memory: a page of a thousand tasks takes half a megabyte.
 """
 
 
@@ -136,6 +136,7 @@ class Poller:
         """Stop polling the tasks whose IDs this process does not serve."""
         for task_id in [one for one in self._tasks.ids() if not serves(one)]:
             self.forget(TaskKey(self._context.source_name, task_id))
+        self._tasks.compact()
 
     async def discovery_ended(self, error: SourceError | None) -> None:
         """Note how the run of a discovery rule ended. While no task is watched, nothing else shows
@@ -222,7 +223,7 @@ class Poller:
             now = anyio.current_time()
             if self.outage.review():
                 requests.start_soon(self._requests.store_outage)
-            schedule = choose(now) if self._in_flight[name] < IN_FLIGHT else None
+            schedule = choose(now) if self._in_flight[name] < IN_FLIGHT[name] else None
             if schedule is None:
                 with anyio.move_on_after(self._choice.until_next(now)):
                     await self._wakeup.wait(generation)

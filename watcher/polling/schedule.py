@@ -128,6 +128,11 @@ class _Wheel(Generic[EntryType]):
             total += sum(1 for entry in slot.entries[: enough * 4] if entry.slot == number)
         return total
 
+    def compact(self) -> None:
+        """Drop the entries that have moved."""
+        for slot in self._slots.values():
+            slot.entries = [entry for entry in slot.entries if entry.slot == slot.number]
+
     def _slot(self, number: int) -> _Slot[EntryType]:
         slot = self._slots.get(number)
         if slot is None:
@@ -274,6 +279,11 @@ class Schedule(Generic[EntryType]):
 
     def remove(self, entry: EntryType) -> None:
         entry.slot = None
+
+    def compact(self) -> None:
+        """Drop all entries that were removed or have moved, at once."""
+        self._recent.compact()
+        self._regular.compact()
 
     # Taking
 

@@ -145,8 +145,9 @@ class TrackedTasks:
         for watch in watches:
             if watch.task_id not in self._by_id:
                 known = watch.missing_since is None and watch.lost_at is None
-                schedule = self.common if known else self.single
-                schedule.add(self._adopt(watch, watch.task_id), Outcome.RESTORED, now)
+                running = known and not _is_reopened(watch)
+                task = (self._adopt_running if running else self._adopt)(watch, watch.task_id)
+                (self.common if known else self.single).add(task, Outcome.RESTORED, now)
 
     def track(self, watches: Iterable[Watch], now: float) -> None:
         """Poll these tasks at once, except those that are done or being polled now."""
@@ -169,6 +170,15 @@ class TrackedTasks:
             self.last_seen.leave(task)
             self._counts[task.status] -= 1
             self.common.remove(task)
+
+    def compact(self) -> None:
+        """Free the memory of many forgotten tasks, which schedules would drop later and a
+        dictionary never.
+        """
+        self._by_id = dict(self._by_id)
+        self.common.compact()
+        self.single.compact()
+        self.last_seen.compact()
 
     def end(self, task_id: str) -> None:
         """Stop polling a task that has ended."""
@@ -200,6 +210,15 @@ class TrackedTasks:
         task = self._by_id[task_id] = TrackedTask(task_id=task_id)
         self._counts[None] += 1
         self.update(task, watch)
+        return task
+
+    def _adopt_running(self, watch: ActiveWatch, task_id: str) -> TrackedTask:
+        """Adopt one of which nothing is known but its status, as nearly all are at start."""
+        status = None if watch.status is None else sys.intern(watch.status)
+        past = _NOTHING if status is None else self._past(Past(frozenset({status})))
+        task = self._by_id[task_id] = TrackedTask(task_id=task_id, status=status, past=past)
+        self._counts[status] += 1
+        self.last_seen.place(task)
         return task
 
     def _past(self, past: Past) -> Past:
