@@ -9,6 +9,7 @@ an argument.
     a write shows another owner           not granted any more
     a slice is free                       it is claimed by the replica that should have it, and by
                                           any that can serve it after `LEFT_FREE`
+    a replica has just started            slices of divided sources are claimed after `GATHERING`
     the shares are uneven for `CALM`      one slice at a time is surplus, until it is released
 """
 
@@ -23,6 +24,7 @@ from watcher.core.ownership import (
     Lease,
     Replica,
     Slice,
+    source_group,
 )
 from watcher.core.slice_shares import Shares, assigned, moves
 
@@ -30,6 +32,10 @@ CALM = 6.0
 """Seconds for which the live replicas and their groups stay the same before a slice moves."""
 LEFT_FREE = 3.0
 """Seconds after which a free slice is claimed by any replica."""
+GATHERING = 2.0
+"""Seconds after its start in which a replica leaves a source with many watches alone: of replicas
+that start together, none reads what another is going to have.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +85,7 @@ class LocalSession:
         self._free_since: Mapping[Slice, float] = {}
         self._served: Mapping[int, frozenset[str]] = {}
         self._same_since = float("-inf")
+        self._joined_at = float("-inf")
         self.session: int | None = None
         """Its number in the database; None before the first renewal, and after its end."""
         self.in_fleet = False
@@ -89,6 +96,8 @@ class LocalSession:
     def began(self, session: int) -> None:
         """A new session has begun, which owns nothing."""
         self.ended()
+        if not self.in_fleet:
+            self._joined_at = self._now()
         self.session = session
         self.in_fleet = True
 
@@ -150,11 +159,15 @@ class LocalSession:
     def to_claim(self, rows: Rows) -> list[Slice]:
         """Return the free slices that this replica should claim."""
         now, taker = self._now(), assigned(rows.shares())
+        left = _divided_sources(rows) if now - self._joined_at < GATHERING else frozenset()
         return [
             free
             for free, since in self._free_since.items()
-            if taker.get(free) == self.session
-            or (free in taker and self._can_serve(free.group) and now - since >= LEFT_FREE)
+            if (
+                taker.get(free) == self.session
+                or (free in taker and self._can_serve(free.group) and now - since >= LEFT_FREE)
+            )
+            and free.group not in left
         ]
 
     def _can_serve(self, group: str) -> bool:
@@ -177,6 +190,13 @@ class LocalSession:
         granted = self.granted()
         own = (given for giver, given in moves(shares) if giver == self.session)
         return next((given for given in own if given in granted), None)
+
+
+def _divided_sources(rows: Rows) -> frozenset[str]:
+    grants = [row.grant for row in rows.slices if row.grant.of > 1]
+    return frozenset(
+        grant.slice.group for grant in grants if grant.slice.group.startswith(source_group(""))
+    )
 
 
 def _by_name(replica: Replica) -> tuple[str, float]:

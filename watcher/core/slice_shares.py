@@ -14,7 +14,7 @@ from watcher.core.ownership import Slice
 
 WATCHES_PER_SLICE = 10_000
 """Active watches of a source above which it is divided further."""
-MOST_SLICES = 16
+MOST_SLICES = 32
 """Slices of a source at most: every write of an owner compares the epochs of its slices."""
 
 MOST_COUNTED = MOST_SLICES * WATCHES_PER_SLICE

@@ -14,7 +14,7 @@ from watcher.core.errors import NotOwnerError, StoreError
 from watcher.core.interfaces.ownership import Ownership
 from watcher.core.ownership import RENEW_INTERVAL, TRUSTED_FOR, Group, Lease, Member, Slice
 from watcher.core.reports import NOTHING_REPORTED, Report, SourceReport
-from watcher.core.sessions import CALM
+from watcher.core.sessions import CALM, GATHERING
 from watcher.core.wakeup import Wakeup
 from watcher.stores import postgresql
 from watcher.stores.postgresql import ownership
@@ -125,6 +125,25 @@ async def test_the_first_replica_owns_everything_and_gives_a_part_to_the_second(
     assert (await second.store.replicas())[1].slices == tuple(sorted(given))
     assert lease.surplus is None
     assert lease.unowned == ()
+
+
+async def test_replicas_that_start_together_share_a_source_with_many_watches_from_the_beginning(
+    fleet: Fleet,
+) -> None:
+    groups = [Group(name="source a", slices=4), Group(name="channel b", slices=4)]
+    first, second = await fleet.start("first"), await fleet.start("second")
+
+    async def owned(replica: Replica, group: str) -> int:
+        grants = (await replica.renew(groups)).grants
+        return sum(grant.slice.group == group for grant in grants)
+
+    assert [await owned(first, one) for one in ("channel b", "source a")] == [4, 0]
+    assert await owned(second, "source a") == 0
+    first.clock.now = second.clock.now = GATHERING
+    assert [await owned(one, "source a") for one in (first, second)] == [2, 2]
+    await fleet.expire("first")
+    first.clock.now = second.clock.now = GATHERING * 2
+    assert await owned(first, "source a") == 2, "a new session of a replica that has run before"
 
 
 async def test_an_expired_session_loses_its_slices_and_returns_as_another(fleet: Fleet) -> None:
