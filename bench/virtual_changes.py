@@ -75,7 +75,7 @@ class World:
         """Watch what is stored."""
         self._harness.set_status(task_ids(self._case.tasks), "IN_PROGRESS")
         self._harness.upstream.set("ended_1", "COMPLETED")
-        async for watches in self._harness.store.active_watches():
+        async for watches in self._harness.store.active_watches({"mixpeek": None}):
             self._harness.poller.restore(watches)
 
     async def change(self, seconds: float) -> None:

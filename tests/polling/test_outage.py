@@ -91,7 +91,7 @@ async def test_a_restart_neither_repeats_nor_forgets_that_a_source_is_down(
         await anyio.sleep(300)
     for seconds in (300, 30):
         harness.poller = harness.new_poller()
-        async for watches in harness.store.active_watches():
+        async for watches in harness.store.active_watches({"mixpeek": None}):
             harness.poller.restore(watches)
         async with running(harness.poller):
             await anyio.sleep(seconds)
@@ -99,7 +99,7 @@ async def test_a_restart_neither_repeats_nor_forgets_that_a_source_is_down(
 
     harness.source.trouble = None
     harness.poller = harness.new_poller()
-    async for watches in harness.store.active_watches():
+    async for watches in harness.store.active_watches({"mixpeek": None}):
         harness.poller.restore(watches)
     async with running(harness.poller):
         await anyio.sleep(35)

@@ -168,7 +168,7 @@ async def test_a_restart_spreads_the_first_polls_over_the_longest_interval(
     harness.source.takes = 0.0
     await harness.watch(*names(300))
     restarted = harness.new_poller()
-    async for watches in harness.store.active_watches():
+    async for watches in harness.store.active_watches({"mixpeek": None}):
         restarted.restore(watches)
     async with running(restarted):
         await anyio.sleep(30.1)

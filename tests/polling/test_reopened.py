@@ -62,7 +62,7 @@ async def test_a_restart_continues_to_wait_for_the_next_run(harness: Harness) ->
         await harness.watch("task_1", again=True)
         await anyio.sleep(5)
     harness.poller = harness.new_poller()
-    async for watches in harness.store.active_watches():
+    async for watches in harness.store.active_watches({"mixpeek": None}):
         harness.poller.restore(watches)
     harness.source.shown["task_1"] = "COMPLETED"
     async with running(harness.poller):

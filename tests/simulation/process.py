@@ -103,8 +103,8 @@ class Process:
             connection.killed()
         self._scope.cancel()
 
-    def _applied(self, sources_started: bool) -> None:
-        if sources_started:
+    def _applied(self, sources_changed: bool) -> None:
+        if sources_changed:
             self.ready_at = anyio.current_time()
 
     async def _open(self, path: Path) -> aiosqlite.Connection:

@@ -291,7 +291,7 @@ async def test_stored_watches_are_covered_soon_after_a_restart(tmp_path: Path) -
     async with opened(tmp_path) as store:
         restarted = Harness(store, limit=LIMIT)
         restarted.upstream.api.tasks = upstream.api.tasks
-        async for watches in restarted.store.active_watches():
+        async for watches in restarted.store.active_watches({"mixpeek": None}):
             restarted.poller.restore(watches)
         began = wall()
         async with restarted.running():

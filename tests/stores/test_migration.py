@@ -196,7 +196,7 @@ async def test_every_older_version_is_upgraded(url: str, file: Path, version: in
 
 async def test_watches_are_kept(store: SqliteStore) -> None:
     assert await store.list_watches(WatchFilter(), 10, None) == (WATCHES, None)
-    active = [watch async for batch in store.active_watches() for watch in batch]
+    active = [watch async for batch in store.active_watches({"mixpeek": None}) for watch in batch]
     assert active == [
         ActiveWatch("mixpeek", "running", "IN_PROGRESS", None, None),
         ActiveWatch("mixpeek", "lost", None, 15.0, 16.0),

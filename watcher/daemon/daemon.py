@@ -185,8 +185,8 @@ class Daemon:
     ) -> None:
         """Run with `settings`, and with what `requests` bring, until they say stop; stop in order.
 
-        Calls `applied` each time everything runs as settings demand, with whether a source was
-        started for that.
+        Calls `applied` each time everything runs as settings demand, with whether a source has
+        started or polls other tasks than before.
         """
         keep_running = self.unexpected.keep_running
         async with AsyncExitStack() as running:
@@ -236,11 +236,11 @@ class Daemon:
         requests.begin(settings)
         while True:
             settings = await requests.next()
-            sources_started = await self._units.apply(settings)
+            sources_changed = await self._units.apply(settings)
             self._settings = settings
             if self._fleet is not None:
                 await self._fleet.applied(self._units)
-            applied(sources_started)
+            applied(sources_changed)
             await warn_of_orphans(self.store, {channel.name for channel in settings.channels})
 
     async def _beat(self, settings: HeartbeatSettings) -> None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
+from itertools import groupby
+from operator import attrgetter
 from typing import TypeVar
 
 import anyio
@@ -48,6 +50,7 @@ class RunningUnits:
         self.channels: Mapping[str, ChannelUnit] = {}
         self.rules: Mapping[str, RuleUnit] = {}
         self._heartbeat: Mapping[str, LoopUnit] = {}
+        self._sources_changed = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -57,18 +60,19 @@ class RunningUnits:
             self._tasks.cancel_scope.cancel()
 
     async def apply(self, settings: Settings) -> bool:
-        """Run what `settings` name, and return whether a source was started.
+        """Run what `settings` name, and return whether a source has started or polls other
+        tasks than before.
 
         What runs with the same settings already runs on without a pause.
         """
         names = [channel.name for channel in settings.channels]
         self._shared.routing.replace(settings.effective_routes, names)
-        before = self.sources
+        self._sources_changed = False
         async with anyio.create_task_group() as changes:
             changes.start_soon(self._apply_sources, settings)
             changes.start_soon(self._apply_channels, settings.channels)
             changes.start_soon(self._apply_heartbeat, settings.heartbeat)
-        return any(unit is not before.get(name) for name, unit in self.sources.items())
+        return self._sources_changed
 
     async def close(self, polling_ended: Callable[[], Awaitable[None]]) -> None:
         """Stop polling, attempt new deliveries once, and give those in flight their grace.
@@ -111,19 +115,23 @@ class RunningUnits:
             self._shared.metrics.forget_rule(label)
         for name in self.sources.keys() - keys.keys():
             self._shared.metrics.forget_source(name)
-        started = set()
+        started = False
         for source in settings.sources:
             if _same(self.sources, source.name, keys) is None:
                 polled = source.polling_with(polling)
                 unit = SourceUnit(keys[source.name], source, polled, self._shared)
                 await self._start(unit, f"source {source.name}")
                 self.sources = {**self.sources, source.name: unit}  # a stop closes it from now on
-                started.add(source.name)
+                started = True
         self.sources = {name: self.sources[name] for name in keys}
-        for name, unit in self.sources.items():
-            if unit.serve(served.slots(source_group(name))):
-                started.add(name)
-        await self._restore(started)
+        served_before = {name: unit.slots for name, unit in self.sources.items()}
+        unread = {
+            name: unit.serve(served.slots(source_group(name)))
+            for name, unit in self.sources.items()
+        }
+        served_now = {name: unit.slots for name, unit in self.sources.items()}
+        self._sources_changed = started or served_now != served_before
+        await self._restore(unread, started=started)
         await self._apply_rules(rules, rule_keys)
 
     async def _apply_rules(
@@ -144,26 +152,30 @@ class RunningUnits:
             units[label] = unit
         self.rules = units
 
-    async def _restore(self, started: set[str]) -> None:
-        """Poll the active watches of the sources that have started; those of unknown sources stay
+    async def _restore(self, unread: Mapping[str, frozenset[int] | None], *, started: bool) -> None:
+        """Poll the active watches of these slots of the sources; those of unknown sources stay
         stored.
         """
-        while started:
+        while True:
             try:
-                await self._restore_once(started)
+                await self._restore_once(unread)
+                if started:
+                    await self._warn_of_orphans()
             except StoreError as error:
                 logger.error("%s; will retry", error)
                 await anyio.sleep(_RESTORE_AGAIN_AFTER)
             else:
                 return
 
-    async def _restore_once(self, started: set[str]) -> None:
-        orphans = 0
-        async for watches in self._shared.store.active_watches():
-            for name in started:
-                self.sources[name].restore(watch for watch in watches if watch.source == name)
-            orphans += sum(watch.source not in self.sources for watch in watches)
-        if orphans:
+    async def _restore_once(self, unread: Mapping[str, frozenset[int] | None]) -> None:
+        slots = {name: slots for name, slots in unread.items() if slots is None or slots}
+        if slots:
+            async for watches in self._shared.store.active_watches(slots):
+                for name, of_source in groupby(watches, key=attrgetter("source")):
+                    self.sources[name].restore(of_source)
+
+    async def _warn_of_orphans(self) -> None:
+        if orphans := await self._shared.store.active_elsewhere(self.sources):
             logger.warning(
                 "%d watches belong to sources that are not configured; kept until they are", orphans
             )

@@ -80,8 +80,8 @@ def _applied(
 ) -> Callable[[bool], None]:
     """Return what is called each time everything runs as settings demand."""
 
-    def applied(sources_started: bool) -> None:
-        if sources_started:
+    def applied(sources_changed: bool) -> None:
+        if sources_changed:
             _freeze_garbage()
             return_free_pages()
         _reload_certificates(encrypted)

@@ -85,7 +85,8 @@ class SourceUnit(Unit):
         self.answer_limit = answer_limit(settings, polling)
         self.polling = polling
         self._shared = shared
-        self._slots: frozenset[int] | None = frozenset()
+        self.slots: frozenset[int] | None = frozenset()
+        """The slots whose tasks are polled; None for all."""
 
     async def _open(self, resources: AsyncExitStack) -> None:
         opening = self._shared.surroundings.source_transport(self._settings)
@@ -104,15 +105,18 @@ class SourceUnit(Unit):
     async def _stop(self) -> None:
         self.poller.close()
 
-    def serve(self, slots: frozenset[int] | None) -> bool:
-        """Poll the tasks of these slots alone; None for all. Returns whether there are others than
-        before.
+    def serve(self, slots: frozenset[int] | None) -> frozenset[int] | None:
+        """Poll the tasks of these slots alone; None for all. Returns those that were not served
+        before, whose watches have to be restored.
         """
-        before, self._slots = self._slots, slots
-        if slots is None or before == slots:
-            return before != slots
-        self.poller.keep(self._serves)
-        gained = before is not None and not slots <= before
+        before, self.slots = self.slots, slots
+        if slots is None:
+            return None if before is not None else frozenset()
+        if before is None:
+            before = slots
+        if not before <= slots:
+            self.poller.keep(self._serves)
+        gained = slots - before
         if gained:
             self.poller.outage.take_over()
         return gained
@@ -126,7 +130,7 @@ class SourceUnit(Unit):
         self.poller.restore(watch for watch in watches if self._serves(watch.task_id))
 
     def _serves(self, task_id: str) -> bool:
-        return self._slots is None or slot(task_id) in self._slots
+        return self.slots is None or slot(task_id) in self.slots
 
 
 class ChannelUnit(Unit):

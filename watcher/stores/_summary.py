@@ -33,7 +33,7 @@ class Statements:
 
 
 class CountedSummary(ABC):
-    """Implements `watcher.core.interfaces.store.Summary`."""
+    """Implements `watcher.core.interfaces.summary.Summary`."""
 
     _summary_statements: ClassVar[Statements]
 

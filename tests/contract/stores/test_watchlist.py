@@ -1,5 +1,6 @@
 """What `Watchlist` promises, for every store."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,8 @@ from watcher.core import labels
 from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import Change
 from watcher.core.interfaces.store import Store
-from watcher.core.tasks import DiscoveredTask, TaskKey, WatchFilter, WatchState
+from watcher.core.ownership import SLOTS, slot
+from watcher.core.tasks import DiscoveredTask, TaskKey, WatchFilter, WatchRequest, WatchState
 
 pytestmark = pytest.mark.anyio
 
@@ -200,3 +202,35 @@ async def test_unchanged_watches_are_found_until_they_are_reported_as_stalled(st
     assert await unchanged(NOW + 2) == ["task_0"]
     (stalled,) = await store.find("task_1")
     assert stalled.stalled_at == NOW + 9
+
+
+async def test_active_watches_are_read_by_source_and_by_slot(store: Store) -> None:
+    named = [(source, f"task_{number}") for source in ("a", "b", "c") for number in range(40)]
+    keys = [TaskKey(*names) for names in named]
+    await store.add([WatchRequest(key=key) for key in keys], NOW)
+    (ended,) = (await store.watches([TaskKey("a", "task_7")])).values()
+    await store.record([step(ended, "COMPLETED")])
+    lower = range(SLOTS // 2)
+
+    async def read(slots: Mapping[str, Collection[int] | None]) -> list[tuple[str, str]]:
+        return [one[:2] async for batch in store.active_watches(slots) for one in batch]
+
+    running = {one for one in named if one != ("a", "task_7")}
+    assert sorted(await read(dict.fromkeys("abc"))) == sorted(running)
+    wanted = {one for one in running if one[0] == "c" or (one[0] == "a" and slot(one[1]) in lower)}
+    found = await read({"a": lower, "b": (), "c": None, "none": None})
+    assert sorted(found) == sorted(wanted)
+    scattered = {slot("task_1"), slot("task_2"), slot("task_7")}
+    assert {one for _, one in await read({"a": scattered})} == {"task_1", "task_2"}
+
+
+async def test_active_watches_of_other_sources_are_counted(store: Store) -> None:
+    assert await store.active_elsewhere(["a"]) == 0
+    keys = [TaskKey(source, f"task_{number}") for source in "abc" for number in range(3)]
+    await store.add([WatchRequest(key=key) for key in keys], NOW)
+    (ended,) = (await store.watches(keys[-1:])).values()
+    await store.record([step(ended, "COMPLETED")])
+
+    assert await store.active_elsewhere(["a"]) == 5
+    assert await store.active_elsewhere(["a", "c", "z"]) == 3
+    assert await store.active_elsewhere([]) == 8

@@ -6,7 +6,7 @@ come in pages: `cursor` is the `next_cursor` of the previous page, which is None
 invalid cursor raises `ValueError`.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Protocol
 
 from watcher.core.channels import Suspension
@@ -23,8 +23,8 @@ from watcher.core.events import Change, Event, EventFilter, StoredEvent
 from watcher.core.interfaces.maintenance import Maintenance
 from watcher.core.interfaces.reading import Reading
 from watcher.core.interfaces.resending import Resending
+from watcher.core.interfaces.summary import Summary
 from watcher.core.outage import Outage
-from watcher.core.summary import StoredSummary, TroubledTasks
 from watcher.core.tasks import (
     ActiveWatch,
     Added,
@@ -75,8 +75,16 @@ class Watchlist(Protocol):
         """
         ...
 
-    def active_watches(self) -> AsyncIterator[Sequence[ActiveWatch]]:
-        """Yield every active watch in batches, to fill the schedule at start."""
+    def active_watches(
+        self, slots: Mapping[str, Collection[int] | None]
+    ) -> AsyncIterator[Sequence[ActiveWatch]]:
+        """Yield the active watches of these sources in batches, to fill the schedule: those of
+        these slots of each, None for all.
+        """
+        ...
+
+    async def active_elsewhere(self, sources: Collection[str]) -> int:
+        """Return how many active watches belong to none of these sources."""
         ...
 
     def unchanged_watches(self, source: str, before: float) -> AsyncIterator[Sequence[Watch]]:
@@ -359,26 +367,6 @@ class OperationLog(Protocol):
     ) -> Added:
         """Store that these operations happened, and put the task that they started on the
         watchlist.
-        """
-        ...
-
-
-class Summary(Protocol):
-    """Counts for the daemon's status."""
-
-    async def summary(self, now: float) -> StoredSummary:
-        """Return the counts of ended, lost and stalled tasks, the failures of the last day, and
-        the transitions of the last hour.
-        """
-        ...
-
-    async def ended(self) -> Mapping[str, int]:
-        """Return how many watches have ended, by status."""
-        ...
-
-    async def troubled_tasks(self) -> Mapping[str, TroubledTasks]:
-        """Return how many tasks are lost or stalled, by source; sources without any may be left
-        out.
         """
         ...
 

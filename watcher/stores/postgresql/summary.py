@@ -41,7 +41,7 @@ GROUP BY 1
 
 
 class PostgresqlSummary(StorePart, CountedSummary):
-    """Implements `watcher.core.interfaces.store.Summary`."""
+    """Implements `watcher.core.interfaces.summary.Summary`."""
 
     _summary_statements = Statements(
         ended=ENDED,

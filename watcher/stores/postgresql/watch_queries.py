@@ -44,9 +44,22 @@ WHERE {rows.IS_WANTED}
 
 DELETE_WATCH = "DELETE FROM watches WHERE source = $1 AND task_id = $2 RETURNING id"
 
+# Between two slots, from one watch on: a search of the index.
 ACTIVE_WATCHES = """
-SELECT source, task_id, status, missing_since, lost_at, id FROM watches
-WHERE state = 'active' AND id > $1 ORDER BY id LIMIT $2
+SELECT source, task_id, status, missing_since, lost_at, slot, id FROM watches
+WHERE state = 'active' AND source = $1 AND slot <= $2 AND (slot, id) > ($3, $4)
+ORDER BY slot, id LIMIT $5
+"""
+
+# The names of the sources are found by the index, one search for each.
+ACTIVE_ELSEWHERE = """
+WITH RECURSIVE named (source) AS (
+    SELECT min(source) FROM watches
+    UNION ALL
+    SELECT (SELECT min(source) FROM watches WHERE source > named.source) FROM named
+    WHERE named.source IS NOT NULL)
+SELECT count(*) FROM watches WHERE state = 'active' AND source IN (
+    SELECT source FROM named WHERE source <> ALL($1))
 """
 
 _NOT_RUNNING = listed(f"'{status}'" for status in sorted(SLOW_STATUSES | TERMINAL_STATUSES))
@@ -55,7 +68,8 @@ UNCHANGED_WATCHES = f"""
 SELECT {WATCH}, id FROM watches
 WHERE source = $1 AND state = 'active' AND stalled_at IS NULL AND status NOT IN ({_NOT_RUNNING})
     AND missing_since IS NULL AND changed_at < $2 AND (changed_at, id) > ($3, $4)
-ORDER BY changed_at, id LIMIT $5
+    AND ($5::smallint[] IS NULL OR slot = ANY($5))
+ORDER BY changed_at, id LIMIT $6
 """
 
 NOTHING_PENDING = """

@@ -1,11 +1,11 @@
 """The watchlist of the PostgreSQL store."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
 from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import StoredEvent
-from watcher.core.ownership import slot, source_group
+from watcher.core.ownership import SLOTS, source_group
 from watcher.core.tasks import ActiveWatch, Added, TaskKey, Watch, WatchFilter, WatchRequest
 from watcher.stores import _rows
 from watcher.stores._merging import Merged, merged, selection
@@ -75,23 +75,33 @@ class PostgresqlWatchlist(StorePart):
         )
         return [rows.watch(row[1:]) for row in found[:limit]], next_cursor(found, limit)
 
-    async def active_watches(self) -> AsyncIterator[Sequence[ActiveWatch]]:
-        last_id = 0
-        while found := await self._database.read(
-            watch_queries.ACTIVE_WATCHES, last_id, _ACTIVE_BATCH
-        ):
-            last_id = found[-1][-1]
-            yield [ActiveWatch(*row[:-1]) for row in found]
+    async def active_watches(
+        self, slots: Mapping[str, Collection[int] | None]
+    ) -> AsyncIterator[Sequence[ActiveWatch]]:
+        for source, owned in slots.items():
+            for first, last in _ranges(range(SLOTS) if owned is None else owned):
+                before = (first, 0)
+                while found := await self._database.read(
+                    watch_queries.ACTIVE_WATCHES, rows.clean(source), last, *before, _ACTIVE_BATCH
+                ):
+                    before = found[-1][-2:]
+                    yield [ActiveWatch(*row[:-2]) for row in found]
+
+    async def active_elsewhere(self, sources: Collection[str]) -> int:
+        names = rows.cleaned(sources)
+        ((count,),) = await self._database.read(watch_queries.ACTIVE_ELSEWHERE, names)
+        return int(count)
 
     async def unchanged_watches(self, source: str, before: float) -> AsyncIterator[Sequence[Watch]]:
         slots = self._database.fence.slots(source_group(source))
         changed_at, last_id = 0.0, 0
+        selected, batch = (source, before), (slots, _UNCHANGED_BATCH)
         while found := await self._database.read(
-            watch_queries.UNCHANGED_WATCHES, source, before, changed_at, last_id, _UNCHANGED_BATCH
+            watch_queries.UNCHANGED_WATCHES, *selected, changed_at, last_id, *batch
         ):
             watches = [rows.watch(row[:-1]) for row in found]
             changed_at, last_id = watches[-1].changed_at or 0.0, found[-1][-1]
-            yield [one for one in watches if slots is None or slot(one.key.task_id) in slots]
+            yield watches
 
     async def transitions(self, key: TaskKey) -> Sequence[StoredEvent]:
         found = await self._database.read(watch_queries.TRANSITIONS, *rows.clean_key(key))
@@ -121,6 +131,13 @@ async def insert_watches(connection: Connection, watches: Sequence[Watch]) -> No
     """Insert those watches that are not on the watchlist, within the caller's transaction."""
     table = [rows.watch_row(watch) for watch in watches]
     await execute_rows(connection, watch_queries.INSERT_WATCHES, table)
+
+
+def _ranges(slots: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Return the first and the last of the slots that follow one another without a gap."""
+    for first in sorted(slots):
+        if first - 1 not in slots:
+            yield first, next(slot for slot in range(first, SLOTS + 1) if slot + 1 not in slots)
 
 
 async def _merged(connection: Connection, requests: Sequence[WatchRequest], now: float) -> Merged:

@@ -56,6 +56,18 @@ SELECT source, task_id, status, missing_since, lost_at, id FROM watches
 WHERE state = 'active' AND id > ? ORDER BY id LIMIT ?
 """
 
+# The names of the sources are found by the index, one search for each.
+ACTIVE_ELSEWHERE = """
+WITH RECURSIVE named (source) AS (
+    SELECT min(source) FROM watches
+    UNION ALL
+    SELECT (SELECT min(source) FROM watches WHERE source > named.source) FROM named
+    WHERE named.source IS NOT NULL)
+SELECT count(*) FROM watches WHERE state = 'active' AND source IN (
+    SELECT source FROM named
+    WHERE source IS NOT NULL AND source NOT IN (SELECT value FROM json_each(?)))
+"""
+
 _NOT_RUNNING = listed(f"'{status}'" for status in sorted(SLOW_STATUSES | TERMINAL_STATUSES))
 
 UNCHANGED_WATCHES = f"""

@@ -38,7 +38,7 @@ WHERE id > ? AND id <= ? AND previous_status IS NOT status AND task_id IS NOT NU
 
 
 class SqliteSummary(StorePart, CountedSummary):
-    """Implements `watcher.core.interfaces.store.Summary`."""
+    """Implements `watcher.core.interfaces.summary.Summary`."""
 
     _summary_statements = Statements(
         ended=ENDED,

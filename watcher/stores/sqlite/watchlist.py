@@ -1,12 +1,13 @@
 """The watchlist of the SQLite store."""
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
 import aiosqlite
 
 from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import StoredEvent
+from watcher.core.ownership import slot
 from watcher.core.tasks import (
     TERMINAL_STATUSES,
     ActiveWatch,
@@ -93,11 +94,22 @@ class SqliteWatchlist(StorePart):
         either = f"id IN ({ended} UNION ALL {queries.ACTIVE_WITH.format(wanted.sql)})"
         return Condition(either, 2 * wanted.parameters)
 
-    async def active_watches(self) -> AsyncIterator[Sequence[ActiveWatch]]:
+    async def active_watches(
+        self, slots: Mapping[str, Collection[int] | None]
+    ) -> AsyncIterator[Sequence[ActiveWatch]]:
         last_id = 0
         while found := await self._database.read(queries.ACTIVE_WATCHES, last_id, _ACTIVE_BATCH):
             last_id = found[-1][-1]
-            yield [ActiveWatch(*row[:-1]) for row in found]
+            yield [
+                ActiveWatch(*row)
+                for *row, _ in found
+                if row[0] in slots and _is_in(slots[row[0]], row[1])
+            ]
+
+    async def active_elsewhere(self, sources: Collection[str]) -> int:
+        names = rows.as_json(list(sources))
+        ((count,),) = await self._database.read(queries.ACTIVE_ELSEWHERE, names)
+        return int(count)
 
     async def unchanged_watches(self, source: str, before: float) -> AsyncIterator[Sequence[Watch]]:
         changed_at, last_id = 0.0, 0
@@ -150,6 +162,10 @@ async def _store(connection: aiosqlite.Connection, watches: Merged) -> Added:
         ],
     )
     return watches.result
+
+
+def _is_in(slots: Collection[int] | None, task_id: str) -> bool:
+    return slots is None or slot(task_id) in slots
 
 
 def _conditions(selected: WatchFilter) -> Iterator[Condition]:

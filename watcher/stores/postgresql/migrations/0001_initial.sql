@@ -23,7 +23,7 @@ CREATE TABLE watches (
     batch text,
     UNIQUE (source, task_id)
 ) WITH (fillfactor = 85);
-CREATE INDEX watches_active ON watches (source, id) WHERE state = 'active';
+CREATE INDEX watches_active ON watches (source, slot, id) WHERE state = 'active';
 CREATE INDEX watches_done ON watches (changed_at) WHERE state = 'done';
 CREATE INDEX watches_ended ON watches (status, changed_at) WHERE state = 'done' AND status <> 'COMPLETED';
 CREATE INDEX watches_lost ON watches (lost_at) WHERE lost_at IS NOT NULL;
