@@ -23,10 +23,11 @@ _EVENT_ID = re.compile(rb"webhook-id: *(\S+)", re.IGNORECASE)
 
 
 class Connection(asyncio.Protocol):
-    """Parses no more of HTTP than where a request ends."""
+    """Parses no more of HTTP than where a request ends. Answers after `latency` seconds."""
 
-    def __init__(self, times: list[tuple[bytes, float, bytes]]) -> None:
+    def __init__(self, times: list[tuple[bytes, float, bytes]], latency: float = 0.0) -> None:
         self._times = times
+        self._latency = latency
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -43,6 +44,13 @@ class Connection(asyncio.Protocol):
             body, self._buffer = self._buffer[end + 4 : size], self._buffer[size:]
             if found := _EVENT_ID.search(head):
                 self._times.append((found[1], time.time(), body))
+            if self._latency:
+                asyncio.get_running_loop().call_later(self._latency, self._answer)
+            else:
+                self._answer()
+
+    def _answer(self) -> None:
+        if not self._transport.is_closing():
             self._transport.write(_ANSWER)
 
 
