@@ -19,8 +19,10 @@ from watcher.configuration import plugins
 from watcher.core.channels import Suspension, SuspensionKind
 from watcher.core.deliveries import DeliveryState
 from watcher.core.errors import StoreError, StoreUnusableError
+from watcher.core.interfaces.ownership import Ownership
 from watcher.core.interfaces.store import Store
 from watcher.core.outage import Outage
+from watcher.core.ownership import Member
 from watcher.core.tasks import DiscoveredTask, OperationScope, WatchFilter
 from watcher.daemon.store_copy import copy
 from watcher.stores import _tables
@@ -192,8 +194,10 @@ async def test_a_store_in_use_is_not_copied(
     await fill(other, [(0, "x", 1)])
     url = await new_store(kind, tmp_path, request)
     source, target = (url, f"{other}.new") if used == "source" else (other, url)
-    async with opened(url):
-        with pytest.raises(StoreUnusableError, match=r"(another watcher already|a watcher) uses"):
+    async with opened(url) as store:
+        if isinstance(store, Ownership):
+            await store.renew(Member(name="one", version="1", started_at=0.0), [], 0.0)
+        with pytest.raises(StoreUnusableError, match=r"(another watcher already|1 watcher) uses"):
             await copy(source, target, ignore)
 
 

@@ -10,14 +10,13 @@ from watcher.core.errors import StoreError, StoreUnusableError
 from watcher.core.ownership import Member
 from watcher.core.settings import StoreSettings
 from watcher.stores import postgresql
-from watcher.stores.postgresql.exclusive import ExclusiveUse
 
 pytestmark = pytest.mark.anyio
 
 
-async def opening_error(url: str, *, alone: bool = False) -> StoreError:
+async def opening_error(url: str) -> StoreError:
     with pytest.raises(StoreError) as caught:
-        async with postgresql.create(url, alone=alone):
+        async with postgresql.create(url):
             pass
     assert "\n" not in str(caught.value)
     return caught.value
@@ -62,7 +61,7 @@ async def test_replicas_are_rejected_while_a_process_needs_the_database_for_itse
     postgresql_server: Server,
 ) -> None:
     url = await postgresql_server.new_store()
-    async with postgresql.create(url, alone=True):
+    async with postgresql.exported(url):
         error = await opening_error(url)
         assert isinstance(error, StoreUnusableError)
         assert str(error).startswith("another process has postgresql:///test_")
@@ -75,35 +74,16 @@ async def test_a_process_that_needs_the_database_for_itself_is_rejected_while_re
 ) -> None:
     url = await postgresql_server.new_store()
     async with postgresql.create(url) as replica:
-        await replica.renew(Member(name="one", version="1", started_at=0.0), [], 0.0)
-        error = await opening_error(url, alone=True)
-        assert isinstance(error, StoreUnusableError)
-        assert "1 watcher uses postgresql:///test_" in str(error)
+        member = Member(name="one", version="1", started_at=0.0)
+        await replica.renew(member, [], 0.0)
+        with pytest.raises(StoreUnusableError, match="1 watcher uses postgresql:///test_"):
+            async with postgresql.exported(url):
+                pass
         await replica.leave()
-        async with postgresql.create(url, alone=True):
-            pass
-
-
-async def test_the_lock_is_taken_again_after_its_session_ended(
-    postgresql_server: Server,
-) -> None:
-    url = await postgresql_server.new_store()
-    first, second = ExclusiveUse(url, "here"), ExclusiveUse(url, "here")
-    await first.take()
-    assert await first.lost() is None
-    other = await asyncpg.connect(url)
-    await other.execute(
-        "SELECT pg_terminate_backend(pid, 1000) FROM pg_locks JOIN pg_stat_activity USING (pid)"
-        " WHERE locktype = 'advisory' AND datname = current_database()"
-    )
-    await other.close()
-    await second.take()
-    assert "another process has here for itself" in str(await first.lost())
-    await second.release()
-    assert await first.lost() is None
-    with pytest.raises(StoreUnusableError):
-        await second.take()
-    await first.release()
+        async with postgresql.exported(url):
+            with pytest.raises(StoreUnusableError, match="another process has"):
+                async with postgresql.exported(url):
+                    pass
 
 
 def test_a_limit_of_the_size_is_an_error() -> None:

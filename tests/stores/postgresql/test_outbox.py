@@ -51,8 +51,8 @@ async def url(postgresql_server: Server) -> str:
 @pytest.fixture
 async def stores(url: str) -> AsyncIterator[list[PostgresqlStore]]:
     async with (
-        postgresql.create(url, alone=False) as first,
-        postgresql.create(url, alone=False) as second,
+        postgresql.create(url) as first,
+        postgresql.create(url) as second,
     ):
         yield [first, second]
 

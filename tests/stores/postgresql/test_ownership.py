@@ -59,7 +59,7 @@ class Fleet:
     async def start(self, name: str) -> Replica:
         clock = HostClock()
         store = await self._resources.enter_async_context(
-            postgresql.create(self._url, alone=False, boot=lambda: clock.now)
+            postgresql.create(self._url, boot=lambda: clock.now)
         )
         return Replica(store, name, clock)
 

@@ -34,7 +34,7 @@ async def url(postgresql_server: Server) -> str:
 
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[PostgresqlStore]:
-    async with postgresql.create(url, alone=False) as opened:
+    async with postgresql.create(url) as opened:
         yield opened
 
 
@@ -73,7 +73,7 @@ async def test_stores_that_add_the_same_tasks_at_once_add_each_once(
         requests = [request(f"task_{number}", **{name: "1"}) for number in range(20)]
         added.append((await one.add(requests, NOW)).added)
 
-    async with postgresql.create(url, alone=False) as other, anyio.create_task_group() as tasks:
+    async with postgresql.create(url) as other, anyio.create_task_group() as tasks:
         tasks.start_soon(add, store, "first")
         tasks.start_soon(add, other, "second")
 

@@ -19,8 +19,8 @@ AT_ONCE = 1e9
 async def stores(postgresql_server: Server) -> AsyncIterator[list[PostgresqlStore]]:
     url = await postgresql_server.new_store()
     async with (
-        postgresql.create(url, alone=False) as first,
-        postgresql.create(url, alone=False) as second,
+        postgresql.create(url) as first,
+        postgresql.create(url) as second,
     ):
         yield [first, second]
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import anyio
 import msgspec
 
 from watcher.core.errors import StoreUnusableError
@@ -22,25 +21,14 @@ from watcher.stores.postgresql.connection import (
     server_of,
     store_error,
 )
-from watcher.stores.postgresql.exclusive import ExclusiveUse
+from watcher.stores.postgresql.exclusive import use_exclusively
 from watcher.stores.postgresql.migrating import Schema
 from watcher.stores.postgresql.rows import as_json
 from watcher.stores.postgresql.schema import Connection, migrations
 
 _SLOT_OF = {"watches": "task_id", "events": "order_key", "deliveries": "order_key"}
 """The column whose slot each row has."""
-_PATIENT = """
-SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;
-LOCK TABLE {tables} IN {mode} MODE
-"""
-_OTHERS = """
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'watcher' AND pid <> ALL($1)
-"""
-
-
-_TRIES, _PAUSE = 10, 0.1
-"""A session ends a moment after its process."""
+_PATIENT = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 
 
 class PostgresqlCopy:
@@ -133,31 +121,30 @@ async def imported(url: str) -> AsyncIterator[PostgresqlCopy]:
 @asynccontextmanager
 async def _alone(url: str, server: str, mode: str) -> AsyncIterator[Connection]:
     """Run what is within in one transaction while no watcher uses the database."""
-    use = ExclusiveUse(url, server)
-    await use.take()
-    try:
-        async with connect(url, server) as pool, pool.acquire() as connection:
+    async with connect(url, server) as pool, pool.acquire() as connection:
+        try:
+            await _require_known(connection, server)
+            transaction = connection.transaction()
+            await transaction.start()
+        except ERRORS as error:
+            raise opening_error(error, server) from None
+        try:
             try:
-                await _require_stopped(connection, use, server)
-                await _require_known(connection, server)
-                transaction = connection.transaction()
-                await transaction.start()
+                await connection.execute(_PATIENT)
+                await use_exclusively(connection, server)
                 tables = listed(_tables.TABLES)
-                await connection.execute(_PATIENT.format(tables=tables, mode=mode))
+                await connection.execute(f"LOCK TABLE {tables} IN {mode} MODE")
             except ERRORS as error:
                 raise opening_error(error, server) from None
-            try:
-                yield connection
-            except BaseException:
-                if not connection.is_closed():
-                    await transaction.rollback()
-                raise
-            try:
-                await transaction.commit()
-            except ERRORS as error:
-                raise store_error(error, server) from None
-    finally:
-        await use.release()
+            yield connection
+        except BaseException:
+            if not connection.is_closed():
+                await transaction.rollback()
+            raise
+        try:
+            await transaction.commit()
+        except ERRORS as error:
+            raise store_error(error, server) from None
 
 
 async def _require_store(url: str, server: str) -> None:
@@ -185,16 +172,6 @@ async def _require_known(connection: Connection, server: str) -> None:
             f"{server} has schema version {stored.version}, this program knows up to"
             f" {schema.known}: copy it with the newer watcher that has used it"
         )
-
-
-async def _require_stopped(connection: Connection, use: ExclusiveUse, server: str) -> None:
-    """Raise `StoreUnusableError` if other watchers use the database."""
-    own = [connection.get_server_pid(), use.session]
-    for _ in range(_TRIES):
-        if not await connection.fetchval(_OTHERS, own):
-            return
-        await anyio.sleep(_PAUSE)
-    raise StoreUnusableError(f"a watcher uses {server}: stop it first")
 
 
 _EXPORT: dict[str, Callable[[Any], Any]] = {_tables.LABELS: msgspec.json.decode}

@@ -39,8 +39,7 @@ BatchOperation = Callable[[Connection, Sequence[Any]], Awaitable[None]]
 
 class Database:
     """One database, as the session `local` may use it. `on_error` is called for each operation that
-    failed, `on_commit` with the seconds that each transaction took; `unusable` returns why nothing
-    may be written, if so.
+    failed, `on_commit` with the seconds that each transaction took.
 
     Every method raises `StoreError`.
     """
@@ -53,7 +52,6 @@ class Database:
         on_error: Callable[[], None],
         on_commit: Callable[[float], None],
         local: LocalSession,
-        unusable: Callable[[], Awaitable[StoreError | None]] | None = None,
     ) -> None:
         self.pool = pool
         self.server = server
@@ -71,7 +69,7 @@ class Database:
             errors=ERRORS,
             failure=self.failure,
             of_all=concerns_all,
-            unusable=unusable or _usable,
+            unusable=_usable,
             committed=on_commit,
         )
 

@@ -66,7 +66,8 @@ class Hints:
 
     async def _listen(self, connection: Listening, hint: Callable[[], None]) -> None:
         """Listen and send until the connection is lost."""
-        own = connection.get_server_pid()
+        # Behind a pooler the driver knows another number.
+        own = await connection.fetchval("SELECT pg_backend_pid()")
 
         def notified(_connection: object, process: int, _channel: str, _payload: object) -> None:
             if process != own:

@@ -22,11 +22,7 @@ from watcher.stores.postgresql.connection import (
 from watcher.stores.postgresql.database import Database
 from watcher.stores.postgresql.discovery_log import PostgresqlDiscoveryLog
 from watcher.stores.postgresql.event_log import PostgresqlEventLog
-from watcher.stores.postgresql.exclusive import (
-    ExclusiveUse,
-    require_no_exclusive_use,
-    require_no_replicas,
-)
+from watcher.stores.postgresql.exclusive import require_no_exclusive_use
 from watcher.stores.postgresql.list_sizes import PostgresqlListSizes
 from watcher.stores.postgresql.maintenance import PostgresqlMaintenance
 from watcher.stores.postgresql.migrating import Schema
@@ -68,35 +64,25 @@ async def create(
     wall: Clock = wall_clock,
     failed: Callable[[], None] = lambda: None,
     committed: Callable[[float], None] = lambda seconds: None,
-    alone: bool = False,
     boot: Clock = boot_clock,
     migrations: Traversable = MIGRATIONS,
 ) -> AsyncIterator[PostgresqlStore]:
     """Open the store in the database at `postgresql://user@host/db`; bring its schema up to date by
     `migrations`, as far as live replicas of older versions allow.
 
-    With `alone`, no replica may use the database. `failed` is called for each
-    operation that fails, `committed` with the seconds that each transaction took;
-    sessions are trusted by the clock `boot`, and what is stored is dated by that of the database.
-    Raises `StoreUnusableError` where the database cannot be used at all, and `StoreError` while it
-    cannot be reached.
+    `failed` is called for each operation that fails, `committed` with the seconds that each
+    transaction took; sessions are trusted by the clock `boot`, and what is stored is dated by that
+    of the database. Raises `StoreUnusableError` where the database cannot be used at all, and
+    `StoreError` while it cannot be reached.
     """
     server = server_of(url)
     async with AsyncExitStack() as resources:
-        use = ExclusiveUse(url, server) if alone else None
-        if use is not None:
-            await use.take()
-            resources.push_async_callback(use.release)
         pool = await resources.enter_async_context(connect(url, server))
         schema = Schema(read_migrations(migrations), server, WRITING)
-        if use is None:
-            await require_no_exclusive_use(pool, server)
+        await require_no_exclusive_use(pool, server)
         await bring_up(pool, server, schema)
-        if use is not None:
-            await require_no_replicas(pool, server)
-        unusable = None if use is None else use.lost
         local = LocalSession(boot)
-        database = Database(pool, server, schema, failed, committed, local, unusable)
+        database = Database(pool, server, schema, failed, committed, local)
         clock, requested_at = FollowedClock(wall, boot), boot()
         ((now,),) = await database.read(NOW)
         clock.answered(now, requested_at)
