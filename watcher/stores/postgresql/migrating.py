@@ -124,7 +124,8 @@ class Schema:
         await self._lock_others(connection, following)
         if await _older(connection, following):
             return stored
-        await connection.execute(following.script, timeout=_LONGEST)
+        # The driver fails for a script without any statement, as a migration may be.
+        await connection.execute(f"SELECT 1;\n{following.script}", timeout=_LONGEST)
         await connection.execute(_STORE, stored.version + 1, following.serves)
         return Stored(version=stored.version + 1, serves=following.serves)
 
