@@ -1,7 +1,7 @@
 """The store, and the process: what does the watcher cost, and what disturbs it?"""
 
 from panels import COUNT, GOOD_IS_ZERO, NEUTRAL, Json, bars, graph, rising, stat, timeline
-from queries import metric, rate, total
+from queries import metric, once, rate, total
 
 STORE: list[Json] = [
     timeline(
@@ -54,8 +54,8 @@ STORE: list[Json] = [
         "Size",
         "Size of the store, and what store.max_size allows.",
         "bytes",
-        (metric("watcher_store_bytes"), "{{instance}} used"),
-        (metric("watcher_store_limit_bytes"), "{{instance}} limit"),
+        (once(metric("watcher_store_bytes")), "{{instance}} used"),
+        (once(metric("watcher_store_limit_bytes")), "{{instance}} limit"),
         width=12,
     ),
     graph(
