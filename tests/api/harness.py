@@ -90,6 +90,9 @@ class FakeDaemon:
     async def resume(self, channel: str) -> None:
         self.held.clear()
 
+    def forget_status(self) -> None:
+        """Keeps none."""
+
     async def status(self) -> Status:
         now = 1_700_000_000.0
         depths = {depth.channel: depth for depth in await self.store.outbox()}

@@ -132,7 +132,7 @@ def test_nothing_needs_a_person_while_all_is_well() -> None:
             replace(WELL, sources=[replace(SOURCE, active={"PAUSED": 2, None: 1, "QUEUED": 3})]),
             AttentionKind.STATUS_UNMAPPED,
             "source mixpeek has an unknown status: 2 tasks PAUSED, which counts as active; "
-            "a source of type http can map it, see `statuses`",
+            "a source of type http can map it, see sources[].statuses",
         ),
         (stored(stalled=2, stalled_at=NOW), AttentionKind.TASKS_STALLED, "2 tasks stalled"),
         (

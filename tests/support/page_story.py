@@ -265,7 +265,17 @@ class Story:
 
 
 def show_upstream(upstream: FakeUpstream, tales: Sequence[Tale]) -> None:
-    """Let the fake API show the running tasks as the store knows them, without the lost one."""
+    """Let the fake API show the running tasks as the store knows them, without the lost one, and
+    the batch of the failed task.
+    """
+    upstream.set(FAILED_TASK, "FAILED", task_type=BATCHES)
+    upstream.api.batches[BATCH] = {
+        "batch_id": BATCH,
+        "bucket_id": "bkt_media",
+        "task_id": FAILED_TASK,
+        "status": "FAILED",
+        "object_ids": [],
+    }
     for tale in tales:
         running = tale.statuses and tale.statuses[-1] not in TERMINAL_STATUSES
         if running and not tale.lost and tale.source == "mixpeek":

@@ -67,6 +67,10 @@ class Daemon(ProbedDaemon, Protocol):
         """Return what the daemon does now; it may be a moment old."""
         ...
 
+    def forget_status(self) -> None:
+        """Let the next status be read again, because something was done."""
+        ...
+
 
 async def get_daemon(request: Request) -> Daemon:
     daemon: Daemon = request.app.state.daemon

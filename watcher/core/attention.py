@@ -126,7 +126,7 @@ def _about_statuses(source: SourceStatus) -> Iterator[Attention]:
                 kind=AttentionKind.STATUS_UNMAPPED,
                 subject=source.name,
                 text=f"source {source.name} has an unknown status: {_count(count, 'task')} {word}, "
-                "which counts as active; a source of type http can map it, see `statuses`",
+                "which counts as active; a source of type http can map it, see sources[].statuses",
                 since=None,
                 command=f"watcher ls --status {shlex.quote(word)}",
             )

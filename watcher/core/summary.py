@@ -3,15 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+ALIKE = 40
+"""Characters with which the errors of a group begin alike."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureGroup:
-    """Tasks that ended alike: `status`, and an error that begins as all of theirs do."""
+    """Tasks that ended alike: `status`, and the error of one, cut to 200 characters."""
 
     status: str
     error: str | None
     count: int
     last_at: float
+
+    @property
+    def alike(self) -> str | None:
+        """What the errors of all its tasks begin with."""
+        return None if self.error is None else self.error[:ALIKE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

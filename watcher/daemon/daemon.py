@@ -83,6 +83,7 @@ class Daemon:
             self._shared, self._units, lambda: self._settings, self.health.unready, self._fleet
         )
         self.status, self.count_watches = self._reader.status, self._reader.count_watches
+        self.forget_status = self._reader.forget
 
     def _fleet_of(self, store: Store) -> Fleet | None:
         """Return the fleet that shares the store; None where this process has it for itself."""

@@ -64,6 +64,10 @@ class StatusReader:
                 self._fresh_until = ended + max(MIN_AGE, COST_SHARE * (ended - began))
             return self._status
 
+    def forget(self) -> None:
+        """Read the status again when it is wanted next."""
+        self._fresh_until = 0.0
+
     async def count_watches(self) -> tuple[int, int]:
         """Return how many watches are active and how many have ended, now. Raises `StoreError`."""
         counts = [unit.poller.counts() for unit in self._units.sources.values()]

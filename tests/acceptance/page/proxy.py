@@ -28,11 +28,19 @@ class Proxy:
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
+        self._silenced = 0
         self.target = ""
         self.strips = True
 
+    def silence(self) -> None:
+        """Pass on no more of the answers that have begun, and leave their connections open, like a
+        network that has forgotten them.
+        """
+        self._silenced += 1
+
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """Send a request on, and its answer back as it comes."""
+        silenced = self._silenced
         path = request.raw_path.removeprefix(PREFIX) if self.strips else request.raw_path
         sent = self._client.build_request(
             request.method,
@@ -51,7 +59,8 @@ class Proxy:
             response.headers.extend(headers)
             await response.prepare(request)
             async for part in answer.aiter_raw():
-                await response.write(part)
+                if silenced == self._silenced:
+                    await response.write(part)
         finally:
             await answer.aclose()
         return response

@@ -21,6 +21,15 @@ TOKEN = "a-token-of-at-least-16"
 ROOT = Path(__file__).parents[3]
 TOOLS = Path(os.environ.get("TOOLS", ROOT / ".tools"))
 _ARGUMENTS = ("--disable-dev-shm-usage",)
+HIDEABLE = """
+let hidden = false;
+Object.defineProperty(document, "hidden", {get: () => hidden});
+window.hide = (wanted) => {
+    hidden = wanted;
+    document.dispatchEvent(new Event("visibilitychange"));
+};
+"""
+"""A tab of a browser without windows is never hidden, but for this script."""
 expect.set_options(timeout=1000 * PATIENCE)
 
 
@@ -40,14 +49,17 @@ def axe_source() -> str:
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """Run the machine's Chromium."""
+async def chromium(*, without: Sequence[str] = ()) -> AsyncIterator[Browser]:
+    """Run the machine's Chromium, `without` some of the arguments that Playwright adds."""
     path = shutil.which("chromium")
     if path is None:
         lacking("chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=path, args=[*_ARGUMENTS], chromium_sandbox=os.geteuid() != 0
+            executable_path=path,
+            args=[*_ARGUMENTS],
+            ignore_default_args=[*without],
+            chromium_sandbox=os.geteuid() != 0,
         )
         try:
             yield browser

@@ -209,9 +209,19 @@ async def test_an_error_of_a_page_is_a_page(api: httpx.AsyncClient) -> None:
     assert "there is no none" in page.text
 
 
-def test_a_daemon_that_shows_no_page_does_not_import_the_templates() -> None:
+@pytest.mark.parametrize(
+    ("modules", "not_imported"),
+    [
+        ("watcher.daemon.serve", ("watcher.api.page", "jinja2", "markupsafe", "fastapi")),
+        ("watcher.daemon.serve, watcher.api.app", ("jinja2", "markupsafe")),
+    ],
+    ids=["no request", "the API alone"],
+)
+def test_a_daemon_that_shows_no_page_imports_nothing_for_it(
+    modules: str, not_imported: tuple[str, ...]
+) -> None:
     code = (
-        "import sys; from watcher.daemon import serve; from watcher.api import app;"
-        " sys.exit(any(name in sys.modules for name in ('jinja2', 'markupsafe')))"
+        f"import sys, {modules};"
+        f" sys.exit(any(name.startswith({not_imported!r}) for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

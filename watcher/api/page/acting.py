@@ -87,6 +87,7 @@ class Action:
 
     def done(self, path: str, text: str) -> Response:
         """Lead to the page at `path`, relative to the overview, which says what was done."""
+        self.daemon.forget_status()
         place, hash_sign, fragment = path.partition("#")
         place, _, query = place.partition("?")
         said = address(place, flash_query(text, self.token))

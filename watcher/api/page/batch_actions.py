@@ -92,7 +92,10 @@ async def _resent(act: Action, batch: str) -> Resent:
         found = await act.daemon.store.batch(batch, _PAGE, cursor) if cursor else None
     page = _page_of(batch)
     subject = f"the {plural(len(task_ids), 'task')} of batch {batch}"
-    return Resent(subject=subject, task_ids=task_ids, page=page, path=f"{page}/replay")
+    channels = [channel.name for channel in act.daemon.settings.channels]
+    return Resent(
+        subject=subject, task_ids=task_ids, channels=channels, page=page, path=f"{page}/replay"
+    )
 
 
 def _page_of(batch: str) -> str:

@@ -25,11 +25,17 @@ async def confirm_pause(name: str, act: Acting) -> Response:
         Question(
             title=f"Pause {name}?",
             lines=[
-                "The channel sends nothing until it is resumed, across restarts.",
-                f"{plural(pending, 'delivery', 'deliveries')} wait for it now; these and later "
-                "ones are sent after it is resumed.",
+                "Nothing is sent to it until it is resumed, also after a restart.",
+                f"{_waiting(pending)}; what comes meanwhile is kept, and sent in order afterwards.",
             ],
-            fields=[Field(name="reason", label="Reason", hint="Shown to others.", required=False)],
+            fields=[
+                Field(
+                    name="reason",
+                    label="Reason",
+                    hint="Others see it on this page and in watcher channels ls.",
+                    required=False,
+                )
+            ],
             submit="Pause",
             back=_page_of(name),
         )
@@ -104,7 +110,10 @@ async def replay(name: str, act: Acting) -> Response:
 def _which(name: str) -> Question:
     return Question(
         title=f"Replay events to {name}",
-        lines=["Events that were sent to the channel before are sent once more."],
+        lines=[
+            "The channel gets once more what it was sent before. The next page shows how much that"
+            " is."
+        ],
         fields=[
             Field(name="since", label="Since", value="2h", hint="A time, or how long ago: 2h."),
             Field(name="until", label="Until", hint="Empty: now.", required=False),
@@ -115,7 +124,7 @@ def _which(name: str) -> Question:
                 required=False,
             ),
         ],
-        submit="Count",
+        submit="Continue",
         back=_page_of(name),
         then=f"channels/{segment(name)}/replay",
     )
@@ -145,6 +154,10 @@ def _moment(daemon: Daemon, name: str, text: str) -> str:
         raise Problem(
             422, f"{name}: a time such as 2026-11-23T07:00:00Z, or how long ago: 2h"
         ) from None
+
+
+def _waiting(pending: int) -> str:
+    return f"{plural(pending, 'delivery waits', 'deliveries wait')} for it now"
 
 
 async def _pending(daemon: Daemon, name: str) -> int:

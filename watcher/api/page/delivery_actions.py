@@ -9,9 +9,8 @@ from watcher.api import deliveries as api
 from watcher.api.page.acting import TYPED, Acting, Action, Field, Question, answer_of, options_of
 from watcher.api.page.paths import address, safe_next, segment
 from watcher.api.page.router import PageRouter
-from watcher.api.page.words import plural
+from watcher.api.page.words import plural, utc
 from watcher.api.problems import Problem
-from watcher.core.clock import rfc3339
 from watcher.core.deliveries import DeliveryState
 
 delivery_actions = PageRouter()
@@ -92,7 +91,7 @@ async def _purged(act: Action, chosen: Mapping[str, str]) -> Question:
     if found is None:
         raise Problem(404, f"there are no {state} deliveries to {channel!r}")
     count = plural(found.count, "delivery", "deliveries")
-    oldest, newest = rfc3339(found.oldest_at), rfc3339(found.newest_at)
+    oldest, newest = utc(found.oldest_at), utc(found.newest_at)
     ends = "They are not sent." if state is DeliveryState.PENDING else "Their attempts go, too."
     return Question(
         title=f"Delete {count} to {channel}?",

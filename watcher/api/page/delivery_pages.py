@@ -32,6 +32,7 @@ async def list_deliveries(request: Request, daemon: Running) -> Response:
         state=query.state,
         states=list(DeliveryState),
         channel=channel,
+        configured=names,
         channels=names if channel is None or channel in names else [*names, channel],
         groups=await _groups(daemon, query),
         rows=page.deliveries,

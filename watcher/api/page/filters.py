@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from watcher.api.page import remembered, views
 from watcher.api.page.marks import Mark, of_delivery, of_status
 from watcher.api.page.paths import address, segment
-from watcher.api.page.words import bytes_of, duration, number, plural
+from watcher.api.page.words import bytes_of, duration, number, plural, utc
 from watcher.core.clock import rfc3339
 from watcher.core.durations import rounded_duration
 from watcher.core.texts import visible, visible_lines
@@ -56,12 +56,12 @@ def command(text: str) -> Markup:
 
 def moment(seconds: float | None, form: str = "ago") -> Markup:
     """Return Unix seconds as the absolute time in UTC, which the script shows as `form`: `ago`,
-    `clock` or `date`. So the page stays the same until its content changes.
+    `clock`, `date` or, of what is to come, `due`. So the page stays the same until its content
+    changes.
     """
     if seconds is None:
         return Markup("–")
-    text = rfc3339(seconds)
-    shown_as = f'<time datetime="{text}" data-as="{form}">{text[:10]} {text[11:19]} UTC</time>'
+    shown_as = f'<time datetime="{rfc3339(seconds)}" data-as="{form}">{utc(seconds)}</time>'
     return Markup(shown_as)  # noqa: S704  # digits and a word of a template
 
 

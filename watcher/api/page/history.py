@@ -71,6 +71,12 @@ def steps(events: Sequence[TaskEvent], watch: Watch, settings: Settings) -> list
     return found
 
 
+def notified(events: Sequence[TaskEvent], settings: Settings) -> list[str]:
+    """Return the configured channels that were sent one of these events."""
+    found = {channel for event in events for channel in event.channels}
+    return [channel.name for channel in settings.channels if channel.name in found]
+
+
 def _sent(fate: ChannelFate, event: TaskEvent) -> Sent:
     delivered_at = fate.sent.delivery.delivered_at if fate.sent else None
     return Sent(

@@ -17,29 +17,33 @@ _ALWAYS = 0.0
 class Resent:
     """Which events are sent again: those of `task_ids`, which `subject` names in a sentence.
 
-    `page` is the address of the page that they are shown on, `path` that of the action.
+    `page` is the address of the page that they are shown on, `path` that of the action. One of
+    `channels` gets them.
     """
 
     subject: str
     task_ids: Sequence[str]
+    channels: Sequence[str]
     page: str
     path: str
 
     async def question(self, act: Action, channel: str) -> Question:
         """Return the question for the channel; then, with their number, whether they are sent."""
-        channels = [one.name for one in act.daemon.settings.channels]
-        if not channels:
-            raise Problem(409, "no channel is configured")
-        if not channel and len(channels) > 1:
+        if not self.channels:
+            raise Problem(409, f"no configured channel was sent an event of {self.subject}")
+        if not channel and len(self.channels) > 1:
             return Question(
                 title=f"Send the events of {self.subject} again",
-                lines=["Events that were sent to the channel before are sent once more."],
-                fields=[Field(name="channel", label="Channel", choices=channels)],
-                submit="Count",
+                lines=[
+                    "The channel gets once more what it was sent before. The next page shows how"
+                    " much that is."
+                ],
+                fields=[Field(name="channel", label="Channel", choices=self.channels)],
+                submit="Continue",
                 back=self.page,
                 then=self.path,
             )
-        channel = channel or channels[0]
+        channel = channel or self.channels[0]
         count = await self.send(act, channel, dry_run=True)
         return Question(
             title=f"Send {plural(count, 'event')} to {channel} again?",

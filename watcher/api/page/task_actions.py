@@ -4,6 +4,7 @@ from fastapi import Response
 
 from watcher.api import upstream
 from watcher.api import watches as api
+from watcher.api.page import history
 from watcher.api.page.acting import TYPED, Acting, Action, Field, Question, answer_of
 from watcher.api.page.paths import address, segment
 from watcher.api.page.resent import Resent
@@ -116,10 +117,18 @@ async def _killed(act: Action, task_id: str, source: str | None) -> Question:
 
 
 async def _resent(act: Action, task_id: str) -> Resent:
-    if not await act.daemon.store.find(task_id):
+    found, settings = await act.daemon.store.find(task_id), act.daemon.settings
+    if not found:
         raise Problem(404, f"{task_id!r} is not watched")
+    events = [event for watch in found for event in await act.daemon.store.history(watch.key)]
     page = _page_of(task_id)
-    return Resent(subject=task_id, task_ids=[task_id], page=page, path=f"{page}/replay")
+    return Resent(
+        subject=task_id,
+        task_ids=[task_id],
+        channels=history.notified(events, settings),
+        page=page,
+        path=f"{page}/replay",
+    )
 
 
 def _page_of(task_id: str, source: str | None = None) -> str:

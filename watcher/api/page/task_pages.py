@@ -139,7 +139,7 @@ async def show_task(task_id: StoredTaskId, request: Request, daemon: Running) ->
         steps=history.steps(events, watch, settings),
         links=history.links(watch, settings),
         next_poll_at=next_poll_at if watch.state == "active" else None,
-        channels=[channel.name for channel in settings.channels],
+        channels=history.notified(events, settings),
     )
 
 

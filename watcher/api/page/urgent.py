@@ -22,7 +22,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One thing: its first words, the rest of the sentence, and the address that shows more."""
+    """One thing: its first words, the rest of the sentence with the sign before it, and the address
+    that shows more.
+    """
 
     mark: Mark
     first: str
@@ -83,7 +85,7 @@ def _split(text: str) -> tuple[str, str]:
     """Return what a sentence says first, up to its first colon, semicolon or bracket."""
     places = [place for sign in (": ", "; ", " (") if (place := text.find(sign)) > 0]
     cut = min(places, default=len(text))
-    return text[:cut], text[cut:].lstrip(":; ")
+    return text[:cut], text[cut:]
 
 
 def _link(item: Attention, page: str) -> str:
@@ -110,7 +112,7 @@ def _failed(failures: Sequence[FailureGroup]) -> Row:
     return Row(
         mark=mark(BAD if wholly else WARN, "Tasks"),
         first=", ".join(words if partly else words[:1]),
-        rest="in the last 24 hours",
+        rest=" in the last 24 hours",
         since=None,
         link=address("tasks", {"status": status}),
         see="See tasks",
@@ -118,7 +120,7 @@ def _failed(failures: Sequence[FailureGroup]) -> Row:
             Group(
                 count=group.count,
                 error=group.error,
-                link=address("tasks", {"status": group.status, "q": group.error}),
+                link=address("tasks", {"status": group.status, "q": group.alike}),
             )
             for group in failures[:FAILURE_GROUPS]
         ],

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from watcher.api.page.marks import BAD, OK, RUN, STOP, Mark, mark, of_channel, of_status
+from watcher.api.page.marks import BAD, OK, RUN, STOP, WARN, Mark, mark, of_channel, of_status
 from watcher.api.page.paths import address
 from watcher.api.page.words import plural
 from watcher.core.channels import SuspensionKind
@@ -47,19 +47,13 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """The transitions of one minute, in units of the picture; the failed ones are on top."""
-
-    x: int
-    height: int
-    failed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Bars:
-    """The last hour: `last` is the last whole minute."""
+    """The last hour, a bar a minute. `failures`, on top, and all `others` are one path each, so
+    that a page has as many elements when the hour is full. `last` is the last whole minute.
+    """
 
-    bars: Sequence[Bar]
+    others: str
+    failures: str
     width: int
     last: int
     total: int
@@ -129,20 +123,25 @@ def _list_of(status: str | None) -> str:
 def bars(minutes: Sequence[Minute]) -> Bars:
     """Return the transitions of each minute, and how many of them to FAILED, as bars."""
     most = max((minute.transitions for minute in minutes), default=0) or 1
+    others, failures = [], []
+    for place, minute in enumerate(minutes):
+        height, failed = _scaled(minute.transitions, most), _scaled(minute.failed, most)
+        failures.append(_bar(place, height, height - failed))
+        others.append(_bar(place, height - failed, 0))
     return Bars(
-        bars=[
-            Bar(
-                x=place * BAR_STEP,
-                height=_scaled(minute.transitions, most),
-                failed=_scaled(minute.failed, most),
-            )
-            for place, minute in enumerate(minutes)
-        ],
+        others="".join(others),
+        failures="".join(failures),
         width=len(minutes) * BAR_STEP,
         last=minutes[-2].transitions if len(minutes) > 1 else 0,
         total=sum(minute.transitions for minute in minutes),
         failed=sum(minute.failed for minute in minutes),
     )
+
+
+def _bar(place: int, top: int, bottom: int) -> str:
+    """Return the part of a bar between two heights, as a path."""
+    x, y, height = place * BAR_STEP, BAR_HEIGHT - top, top - bottom
+    return f"M{x} {y}h{BAR_WIDTH}v{height}h-{BAR_WIDTH}z" if height else ""
 
 
 def _scaled(count: int, most: int) -> int:
@@ -161,7 +160,7 @@ def _source(source: SourceStatus, limit: int | None) -> SourceRow:
         name=source.name,
         type=source.type,
         mark=mark(OK, "up") if source.reason is None else mark(BAD, "unreachable"),
-        reason=source.reason,
+        reason=source.reason and (source.last_error or source.reason),
         since=source.since,
         running=sum(source.active.values()),
         requests=source.requests_per_minute,
@@ -243,8 +242,13 @@ def counts_of_batch(summary: BatchSummary) -> list[Count]:
 def of_batch(summary: BatchSummary) -> Mark:
     """Return the mark of a batch; its word is the sentence that describes it."""
     running = f", {summary.active:,} running" if summary.active else ""
-    if summary.failed:
-        return mark(BAD, f"{summary.failed:,} of {summary.size:,} failed{running}")
+    wholly = summary.counts.get("FAILED", 0)
+    partly = summary.failed - wholly
+    if wholly:
+        also = f", {partly:,} partly" if partly else ""
+        return mark(BAD, f"{wholly:,} of {summary.size:,} failed{also}{running}")
+    if partly:
+        return mark(WARN, f"{partly:,} of {summary.size:,} failed partly{running}")
     if summary.active:
         return mark(RUN, f"{summary.active:,} of {summary.size:,} running")
     done = summary.counts.get("COMPLETED", 0)

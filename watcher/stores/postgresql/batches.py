@@ -13,9 +13,10 @@ SELECT batch, source, status, state, count(*), min(added_at), max(changed_at)
 FROM watches WHERE batch = ANY($1) GROUP BY batch, source, status, state
 """
 FAILURES = """
-SELECT status, substr(error_message, 1, 40), count(*), max(changed_at) FROM watches
+SELECT status, min(substr(error_message, 1, 200) COLLATE "C"), count(*), max(changed_at)
+FROM watches
 WHERE batch = $1 AND state = 'done' AND status IN ('FAILED', 'COMPLETED_WITH_ERRORS')
-GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC LIMIT 100
+GROUP BY status, substr(error_message, 1, 40) ORDER BY 3 DESC, 4 DESC LIMIT 100
 """
 TASKS = f"""
 SELECT * FROM (SELECT {RANK} AS rank, id, {listed(WATCH_COLUMNS)} FROM watches WHERE batch = $1)

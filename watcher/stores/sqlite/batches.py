@@ -15,10 +15,10 @@ FROM watches INDEXED BY watches_batch WHERE batch IN (SELECT value FROM json_eac
 GROUP BY batch, source, status, state
 """
 FAILURES = """
-SELECT status, substr(error_message, 1, 40), count(*), max(changed_at)
+SELECT status, min(substr(error_message, 1, 200)), count(*), max(changed_at)
 FROM watches INDEXED BY watches_batch
 WHERE batch = ? AND state = 'done' AND status IN ('FAILED', 'COMPLETED_WITH_ERRORS')
-GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC LIMIT 100
+GROUP BY status, substr(error_message, 1, 40) ORDER BY 3 DESC, 4 DESC LIMIT 100
 """
 TASKS = f"""
 SELECT * FROM (

@@ -26,6 +26,7 @@
     const rest = less && seconds < 3 * size ? Math.floor((seconds % size) / less) : 0;
     return `${Math.floor(seconds / size)} ${unit}${rest ? ` ${rest} ${name}` : ""} ago`;
   };
+  let printing = false; // paper shows no ages
   const localise = (page) => {
     const now = Date.now() + ahead, year = new Date(now).getFullYear();
     for (const time of page.querySelectorAll("time[datetime]")) {
@@ -35,7 +36,9 @@
       const date = new Date(at).getFullYear() === year ? month.format(at) : day.format(at);
       const whole = `${date}, ${clock.format(at)}`;
       let text = time.dataset.as === "date" || !recent ? whole : clock.format(at);
-      if (time.dataset.as === "ago" && seconds >= -2) text = age(Math.max(seconds, 0));
+      if (printing) text = whole;
+      else if (time.dataset.as === "due") text = seconds >= 0 ? "due" : text;
+      else if (time.dataset.as === "ago" && seconds >= -2) text = age(Math.max(seconds, 0));
       if (time.textContent !== text) time.textContent = text;
       const title = `${day.format(at)}, ${clock.format(at)} (${time.dateTime.slice(0, 19).replace("T", " ")} UTC)`;
       if (time.title !== title) time.title = title;
@@ -50,7 +53,7 @@
   const state = (text, light) => { by("state").textContent = text; by("light").className = `light ${light}`; };
 
   // Loading the page again
-  let wanted = false, busy = false, paused = false, notBefore = 0, timer = 0, etag = "";
+  let wanted = false, outdated = false, busy = false, paused = false, notBefore = 0, timer = 0, etag = "";
   const selecting = () => {
     const selection = getSelection();
     return selection && !selection.isCollapsed && main().contains(selection.anchorNode);
@@ -63,11 +66,13 @@
     const focused = document.activeElement;
     return main().contains(focused) && focused.matches(FIELDS) || [...main().querySelectorAll(FIELDS)].some(changed);
   };
-  const held = () => paused || document.hidden || selecting() || editing();
+  // Nothing changes below a question.
+  const held = () => paused || document.hidden || "still" in main().dataset || selecting() || editing();
   const want = () => { wanted = true; pump(); };
   const pump = () => {
     clearTimeout(timer);
     if (!wanted || busy || held()) return;
+    if (outdated) return location.reload();
     const wait = notBefore - performance.now();
     if (wait > 0) timer = setTimeout(pump, wait); else load();
   };
@@ -107,7 +112,9 @@
   };
 
   // The connection: one stream for all tabs, which only says that something has changed
-  let lastSeen = performance.now(), lostAt = 0, source = null, polling = 0, delay = 1000, reopening = 0;
+  // A computer that slept, or a network that was left, may leave a stream open that never says a word again.
+  const SILENCE = 12000, PATIENCE = 5000; // beats come every 5 s
+  let lastSeen = performance.now(), lostAt = 0, source = null, openedAt = 0, polling = 0, delay = 1000, reopening = 0;
   const seen = () => {
     lastSeen = performance.now();
     if (!by("offline").hidden) { by("offline").hidden = true; say("Connected again"); }
@@ -120,8 +127,11 @@
   };
   const check = () => {
     const now = performance.now();
-    const silent = now - lastSeen > 15000 && !document.hidden;
-    if (!(silent || (lostAt && now - lostAt > 5000)) || !by("offline").hidden) return;
+    if (now - lastSeen > SILENCE && !document.hidden) {
+      lost();
+      if (source && now - openedAt > SILENCE) { source.close(); open(); }
+    }
+    if (!lostAt || now - lostAt < PATIENCE || !by("offline").hidden) return;
     const at = clock.format(Date.now() - (now - lastSeen));
     const bold = document.createElement("strong");
     bold.textContent = "The watcher does not answer.";
@@ -136,15 +146,20 @@
     seen();
     if (version && version !== body.dataset.version && sessionStorage.getItem("reloaded") !== version) {
       sessionStorage.setItem("reloaded", version);
-      return location.reload();
+      outdated = true;
     }
-    if (kind === "changed" || back) want();
+    if (kind === "changed" || back || outdated) want();
   };
 
-  const channel = window.BroadcastChannel ? new BroadcastChannel(`watcher ${root}`) : null;
-  if (channel) channel.onmessage = (event) => received(event.data);
+  let channel = null; // only while the page is shown: with one, a browser does not keep a page that is left
+  const tune = () => {
+    if (channel || !window.BroadcastChannel) return;
+    channel = new BroadcastChannel(`watcher ${root}`);
+    channel.onmessage = (event) => received(event.data);
+  };
   const pass = (message) => { received(message); if (channel) channel.postMessage(message); };
   const open = () => {
+    openedAt = performance.now();
     source = new EventSource(new URL("changes", root));
     source.onopen = () => { delay = 1000; clearInterval(polling); polling = 0; };
     source.addEventListener("changed", (event) => pass({ kind: "changed", version: event.data }));
@@ -168,6 +183,7 @@
   const lead = () => new Promise((resolve) => { release = () => { close(); release = null; resolve(); }; open(); });
   let queued = null;
   const join = () => {
+    tune();
     if (!navigator.locks) { if (!source) open(); return; }
     if (queued) return;
     queued = new AbortController();
@@ -177,6 +193,8 @@
     if (queued) queued.abort();
     queued = null;
     if (release) release(); else close();
+    if (channel) channel.close();
+    channel = null;
   };
 
   prepare(document);
@@ -206,7 +224,9 @@
     want();
   });
   addEventListener("pagehide", leave);
-  addEventListener("pageshow", (event) => { if (event.persisted) { join(); want(); } });
+  addEventListener("pageshow", (event) => { if (event.persisted) { lastSeen = performance.now(); join(); want(); } });
+  addEventListener("beforeprint", () => { printing = true; localise(document); });
+  addEventListener("afterprint", () => { printing = false; localise(document); });
   const flash = by("flash");
   if (flash) flash.focus();
   if (!document.hidden) join();
