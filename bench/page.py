@@ -4,7 +4,7 @@
 
 100,000 watches (or a million) as weeks of use leave them. First contentful paint stands beside a
 page of 60 bytes; processor time and duration of a page beside `/healthz`; three open pages at 100
-events a second beside the same load without them. Needs Chromium.
+events a second, in turns of half a minute, beside the same load without them. Needs Chromium.
 """
 
 import argparse
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument(
         "--million", dest="watches", action="store_const", const=1_000_000, help="of them"
     )
-    parser.add_argument("--minutes", type=float, default=3, help="of the load; 0 for none")
+    parser.add_argument("--minutes", type=float, default=1, help="of each load; 0 for none")
     pin(THEIRS)
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "moving").mkdir()

@@ -1,27 +1,61 @@
-"""Three open pages at 100 events a second, beside the same load without them."""
+"""Three open pages at 100 events a second, beside the same load without them, in turns."""
 
 import sqlite3
 import time
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import anyio
-from playwright.async_api import Browser, CDPSession, Page
+from playwright.async_api import Browser, BrowserContext, CDPSession, Page
 
 from bench.processes import cpu_seconds, percentile
+from tests.acceptance.page.site import HIDEABLE
 
 PAGES = ("", "tasks?status=FAILED", "tasks")
+TURN = 30.0
+"""Seconds with the pages, then without them: a hidden page has no stream and requests nothing."""
+_SETTLE = 2.0
+"""Seconds after a change of turns that are not measured."""
 _WARM_UP = 20.0
-"""Seconds after which a page's bars and caches are as full as they become at first."""
-_EVERY = 10.0
+"""Seconds before the first turn, or a tenth of all turns: what a browser compiles and remembers of
+a page grows for minutes, and then no more."""
+_LOOKS = 3
+"""Sizes of a page whose median is taken at the begin, and at the end."""
 _ANNOUNCED = """() => {
     window.announced = [];
-    new MutationObserver(() => {
-        const text = document.getElementById("said").textContent;
-        if (text) window.announced.push(text);
-    }).observe(document.getElementById("said"), {childList: true, subtree: true});
+    const live = "[role=status], [role=alert], [aria-live]";
+    new MutationObserver((changes) => {
+        for (const change of changes) {
+            const node = change.target;
+            const region = (node.closest ? node : node.parentElement)?.closest(live);
+            if (region && region.textContent) window.announced.push(region.textContent);
+        }
+    }).observe(document.body, {childList: true, characterData: true, subtree: true});
 }"""
+
+
+@dataclass(slots=True)
+class Periods:
+    """The daemon in all turns of one kind. Times are in seconds."""
+
+    cpu: float = 0.0
+    events: int = 0
+    lasted: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """The share of a core."""
+        return self.cpu / self.lasted
+
+    def __str__(self) -> str:
+        late = [1000 * percentile(self.latencies, share) for share in (0.5, 0.99)]
+        return (
+            f"{self.share:6.1%} of a core, {self.events / self.lasted:.0f} events/s, median and "
+            f"p99 of {len(self.latencies):,} deliveries {late[0]:.0f} and {late[1]:.0f} ms"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +66,15 @@ class Load:
     pid: int
     folder: Path
 
-    async def measured(self, seconds: float) -> "Period":
-        """Return what the daemon did in the next `seconds`."""
-        events, cpu, began = self._last_event(), cpu_seconds(self.pid), time.time()
-        await anyio.sleep(seconds)
-        lasted = time.time() - began
-        return Period(
-            cpu=(cpu_seconds(self.pid) - cpu) / lasted,
-            events=(self._last_event() - events) / lasted,
-            latencies=self._latencies(events),
-        )
+    async def measure(self, periods: Periods) -> None:
+        """Add what the daemon does in a turn."""
+        await anyio.sleep(_SETTLE)
+        events, cpu, began = self._last_event(), cpu_seconds(self.pid), time.monotonic()
+        await anyio.sleep(TURN - _SETTLE)
+        periods.lasted += time.monotonic() - began
+        periods.cpu += cpu_seconds(self.pid) - cpu
+        periods.events += self._last_event() - events
+        periods.latencies += self._latencies(events)
 
     def _last_event(self) -> int:
         return int(self._rows("SELECT max(id) FROM events")[0][0])
@@ -59,77 +92,77 @@ class Load:
             return connection.execute(query).fetchall()
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
-    """The daemon in one period: shares of a core, events a second, seconds to each delivery."""
-
-    cpu: float
-    events: float
-    latencies: list[float]
-
-    def __str__(self) -> str:
-        late = 1000 * percentile(self.latencies, 0.99)
-        return (
-            f"{self.cpu:6.1%} of a core, {self.events:.0f} events/s, "
-            f"p99 of {len(self.latencies):,} deliveries {late:.0f} ms"
-        )
-
-
 @dataclass(slots=True)
 class Watched:
-    """A page that is open: its elements and its heap in MB, at the begin and now."""
+    """A page that is open: its elements and its heap in MB, after each turn."""
 
     page: Page
     session: CDPSession
-    sizes: list[tuple[int, float]] = field(default_factory=list)
+    elements: list[float] = field(default_factory=list)
+    heap: list[float] = field(default_factory=list)
+
+    async def hide(self, hidden: bool) -> None:
+        """Hide the tab, or show it."""
+        await self.page.evaluate("hidden => hide(hidden)", hidden)
 
     async def look(self) -> None:
         """Add what the page takes after a collection of garbage."""
         await self.session.send("HeapProfiler.collectGarbage")
         found = await self.session.send("Performance.getMetrics")
         metrics = {one["name"]: one["value"] for one in found["metrics"]}
-        elements = await self.page.evaluate("document.getElementsByTagName('*').length")
-        self.sizes.append((elements, metrics["JSHeapUsedSize"] / 1e6))
+        self.elements.append(await self.page.evaluate("document.getElementsByTagName('*').length"))
+        self.heap.append(metrics["JSHeapUsedSize"] / 1e6)
 
     async def line(self) -> str:
-        """Return the first and the last sizes."""
-        (elements, heap), (now, heap_now) = self.sizes[0], self.sizes[-1]
+        """Return the sizes at the begin and at the end, and how much was announced."""
         said = len(await self.page.evaluate("window.announced"))
         path = self.page.url.rpartition("/")[2] or "overview"
         return (
-            f"{path:<24}{elements} → {now} elements ({now / elements - 1:+.0%}), heap {heap:.2f} → "
-            f"{heap_now:.2f} MB ({heap_now / heap - 1:+.0%}), {said} announcements"
+            f"{path:<24}{_growth(self.elements, '.0f')} elements, heap {_growth(self.heap, '.2f')} "
+            f"MB, {said} announcements"
         )
 
 
+def _growth(values: list[float], form: str) -> str:
+    begin, end = median(values[:_LOOKS]), median(values[-_LOOKS:])
+    return f"{begin:{form}} → {end:{form}} ({end / begin - 1:+.0%})"
+
+
 async def show_load(browser: Browser, load: Load, minutes: float) -> None:
-    """Print what the load costs without and with the pages, and what becomes of the pages."""
-    print(f"\n100 events a second, {minutes:g} min each")
-    await anyio.sleep(_WARM_UP)
-    print(f"no page is open         {await load.measured(60 * minutes)}")
+    """Print what the load costs without and with the pages, and what becomes of the pages.
+
+    Each kind of turns takes `minutes` in all.
+    """
+    turns = max(round(60 * minutes / TURN), 1)
+    print(f"\n100 events a second, {turns} × {TURN:g} s without and with pages, in turns")
+    without, beside = Periods(), Periods()
     async with AsyncExitStack() as stack:
         context = await stack.enter_async_context(await browser.new_context())
-        pages = [await _opened(await context.new_page(), f"{load.url}/{path}") for path in PAGES]
-        await anyio.sleep(_WARM_UP)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_look, pages)
-            print(f"three pages are open    {await load.measured(60 * minutes)}")
-            tasks.cancel_scope.cancel()
+        await context.add_init_script(HIDEABLE)
+        pages = [await _opened(context, f"{load.url}/{path}") for path in PAGES]
+        await anyio.sleep(max(_WARM_UP, 2 * turns * TURN / 10))
+        for _ in range(turns):
+            await _hide(pages, hidden=True)
+            await load.measure(without)
+            await _hide(pages, hidden=False)
+            await load.measure(beside)
+            for watched in pages:
+                await watched.look()
+        print(f"no page is open         {without}")
+        print(f"three pages are open    {beside}, {beside.share - without.share:+.1%} of a core")
         for watched in pages:
-            await watched.look()
             print(await watched.line())
 
 
-async def _opened(page: Page, url: str) -> Watched:
-    session = await page.context.new_cdp_session(page)
+async def _hide(pages: list[Watched], *, hidden: bool) -> None:
+    for watched in pages:
+        await watched.hide(hidden)
+
+
+async def _opened(context: BrowserContext, url: str) -> Watched:
+    page = await context.new_page()
+    session = await context.new_cdp_session(page)
     await session.send("Performance.enable")
     await page.goto(url)
     await page.evaluate(_ANNOUNCED)
     return Watched(page, session)
-
-
-async def _look(pages: list[Watched]) -> None:
-    while True:
-        for watched in pages:
-            await watched.look()
-        await anyio.sleep(_EVERY)
