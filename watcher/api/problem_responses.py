@@ -5,7 +5,6 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from watcher.api.page.paths import is_of_api
-from watcher.api.page.problem_pages import problem_page
 from watcher.api.problems import Problem, response
 
 
@@ -16,4 +15,9 @@ def is_browser(scope: Scope) -> bool:
 
 def problem_response(scope: Scope, problem: Problem) -> Response:
     """Return a problem as what the client of a request reads."""
-    return problem_page(scope, problem) if is_browser(scope) else response(problem)
+    if not is_browser(scope):
+        return response(problem)
+    # Imported with the first page: many watchers show none.
+    from watcher.api.page.problem_pages import problem_page
+
+    return problem_page(scope, problem)

@@ -212,7 +212,7 @@ async def test_an_error_of_a_page_is_a_page(api: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("modules", "not_imported"),
     [
-        ("watcher.daemon.serve", ("watcher.api.page", "jinja2", "markupsafe", "fastapi")),
+        ("watcher.daemon.serve", ("watcher.api.page.rendering", "jinja2", "fastapi")),
         ("watcher.daemon.serve, watcher.api.app", ("jinja2", "markupsafe")),
     ],
     ids=["no request", "the API alone"],

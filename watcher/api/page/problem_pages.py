@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from fastapi import Response
+from starlette.responses import Response
 from starlette.types import Scope
 
 from watcher.api.page.paths import NAVIGATION
