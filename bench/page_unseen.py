@@ -1,5 +1,5 @@
-"""What the live page costs where nobody opens it: the daemon as it is, beside one that cannot
-import what renders the page.
+"""The cost of the live page while it is not opened: a daemon, and one that cannot import what
+renders the page.
 
 Both start in turns, have 1,000 tasks to poll, and answer probes alone. `CPU s` are what the start
 and the following seconds took. The figures are medians, the ratios those of the daemon as it is.

@@ -111,8 +111,7 @@ def _which(name: str) -> Question:
     return Question(
         title=f"Replay events to {name}",
         lines=[
-            "The channel gets once more what it was sent before. The next page shows how much that"
-            " is."
+            "The channel gets again what it was sent before. The next page shows how many events."
         ],
         fields=[
             Field(name="since", label="Since", value="2h", hint="A time, or how long ago: 2h."),

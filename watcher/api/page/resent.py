@@ -35,8 +35,8 @@ class Resent:
             return Question(
                 title=f"Send the events of {self.subject} again",
                 lines=[
-                    "The channel gets once more what it was sent before. The next page shows how"
-                    " much that is."
+                    "The channel gets again what it was sent before. The next page shows how many"
+                    " events."
                 ],
                 fields=[Field(name="channel", label="Channel", choices=self.channels)],
                 submit="Continue",
