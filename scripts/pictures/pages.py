@@ -19,6 +19,10 @@ from tests.support.page_story import FAILED_TASK
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {"overview": "", "tasks": "tasks", "task": f"tasks/{FAILED_TASK}"}
+ENDS = {"overview": "section[aria-labelledby=channels]"}
+"""What a picture of a wide window shows down to its end, however far that is."""
+_MARGIN = 24
+_WIDE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +60,19 @@ async def draw(folder: Path, looks: Sequence[str] = tuple(LOOKS)) -> list[Path]:
                         await page.goto(f"{daemon.url}/{address}")
                         await expect(page.locator("#state")).to_have_text("Live")
                         drawn.append(folder / f"page-{title}-{name}.webp")
-                        drawn[-1].write_bytes(await _picture_of(page, look))
+                        drawn[-1].write_bytes(await _picture_of(page, look, ENDS.get(title)))
     return drawn
 
 
-async def _picture_of(page: Page, look: Look) -> bytes:
+async def _picture_of(page: Page, look: Look, end: str | None) -> bytes:
     """Return what a page shows as WebP, which takes half the bytes of a PNG."""
     session = await page.context.new_cdp_session(page)
-    clip = {"x": 0, "y": 0, "width": look.width, "height": look.height, "scale": look.scale}
-    options = {"format": "webp", "quality": 90, "clip": clip}
+    height = look.height
+    if end is not None and look.width >= _WIDE:
+        bottom = await page.locator(end).evaluate("one => one.getBoundingClientRect().bottom")
+        height = round(bottom) + _MARGIN
+    clip = {"x": 0, "y": 0, "width": look.width, "height": height, "scale": look.scale}
+    options = {"format": "webp", "quality": 90, "clip": clip, "captureBeyondViewport": True}
     return base64.b64decode((await session.send("Page.captureScreenshot", options))["data"])
 
 
