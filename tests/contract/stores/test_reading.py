@@ -115,6 +115,18 @@ async def test_an_id_names_its_watches_and_its_batch(store: Store) -> None:
     assert (nothing.watches, nothing.is_batch, len(nothing.beginning)) == ([], False, 2)
 
 
+async def test_failures_of_a_batch_that_begin_alike_are_one_group_with_a_whole_error(
+    store: Store,
+) -> None:
+    alike = "Failed to process batch: Object not found: s3://catalogue/"
+    for name in ("2.mp4", "1.mp4"):
+        await end(store, name, "FAILED", batch="b1", error=f"{alike}{name}")
+    found = await store.batch("b1", 3)
+    assert found is not None
+    (group,) = found.failures
+    assert (group.error, group.count, group.alike) == (f"{alike}1.mp4", 2, alike[:40])
+
+
 async def test_a_batch_shows_what_failed_first(store: Store) -> None:
     await end(store, "done", "COMPLETED", batch="b1", at=NOW + 5)
     await end(store, "bad_1", "FAILED", batch="b1", error="no space left")
