@@ -102,6 +102,15 @@ def test_each_list_is_a_seek_in_its_index(
     assert small or not any("TEMP B-TREE" in step for step in plan), plan
 
 
+def test_a_step_over_what_has_ended_reads_no_row() -> None:
+    """The index has no status, so a step may end at a row that is not on the list."""
+    selected = TaskSelection(statuses=("COMPLETED", "FAILED"), labels={"team": "x"})
+    tasks = TaskList(selected, DIALECT)
+    first = place(None, tasks.order)
+    assert "status" in tasks.between(first).sql
+    assert "status" not in tasks.after(first).sql
+
+
 class Steps:
     """Counts the calls: a clock that moves on by a tenth of a second each time."""
 

@@ -21,6 +21,7 @@ from watcher.api.problems import (
     store_failed,
 )
 from watcher.core.errors import StoreError
+from watcher.core.texts import NAME_LIMIT, cut, visible
 
 
 def install(api: FastAPI) -> None:
@@ -64,7 +65,7 @@ def _unrouted(api: FastAPI, request: Request, error: HTTPException) -> Response:
         place, query = without_slash(path), request.url.query
         if place is not None:
             return RedirectResponse(f"{place}?{query}" if query else place)
-        detail = "nothing has this address"
+        detail = f"there is nothing at {cut(visible(path), NAME_LIMIT)}"
     return problem_response(request.scope, Problem(error.status_code, detail, headers=headers))
 
 

@@ -102,6 +102,8 @@ class _Path(NamedTuple):
     index_name: str | None
     condition: Condition
     order: TaskOrder = TaskOrder.ADDED
+    in_index: Condition | None = None
+    """The part of the condition for which the index needs no row, if it is not all of it."""
 
 
 _WHOLE_TABLE = _Path(None, Condition("true"))
@@ -131,10 +133,11 @@ def _ended(selected: TaskSelection) -> _Path:
         index_name, state = "watches_done", "state = 'done'"
     else:
         index_name, state = "watches_ended", "state = 'done' AND status <> 'COMPLETED'"
-    conditions = [Condition(state), statuses]
+    conditions = [Condition(state)]
     if selected.changed_since is not None:
         conditions.append(_changed_since(selected.changed_since))
-    return _Path(index_name, _all(conditions), TaskOrder.ENDED)
+    in_index = _all(conditions) if index_name == "watches_done" else None
+    return _Path(index_name, _all([*conditions, statuses]), TaskOrder.ENDED, in_index)
 
 
 def _changed_since(time: float) -> Condition:
@@ -206,8 +209,15 @@ class TaskList:
         """Whether an index alone leads to the rows."""
         return not self._further
 
+    def after(self, place: Place) -> Condition:
+        """Return the condition for the rows after a place, of which some may not be on the list."""
+        return self._between(self._path.in_index or self._path.condition, place, None)
+
     def between(self, after: Place, until: Place | None = None) -> Condition:
         """Return the condition for the rows after one place, up to and with another."""
+        return self._between(self._path.condition, after, until)
+
+    def _between(self, condition: Condition, after: Place, until: Place | None) -> Condition:
         if self.order is TaskOrder.ADDED:
             bounds = [Condition("id < ?", (after.id,))]
             if until is not None:
@@ -216,7 +226,7 @@ class TaskList:
             bounds = [Condition("(changed_at, id) < (?, ?)", tuple(after))]
             if until is not None:
                 bounds.append(Condition("(changed_at, id) >= (?, ?)", tuple(until)))
-        return _all([self._path.condition, *bounds])
+        return _all([condition, *bounds])
 
     def statement(self, columns: str, where: Condition, *, further: bool = True) -> Condition:
         """Return the statement of the rows that match; its last parameters are a limit and how many
@@ -294,7 +304,7 @@ class TaskListReader:
 
     async def _step(self, tasks: TaskList, after: Place, size: int) -> Place | None:
         """Return the place where a step of at most `size` rows ends; None if none are left then."""
-        statement = tasks.statement("", tasks.between(after), further=False)
+        statement = tasks.statement("", tasks.after(after), further=False)
         if tasks.is_whole:  # counted by ID, because going through the rows is half of the cost
             first = await self._read(statement, 1)
             until = Place(0.0, first[0][1] - size + 1) if first else None
