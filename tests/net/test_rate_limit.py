@@ -1,5 +1,6 @@
 """The request budget: no 60 seconds contain more requests than the limit, even across a restart."""
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -47,6 +48,71 @@ async def test_no_minute_contains_more_requests_than_the_limit(
         times.append(anyio.current_time())
 
     assert fullest_minute(times) <= limit
+
+
+@settings(max_examples=100)
+@given(
+    limit=st.integers(1, 300),
+    requested=st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 20.0, 61.0, 200.0]),
+            st.sampled_from([0, 0, 0, 1, 3]),
+        ),
+        min_size=50,
+        max_size=250,
+    ),
+)
+async def test_no_minute_contains_more_if_requests_are_given_back(
+    limit: int, requested: list[tuple[float, int]]
+) -> None:
+    requests = budget(limit)
+    times = []
+    for pause, given_back in requested:
+        await anyio.sleep(pause)
+        await requests.spend()
+        times.append(anyio.current_time())
+        for _ in range(given_back):
+            requests.give_back()
+
+    assert fullest_minute(times) <= limit
+
+
+async def test_while_all_is_spent_some_requests_a_minute_are_given_back() -> None:
+    requests, with_failures = budget(60), budget(60)
+    useful: Counter[str] = Counter()
+
+    async def spend(name: str, requests: RouteBudget, failing_every: float) -> None:
+        fails_at = failing_every
+        while anyio.current_time() < 600:
+            await requests.spend()
+            if anyio.current_time() >= fails_at:
+                fails_at += failing_every
+                requests.give_back()
+            else:
+                useful[name] += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(spend, "without", requests, 1e9)
+        tasks.start_soon(spend, "with", with_failures, 20.5)
+
+    assert useful["with"] >= useful["without"] - 1
+
+
+async def test_a_request_that_is_given_back_wakes_the_one_that_waits() -> None:
+    requests = budget(60)
+    for _ in range(3):
+        await requests.spend()
+    began = anyio.current_time()
+
+    async def give_back() -> None:
+        await anyio.sleep(0.1)
+        requests.give_back()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(give_back)
+        await requests.spend()
+
+    assert anyio.current_time() == pytest.approx(began + 0.1)
 
 
 @pytest.mark.parametrize("limit", [1, 10, 60, 600])

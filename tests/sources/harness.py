@@ -88,7 +88,7 @@ class Harness:
         self.set_status(task_ids, "COMPLETED")
         deadline = wall() + within
         await anyio.sleep(within)
-        late = [task_id for task_id in task_ids if await self._completed_at(task_id) > deadline]
+        late = [task_id for task_id in task_ids if await self.completed_at(task_id) > deadline]
         assert late == []
 
     async def event_types(self) -> list[str]:
@@ -115,7 +115,7 @@ class Harness:
 
         intercept(self.upstream, answer)
 
-    async def _completed_at(self, task_id: str) -> float:
+    async def completed_at(self, task_id: str) -> float:
         events = await self.store.transitions(TaskKey("mixpeek", task_id))
         return float(next(event.at for event in events if event.type == "task.completed"))
 

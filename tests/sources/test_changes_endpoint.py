@@ -16,13 +16,14 @@ from tests.support.stores import opened
 from tests.support.virtual_time import wall
 from watcher.core.tasks import TaskKey
 from watcher.sources.mixpeek.changes_health import RECHECK_AFTER
-from watcher.sources.mixpeek.pagination import LIST_TASKS
+from watcher.sources.mixpeek.pagination import LIST_TASKS, PAGE_SIZE
 from watcher.testing.mixpeek_request import Request
 
 pytestmark = pytest.mark.anyio
 
 COUNT = 1300
 LARGE = 2500
+MANY = 4000
 LIMIT = 60
 PAGES_TAKE = 2 * 60 / LIMIT * 1.2
 """Seconds for pages of all tasks."""
@@ -147,6 +148,21 @@ async def test_pages_are_used_while_changes_cannot_be_requested(
         await harness.assert_completions_noticed(task_ids(COUNT)[500:503], within=3.0)
         assert len(caplog.records) == 1
         assert harness.poller.reason is None
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name not in ("slow", "timeout")])
+async def test_no_change_is_noticed_later_than_by_pages_alone(tmp_path: Path, fault: str) -> None:
+    async with watching(tmp_path, MANY) as harness:
+        for name, value in FAULTS[fault].items():
+            setattr(harness.upstream.api.id_lists, name, value)
+        changed: dict[str, float] = {}
+        for task_id in task_ids(MANY)[:-1:60]:
+            changed[task_id] = wall()
+            harness.set_status([task_id], "COMPLETED")
+            await anyio.sleep(1.7)
+        await anyio.sleep(30)
+        delays = [await harness.completed_at(task_id) - at for task_id, at in changed.items()]
+        assert max(delays) < MANY / PAGE_SIZE * harness.source.changes.spacing + 0.2
 
 
 async def test_the_size_is_halved_until_it_works_and_grows_again(

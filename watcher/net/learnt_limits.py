@@ -60,6 +60,11 @@ class LearntLimits:
         for bucket in self._buckets():
             bucket.spend()
 
+    def give_back(self) -> None:
+        """Take back a request that brought nothing."""
+        for bucket in self._buckets():
+            bucket.give_back()
+
     def _observe(self, limits: Sequence[RateLimit]) -> None:
         """Note the counters without a window, each at its place among several."""
         while len(self._countdowns) < len(limits):

@@ -97,6 +97,15 @@ class RouteBudget:
                 self._bucket.spend()
                 self._learnt.spend()
 
+    def give_back(self) -> None:
+        """Take back a request that was sent and brought nothing, from what is left over while all
+        of the budget is used. A shared budget does not know what is left over.
+        """
+        if self._bucket is not None and self._shared is None:
+            self._bucket.give_back()
+            self._learnt.give_back()
+            self.pause.changed.set()
+
     def wait(self) -> float:
         """Return the seconds until the next request may be sent, at most five minutes."""
         pause = self.pause.remaining()

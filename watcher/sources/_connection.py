@@ -134,6 +134,10 @@ class Connection:
         """Return the seconds between two requests of `route` in the long run; 0 without a limit."""
         return self._limits(route).budget.spacing
 
+    def give_back(self, route: str) -> None:
+        """Take back a request of `route` that brought nothing; see `RouteBudget.give_back`."""
+        self._limits(route).budget.give_back()
+
     async def admit(self, route: str) -> None:
         """Wait until a request of `route` may be sent, and reserve it for `send`.
 

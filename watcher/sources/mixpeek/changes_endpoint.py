@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 import anyio
 import msgspec
 
-from watcher.core.errors import SourceError
+from watcher.core.errors import IncompleteAnswerError, SourceError
 from watcher.core.interfaces.source import LastSeen
 from watcher.core.tasks import Shown
 from watcher.net.exchange import Reply
@@ -98,6 +98,7 @@ class ChangesEndpoint:
         self._connection.withdraw(LIST_TASKS)
 
     def distrust(self, reason: str) -> None:
+        self._connection.give_back(LIST_TASKS)
         self._health.distrust(reason)
 
     async def fetch(self, groups: Sequence[LastSeen]) -> AsyncGenerator[Sequence[Shown], None]:
@@ -107,7 +108,7 @@ class ChangesEndpoint:
         with PollRequests(self._connection, LIST_TASKS, self._share) as requests:
             if suspect := self._diagnosis.suspect:
                 alone = self._pages(suspect.alone, requests.send, 2)
-                raise await self._diagnosis.examined(suspect, alone)
+                raise self._in_vain(await self._diagnosis.examined(suspect, alone))
             self._limit.requested(count)
             try:
                 pages = math.ceil(count / PAGE_SIZE) + _MORE_PAGES
@@ -115,10 +116,18 @@ class ChangesEndpoint:
                     yield [task for task in tasks if task.task_id not in missing]
                     missing.difference_update([task.task_id for task in tasks])
             except SourceError as error:
-                raise self._diagnosis.failed(groups, error) from None
+                raise self._in_vain(self._diagnosis.failed(groups, error)) from None
         if missing:
-            raise await self._diagnosis.incomplete(groups, missing)
+            raise self._in_vain(await self._diagnosis.incomplete(groups, missing))
         self._diagnosis.answered(count, slow=answer.seconds > self._slow_after)
+
+    def _in_vain(self, error: SourceError) -> SourceError:
+        """Note that a request showed nothing, unless the source failed: pages do not go without
+        it.
+        """
+        if isinstance(error, IncompleteAnswerError):
+            self._connection.give_back(LIST_TASKS)
+        return error
 
     async def _pages(
         self, groups: Sequence[LastSeen], send: Send, max_pages: int

@@ -9,7 +9,8 @@ from watcher.core.log_fields import about
 logger = logging.getLogger(__name__)
 
 FIRST_RECHECK_AFTER = 60.0
-_PAUSE = 10.0
+_PAUSE = 20.0
+"""Seconds. The budget has three requests a minute left over for those that fail (`give_back`)."""
 RECHECK_AFTER = 480.0
 """The most seconds until changed tasks are requested again."""
 _ABOUT = 0.9
