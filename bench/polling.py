@@ -32,15 +32,17 @@ PATIENCE = 45.0
 MILLION = 1_000_000
 
 
-def prefill(folder: Path, count: int) -> None:
-    """Store running tasks, and one that has ended, as a daemon that ran before has left them."""
+def prefill(folder: Path, count: int, now: float | None = None) -> None:
+    """Store running tasks, and one that has ended, as a daemon that ran before has left them at
+    `now`, by default the present.
+    """
 
     async def create() -> None:
         async with sqlite.create(f"sqlite:///{folder}/watcher.db"):
             pass
 
     anyio.run(create)
-    now = time.time()
+    now = time.time() if now is None else now
     rows = (("mixpeek", f"task_{number}", now, now, now) for number in range(count))
     with closing(sqlite3.connect(folder / "watcher.db")) as connection:
         connection.executemany(

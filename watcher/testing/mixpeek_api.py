@@ -2,12 +2,12 @@
 
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 from watcher.core.tasks import TERMINAL_STATUSES
-from watcher.testing.mixpeek_filters import FilterError, Test, matcher, value_at
+from watcher.testing.mixpeek_filters import FilterError, Test, matcher, required_ids, value_at
 from watcher.testing.mixpeek_id_lists import IdLists, named_ids
 from watcher.testing.mixpeek_paging import Position, batch_position, page_of, task_position
 from watcher.testing.mixpeek_request import (
@@ -145,15 +145,27 @@ class TaskApi:
             tests.append(
                 lambda task: any(str(search).casefold() in text for text in _search_texts(task))
             )
-        if (filters := criteria.get("filters")) is not None:
+        tasks: list[dict[str, Any]] = []
+        if (filters := criteria.get("filters")) is None:
+            tasks += self.tasks.values()
+        else:
+            filters = self.id_lists.understood(filters)
             tests.append(self._filter(filters))
-        tasks = [*self.tasks.values()]
+            tasks += self._candidates(filters)
         for test in tests:
             tasks = [task for task in tasks if test(task)]
         return tasks
 
+    def _candidates(self, filters: Any) -> Iterable[dict[str, Any]]:
+        """Return the tasks that filters may match: they are not evaluated for hundreds of thousands
+        that they do not name.
+        """
+        ids = required_ids(filters) if self.id_filter == "works" else None
+        if ids is None:
+            return self.tasks.values()
+        return (task for name, task in self.tasks.items() if name.casefold() in ids)
+
     def _filter(self, filters: Any) -> Test:
-        filters = self.id_lists.understood(filters)
         try:
             test = matcher(filters)
         except FilterError as error:

@@ -67,6 +67,32 @@ def matcher(filters: Any) -> Test:
     return _every(tests)
 
 
+def required_ids(filters: Any) -> frozenset[str] | None:
+    """Return task IDs, without case, one of which every matching item has; None without any. The
+    filters are such that `matcher` accepts them.
+    """
+    found = [_required_by(name, members) for name, members in filters.items() if name in _GROUPS]
+    return min((ids for ids in found if ids is not None), key=len, default=None)
+
+
+def _required_by(group: str, members: Sequence[Any]) -> frozenset[str] | None:
+    if group == "NOT":
+        return None
+    found = [_ids_of(member) for member in members]
+    ids = [one for one in found if one is not None]
+    if group == "AND":
+        return min(ids, key=len, default=None)
+    return frozenset[str]().union(*ids) if len(ids) == len(found) else None
+
+
+def _ids_of(member: Any) -> frozenset[str] | None:
+    if "field" not in member:
+        return required_ids(member)
+    if (member["field"], member.get("operator")) != ("task_id", "in"):
+        return None
+    return frozenset(str(value).casefold() for value in member["value"])
+
+
 def _every(tests: Sequence[Test]) -> Test:
     """Return whether all of `tests` hold; one alone, the usual case, is called directly."""
     return tests[0] if len(tests) == 1 else lambda item: all(test(item) for test in tests)
