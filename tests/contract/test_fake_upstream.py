@@ -19,6 +19,8 @@ from mixpeek.api.bucket_uploads_api import BucketUploadsApi
 from mixpeek.api.tasks_api import TasksApi
 from mixpeek.exceptions import ApiException
 
+from watcher.testing.mixpeek_api import TaskApi
+from watcher.testing.mixpeek_request import Request
 from watcher.testing.mixpeek_server import FakeUpstream
 
 pytestmark = pytest.mark.anyio
@@ -83,6 +85,35 @@ async def test_a_task_matches_the_published_model(upstream: FakeUpstream, url: s
     )
     await Client(url).rejected(404, TasksApi, "get_task", "task_1")
     await Client(url, "sk_wrong").rejected(401, TasksApi, "get_task", "task_0")
+
+
+IDS = {"field": "task_id", "operator": "in", "value": ["TASK_3", "task_1"]}
+OTHER_IDS = {"field": "task_id", "operator": "in", "value": ["task_2", "task_3"]}
+FAILED = {"field": "status", "operator": "eq", "value": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "shown"),
+    [
+        ({"AND": [IDS]}, [1, 3]),
+        ({"AND": [IDS, OTHER_IDS]}, [3]),
+        ({"OR": [IDS, {"AND": [OTHER_IDS]}]}, [1, 2, 3]),
+        ({"OR": [IDS, FAILED]}, [0, 1, 3]),
+        ({"NOT": [IDS]}, [0, 2, 4]),
+        ({"AND": [IDS], "NOT": [OTHER_IDS]}, [1]),
+        ({"AND": [{"OR": [IDS, OTHER_IDS]}, {"NOT": [IDS]}]}, [2]),
+    ],
+)
+def test_filters_by_id_show_what_they_match(filters: dict[str, Any], shown: list[int]) -> None:
+    api = TaskApi()
+    for number in range(5):
+        api.set(f"task_{number}", "IN_PROGRESS" if number else "FAILED")
+    body = json.dumps({"filters": filters}).encode()
+    called = Request(method="POST", path="/v1/tasks/list", body=body)
+    route = api.route(called)
+    assert route is not None
+    found = [task["task_id"] for task in route.handler(called)["results"]]
+    assert found == [f"task_{number}" for number in shown]
 
 
 async def test_lists_are_filtered_and_read_by_cursor(upstream: FakeUpstream, url: str) -> None:
