@@ -10,7 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -185,13 +185,21 @@ async def bare_rate(url: str) -> float:
 
 
 async def paced(folder: Path, urls: Sequence[str], left_out: str = "") -> dict[str, float]:
+    """Do what `paced_in` does, in a store in a file."""
+    opened = sqlite.create(f"sqlite:///{folder}/paced_{time.time_ns()}.db")
+    return await paced_in(opened, urls, left_out)
+
+
+async def paced_in(
+    opened: AbstractAsyncContextManager[Store], urls: Sequence[str], left_out: str = ""
+) -> dict[str, float]:
     """Store events at a steady rate while they are delivered; return when each was stored.
 
     Those to the channel `left_out` are not among them.
     """
     stored: dict[str, float] = {}
     outbox = Wakeup()
-    async with sqlite.create(f"sqlite:///{folder}/paced_{time.time_ns()}.db") as store:
+    async with opened as store:
         watches = await watched(store, RATE * SECONDS)
         async with delivering(store, outbox, *urls) as start:
             start()

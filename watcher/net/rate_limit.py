@@ -22,7 +22,8 @@ from watcher.core.interfaces.budgets import SharedBudgets
 from watcher.net.learnt_limits import LearntLimits
 from watcher.net.rate_limit_headers import rate_limits
 from watcher.net.route_pause import RoutePause
-from watcher.net.token_bucket import LONGEST_WAIT, TokenBucket
+from watcher.net.shared_bucket import SharedBucket
+from watcher.net.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,6 @@ _HALVE_AT_MOST_EVERY = 10.0
 _SERIES = 120.0
 """Seconds between two 429s of one series."""
 _SHORTEST_WAIT = 0.001  # a shorter one could be lost in rounding, and never end
-_STORE_AGAIN_AFTER = 1.0
-"""Seconds after which a shared budget is tried again whose store failed."""
 _LONGEST_RESET = 60.0
 """Seconds. A reset may be in another unit, or of another window; then a probe shows it."""
 
@@ -74,7 +73,7 @@ class RouteBudget:
         self._grown_at = now()
         self._warned = False
         self._lock = anyio.Lock()
-        self._shared = shared
+        self._shared = None if shared is None else SharedBucket(shared, route, now)
         self._shared_from = -math.inf
 
     @property
@@ -119,11 +118,7 @@ class RouteBudget:
         """Take a request from the shared budget; return 0, or the seconds until there is one."""
         if self._shared is None or self._bucket is None:
             return 0.0
-        try:
-            wait = await self._shared.take_request(self._route, *self._bucket.shape)
-        except StoreError:
-            wait = _STORE_AGAIN_AFTER
-        wait = min(wait, LONGEST_WAIT)
+        wait = await self._shared.take(*self._bucket.shape)
         self._shared_from = self._now() + wait
         return wait
 
@@ -133,7 +128,7 @@ class RouteBudget:
         if self._shared is None or self._bucket is None or not seconds:
             return
         with suppress(StoreError):  # each of them then learns it from upstream
-            await self._shared.pause_requests(self._route, seconds)
+            await self._shared.pause(seconds)
 
     def remaining(self) -> float:
         """Return how many requests could be sent now; infinity without a limit."""

@@ -233,7 +233,7 @@ async def test_the_version_is_of_what_pages_show_and_of_all_replicas(
     version = await first.store.version()
     await second.renew(groups)
     await second.store.ping()
-    await second.store.take_request("mixpeek GET", 1.0, 1.0)
+    await second.store.take_requests("mixpeek GET", 1.0, 1.0, 1)
     await first.renew([SOURCE, CHANNEL])
     assert await first.store.version() == version
 

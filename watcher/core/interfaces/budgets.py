@@ -1,6 +1,7 @@
 """What a store must promise to processes that share the request budgets of one API key."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 ALL_ROUTES = "all routes"
@@ -18,17 +19,27 @@ def left_for(source: str, route: str, left: Mapping[str, float]) -> float | None
     return left.get(budget_name(source, ALL_ROUTES)) if own is None else own
 
 
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Requests that were taken from a budget that held `held` of them: those beyond may be sent
+    once it has gained them. If `wait` is not 0, none was taken; try again after as many seconds.
+    """
+
+    wait: float
+    held: float
+
+
 @runtime_checkable
 class SharedBudgets(Protocol):
     """Request budgets by name, each a token bucket that all replicas take from. Its time is that of
     the store, so no clock of a replica matters. A new budget is empty.
     """
 
-    async def take_request(self, budget: str, burst: float, rate: float) -> float:
-        """Take one request from a budget that holds `burst` at most and gains `rate` a second.
-
-        Returns 0 where it was taken, else the seconds after which to try again. Raises
-        `StoreError`.
+    async def take_requests(
+        self, budget: str, burst: float, rate: float, number: int
+    ) -> Reservation:
+        """Take `number` requests from a budget that holds `burst` at most and gains `rate` a
+        second, where it holds one at least. Raises `StoreError`.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from watcher.core.interfaces.budgets import Reservation
 from watcher.stores.postgresql import rows
 from watcher.stores.postgresql.database import StorePart
 
@@ -11,7 +12,8 @@ VALUES ($1, 0, clock_timestamp(), $2, $3)
 ON CONFLICT DO NOTHING
 """
 
-# The row is locked first: what it holds is then computed from its newest version.
+# The row is locked first: what it holds is then computed from its newest version. It is negative
+# where requests were taken that the budget has yet to gain.
 _TAKE = """
 WITH locked AS MATERIALIZED (
     SELECT requests, at, paused_until FROM request_budgets WHERE budget = $1 FOR UPDATE
@@ -19,15 +21,17 @@ WITH locked AS MATERIALIZED (
     SELECT clock_timestamp() AS now FROM locked
 ), filled AS MATERIALIZED (
     SELECT now, greatest(extract(epoch FROM paused_until - now)::float8, 0) AS pause,
-        least(requests + extract(epoch FROM now - at)::float8 * $3::float8, $2::float8) AS requests
-    FROM locked, clock)
-UPDATE request_budgets SET at = filled.now, burst = $2, rate = $3,
-    requests = filled.requests - (filled.requests >= 1 AND filled.pause = 0)::int
-FROM filled WHERE budget = $1 RETURNING filled.requests, filled.pause
+        least(requests + extract(epoch FROM now - at)::float8 * $3::float8, $2::float8) AS held
+    FROM locked, clock
+), decided AS MATERIALIZED (
+    SELECT *, held >= 1 - 1e-9 AND pause = 0 AS takes FROM filled)
+UPDATE request_budgets SET at = now, burst = $2, rate = $3,
+    requests = held - CASE WHEN takes THEN $4::int ELSE 0 END
+FROM decided WHERE budget = $1 RETURNING held, pause, takes
 """
 
 _PAUSE = """
-UPDATE request_budgets SET requests = 0, at = clock_timestamp(),
+UPDATE request_budgets SET requests = least(requests, 0), at = clock_timestamp(),
     paused_until = greatest(paused_until, clock_timestamp() + make_interval(secs => $2))
 WHERE budget = $1
 """
@@ -38,8 +42,6 @@ SELECT budget, CASE WHEN paused_until > now THEN 0
 FROM request_budgets, (SELECT clock_timestamp() AS now) AS clock
 """
 
-_ENOUGH = 1 - 1e-9
-
 
 class PostgresqlRequestBudgets(StorePart):
     """Implements `SharedBudgets` and `RequestsLeft` of `watcher.core.interfaces.budgets`.
@@ -47,14 +49,17 @@ class PostgresqlRequestBudgets(StorePart):
     Each call is one statement on the budget's own row: it waits for no other transaction.
     """
 
-    async def take_request(self, budget: str, burst: float, rate: float) -> float:
+    async def take_requests(
+        self, budget: str, burst: float, rate: float, number: int
+    ) -> Reservation:
         name = rows.clean(budget)
-        found = await self._database.update(_TAKE, name, burst, rate)
+        found = await self._database.update(_TAKE, name, burst, rate, number)
         if not found:
             await self._database.update(_CREATE, name, burst, rate)
-            return 1 / rate
-        ((requests, pause),) = found
-        return max(float(pause), 0.0 if requests >= _ENOUGH else (1 - float(requests)) / rate)
+            return Reservation(wait=1 / rate, held=0.0)
+        ((held, pause, takes),) = found
+        wait = 0.0 if takes else max(pause, (1 - held) / rate)
+        return Reservation(wait=wait, held=held)
 
     async def pause_requests(self, budget: str, seconds: float) -> None:
         await self._database.update(_PAUSE, rows.clean(budget), seconds)
