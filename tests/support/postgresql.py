@@ -124,6 +124,24 @@ class Server:
                 self.template = template
         return self.url(await self.create_database(self.template))
 
+    def new_folder(self, name: str) -> Path:
+        """Create a folder in that of the server, which the server can write."""
+        folder = self.folder / name
+        folder.mkdir()
+        _give_away(folder)
+        return folder
+
+    async def new_store_in(self, folder: Path) -> str:
+        """Create a database with an empty store whose tables are in `folder`; return its URL."""
+        connection = await asyncpg.connect(self.url())
+        name = f"test_{next(self._numbers)}"
+        try:
+            await connection.execute(f"CREATE TABLESPACE {name} LOCATION '{folder}'")
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 TABLESPACE {name}")
+        finally:
+            await connection.close()
+        return self.url(name)
+
     async def drop_database(self, name: str) -> None:
         connection = await asyncpg.connect(self.url())
         try:

@@ -113,6 +113,7 @@ async def test_a_hidden_tab_requests_nothing_and_catches_up(
         first, of_first = await hideable(context, url)
         second, of_second = await hideable(context, url)
         await first.evaluate("hide(true)")
+        of_first.clear()
         await until_stored(site, daemon, "PROCESSING")
         await expect(second.locator("h1")).to_have_text("Processing")
         assert "changes" in of_second, "the tab that is shown has the stream now"

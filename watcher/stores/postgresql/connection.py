@@ -115,7 +115,11 @@ def store_error(error: Exception, server: str) -> StoreError:
 
 def concerns_all(error: Exception) -> bool:
     """Return whether an error is of the connection or the server, whatever was executed."""
-    unable = (asyncpg.ReadOnlySQLTransactionError, asyncpg.DiskFullError)
+    unable = (
+        asyncpg.ReadOnlySQLTransactionError,
+        asyncpg.DiskFullError,
+        asyncpg.TooManyConnectionsError,
+    )
     return isinstance(error, (*_LOST, *unable, CommitLostError, UnservedError))
 
 

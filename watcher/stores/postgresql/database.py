@@ -11,7 +11,7 @@ import anyio
 import asyncpg
 
 from watcher.core.clock import Clock
-from watcher.core.errors import NotOwnerError, StoreError
+from watcher.core.errors import NotOwnerError, StoreError, StoreFullError
 from watcher.core.ownership import Grant
 from watcher.core.sessions import LocalSession
 from watcher.stores._group_commit import GroupCommit, Result
@@ -63,6 +63,8 @@ class Database:
         self.pages = PageReader(self.read)
         self.changes = 0
         """The number of transactions that have stored anything without a signal."""
+        self.lacks_room = False
+        """Whether the disk was full when something was written last that needs room."""
         self._on_error = on_error
         self._commits: GroupCommit[Connection, Exception] = GroupCommit(
             self._transaction,
@@ -87,7 +89,10 @@ class Database:
 
     def failure(self, error: Exception) -> StoreError:
         """Return `error` as what it means to the operator."""
-        return store_error(error, self.server)
+        explained = store_error(error, self.server)
+        if isinstance(explained, StoreFullError):
+            self.lacks_room = True
+        return explained
 
     async def read(
         self, query: str, *parameters: object, limit: float | None = None

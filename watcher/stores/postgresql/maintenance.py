@@ -66,6 +66,15 @@ class PostgresqlMaintenance(StorePart):
         known = self._database.schema.known
         if not await self._database.update(queries.PROBE, self._wall(), known):
             raise await self._database.unserved()
+        if self._database.lacks_room:
+            await self._database.transact(_take_room)
+            self._database.lacks_room = False
+
+
+async def _take_room(connection: Connection) -> None:
+    """Write a table of its own, and remove it: any other may have room that it freed itself."""
+    await connection.execute(queries.TAKE_ROOM)
+    await connection.execute(queries.GIVE_ROOM_BACK)
 
 
 async def _delete_batch(connection: Connection, *, query: str, before: float) -> int:

@@ -74,3 +74,10 @@ WHERE relkind = 'r' AND relnamespace = (
 PROBE = """
 UPDATE readiness_probe SET at = $1 FROM watcher_schema WHERE serves <= $2::integer RETURNING 1
 """
+
+# 128 KiB, in rows that are too short to be compressed.
+TAKE_ROOM = """
+CREATE TABLE readiness_room AS SELECT repeat('x', 1000) AS filler FROM generate_series(1, 128)
+"""
+
+GIVE_ROOM_BACK = "DROP TABLE readiness_room"
