@@ -1,6 +1,5 @@
 """The daemon while the disk of its PostgreSQL server is full."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,36 +8,17 @@ import pytest
 
 from tests.acceptance.daemon import PATIENCE, Daemon, Site, add
 from tests.support.postgresql import Server
+from tests.support.small_disk import fill, mounted
 
 pytestmark = pytest.mark.anyio
-
-MIB = 1024**2
 
 
 @pytest.fixture
 def disk(postgresql_server: Server) -> Iterator[Path]:
     """A small file system, for tables; only root can mount one."""
     folder = postgresql_server.new_folder("disk")
-    command = ["mount", "-t", "tmpfs", "-o", "size=24m,mode=0777", "watcher-test", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("needs the right to mount a file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Use up what is left of the disk."""
-    ballast = disk / "ballast"
-    with ballast.open("ab", buffering=0) as file:
-        for size in (MIB, 4096):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
-    return ballast
+    with mounted(folder, size="24m", mode="0777") as small:
+        yield small
 
 
 async def readiness(daemon: Daemon) -> tuple[int, str]:

@@ -1,6 +1,5 @@
 """The daemon on a disk that is full: a small file system, which only root can mount."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import httpx
 import pytest
 
 from tests.acceptance.daemon import Site
+from tests.support.small_disk import fill, mounted
 
 pytestmark = pytest.mark.anyio
 
@@ -19,26 +19,8 @@ MIB = 1024**2
 def disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "watcher-test", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("needs the right to mount a file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Use up what is left of the disk."""
-    ballast = disk / "ballast"
-    with ballast.open("ab", buffering=0) as file:
-        for size in (MIB, 4096):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
-    return ballast
+    with mounted(folder, size="8m", mode="0700") as small:
+        yield small
 
 
 async def test_a_start_on_a_full_disk_waits_and_a_full_disk_is_not_ready(
