@@ -142,6 +142,7 @@ def notes(summary: str, description: str) -> dict[str, str]:
 async def test_one_message_at_the_start_and_one_at_the_end(tmp_path: Path) -> None:
     down = firing(
         {**alert("SourceDown", **SOURCE, reason="timeout"), **PLACE},
+        BEGAN,
         **notes("No response from mixpeek in time", "Nothing can be detected for 5m."),
     )
     async with site_in(tmp_path) as site, alertmanager(tmp_path, slack_of(site)) as client:
