@@ -2,13 +2,12 @@
 
 - Its age: a connection is closed 45 s after it was opened, or once the request at that moment ends,
   so that a change in DNS is followed within a minute.
-- The status line, as soon as it has arrived: what follows it may be malformed, or never end.
+- The status line, as soon as it has arrived (`status_line`).
 - Data without a request: the rest of a response must not become part of the next one.
 - Limits: on the bytes that are no content, and on the time that processing takes in one turn.
 """
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,13 +17,10 @@ from aiohttp.streams import StreamReader
 
 from watcher.net.loop_share import FIRST, PIECE, share_of
 from watcher.net.response_limits import ResponseLimitError, ResponseLimits
+from watcher.net.status_line import StatusLineSearch
 
 LONGEST_LIFE = 45.0
 """Seconds after which a connection is not used for another request."""
-
-_STATUS_LINE = re.compile(rb"(?:\r?\n)*HTTP/1\.[01] ([1-9]\d\d)(?: [^\r\n]*)?\r?\n")
-_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
-_LONGEST_HEAD = 64 * 1024
 
 
 class WatchedResponseHandler(ResponseHandler):
@@ -44,7 +40,7 @@ class WatchedResponseHandler(ResponseHandler):
         self._discarded = False
         self._lost = False
         self._on_status: Callable[[int], None] | None = None
-        self._head: bytes | None = None
+        self._status_line: StatusLineSearch | None = None
         self._answered = False
         self._retire_at = loop.time() + LONGEST_LIFE
         self._retirement = loop.call_at(self._retire_at, self._retire)
@@ -73,7 +69,8 @@ class WatchedResponseHandler(ResponseHandler):
         self.received_bytes = 0
         self._limits = ResponseLimits()
         self._answered = False
-        self._head = None if self._on_status is None else b""
+        on_status, self._on_status = self._on_status, None
+        self._status_line = None if on_status is None else StatusLineSearch(on_status)
         super().set_response_params(**parameters)
 
     def data_received(self, data: bytes) -> None:
@@ -184,8 +181,8 @@ class WatchedResponseHandler(ResponseHandler):
             self._discard()
             return
         self.received_bytes += len(data)
-        if self._head is not None:
-            self._note_status(self._head, data)
+        if self._status_line is not None:
+            self._status_line.receive(data)
         super().data_received(data)
         if self._exception is not None:
             return
@@ -200,23 +197,6 @@ class WatchedResponseHandler(ResponseHandler):
         self._parser = None  # it would report another error of the body when the connection closes
         self.set_exception(error)
         self._discard()
-
-    def _note_status(self, before: bytes, data: bytes) -> None:
-        """Look for the status line of the final response at the beginning of `before` + `data`."""
-        head = before + data if before else data.lstrip(b"\r\n")
-        while b"\n" in data and (match := _STATUS_LINE.match(head)) is not None:
-            status = int(match[1])
-            if status >= 200:
-                self._head = None
-                if self._on_status is not None:
-                    self._on_status(status)
-                    self._on_status = None
-                return
-            end = _END_OF_HEAD.search(head, match.end() - 2)
-            if end is None:
-                break
-            head = head[end.end() :]
-        self._head = head if len(head) <= _LONGEST_HEAD else None
 
     def _discard(self) -> None:
         self._discarded = True
