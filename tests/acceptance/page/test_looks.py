@@ -18,8 +18,8 @@ PAGES = (
     *("", "tasks", "tasks/task_lost", f"tasks/{FAILED_TASK}", "batches", f"batches/{BATCH}"),
     *("deliveries?state=failed", "deliveries?state=pending", "channels", "sources", "settings"),
 )
-A4 = ViewportSize(width=718, height=1047)
-"""What margins of a centimetre leave of a sheet, in pixels."""
+A4 = ViewportSize(width=680, height=1009)
+"""What the margins leave of a sheet, in pixels."""
 FOCUSED = 12
 _STATES = """() => [...document.querySelectorAll(".state")].map(one => {
     const icon = one.querySelector(".icon"), style = icon && getComputedStyle(icon);
@@ -32,6 +32,9 @@ _FOCUS = """() => {
     return [style.outlineStyle, style.outlineWidth, style.outlineColor,
             getComputedStyle(document.body).backgroundColor];
 }"""
+_SIZES_IN_TABLES = """() => [...new Set(
+    [...document.querySelectorAll("th, td, td a, th a")].map(one => getComputedStyle(one).fontSize)
+)]"""
 _CUT_OFF = """() => [...document.querySelectorAll("main, main *")].filter(one => {
     const style = getComputedStyle(one);
     if (style.display.startsWith("inline") || one.closest(".unseen, svg")) return false;
@@ -107,6 +110,7 @@ async def test_on_paper_all_rows_are_whole_and_nothing_is_there_to_press(
             assert await page.locator("th:visible").count() == await page.locator("th").count()
             ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert ground == "rgb(255, 255, 255)", path
+            assert len(await page.evaluate(_SIZES_IN_TABLES)) <= 1, path
             await page.emulate_media(media="screen")
 
 
