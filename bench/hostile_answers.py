@@ -38,7 +38,7 @@ from watcher.delivery.notes import InMemoryNotes
 from watcher.net.exchange import ExchangeError, exchange
 from watcher.net.tls import tls_context
 from watcher.net.transport import channel_transport, create_transport
-from watcher.sources.mixpeek.connection import REPLY_LIMIT
+from watcher.sources._calls import REPLY_LIMIT
 from watcher.sources.mixpeek.pagination import PAGE_BYTES
 
 SECONDS = 2.0

@@ -19,7 +19,8 @@ from tests.support.stores import opened
 from tests.support.virtual_time import wall
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.net.transport import create_transport
-from watcher.sources.mixpeek.connection import Call, Connection
+from watcher.sources._calls import Call
+from watcher.sources.mixpeek.connection import Connection
 from watcher.telemetry.metrics import Metrics
 from watcher.testing.mixpeek_request import Request
 

@@ -6,12 +6,10 @@ import codecs
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import replace
 
 import anyio
 import httpx
-import msgspec
 
 from watcher.core.clock import Clock
 from watcher.core.errors import SourceError, SourceFailure
@@ -19,50 +17,21 @@ from watcher.core.interfaces.budgets import ALL_ROUTES, SharedBudgets
 from watcher.net.concurrency_limit import ConcurrencyLimit
 from watcher.net.delays import retry_after
 from watcher.net.exchange import ExchangeError, Reply, exchange, unexpected
-from watcher.net.headers import USER_AGENT
 from watcher.net.rate_limit import RouteBudget
-from watcher.net.transport import SENT_ONCE
+from watcher.sources._calls import Call, RequestBuilder
 from watcher.sources._errors import is_spent, reply_error
 from watcher.telemetry.source_metrics import SourceMetrics
 from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
-REPLY_LIMIT = 4 * 1024 * 1024
-"""Bytes read of a reply that is not a page."""
-
 _SLOW_SHARE = 0.5
 """Share of the timeout from which a reply counts as slow."""
 _PAUSE_STATUSES = frozenset({429, 503})
 """They mean a pause with and without `Retry-After`, 403 and any other 5xx only with it."""
-_CACHED_LENGTH = 256
 
 Rate = tuple[int, float]
 """So many requests in so many seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request. `route` is the template that upstream counts by; `path` begins with a slash.
-
-    `query_text` is an encoded query, beside `query`. `origin` replaces the base URL: scheme, host
-    and port. `once` is for requests that must not be repeated: the transport does not send them
-    again where a connection breaks.
-    """
-
-    route: str
-    path: str
-    query: Mapping[str, str | int] = field(default_factory=dict)
-    query_text: str = ""
-    body: object = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    origin: str | None = None
-    reply_limit: int = REPLY_LIMIT
-    once: bool = False
-
-    @property
-    def method(self) -> str:
-        return self.route.partition(" ")[0]
 
 
 class _RouteLimits:
@@ -101,13 +70,7 @@ class Connection:
         budgets: SharedBudgets | None = None,
     ) -> None:
         self._budgets = budgets
-        self._base_url = base_url
-        self._headers = {
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "user-agent": USER_AGENT,
-            **headers,
-        }
+        self._requests = RequestBuilder(base_url, headers)
         self._rate = rate
         self._shared_budget = shared_budget
         self._plans = plans
@@ -204,13 +167,17 @@ class Connection:
                 self._metrics.requested(call.route, code, seconds)
         return reply
 
+    def url(self, call: Call) -> str:
+        """Return the URL of a call, without `Call.query`."""
+        return self._requests.url(call)
+
     def error(self, reply: Reply) -> SourceError:
         """Return the error of a reply that is not the expected answer."""
         return reply_error(reply, retry_after(reply.headers, self.wall()))
 
     async def _exchange(self, call: Call) -> Reply:
         try:
-            request = self._http_request(call)
+            request = self._requests.build(call)
         except Exception as error:  # a URL that is too long, or text that no header can carry
             raise unexpected(error, "the request cannot be written") from error
         reply = await exchange(
@@ -247,25 +214,6 @@ class Connection:
         else:
             limits.concurrency.answered(anyio.current_time() - sent_at)
 
-    def url(self, call: Call) -> str:
-        """Return the URL of a call, without `Call.query`."""
-        base = self._base_url if call.origin is None else call.origin
-        return f"{base}{call.path}?{call.query_text}" if call.query_text else base + call.path
-
-    def _http_request(self, call: Call) -> httpx.Request:
-        headers = {**self._headers, **call.headers}
-        content = None
-        if call.body is not None:
-            headers["content-type"] = "application/json"
-            content = msgspec.json.encode(call.body)
-        url = _url(self.url(call), tuple(call.query.items()))
-        if not url.raw_path.partition(b"?")[0].endswith(call.path.encode()):
-            raise ValueError("the client resolves the path to another one")
-        extensions = {SENT_ONCE: True} if call.once else {}
-        return httpx.Request(
-            call.method, url, headers=headers, content=content, extensions=extensions
-        )
-
     def _limits(self, route: str) -> _RouteLimits:
         if route not in self._routes:
             self._routes[route] = limits = self._new_limits(route)
@@ -288,19 +236,3 @@ class Connection:
             shared=self._budgets,
         )
         return _RouteLimits(budget, self._timeout * _SLOW_SHARE)
-
-
-def _url(base: str, query: tuple[tuple[str, str | int], ...]) -> httpx.URL:
-    """Return a URL from the cache: parsing costs more than the rest of building a request.
-
-    A cursor is used once and can be long, so it is not kept.
-    """
-    values = (value for _, value in query if isinstance(value, str))
-    if len(base) > _CACHED_LENGTH or any(len(value) > _CACHED_LENGTH for value in values):
-        return _parsed_url.__wrapped__(base, query)
-    return _parsed_url(base, query)
-
-
-@lru_cache(maxsize=256)
-def _parsed_url(base: str, query: tuple[tuple[str, str | int], ...]) -> httpx.URL:
-    return httpx.URL(base, params=dict(query)) if query else httpx.URL(base)

@@ -8,7 +8,8 @@ import msgspec
 from watcher.core.json_repair import repaired
 from watcher.core.tasks import Answer, TaskNotFound, TaskUnreadable
 from watcher.net.exchange import Reply
-from watcher.sources._connection import REPLY_LIMIT, Connection
+from watcher.sources._calls import REPLY_LIMIT
+from watcher.sources._connection import Connection
 from watcher.sources._errors import UNREADABLE, protocol_error
 from watcher.sources.http.items import ItemDetails, ItemReader
 from watcher.sources.http.requests import GetRequests

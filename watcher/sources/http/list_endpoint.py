@@ -8,7 +8,8 @@ import anyio
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.core.tasks import Answer, NotInPage, Shown
 from watcher.net.exchange import Reply
-from watcher.sources._connection import Call, Connection
+from watcher.sources._calls import Call
+from watcher.sources._connection import Connection
 from watcher.sources._errors import protocol_error
 from watcher.sources.http.list_health import ListHealth
 from watcher.sources.http.pages import Page, PageReader

@@ -12,7 +12,7 @@ import msgspec
 
 from watcher.core.errors import SourceError
 from watcher.net.exchange import Reply
-from watcher.sources._connection import Call
+from watcher.sources._calls import Call
 from watcher.sources._errors import UNREADABLE, protocol_error
 from watcher.sources.http.pages import Page
 from watcher.sources.http.setting_types import IDS, ListSettings

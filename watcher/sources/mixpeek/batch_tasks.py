@@ -8,8 +8,9 @@ import msgspec
 from watcher.core.interfaces.source import BatchOfTask
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Detail, Observation
+from watcher.sources._calls import Call
 from watcher.sources._errors import UNREADABLE, error_text, protocol_error
-from watcher.sources.mixpeek.connection import Call, Connection, namespace_header
+from watcher.sources.mixpeek.connection import Connection, namespace_header
 from watcher.sources.mixpeek.paths import path_of
 
 GET_BATCH = "GET /v1/buckets/{bucket}/batches/{batch}"

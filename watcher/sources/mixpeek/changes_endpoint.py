@@ -17,9 +17,10 @@ from watcher.core.errors import IncompleteAnswerError, SourceError
 from watcher.core.interfaces.source import LastSeen
 from watcher.core.tasks import Shown
 from watcher.net.exchange import Reply
+from watcher.sources._calls import Call
 from watcher.sources.mixpeek.changes_diagnosis import FEWEST_IDS, ChangesDiagnosis
 from watcher.sources.mixpeek.changes_health import ChangesHealth
-from watcher.sources.mixpeek.connection import Call, Connection
+from watcher.sources.mixpeek.connection import Connection
 from watcher.sources.mixpeek.get_endpoint import GetEndpoint
 from watcher.sources.mixpeek.list_health import FilterState, ListHealth
 from watcher.sources.mixpeek.list_share import ListShare, PollRequests

@@ -7,10 +7,8 @@ import httpx
 from watcher.core.clock import Clock
 from watcher.core.interfaces.budgets import SharedBudgets
 from watcher.sources import _connection
-from watcher.sources._connection import REPLY_LIMIT, Call, Rate
+from watcher.sources._connection import Rate
 from watcher.telemetry.source_metrics import SourceMetrics
-
-__all__ = ["REPLY_LIMIT", "Call", "Connection", "namespace_header"]
 
 _PLANS = ((10, "Free"), (60, "Pro"))
 """Requests per minute of the API's plans."""

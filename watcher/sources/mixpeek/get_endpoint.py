@@ -6,7 +6,8 @@ from watcher.core.errors import SourceError
 from watcher.core.tasks import Answer, Observation, TaskNotFound, TaskUnreadable
 from watcher.core.texts import is_id
 from watcher.net.exchange import Reply
-from watcher.sources.mixpeek.connection import Call, Connection
+from watcher.sources._calls import Call
+from watcher.sources.mixpeek.connection import Connection
 from watcher.sources.mixpeek.error_decoding import is_api_error
 from watcher.sources.mixpeek.list_health import ListHealth
 from watcher.sources.mixpeek.paths import path_of

@@ -12,7 +12,8 @@ import anyio
 
 from watcher.core.wakeup import Wakeup
 from watcher.net.exchange import Reply
-from watcher.sources.mixpeek.connection import Call, Connection
+from watcher.sources._calls import Call
+from watcher.sources.mixpeek.connection import Connection
 
 _POLLS_PER_TURN = 3
 

@@ -12,9 +12,10 @@ from watcher.core.statuses import StatusTable
 from watcher.core.tasks import DiscoveredPage
 from watcher.core.texts import is_id
 from watcher.net.exchange import Reply
+from watcher.sources._calls import Call
 from watcher.sources._errors import UNREADABLE, protocol_error
 from watcher.sources.mixpeek.confirmation_decoding import confirmation_of
-from watcher.sources.mixpeek.connection import Call, Connection, namespace_header
+from watcher.sources.mixpeek.connection import Connection, namespace_header
 from watcher.sources.mixpeek.list_share import ListShare
 from watcher.sources.mixpeek.page_decoding import Page, discovered_page
 from watcher.sources.mixpeek.pagination import (

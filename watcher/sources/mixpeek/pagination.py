@@ -12,7 +12,8 @@ import anyio.lowlevel
 
 from watcher.core.errors import SourceError, SourceFailure
 from watcher.net.exchange import Reply
-from watcher.sources.mixpeek.connection import Call, namespace_header
+from watcher.sources._calls import Call
+from watcher.sources.mixpeek.connection import namespace_header
 from watcher.sources.mixpeek.error_decoding import is_api_error, is_framework_error
 from watcher.sources.mixpeek.page_decoding import Page, decode_page_reply
 

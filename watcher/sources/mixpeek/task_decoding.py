@@ -10,8 +10,8 @@ from watcher.core.json_repair import is_deep, is_suspicious, repaired
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Detail, Observation, TaskUnreadable
 from watcher.net.exchange import Reply
+from watcher.sources._calls import REPLY_LIMIT
 from watcher.sources._errors import UNREADABLE, error_text, protocol_error
-from watcher.sources.mixpeek.connection import REPLY_LIMIT
 
 
 class _Task(msgspec.Struct, gc=False):
