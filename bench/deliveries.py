@@ -197,23 +197,32 @@ async def paced_in(
 
     Those to the channel `left_out` are not among them.
     """
-    stored: dict[str, float] = {}
     outbox = Wakeup()
-    async with opened as store:
-        watches = await watched(store, RATE * SECONDS)
-        async with delivering(store, outbox, *urls) as start:
-            start()
-            began = anyio.current_time()
-            for number, watch in enumerate(watches):
-                await anyio.sleep_until(began + number / RATE)
-                channel = f"channel_{number % len(urls)}"
-                one = change(watch, wall_clock(), channel)
-                await store.record([one])
-                assert one.event is not None
-                if channel != left_out:
-                    stored[one.event.event_id] = wall_clock()
-                outbox.set()
-            await anyio.sleep(1)
+    async with opened as store, delivering(store, outbox, *urls) as start:
+        start()
+        stored = await recorded_in_turn(store, outbox, len(urls))
+    of_others = {event for event, (channel, _) in stored.items() if channel != left_out}
+    return {event: stored[event][1] for event in of_others}
+
+
+async def recorded_in_turn(
+    store: Store, outbox: Wakeup, channels: int
+) -> dict[str, tuple[str, float]]:
+    """Store events at a steady rate, one after the other for each channel; return the channel of
+    each, and when it was stored.
+    """
+    stored: dict[str, tuple[str, float]] = {}
+    watches = await watched(store, RATE * SECONDS)
+    began = anyio.current_time()
+    for number, watch in enumerate(watches):
+        await anyio.sleep_until(began + number / RATE)
+        channel = f"channel_{number % channels}"
+        one = change(watch, wall_clock(), channel)
+        await store.record([one])
+        assert one.event is not None
+        stored[one.event.event_id] = channel, wall_clock()
+        outbox.set()
+    await anyio.sleep(1)
     return stored
 
 

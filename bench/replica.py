@@ -1,10 +1,11 @@
 """How many statements a replica with many tasks runs while nothing changes, and how soon it
 delivers what changes.
 
-    python -m bench.replica [quiet|paced]
+    python -m bench.replica [quiet|paced|foreign]
 
 `quiet` counts statements in the server's log. `paced` stores 200 events a second while they are
-delivered, in PostgreSQL and in SQLite in turn.
+delivered, in PostgreSQL and in SQLite in turn; `foreign` does so in PostgreSQL while the same
+replica delivers them, and while another one does, in turn.
 """
 
 import json
@@ -13,13 +14,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import asyncpg
 
-from bench.deliveries import RATE, paced_in
+from bench.deliveries import RATE, delivering, paced_in, recorded_in_turn
 from bench.deliveries import paced as paced_in_file
 from bench.processes import (
     SECRET,
@@ -30,10 +34,12 @@ from bench.processes import (
     server,
     until_ready,
 )
-from bench.throughput import DURABLE, ROUNDS, replica, server_seconds
+from bench.throughput import DURABLE, GROUPS, ROUNDS, replica, server_seconds
 from tests.support.postgresql import Server, running_server
 from watcher.core.clock import wall_clock
 from watcher.core.tasks import TaskKey, WatchRequest
+from watcher.core.wakeup import Wakeup
+from watcher.daemon.following import Follower
 from watcher.stores import postgresql
 
 TASKS = 100_000
@@ -109,7 +115,28 @@ def quiet() -> None:
 
 def paced() -> None:
     """Deliver at a steady rate, and print a line for each run."""
-    options = {"use_uvloop": True}
+    delays_in_turn(
+        {
+            "sqlite": lambda folder, database, urls: paced_in_file(folder, urls),
+            "postgresql": lambda folder, database, urls: paced_here(database, urls),
+        }
+    )
+
+
+def foreign() -> None:
+    """Deliver at a steady rate what another replica records; print a line for each run."""
+    delays_in_turn(
+        {
+            "the same replica": lambda folder, database, urls: paced_here(database, urls),
+            "another replica": lambda folder, database, urls: paced_elsewhere(database, urls),
+        }
+    )
+
+
+def delays_in_turn(
+    kinds: Mapping[str, Callable[[Path, Server, Sequence[str]], Awaitable[dict[str, float]]]],
+) -> None:
+    """Run each of `kinds`, which return when events were stored; print how soon they arrived."""
     runs: list[tuple[str, dict[str, float]]] = []
     with tempfile.TemporaryDirectory(prefix="pg") as name:
         folder = Path(name)
@@ -117,17 +144,15 @@ def paced() -> None:
             server("bench.receiver", folder, str(folder / "times")) as (_, url),
             running_server(folder / "s", settings=DURABLE) as database,
         ):
-            for _ in range(ROUNDS):
-                runs.append(
-                    ("sqlite", anyio.run(paced_in_file, folder, [url], backend_options=options))
-                )
-                stored = anyio.run(paced_here, database, [url], backend_options=options)
-                runs.append(("postgresql", stored))
+            for kind, run in list(kinds.items()) * ROUNDS:
+                options = {"use_uvloop": True}
+                stored = anyio.run(run, folder, database, [url], backend_options=options)
+                runs.append((kind, stored))
         arrived = dict(line.split()[:2] for line in (folder / "times").read_text().splitlines())
     for kind, stored in runs:
         delays = [(float(arrived[event_id]) - at) * 1000 for event_id, at in stored.items()]
         print(
-            f"{kind:11} stored -> at the receiver   p50 {percentile(delays, 0.5):.1f} ms, p99"
+            f"{kind:16} stored -> at the receiver   p50 {percentile(delays, 0.5):.1f} ms, p99"
             f" {percentile(delays, 0.99):.1f} ms at {RATE} events a second"
         )
 
@@ -136,11 +161,32 @@ async def paced_here(database: Server, urls: Sequence[str]) -> dict[str, float]:
     return await paced_in(replica(await database.new_store()), urls)
 
 
+async def paced_elsewhere(database: Server, urls: Sequence[str]) -> dict[str, float]:
+    """Record at one replica while another one, which follows it, delivers."""
+    url = await database.new_store()
+    outbox = Wakeup()
+    source, channel = GROUPS
+    async with (
+        replica(url, [source]) as recording,
+        replica(url, [channel]) as other,
+        delivering(other, outbox, *urls) as start,
+        anyio.create_task_group() as tasks,
+    ):
+        nothing_else: Any = SimpleNamespace(sources={}, channels={})
+        follower = Follower(other, nothing_else, outbox)
+        for run in (follower.run, follower.listen, partial(recording.follow, lambda: None)):
+            tasks.start_soon(run)
+        start()
+        stored = await recorded_in_turn(recording, Wakeup(), len(urls))
+        tasks.cancel_scope.cancel()
+    return {event_id: at for event_id, (_, at) in stored.items()}
+
+
 async def new_store(database: Server) -> str:
     return await database.new_store()
 
 
 if __name__ == "__main__":
-    steps = {"quiet": quiet, "paced": paced}
+    steps = {"quiet": quiet, "paced": paced, "foreign": foreign}
     for step in sys.argv[1:] or steps:
         steps[step]()

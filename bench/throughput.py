@@ -31,6 +31,7 @@ from watcher.core.interfaces.store import Store
 from watcher.core.ownership import RENEW_INTERVAL, Group, Member
 from watcher.core.tasks import Watch
 from watcher.core.wakeup import Wakeup
+from watcher.daemon.fleet import SharedStore
 from watcher.stores import postgresql
 from watcher.stores.sqlite import store as sqlite
 
@@ -147,17 +148,17 @@ async def costs(store: Store, events: int, server: Callable[[], float]) -> dict[
 
 
 @asynccontextmanager
-async def replica(url: str) -> AsyncIterator[Store]:
-    """Open the store as a replica that owns everything."""
+async def replica(url: str, groups: Sequence[Group] = GROUPS) -> AsyncIterator[SharedStore]:
+    """Open the store as a replica that owns these groups."""
     async with postgresql.create(url) as store, anyio.create_task_group() as tasks:
         member = Member(name="bench", version="1", started_at=wall_clock())
 
         async def renew() -> None:
             while True:
-                await store.renew(member, GROUPS, 0.0)
+                await store.renew(member, groups, 0.0)
                 await anyio.sleep(RENEW_INTERVAL)
 
-        await store.renew(member, GROUPS, 0.0)
+        await store.renew(member, groups, 0.0)
         tasks.start_soon(renew)
         yield store
         tasks.cancel_scope.cancel()

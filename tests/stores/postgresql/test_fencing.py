@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 
+import anyio
 import pytest
 
 from tests.contract.stores.harness import FOREVER, NOW
@@ -12,11 +13,12 @@ from tests.stores.postgresql.test_ownership import Fleet, Replica
 from tests.support.postgresql import Server
 from tests.support.records import event, request, settled, step
 from watcher.core.channels import Suspension, SuspensionKind
-from watcher.core.deliveries import DeliveryState
+from watcher.core.deliveries import DeliveryState, OldestPending
 from watcher.core.errors import NotOwnerError
 from watcher.core.events import Change, EventFilter
 from watcher.core.outage import Outage
-from watcher.core.ownership import Group, Signal, Slice
+from watcher.core.ownership import TRUSTED_FOR, Group, Signal, Slice, slice_number
+from watcher.core.wakeup import Wakeup
 
 pytestmark = pytest.mark.anyio
 
@@ -223,6 +225,57 @@ async def test_the_owner_finds_at_once_what_is_due_behind_a_purged_delivery(
     assert await second.store.purge("backend", DeliveryState.PENDING, 150.0) == len(TASKS)
     await first.store.signals(last)
     assert len(await first.store.due("backend", 8000.0, 100)) == len(mine)
+
+
+async def test_other_replicas_get_one_hint_for_each_transaction_that_stores_deliveries_of_theirs(
+    replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = replicas[0]
+    given = list[str]()
+    monkeypatch.setattr(first.store._database.hints, "give", lambda: given.append("hint"))
+    changes = await changes_of(first)
+    given.clear()  # of signals
+    own = [one for one in changes if one.event and slice_number(one.event.order_key, 2) == 0]
+    others = [one for one in changes if one not in own]
+    about = partial(event, key=None, order_key="channel other")
+    assert slice_number("channel other", 2) == 1
+
+    await first.store.record(own)
+    assert given == []
+    await first.store.record(others)
+    assert given == ["hint"]
+    outage = Outage(subject="source other", since=1.0, alerted_at=2.0)
+    await first.store.record_outage(about(1, channels=()), outage)
+    assert given == ["hint"]
+    await first.store.record_outage(about(2), None, recovered="source other")
+    assert given == ["hint"] * 2
+    stopped = Suspension(channel="other", kind=SuspensionKind.STOPPED, reason="410", since=NOW)
+    await first.store.suspend(stopped, about(3), None)
+    oldest = OldestPending(channel="other", count=1, last_event=0, first_at=0.0, last_at=0.0)
+    await first.store.fail_oldest(oldest, "full", about(4))
+    assert given == ["hint"] * 4
+    first.clock.now = TRUSTED_FOR
+    await first.store.record_outage(event(5, key=None, order_key="channel backend"), outage)
+    assert given == ["hint"] * 5, "nothing is its own any more"
+
+
+async def test_the_owner_of_a_delivery_is_woken_when_it_is_recorded(
+    replicas: tuple[Replica, Replica],
+) -> None:
+    first, second = replicas
+    changes = await changes_of(first)
+    seen, own = Wakeup(), Wakeup()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(second.store.follow, seen.set)
+        tasks.start_soon(first.store.follow, own.set)
+        await seen.wait(0)  # both listen
+        await own.wait(0)
+        before = seen.generation
+        with anyio.fail_after(30):
+            await first.store.record(changes)
+            await seen.wait(before)
+        assert await due_of(second)
+        tasks.cancel_scope.cancel()
 
 
 async def test_the_version_is_of_what_pages_show_and_of_all_replicas(

@@ -29,7 +29,7 @@ class PostgresqlChannelStates(StorePart):
             announces = not self._database.local.in_fleet or not await connection.fetchval(
                 log_queries.IS_SUSPENDED, *known
             )
-            await store_outage(connection, event if announces else None, outage)
+            await store_outage(self._database, connection, event if announces else None, outage)
             await connection.execute(log_queries.STORE_SUSPENSION, *values)
             await signal_channel(self._database, connection, suspension.channel)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from watcher.core.events import Change, Event, StoredEvent
 from watcher.core.outage import Outage
-from watcher.core.ownership import Grant, source_group
+from watcher.core.ownership import Grant, channel_group, source_group
 from watcher.core.tasks import TaskKey
 from watcher.stores import _rows
 from watcher.stores._recording import StoredPositions, applied, events_of
 from watcher.stores.postgresql import rows, watch_queries
-from watcher.stores.postgresql.database import StorePart
+from watcher.stores.postgresql.database import Database, StorePart
 from watcher.stores.postgresql.schema import Connection
 from watcher.stores.postgresql.signals import signal_channel
 
@@ -30,7 +30,7 @@ class PostgresqlEventLog(StorePart):
         return recording.applies
 
     async def _record_all(self, connection: Connection, recordings: Sequence["_Recording"]) -> None:
-        made = await _record(connection, recordings)
+        made = await _record(self._database, connection, recordings)
         for event in events_of(made):
             for channel in event.channels:
                 self._database.due_floors.note(channel, event.at)
@@ -52,7 +52,7 @@ class PostgresqlEventLog(StorePart):
     ) -> None:
         async def store(connection: Connection) -> None:
             if self._database.fence.session is None:
-                await store_outage(connection, event, outage)
+                await store_outage(self._database, connection, event, outage)
                 await _end_outage(connection, recovered)
             else:
                 await self._record_shared(connection, event, outage, recovered)
@@ -78,7 +78,7 @@ class PostgresqlEventLog(StorePart):
         if stored is not None and outage is not None:
             since, alerted_at = min(stored.since, outage.since), stored.alerted_at
             outage = replace(outage, since=since, alerted_at=alerted_at or outage.alerted_at)
-        await store_outage(connection, event, outage)
+        await store_outage(self._database, connection, event, outage)
         if event is not None or not announced or kind not in ("source", "channel"):
             await _end_outage(connection, recovered)
         if event is not None and kind == "channel":
@@ -105,7 +105,9 @@ class _Recording:
     applies: Sequence[bool] = field(default_factory=list)
 
 
-async def _record(connection: Connection, recordings: Sequence[_Recording]) -> list[Change]:
+async def _record(
+    database: Database, connection: Connection, recordings: Sequence[_Recording]
+) -> list[Change]:
     """Store the changes of several callers with the statements of one; return those that apply."""
     changes = [change for recording in recordings for change in recording.changes]
     keys = {rows.clean_key(change.watch.key): change.watch.key for change in changes}
@@ -123,7 +125,7 @@ async def _record(connection: Connection, recordings: Sequence[_Recording]) -> l
         watch_queries.CHANGE_WATCHES,
         [rows.changed_row(watch, moved.get(key)) for key, watch in last.items()],
     )
-    await insert_events(connection, events_of(made))
+    await insert_events(database, connection, events_of(made))
     return made
 
 
@@ -133,10 +135,20 @@ async def execute_rows(connection: Connection, statement: str, table: Sequence[A
         await connection.execute(statement, *rows.arrays(table))
 
 
-async def insert_events(connection: Connection, events: Sequence[Event]) -> None:
-    """Store events, and a delivery for each of their channels, in the caller's transaction."""
+async def insert_events(
+    database: Database, connection: Connection, events: Sequence[Event]
+) -> None:
+    """Store events, and a delivery for each of their channels, in the caller's transaction. Other
+    replicas get a hint if they own one.
+    """
     table = [rows.event_row(event) for event in events]
     await execute_rows(connection, watch_queries.INSERT_EVENTS, table)
+    slots: dict[str, set[int]] = {}
+    for event, (*_, slot) in zip(events, table, strict=True):
+        for channel in event.channels:
+            slots.setdefault(channel, set()).add(slot)
+    if not all(database.fence.owns_all(channel_group(name), of) for name, of in slots.items()):
+        database.hints.want()
 
 
 async def _stored_outage(connection: Connection, subject: str) -> Outage | None:
@@ -149,10 +161,12 @@ async def _end_outage(connection: Connection, subject: str | None) -> None:
         await connection.execute(watch_queries.DELETE_OUTAGE, rows.clean(subject))
 
 
-async def store_outage(connection: Connection, event: Event | None, outage: Outage | None) -> None:
+async def store_outage(
+    database: Database, connection: Connection, event: Event | None, outage: Outage | None
+) -> None:
     """Store an outage with the event that announces it, in the caller's transaction."""
     if event is not None:
-        await insert_events(connection, [event])
+        await insert_events(database, connection, [event])
     if outage is not None:
         values = rows.cleaned(_rows.outage_row(outage))
         await connection.execute(watch_queries.STORE_OUTAGE, *values)

@@ -67,6 +67,13 @@ class Fence:
             raise self._rejected(group)
         return [granted[number] for number in sorted(numbers)]
 
+    def owns_all(self, group: str, slots: Collection[int]) -> bool:
+        """Return whether this replica owns the slices that these slots of a group belong to; True
+        where nothing is restricted.
+        """
+        owned = self.slots(group)
+        return owned is None or set(owned).issuperset(slots)
+
     def granted_channels(self) -> Sequence[Grant]:
         """Return the grants of all channels."""
         granted = self._local.granted() if self._local.in_fleet else {}

@@ -31,21 +31,25 @@ class Hints:
 
     def __init__(self) -> None:
         self._wanted = False
+        self._signalled = False
         self._due = Wakeup()
 
     def begin(self) -> None:
         """A transaction begins."""
-        self._wanted = False
+        self._wanted = self._signalled = False
 
-    def want(self) -> None:
-        """The transaction that runs now stores what other replicas have to see."""
+    def want(self, *, signal: bool = False) -> None:
+        """The transaction that runs now stores what other replicas have to see at once, such as a
+        signal.
+        """
         self._wanted = True
+        self._signalled = self._signalled or signal
 
     def committed(self) -> bool:
-        """The transaction has ended; return whether it has stored what others have to see."""
+        """The transaction has ended; return whether it has stored a signal."""
         if self._wanted:
             self.give()
-        return self._wanted
+        return self._signalled
 
     def give(self) -> None:
         """Hint at what was stored."""

@@ -164,9 +164,9 @@ class PostgresqlOutbox(StorePart):
         parameters = (oldest.channel, oldest.last_event, _FAIL_BATCH, error, oldest.last_at)
 
         async def announce(connection: Connection) -> None:
-            await store_outage(connection, event, None)
+            await store_outage(self._database, connection, event, None)
             for outage in outages:
-                await store_outage(connection, None, outage)
+                await store_outage(self._database, connection, None, outage)
 
         async def fail(connection: Connection, *, first: bool) -> int:
             if first:

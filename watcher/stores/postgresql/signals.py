@@ -24,7 +24,7 @@ async def store_signal(
     if database.local.in_fleet:
         parameters = (database.local.session, rows.clean(group), rows.cleaned(task_ids), attempt)
         await connection.execute(queries.STORE_SIGNAL, *parameters)
-        database.hints.want()
+        database.hints.want(signal=True)
 
 
 async def signal_channel(
