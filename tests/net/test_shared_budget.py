@@ -142,6 +142,34 @@ async def test_a_pause_that_one_replica_was_given_holds_for_the_others() -> None
     assert anyio.current_time() >= began + 100
 
 
+async def test_nothing_remains_while_a_request_waits_for_what_others_have_taken() -> None:
+    budgets = Budgets()
+    requests = replica(budgets)
+    await anyio.sleep(600)  # its own bucket is full
+    await budgets.take_requests("", 5.0, 1.0, 50)
+    seen = list[float]()
+
+    async def spend() -> None:
+        await requests.spend()
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        scope = tasks.cancel_scope
+        tasks.start_soon(spend)
+        await anyio.sleep(2 * DELAY)
+        while True:
+            seen.append(requests.remaining())
+            await anyio.sleep(DELAY / 3)
+    assert len(seen) > 1000
+    assert set(seen) == {0.0}
+    assert requests.remaining() > 1
+
+    with anyio.move_on_after(0.1):
+        await budgets.take_requests("", 5.0, 1.0, 50)
+        await requests.spend()
+    assert requests.remaining() > 1, "none waits now"
+
+
 async def test_nothing_is_sent_while_the_store_of_the_budget_fails() -> None:
     budgets = Budgets()
     requests = replica(budgets)

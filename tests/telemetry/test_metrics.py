@@ -39,6 +39,27 @@ def samples(metrics: Metrics) -> list[tuple[str, dict[str, str], float]]:
     ]
 
 
+def test_a_budget_that_replicas_share_remains_as_far_as_it_holds_requests() -> None:
+    registry = CollectorRegistry()
+    source = Metrics(registry, "1").source("a")
+    source.budget("GET x", lambda: 5.0)
+    source.budget("GET y", lambda: 0.5)
+
+    def remaining() -> list[float | None]:
+        return [
+            registry.get_sample_value(
+                "watcher_request_budget_remaining", {"source": "a", "route": route}
+            )
+            for route in ("GET x", "GET y")
+        ]
+
+    assert remaining() == [5.0, 0.5]
+    source.shared_left({"a GET x": 0.25, "a GET y": 3.0, "b GET x": 9.0})
+    assert remaining() == [0.25, 0.5]
+    source.shared_left({"a all routes": 2.0})
+    assert remaining() == [2.0, 0.5]
+
+
 def test_the_metrics_of_the_page_exist_with_their_labels() -> None:
     documented: dict[str, set[str]] = {}
     for names, labels in re.findall(

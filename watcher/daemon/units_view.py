@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from watcher.core.interfaces.budgets import RequestsLeft
 from watcher.core.ownership import source_group
 from watcher.core.settings import Settings
 from watcher.core.summary import TroubledTasks
@@ -21,8 +22,11 @@ class UnitsView:
     async def refresh_gauges(self, settings: Settings) -> None:
         """Update the gauges that are computed only for a scrape."""
         shared, metrics = self._shared, self._shared.metrics
+        store = shared.store
+        left = await store.requests_left() if isinstance(store, RequestsLeft) else {}
         for name, unit in self._units.sources.items():
             poller = unit.poller
+            metrics.source(name).shared_left(left)
             metrics.source(name).watching(poller.counts(), poller.behind(), poller.silent())
         stored = await shared.store.outbox()
         depths = shown_depths(stored, self._units.channels, settings, shared.served)

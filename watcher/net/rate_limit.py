@@ -75,6 +75,7 @@ class RouteBudget:
         self._lock = anyio.Lock()
         self._shared = None if shared is None else SharedBucket(shared, route, now)
         self._shared_from = -math.inf
+        self._waits_for_shared = False
 
     @property
     def limited(self) -> bool:
@@ -88,9 +89,12 @@ class RouteBudget:
     async def spend(self) -> None:
         """Wait until a request may be sent, and count it; if cancelled while waiting, do not."""
         async with self._lock:
-            while (wait := self.wait() or await self._take()) > 0:
-                with anyio.move_on_after(max(wait, _SHORTEST_WAIT)):
-                    await self.pause.changed.wait(self.pause.changed.generation)
+            try:
+                while (wait := self.wait() or await self._take()) > 0:
+                    with anyio.move_on_after(max(wait, _SHORTEST_WAIT)):
+                        await self.pause.changed.wait(self.pause.changed.generation)
+            finally:
+                self._waits_for_shared = False
             self.pause.admitted()
             if self._bucket is not None:
                 self._bucket.spend()
@@ -120,6 +124,7 @@ class RouteBudget:
             return 0.0
         wait = await self._shared.take(*self._bucket.shape)
         self._shared_from = self._now() + wait
+        self._waits_for_shared = wait > 0
         return wait
 
     async def share_pause(self) -> None:
@@ -131,8 +136,10 @@ class RouteBudget:
             await self._shared.pause(seconds)
 
     def remaining(self) -> float:
-        """Return how many requests could be sent now; infinity without a limit."""
-        if self.pause.remaining():
+        """Return how many requests this process could send now; infinity without a limit. What a
+        shared budget holds is known only while this process waits for it: nothing.
+        """
+        if self.pause.remaining() or self._waits_for_shared:
             return 0.0
         if self._bucket is None:
             return float("inf")

@@ -3,8 +3,10 @@
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from watcher.core.errors import SourceFailure
+from watcher.core.interfaces.budgets import left_for
 from watcher.core.tasks import KNOWN_STATUSES, TERMINAL_STATUSES
 from watcher.core.texts import OTHER
 from watcher.telemetry.event_counts import EventCounts
@@ -36,6 +38,7 @@ class SourceMetrics:
         self.event_stored = events.stored
         self._rate = RequestRate(time.monotonic)
         self._budgets: dict[str, Callable[[], float]] = {}
+        self._shared_left: Mapping[str, float] = {}
         self._source_up = polling.source_up
         self._task_types = task_types
         self._observations = polling.observations.labels(source)
@@ -77,16 +80,27 @@ class SourceMetrics:
         for code in _CODES:
             self._requests.requests.labels(self._source, route, code)
         self._requests.duration.labels(self._source, route)
-        self._requests.budget_remaining.labels(self._source, route).set_function(remaining)
+        self._requests.budget_remaining.labels(self._source, route).set_function(
+            partial(self._remaining, route)
+        )
         self._requests.hold.labels(self._source, route).set_function(hold)
         self._budgets[route] = remaining
+
+    def _remaining(self, route: str) -> float:
+        shared = left_for(self._source, route, self._shared_left)
+        own = self._budgets[route]()
+        return own if shared is None else min(own, shared)
+
+    def shared_left(self, left: Mapping[str, float]) -> None:
+        """Set how many requests the budgets hold, by name, that replicas share."""
+        self._shared_left = left
 
     def requests_per_minute(self) -> int:
         """Return the number of requests of the last minute."""
         return self._rate.last_minute()
 
     def budgets(self) -> Mapping[str, float]:
-        """Return by route how many requests could be sent now."""
+        """Return by route how many requests this process could send now."""
         return {route: remaining() for route, remaining in self._budgets.items()}
 
     def observed(self, count: int, at: float) -> None:
