@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 import watcher
-from tests.acceptance.daemon import Daemon, Site, add
+from tests.acceptance.daemon import PATIENCE, Daemon, Site, add
 from tests.support.postgresql import Server
 from watcher.stores.postgresql.schema import migrations
 
@@ -25,6 +25,14 @@ MIGRATIONS = {
         f"-- serves: {KNOWN + 2}\nALTER TABLE watches DROP COLUMN added;\n"
     ),
 }
+
+
+_APART = "this replica has no session: "
+NO_NEW_SESSIONS = """
+CREATE FUNCTION no_session() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'no new sessions'; END $$;
+CREATE TRIGGER no_session BEFORE INSERT ON sessions EXECUTE FUNCTION no_session();
+"""
 
 
 def newer_program(folder: Path) -> str:
@@ -103,3 +111,39 @@ def contract(server: Server, url: str) -> None:
     """Let the schema be for a much later program."""
     statement = "UPDATE watcher_schema SET version = 99, serves = 99"
     server.run("psql", url, "-c", statement)
+
+
+async def readiness(daemon: Daemon) -> tuple[int, str]:
+    async with daemon.client() as client:
+        alive, ready = await client.get("/healthz"), await client.get("/readyz")
+    assert alive.status_code == 200
+    return ready.status_code, ready.json()["status"]
+
+
+async def test_a_replica_that_cannot_join_is_not_ready_while_the_others_are(
+    site: Site, postgresql_server: Server
+) -> None:
+    site.environ["WATCHER_STORE__URL"] = url = await postgresql_server.new_store()
+    connection = await asyncpg.connect(url)
+
+    async def until_ready(daemon: Daemon) -> None:
+        with anyio.fail_after(PATIENCE):
+            while await readiness(daemon) != (200, "ok"):
+                await anyio.sleep(0.05)
+
+    async with site.daemon() as old:
+        await until_ready(old)
+        await connection.execute(NO_NEW_SESSIONS)
+        async with site.daemon() as new:
+            status, reason = await readiness(new)
+            assert (status, _APART in reason) == (503, True)
+            await site.until(lambda: any("no new sessions" in line for line in new.messages()))
+            status, reason = await readiness(new)
+            assert (status, _APART in reason, "no new sessions" in reason) == (503, True, True)
+            await until_ready(old)
+            await deliver(site, old, "task_1", 1)
+            await connection.execute("DROP TRIGGER no_session ON sessions")
+            await until_ready(new)
+            assert await old.stop() == 0
+            await deliver(site, new, "task_2", 2)
+    await connection.close()

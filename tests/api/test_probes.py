@@ -57,6 +57,17 @@ async def test_readiness_ends_while_the_store_is_full_and_returns_by_itself(tmp_
         assert (await api.get("/readyz")).status_code == 200
 
 
+async def test_a_replica_is_ready_once_it_has_a_session(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    apart = ["this replica has no session: it has not joined the others yet"]
+    daemon.health = Health(daemon.store.ping, dict, lambda: apart[0] if apart else None)
+    ready = await api.get("/readyz")
+    assert (ready.status_code, ready.json()) == (503, {"status": apart[0]})
+    apart.clear()
+    assert (await api.get("/readyz")).status_code == 200
+
+
 async def test_metrics_come_in_both_formats(api: httpx.AsyncClient) -> None:
     plain = await api.get("/metrics")
     assert "watcher_outbox_pending" in {family.name for family in prometheus(plain.text)}

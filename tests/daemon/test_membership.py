@@ -40,7 +40,8 @@ class Fleet:
 
     def __init__(self, *leases: Lease | None) -> None:
         self.leases = list(leases)
-        self.trusted: Mapping[Slice, Grant] = {}
+        self.grants: Mapping[Slice, Grant] = {}
+        self.has_session = False
         self.released: list[Slice] = []
         self.left = 0
         self.rejected = 0
@@ -50,13 +51,18 @@ class Fleet:
         self, member: Member, groups: Sequence[Group], lag: float, report: Report = NOTHING_REPORTED
     ) -> Lease:
         self.groups = groups
-        if (lease := self.leases.pop(0)) is None:
+        lease = self.leases.pop(0)
+        self.has_session = lease is not None
+        if lease is None:
             raise StoreError("not reachable")
-        self.trusted = {one.slice: one for one in lease.grants}
+        self.grants = {one.slice: one for one in lease.grants}
         return lease
 
     def granted(self) -> Mapping[Slice, Grant]:
-        return self.trusted
+        return self.grants
+
+    def trusted(self) -> bool:
+        return self.has_session
 
     def fenced(self) -> int:
         return self.rejected
@@ -115,6 +121,17 @@ async def test_what_is_granted_is_served_and_nothing_else() -> None:
     assert member.slots(BACKEND) == frozenset(range(64, 192))
     assert not member.leads(BACKEND), "the owner of the first slice does"
     assert len(changes) == 2
+
+
+async def test_a_replica_without_a_session_that_it_may_trust_says_why() -> None:
+    member = member_of(Fleet(None, Lease(), None))
+    assert member.apart() == "this replica has no session: it has not joined the others yet"
+    await member.renew()
+    assert member.apart() == "this replica has no session: not reachable"
+    await member.renew()
+    assert member.apart() is None, "one that owns nothing may take over at any moment"
+    await member.renew()
+    assert member.apart() == "this replica has no session: not reachable"
 
 
 async def test_a_store_that_is_not_for_this_program_any_more_ends_the_renewals(
@@ -192,7 +209,7 @@ async def test_without_trust_nothing_is_sent_though_the_grants_are_known() -> No
     member = member_of(fleet)
     await member.renew()
     assert member.trusted(BACKEND)
-    fleet.trusted = {}
+    fleet.grants = {}
     assert not member.trusted(BACKEND)
     assert member.tenure(BACKEND) is not None
 
@@ -216,7 +233,7 @@ async def test_each_renewal_shows_the_fleet_and_one_that_fails_that_it_is_not_kn
     fleet.rejected = 2
     await member.renew()
     assert shown() == ["3.0", "1.0", "2.0", "2.0"]
-    fleet.trusted = {}
+    fleet.grants = {}
     fleet.rejected = 3
     await member.renew()
     assert shown() == ["nan", "nan", "0.0", "3.0"]

@@ -51,7 +51,7 @@ def health(daemon: ProbedDaemon) -> Response:
 
 
 async def readiness(daemon: ProbedDaemon) -> Response:
-    """Readiness: the store accepts writes. Raises `StoreError`."""
+    """Readiness: the store accepts writes; of several replicas, this one has joined the others."""
     return _shown(await daemon.health.unready())
 
 

@@ -21,7 +21,7 @@ async def healthz(daemon: Running) -> Response:
 
 @probes.get("/readyz", responses=_HEALTH)
 async def readyz(daemon: Running) -> Response:
-    """Readiness: the store accepts writes."""
+    """Readiness: the store accepts writes; of several replicas, this one has joined the others."""
     return await readiness(daemon)
 
 

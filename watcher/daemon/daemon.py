@@ -60,12 +60,12 @@ class Daemon:
         self.store = store
         self.metrics = metrics
         self.outbox = Wakeup()
-        self.health = Health(store.ping, self._monitors)
         self.stopping = anyio.Event()
         self.wall = surroundings.wall
         self.unexpected = UnexpectedErrors(metrics)
         self._settings = settings
         self._fleet = self._fleet_of(store)
+        self.health = Health(store.ping, self._monitors, self._apart)
         self._shared = Shared(
             store=store,
             metrics=metrics,
@@ -166,6 +166,9 @@ class Daemon:
         await self.health.unready()
         self.metrics.store_writable(self.health.store_failure)
         await self._view.refresh_gauges(self._settings)
+
+    def _apart(self) -> str | None:
+        return None if self._fleet is None else self._fleet.membership.apart()
 
     def _monitors(self) -> Mapping[str, LivenessMonitor]:
         pollers = {

@@ -42,6 +42,7 @@ class Membership:
         self._tenures: dict[str, int] = {}
         self._surplus: Slice | None = None
         self._given_up: str | None = None
+        self._failure = "it has not joined the others yet"
         self._log_throttle = LogThrottle(anyio.current_time)
         self.lease = Lease()
         """What the last renewal has returned."""
@@ -64,6 +65,12 @@ class Membership:
         return any(one.group == group for one in self._store.granted())
 
     # The session
+
+    def apart(self) -> str | None:
+        """Return why this replica cannot write for a slice; None while it has a session that it may
+        trust, even one that owns nothing.
+        """
+        return None if self._store.trusted() else f"this replica has no session: {self._failure}"
 
     async def join(self) -> None:
         """Renew the session until that has succeeded once."""
@@ -88,10 +95,12 @@ class Membership:
             lease = await self._store.renew(
                 self._member, self._wanted(), self._lag(), self.report()
             )
-        except StoreUnusableError:
+        except StoreUnusableError as error:
+            self._failure = str(error)
             self._show(None)
             raise
         except StoreError as error:
+            self._failure = str(error)
             if self._log_throttle.ready("renew"):
                 logger.error("%s; what this replica serves passes to others", error)
             self._show(None)

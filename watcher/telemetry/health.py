@@ -15,15 +15,19 @@ _PING_TIMEOUT = 2.0
 
 
 class Health:
-    """The state behind the probes; `ping` writes to the store, and its result is cached."""
+    """The state behind the probes; `ping` writes to the store, and its result is cached. `apart`
+    returns why this process may not write for what it serves, although the store is writable.
+    """
 
     def __init__(
         self,
         ping: Callable[[], Awaitable[None]],
         monitors: Callable[[], Mapping[str, LivenessMonitor]],
+        apart: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._ping = ping
         self._monitors = monitors
+        self._apart = apart
         self._pinged_at: float | None = None
         self._unready: str | None = None
         self.store_failure: StoreFailure | None = None
@@ -34,13 +38,13 @@ class Health:
         return [name for name, monitor in self._monitors().items() if monitor.late()]
 
     async def unready(self) -> str | None:
-        """Return why the store is not writable; None if it is."""
+        """Return why this process cannot write to the store; None if it can."""
         async with self._lock:
             now = anyio.current_time()
             if self._pinged_at is None or now - self._pinged_at >= _CACHE_SECONDS:
                 self._unready = await self._ping_store()
                 self._pinged_at = now
-            return self._unready
+            return self._unready or self._apart()
 
     async def _ping_store(self) -> str | None:
         try:

@@ -43,6 +43,12 @@ class Ownership(Protocol):
         """
         ...
 
+    def trusted(self) -> bool:
+        """Return whether this replica has a session that it may trust now, even one that owns
+        nothing.
+        """
+        ...
+
     def fenced(self) -> int:
         """Return how many writes of this replica were rejected with `NotOwnerError` so far."""
         ...

@@ -49,6 +49,9 @@ class PostgresqlOwnership(StorePart):
     def granted(self) -> Mapping[Slice, Grant]:
         return self._database.local.granted()
 
+    def trusted(self) -> bool:
+        return self._database.local.trusted
+
     def fenced(self) -> int:
         return self._database.local.fenced
 
