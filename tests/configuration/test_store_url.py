@@ -51,8 +51,18 @@ def test_errors_about_the_store_show_its_url_without_the_password(tmp_path: Path
     assert "hidden-word" not in str(caught.value)
     with pytest.raises(ConfigurationError, match=r"store\.max_size: only a SQLite store"):
         load(f"store: {{url: '{URL}', max_size: 1GiB}}", tmp_path)
+    with pytest.raises(ConfigurationError, match=r"the port of 'db:99999' is not a number from 0"):
+        load("store: {url: 'postgresql://me:hidden@db:99999/tasks'}", tmp_path)
     with pytest.raises(ConfigurationError, match=r"invalid store\.url 'sqlite:///'"):
         load("store: {url: 'sqlite:///'}", tmp_path)
+
+
+def test_the_scheme_that_hosting_providers_write_is_another_name_of_postgresql(
+    tmp_path: Path,
+) -> None:
+    url = URL.replace("postgresql", "postgres")
+    assert load(f"store: {{url: '{url}'}}", tmp_path).store.url == url
+    assert plugins.load_store(url).shown(url) == "postgresql://db.example/tasks"
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,7 +248,7 @@ def test_every_value_is_documented_and_changes_something(tmp_path: Path) -> None
         (
             {
                 "postgresql": {"urlSecret": {"name": "a"}},
-                "config": {"store": {"url": "postgresql://db/watcher"}},
+                "config": {"store": {"url": "postgres://db/watcher"}},
             },
             "config.store.url",
         ),

@@ -22,9 +22,9 @@ def backup(file: Path, config: Path | None) -> None:
     from watcher.core.errors import StoreUnusableError
 
     url = load_settings(config).store.url
-    kind = url.partition(":")[0]
-    copy: Any = getattr(plugins.load("stores", kind), "backup", None)
+    copy: Any = getattr(plugins.load_store(url), "backup", None)
     if copy is None:
+        kind = url.partition(":")[0]
         raise StoreUnusableError(f"a store of type {kind} is copied with the tools of its database")
     size = copy(url, file, _show_progress if is_terminal(err=True) else _show_nothing)
     say(f"copied {size / 1024**2:.1f} MiB to {file}")

@@ -40,7 +40,7 @@ def copy(source: str, target: str) -> None:
             for name, contents in copied.items()
         ),
     )
-    shown = plugins.load("stores", target.partition(":")[0]).shown(target)
+    shown = plugins.load_store(target).shown(target)
     rows = sum(contents.count for contents in copied.values())
     say(f"copied {rows} rows to {shown}; both have the same counts and digests")
 

@@ -49,7 +49,7 @@ def contradictions(settings: Settings) -> list[tuple[Place, str]]:
 
 def _faults_of_store(settings: StoreSettings) -> Iterator[tuple[str, str]]:
     try:
-        plugin = plugins.load("stores", settings.url.partition(":")[0])
+        plugin = plugins.load_store(settings.url)
     except ConfigurationError as error:
         yield from (("url", problem) for problem in error.problems)
     else:

@@ -124,7 +124,7 @@ def _holds_secret(file: Path, settings: Settings) -> bool:
 
 
 def _store_files(settings: Settings) -> list[Path]:
-    plugin = plugins.load("stores", settings.store.url.partition(":")[0])
+    plugin = plugins.load_store(settings.store.url)
     files: Callable[[str], Iterable[Path]] = getattr(plugin, "files", lambda _: ())
     try:
         return [path for path in files(settings.store.url) if path.exists()]

@@ -13,6 +13,9 @@ from watcher.core.errors import ConfigurationError
 _WORD = re.compile(r"[A-Za-z_-]{0,20}")
 """Anything else could be a secret in a wrong place."""
 
+_SCHEMES = {"postgres": "postgresql"}
+"""Other schemes in URLs of stores: many hosting providers write this one."""
+
 Folder = Literal["sources", "stores", "channels"]
 
 
@@ -21,6 +24,12 @@ def names(folder: Folder) -> list[str]:
     return sorted(
         one.name for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_")
     )
+
+
+def load_store(url: str) -> ModuleType:
+    """Return the plugin for a store's URL. Raises as `load` does."""
+    scheme = url.partition(":")[0]
+    return load("stores", _SCHEMES.get(scheme, scheme))
 
 
 def load(folder: Folder, name: str) -> ModuleType:

@@ -53,7 +53,7 @@ async def _log_store(daemon: Daemon) -> None:
         logger.warning("%s", error)
         return
     url = daemon.settings.store.url
-    shown = plugins.load("stores", url.partition(":")[0]).shown(url)
+    shown = plugins.load_store(url).shown(url)
     logger.info("store %s: %d active and %d ended watches", shown, active, ended)
 
 

@@ -110,9 +110,7 @@ def _create_store(
     settings: Settings, metrics: Metrics
 ) -> Callable[[], AbstractAsyncContextManager[Store]]:
     store = settings.store
-    create: Callable[..., AbstractAsyncContextManager[Store]] = plugins.load(
-        "stores", store.url.partition(":")[0]
-    ).create
+    create: Callable[..., AbstractAsyncContextManager[Store]] = plugins.load_store(store.url).create
     limit = {} if store.max_size is None else {"max_size": store.max_size}
     return partial(
         create,

@@ -63,7 +63,7 @@ async def copy(source: str, target: str, progress: Progress) -> Mapping[str, Con
 
 
 def _plugin(url: str) -> Any:
-    return plugins.load("stores", url.partition(":")[0])
+    return plugins.load_store(url)
 
 
 async def _counted(

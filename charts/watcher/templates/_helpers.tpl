@@ -76,7 +76,7 @@ annotations:
 
 {{/* Not empty if the store is PostgreSQL, which any number of pods can share. */}}
 {{- define "watcher.postgresql" -}}
-{{- if or .Values.postgresql.urlSecret.name (hasPrefix "postgresql:" (dig "store" "url" "" .Values.config)) -}}
+{{- if or .Values.postgresql.urlSecret.name (regexMatch "^postgres(ql)?:" (dig "store" "url" "" .Values.config)) -}}
 true
 {{- end -}}
 {{- end -}}

@@ -29,6 +29,9 @@ async def opening_error(url: str) -> StoreError:
         (("watcher@", "guest:hidden@"), 'rejects the connection: role "guest" does not exist'),
         (("/postgres?", "/?"), "invalid store.url: expected one such as postgresql://"),
         (("/postgres?", "/postgres?sslmode=what&"), "invalid store.url: "),
+        (("/postgres?", "/postgres?whatever=1&"), "rejects the connection: unrecognized conf"),
+        (("/postgres?", "/postgres?fsync=off&"), 'rejects the connection: parameter "fsync" can'),
+        (("/postgres?", "/postgres?work_mem=x&"), "rejects the connection: invalid value for"),
     ],
 )
 async def test_what_no_wait_helps_is_final(
@@ -38,6 +41,14 @@ async def test_what_no_wait_helps_is_final(
     assert isinstance(error, StoreUnusableError)
     assert text in str(error)
     assert "hidden" not in str(error)
+
+
+async def test_the_scheme_of_hosting_providers_opens_the_same_database(
+    postgresql_server: Server,
+) -> None:
+    url = await postgresql_server.new_store()
+    async with postgresql.create(url.replace("postgresql://", "postgres://")) as store:
+        assert await store.outbox() == []
 
 
 async def test_a_server_that_is_away_may_come_back(tmp_path: Path) -> None:

@@ -85,6 +85,10 @@ _REJECTED = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
+    # A parameter of the URL that the server does not know, cannot set, or not to this value.
+    asyncpg.UndefinedObjectError,
+    asyncpg.CantChangeRuntimeParamError,
+    asyncpg.InvalidParameterValueError,
 )
 
 
@@ -101,9 +105,21 @@ def server_of(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         raise StoreUnusableError(_EXPECTED) from None
-    if parts.scheme != "postgresql" or not parts.path.strip("/"):
+    if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
         raise StoreUnusableError(_EXPECTED)
-    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    hosts = parts.netloc.rpartition("@")[2]
+    for host in hosts.split(","):
+        _check_port(host)
+    return f"postgresql://{hosts}{parts.path}"
+
+
+def _check_port(host: str) -> None:
+    try:
+        _ = urlsplit(f"//{host}").port
+    except ValueError:
+        raise StoreUnusableError(
+            f"invalid store.url: the port of {host!r} is not a number from 0 to 65535"
+        ) from None
 
 
 def store_error(error: Exception, server: str) -> StoreError:
