@@ -5,22 +5,20 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from functools import partial
 
-import anyio
-
-from watcher.core.channels import ChannelState, SuspensionKind
-from watcher.core.clock import rfc3339
+from watcher.core.channels import ChannelState
 from watcher.core.errors import DeliveryError
 from watcher.core.log_fields import about
 from watcher.delivery.claims import PROBE_INTERVAL
 from watcher.delivery.context import DeliveryContext
+from watcher.delivery.failure_report import FailureReport
 from watcher.delivery.outage import ChannelOutage
 from watcher.delivery.overflow import ChannelOverflow
 from watcher.delivery.phases import Phase
 from watcher.delivery.receiver_record import ReceiverRecord
+from watcher.delivery.shown_state import shown_state
+from watcher.delivery.stop_conditions import Stop, StopConditions
 from watcher.delivery.suspension import ChannelSuspension
-from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +38,9 @@ class ChannelHealth:
         self._outage = ChannelOutage(context)
         self.overflow = ChannelOverflow(context, self._outage, lambda: self.phase is Phase.RUNNING)
         self.record = ReceiverRecord()
-        self._log_throttle = LogThrottle(anyio.current_time)
-        self._off_counts_from = 0.0
-        self._stopped_by: DeliveryError | None = None
-        self._breaker_logged = self._takes_over = False
+        self._stop_conditions = StopConditions(context.off_after)
+        self._report = FailureReport(context)
+        self._takes_over = False
 
     async def load(self) -> None:
         """Restore the phase that was stored before a restart."""
@@ -73,7 +70,8 @@ class ChannelHealth:
     @property
     def silent(self) -> bool:
         """Whether nothing at all may be sent."""
-        return self._stopped_by is not None or self.phase in (Phase.STOPPED, Phase.PAUSED)
+        gone = self._stop_conditions.endpoint_is_gone
+        return gone or self.phase in (Phase.STOPPED, Phase.PAUSED)
 
     @property
     def suspended(self) -> bool:
@@ -99,54 +97,39 @@ class ChannelHealth:
 
     def state(self, waits: float) -> ChannelState:
         """Return the state as users see it; `waits` are the seconds until anything may be sent."""
-        settings, suspension = self._context.settings, self._suspension.current
-        state = partial(ChannelState, name=settings.name, type=settings.type)
-        if suspension is not None:
-            return state(state=suspension.kind, reason=suspension.reason, since=suspension.since)
-        error = self.record.last_error
-        reason = None if error is None or not self.failing else str(error)
-        if waits >= 1:
-            until = rfc3339(self._context.wall() + waits)
-            reason = f"waiting until {until}, because: {reason or 'Retry-After'}"
-        since = self.record.failing_since
-        return state(state="running" if since is None else "failing", reason=reason, since=since)
+        waits_until = self._context.wall() + waits if waits >= 1 else None
+        return shown_state(
+            self._context.settings, self._suspension.current, self.record, waits_until
+        )
 
     # Attempts
 
     def gone(self, error: DeliveryError) -> None:
         """Note that the endpoint no longer exists."""
-        self._stopped_by = error
+        self._stop_conditions.gone(error)
         self._changed()
 
     def failed(self, delivery_id: int, error: DeliveryError, now: float) -> None:
         """Note that a delivery failed, not because of its payload."""
-        if self.record.delivery_failed(delivery_id, error, now):
-            self._outage_began(error)
-        self._show_failing(error)
+        outage_began = self.record.delivery_failed(delivery_id, error, now)
+        self._show(error, outage_began=outage_began)
 
     def request_rejected(self, ids: Iterable[int], error: DeliveryError, now: float) -> None:
         """Note that the receiver rejected a request (4xx) with these deliveries."""
-        if self.record.request_rejected(ids, error, now):
-            self._outage_began(error)
-        self._show_failing(error)
+        outage_began = self.record.request_rejected(ids, error, now)
+        self._show(error, outage_began=outage_began)
 
-    def _show_failing(self, error: DeliveryError) -> None:
+    def _show(self, error: DeliveryError, *, outage_began: bool) -> None:
+        if outage_began:
+            self._changed()
+            self._report.outage_began(error)
         if self.failing:
-            self._context.metrics.failing(error.reason)
+            self._report.failing(error)
 
     def request_failed(self, error: DeliveryError) -> None:
         """Note that one request failed, however many deliveries it held."""
         self.record.request_failed(error)
-        is_open = self.record.breaker.is_open and not self.off
-        if is_open and not self._breaker_logged:
-            self._breaker_logged = True
-            logger.warning(
-                "channel %r: circuit breaker opened (%s); sending probes only",
-                self._context.name,
-                error,
-                extra=about(channel=self._context.name),
-            )
-        self._context.metrics.breaker(is_open)
+        self._report.breaker(error, is_open=self.record.breaker.is_open and not self.off)
 
     def retries_exhausted(self) -> None:
         """Note that a delivery ended as failed: `channel.failing` is due now."""
@@ -159,9 +142,7 @@ class ChannelHealth:
         was_failing = self.failing
         due_before = self.record.delivered(attempted_at)
         if was_failing:
-            self._breaker_logged = False
-            self._context.metrics.breaker(False)
-            self._context.metrics.failing(None)
+            self._report.recovered()
             self._changed()
         return due_before
 
@@ -169,16 +150,6 @@ class ChannelHealth:
         """Forget what speaks against attempts: an operator, or a changed setting, demands them."""
         self.record.forget()
         self._changed()
-
-    def _outage_began(self, error: DeliveryError) -> None:
-        self._changed()
-        if self._log_throttle.ready("failing"):
-            logger.warning(
-                "channel %r: delivery failed (%s); will retry",
-                self._context.name,
-                error,
-                extra=about(channel=self._context.name),
-            )
 
     # Stored phases
 
@@ -209,8 +180,7 @@ class ChannelHealth:
         self._takes_over = True
 
     def _resumed(self) -> None:
-        self._stopped_by = None
-        self._off_counts_from = self._context.wall()
+        self._stop_conditions.resumed(self._context.wall())
 
     async def settings_changed(self) -> None:
         """End a suspension by the receiver: what it answered concerned the settings before."""
@@ -224,26 +194,23 @@ class ChannelHealth:
 
     async def reconcile_suspension(self) -> bool:
         """Suspend or resume the channel as its attempts demand; return whether it was resumed."""
+        since, error = self.record.failing_since, self.record.last_error
         if self.phase in (Phase.STOPPED, Phase.PAUSED):
-            self._stopped_by = None  # by an attempt that was in flight; stored and sent already
-        elif self._stopped_by is not None:
-            await self._stop(SuspensionKind.STOPPED, str(self._stopped_by))
-        elif not self.suspended and self.record.failing_since is not None:
-            counts_from = max(self.record.failing_since, self._off_counts_from)
-            if self._context.wall() - counts_from >= self._context.off_after:
-                days = self._context.off_after / 86400
-                reason = f"no success for {days:g} days ({self.record.last_error})"
-                await self._stop(SuspensionKind.OFF, reason)
-        elif self.off and self.record.failing_since is None:
+            # An attempt that was in flight was answered 410: stored and sent already.
+            self._stop_conditions.stop_is_stored()
+        elif stop := self._stop_conditions.met(since, error, self._context.wall()):
+            if self.phase is not Phase(stop.kind):
+                await self._stop(stop)
+        elif self.off and since is None:
             await self.resume()
             return True
         return False
 
-    async def _stop(self, kind: SuspensionKind, reason: str) -> None:
+    async def _stop(self, stop: Stop) -> None:
         stopping = self._outage.stopping(self.record.failing_since, self.record.last_error)
         async with stopping as (outage, event):
-            await self._suspension.stop(kind, reason, outage, event)
-        self._stopped_by = None
+            await self._suspension.stop(stop.kind, stop.reason, outage, event)
+        self._stop_conditions.stop_is_stored()
         self._context.outbox.set()
 
     async def reconcile_outage(self) -> None:
