@@ -7,14 +7,15 @@ import anyio
 import pytest
 
 from tests.acceptance.daemon import PATIENCE, Daemon, Site, add
+from tests.support.pooler import pooled
 from tests.support.postgresql import DURABLE, Server, temporary_server
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with temporary_server(settings=DURABLE) as running:
+def server(pooler: str | None) -> Iterator[Server]:
+    with temporary_server(settings=DURABLE) as running, pooled(running, pooler):
         yield running
 
 

@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from tests.acceptance.daemon import PATIENCE, Daemon, Site, add
-from tests.support.postgresql import Server
+from tests.support.postgresql import Server, database_of
 from tests.support.relay import HELD, RESPONSES, relay_to
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ async def test_a_silent_server_is_noticed_and_nothing_is_lost_or_doubled(
 ) -> None:
     url = await postgresql_server.new_store()
     async with relay_to(postgresql_server) as relay:
-        site.environ["WATCHER_STORE__URL"] = relay.url(url.partition("@/")[2].partition("?")[0])
+        site.environ["WATCHER_STORE__URL"] = relay.url(database_of(url))
         for task_id in TASKS:
             site.upstream.set(task_id, "IN_PROGRESS")
         async with site.daemon() as daemon:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import asyncpg
 
@@ -28,7 +28,7 @@ _SETTINGS = (
     "jit=off",
 )
 
-_UNPRIVILEGED = "daemon"  # a user without rights, on every Unix
+UNPRIVILEGED = "daemon"  # a user without rights, on every Unix
 DURABLE = tuple(one for one in _SETTINGS if one != "synchronous_commit=off")
 """Settings with which an immediate stop of the server loses no commit."""
 
@@ -50,6 +50,8 @@ class Server:
     bin: Path
     settings: Sequence[str] = _SETTINGS
     template: str | None = None
+    entrance: Path | None = None
+    """The folder of the socket at which clients connect, if it is that of a pooler."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -58,7 +60,14 @@ class Server:
         return str(self.folder / ".s.PGSQL.5432")
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://watcher@/{database}?host={quote(str(self.folder), safe='')}"
+        return _url(self.entrance or self.folder, database)
+
+    def direct_url(self, database: str = "postgres") -> str:
+        return _url(self.folder, database)
+
+    async def admin(self, url: str) -> "asyncpg.Connection[asyncpg.Record]":
+        """Connect to the database of `url`, past a pooler."""
+        return await asyncpg.connect(self.direct_url(database_of(url)))
 
     def start(self) -> None:
         """Start it; return once it accepts connections."""
@@ -76,7 +85,7 @@ class Server:
     def run(self, program: str, *arguments: str) -> None:
         """Run a program of PostgreSQL, none of which may run as root."""
         command = [str(self.bin / program), *arguments]
-        user = _UNPRIVILEGED if os.geteuid() == 0 else None
+        user = UNPRIVILEGED if os.geteuid() == 0 else None
         log = self.folder / "programs"
         with log.open("ab") as output:
             done = subprocess.run(
@@ -108,7 +117,7 @@ class Server:
     async def create_database(self, template: str | None = None) -> str:
         """Create a database, as a copy of `template`; return its name."""
         name = f"test_{next(self._numbers)}"
-        connection = await asyncpg.connect(self.url())
+        connection = await asyncpg.connect(self.direct_url())
         try:
             copied = template or "template0"
             await connection.execute(f"CREATE DATABASE {name} TEMPLATE {copied}")
@@ -120,7 +129,7 @@ class Server:
         """Create a database with an empty store; return its URL."""
         if self.template is None:
             template = await self.create_database()
-            async with postgresql.create(self.url(template)):
+            async with postgresql.create(self.direct_url(template)):
                 self.template = template
         return self.url(await self.create_database(self.template))
 
@@ -133,7 +142,7 @@ class Server:
 
     async def new_store_in(self, folder: Path) -> str:
         """Create a database with an empty store whose tables are in `folder`; return its URL."""
-        connection = await asyncpg.connect(self.url())
+        connection = await asyncpg.connect(self.direct_url())
         name = f"test_{next(self._numbers)}"
         try:
             await connection.execute(f"CREATE TABLESPACE {name} LOCATION '{folder}'")
@@ -143,7 +152,7 @@ class Server:
         return self.url(name)
 
     async def drop_database(self, name: str) -> None:
-        connection = await asyncpg.connect(self.url())
+        connection = await asyncpg.connect(self.direct_url())
         try:
             await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         finally:
@@ -185,11 +194,20 @@ def temporary_server(
         yield server
 
 
+def database_of(url: str) -> str:
+    """Return the name of the database that a URL names."""
+    return urlsplit(url).path.removeprefix("/")
+
+
+def _url(folder: Path, database: str) -> str:
+    return f"postgresql://watcher@/{database}?host={quote(str(folder), safe='')}"
+
+
 def _give_away(folder: Path) -> None:
     """Let the unprivileged user, if there has to be one, write the folder."""
     _open_to_all(folder)
     if os.geteuid() == 0:
-        owner = pwd.getpwnam(_UNPRIVILEGED)
+        owner = pwd.getpwnam(UNPRIVILEGED)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
 
 

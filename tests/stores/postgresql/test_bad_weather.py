@@ -7,7 +7,7 @@ import anyio.lowlevel
 import asyncpg
 import pytest
 
-from tests.support.postgresql import Server
+from tests.support.postgresql import Server, database_of
 from tests.support.records import request
 from watcher.core.errors import StoreError, StoreFailure
 from watcher.stores import postgresql
@@ -36,9 +36,9 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 
 
 async def test_every_waiting_write_fails_with_the_connection_and_the_next_one_succeeds(
-    store: PostgresqlStore, url: str
+    store: PostgresqlStore, url: str, postgresql_server: Server
 ) -> None:
-    blocked = await asyncpg.connect(url)
+    blocked = await postgresql_server.admin(url)
     await blocked.execute("BEGIN; LOCK TABLE watches")
     errors = list[StoreError]()
 
@@ -64,11 +64,10 @@ async def test_every_waiting_write_fails_with_the_connection_and_the_next_one_su
 
 
 async def test_a_read_only_server_is_named_and_readiness_fails(
-    store: PostgresqlStore, url: str
+    store: PostgresqlStore, url: str, postgresql_server: Server
 ) -> None:
-    name = url.partition("@/")[2].partition("?")[0]
-    admin = await asyncpg.connect(url)
-    await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    admin = await postgresql_server.admin(url)
+    await admin.execute(f"ALTER DATABASE {database_of(url)} SET default_transaction_read_only = on")
     await admin.execute(END_OTHERS)
     try:
         with pytest.raises(StoreError):
@@ -82,8 +81,10 @@ async def test_a_read_only_server_is_named_and_readiness_fails(
         await admin.close()
 
 
-async def test_what_a_lost_commit_has_done_is_not_claimed(store: PostgresqlStore, url: str) -> None:
-    admin = await asyncpg.connect(url)
+async def test_what_a_lost_commit_has_done_is_not_claimed(
+    store: PostgresqlStore, url: str, postgresql_server: Server
+) -> None:
+    admin = await postgresql_server.admin(url)
     await admin.execute("BEGIN; LOCK TABLE readiness_probe")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_ping_is_lost, store)

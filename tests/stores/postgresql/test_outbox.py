@@ -123,9 +123,13 @@ async def test_results_of_one_batch_may_end_a_head_and_postpone_the_next_of_its_
     ],
 )
 async def test_what_a_claim_reads_comes_from_its_index_in_order(
-    url: str, query: str, parameters: tuple[object, ...], indices: set[str]
+    url: str,
+    postgresql_server: Server,
+    query: str,
+    parameters: tuple[object, ...],
+    indices: set[str],
 ) -> None:
-    connection = await asyncpg.connect(url)
+    connection = await postgresql_server.admin(url)
     try:
         await connection.execute(FILL.format(count=MANY))
         await connection.execute("SET plan_cache_mode = force_generic_plan")

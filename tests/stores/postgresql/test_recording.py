@@ -83,11 +83,11 @@ async def test_stores_that_add_the_same_tasks_at_once_add_each_once(
 
 
 async def test_a_write_whose_connection_is_ended_fails_and_is_stored_once_when_repeated(
-    url: str, store: PostgresqlStore
+    url: str, store: PostgresqlStore, postgresql_server: Server
 ) -> None:
     (watch,) = (await store.add([request()], NOW)).watches
     change = step(watch, "IN_PROGRESS")
-    admin = await asyncpg.connect(url)
+    admin = await postgresql_server.admin(url)
     try:
         await admin.execute(f"SELECT pg_advisory_lock({WRITING})")
         async with anyio.create_task_group() as tasks:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from tests.support.postgresql import Server
+from tests.support.postgresql import Server, database_of
 from tests.support.records import request, step
 from tests.support.relay import REQUESTS, RESPONSES, Relay, relay_to
 from watcher.core.errors import StoreError, StoreFailure
@@ -35,8 +35,7 @@ async def store(
     monkeypatch.setattr(connection, "_CONNECT_TIMEOUT", SHORT)
     monkeypatch.setattr(connection, "_SET", SHORT_LIMITS)
     url = await postgresql_server.new_store()
-    database = url.partition("@/")[2].partition("?")[0]
-    async with postgresql.create(relay.url(database)) as opened:
+    async with postgresql.create(relay.url(database_of(url))) as opened:
         yield opened
 
 

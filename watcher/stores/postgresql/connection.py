@@ -80,6 +80,8 @@ _OPTIONS: Any = {
     "command_timeout": _COMMAND_TIMEOUT,
     "server_settings": {"application_name": "watcher"},
 }
+_ARRAYS = "SELECT $1::int2[], $2::int4[], $3::int8[], $4::float8[], $5::jsonb[], $6::bytea[]"
+"""The types of arrays that the driver does not know, and statements use."""
 _REJECTED = (
     asyncpg.InvalidPasswordError,
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -190,7 +192,13 @@ async def connect(url: str, server: str) -> AsyncIterator[Pool]:
     connector: Any = Connector(url)  # it has a part of the driver's signature
     try:
         pool = await asyncpg.create_pool(
-            url, min_size=1, max_size=_POOL, reset=_reset, connect=connector, **_OPTIONS
+            url,
+            min_size=1,
+            max_size=_POOL,
+            init=_look_up_arrays,
+            reset=_reset,
+            connect=connector,
+            **_OPTIONS,
         )
     except (*ERRORS, ValueError) as error:
         raise opening_error(error, server) from None
@@ -212,6 +220,15 @@ async def bring_up(pool: Pool, server: str, schema: Schema) -> Stored:
             return await schema.bring_up(connection)
     except ERRORS as error:
         raise opening_error(error, server) from None
+
+
+async def _look_up_arrays(connection: "asyncpg.Connection[Any]") -> None:
+    """Let the driver look up all types of arrays that statements use, and forget what it sets for
+    that: a pooler would give the connection with it to others.
+    """
+    await connection.execute("BEGIN")
+    await connection.prepare(_ARRAYS)
+    await connection.execute("ROLLBACK")
 
 
 async def _reset(connection: "asyncpg.Connection[Any]") -> None:
