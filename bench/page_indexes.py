@@ -27,7 +27,13 @@ from watcher.core.tasks import Watch
 from watcher.stores.sqlite import store as sqlite
 from watcher.stores.sqlite.store import SqliteStore
 
-INDEXES = ("watches_ended", "watches_batch", "watches_stalled", "deliveries_delivered_to")
+INDEXES = (
+    "watches_ended",
+    "watches_failed",
+    "watches_batch",
+    "watches_stalled",
+    "deliveries_delivered_to",
+)
 GOAL = 1.02
 _HALF = 250
 _ROUNDS = 60

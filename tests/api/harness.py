@@ -49,6 +49,7 @@ class FakeDaemon:
         self.upstream: Any = None
         self.tested: list[tuple[str, str]] = []
         self.held: dict[str, str] = {}
+        self.status_read_at = 0.0
         self.active: dict[str | None, int] = {None: 1, "PENDING": 2}
         sources = json.dumps([{"name": name, "api_key": "sk"} for name in ("mixpeek", "other")])
         channels = json.dumps(
@@ -92,6 +93,9 @@ class FakeDaemon:
 
     def forget_status(self) -> None:
         """Keeps none."""
+
+    async def shown_status(self) -> Status:
+        return await self.status()
 
     async def status(self) -> Status:
         now = 1_700_000_000.0

@@ -32,6 +32,7 @@ RULE = RuleStatus(
 STORED = StoredSummary(
     ended={"COMPLETED": 5},
     failures=[],
+    failures_since=NOW - 86400,
     lost=0,
     lost_at=None,
     stalled=0,

@@ -57,6 +57,7 @@ from watcher.stores.sqlite.schema import migrations
         (histories.ATTEMPTS, 1),
         (histories.COUNTED[DeliveryState.PENDING], 1),
         (histories.COUNTED[DeliveryState.FAILED], 1),
+        (summary.FAILURES, 4),
         (summary.FIRST_EVENT, 1),
         (summary.COUNTED, 2),
     ],

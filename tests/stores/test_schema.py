@@ -56,6 +56,7 @@ def test_the_schema_is_the_sum_of_the_migrations() -> None:
         "index watches_batch",
         "index watches_done",
         "index watches_ended",
+        "index watches_failed",
         "index watches_lost",
         "index watches_stalled",
         "index watches_task",

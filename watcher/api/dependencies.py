@@ -63,8 +63,21 @@ class Daemon(ProbedDaemon, Protocol):
         """Send to a configured channel again."""
         ...
 
+    @property
+    def status_read_at(self) -> float:
+        """When the last status was read, in seconds of the event loop's clock."""
+        ...
+
     async def status(self) -> Status:
-        """Return what the daemon does now; it may be a moment old."""
+        """Return what the daemon does now: read at most once a second, and for at most 2 % of the
+        time.
+        """
+        ...
+
+    async def shown_status(self) -> Status:
+        """Return the status for a page, which does not wait for a slow read: it may be ten seconds
+        older than the one of `status`.
+        """
         ...
 
     def forget_status(self) -> None:

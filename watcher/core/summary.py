@@ -34,11 +34,13 @@ class Minute:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSummary:
     """What the store counts. `minutes` are the last 60, the oldest first, up to the present one;
-    `failures` those of the last day, the largest groups first.
+    `failures` are those since `failures_since`, a day ago: the largest groups, at most 100, the
+    largest first.
     """
 
     ended: Mapping[str, int]
     failures: Sequence[FailureGroup]
+    failures_since: float
     lost: int
     lost_at: float | None
     stalled: int

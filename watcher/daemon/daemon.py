@@ -82,8 +82,9 @@ class Daemon:
         self._reader = StatusReader(
             self._shared, self._units, lambda: self._settings, self.health.unready, self._fleet
         )
-        self.status, self.count_watches = self._reader.status, self._reader.count_watches
-        self.forget_status = self._reader.forget
+        self._kept, self.count_watches = self._reader.kept, self._reader.count_watches
+        self.status, self.shown_status = self._kept.latest, self._kept.shown
+        self.forget_status = self._kept.forget
 
     def _fleet_of(self, store: Store) -> Fleet | None:
         """Return the fleet that shares the store; None where this process has it for itself."""
@@ -101,6 +102,11 @@ class Daemon:
 
     def _lag(self) -> float:
         return max((unit.poller.behind() for unit in self._units.sources.values()), default=0.0)
+
+    @property
+    def status_read_at(self) -> float:
+        """When the status was read that is kept."""
+        return self._kept.read_at
 
     @property
     def settings(self) -> Settings:
@@ -206,6 +212,7 @@ class Daemon:
             tasks.start_soon(keep_running, Component.MAINTENANCE, maintenance, name="maintenance")
             filling = partial(fill_in, self.store)
             tasks.start_soon(keep_running, Component.MAINTENANCE, filling, name="filling in")
+            tasks.start_soon(keep_running, Component.STATUS, self._kept.refresh, name="status")
             async with anyio.create_task_group() as applying:
                 applying.start_soon(self._apply_all, settings, requests, applied)
                 await requests.stopping.wait()

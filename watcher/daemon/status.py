@@ -21,17 +21,13 @@ from watcher.core.status import ReplicaStatus, RuleStatus, SourceStatus, Status
 from watcher.daemon import elsewhere
 from watcher.daemon.build import Shared
 from watcher.daemon.fleet import Fleet
+from watcher.daemon.kept_status import KeptStatus
 from watcher.daemon.running import RunningUnits
 from watcher.daemon.units import SourceUnit
 
-MIN_AGE = 1.0
-"""Seconds for which a status is shown again."""
-COST_SHARE = 50.0
-"""A status is shown again for this many times what it took to read."""
-
 
 class StatusReader:
-    """Reads the status at most once in `MIN_AGE`, and for at most 2 % of the time."""
+    """Reads the status; `kept` is what its readers share."""
 
     def __init__(
         self,
@@ -50,23 +46,7 @@ class StatusReader:
             fleet.membership.report = self._report
         self._started_at = shared.surroundings.wall()
         self._started = anyio.current_time()
-        self._lock = anyio.Lock()
-        self._status: Status | None = None
-        self._fresh_until = 0.0
-
-    async def status(self) -> Status:
-        """Return the status, which may be a moment old. Raises `StoreError`."""
-        async with self._lock:
-            began = anyio.current_time()
-            if self._status is None or began >= self._fresh_until:
-                self._status = await self._read()
-                ended = anyio.current_time()
-                self._fresh_until = ended + max(MIN_AGE, COST_SHARE * (ended - began))
-            return self._status
-
-    def forget(self) -> None:
-        """Read the status again when it is wanted next."""
-        self._fresh_until = 0.0
+        self.kept = KeptStatus(self._read)
 
     async def count_watches(self) -> tuple[int, int]:
         """Return how many watches are active and how many have ended, now. Raises `StoreError`."""

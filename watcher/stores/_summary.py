@@ -1,7 +1,9 @@
 """Counts for the daemon's status, in whatever database they are."""
 
+import heapq
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -11,6 +13,9 @@ from watcher.stores import _minutes
 from watcher.stores._minutes import MinuteCounts, Read
 
 _DAY = 86400.0
+_MINUTE = 60.0
+_GROUPS = 100
+"""Groups of failures that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +26,6 @@ class Statements:
     """Each status but COMPLETED of watches that are done, with their number."""
     done: str
     """The number of watches that are done."""
-    failures: str
-    """Since a time: status, error, number and last time of failures that are alike."""
     troubled: str
     """Of each source: the number of lost and of stalled tasks."""
     lost: str
@@ -48,20 +51,34 @@ class CountedSummary(ABC):
 
     async def summary(self, now: float) -> StoredSummary:
         read, statements = self._read_counts, self._summary_statements
+        # A whole minute, so that the address of what was counted stays the same for a while.
+        since = _MINUTE * math.ceil((now - _DAY) / _MINUTE)
         ((lost, lost_at),) = await read(statements.lost)
         ((stalled, stalled_at),) = await read(statements.stalled)
         return StoredSummary(
             ended=await self.ended(),
-            failures=[
-                FailureGroup(status=status, error=error, count=count, last_at=at)
-                for status, error, count, at in await read(statements.failures, now - _DAY)
-            ],
+            failures=await self._largest_groups(since),
+            failures_since=since,
             lost=lost,
             lost_at=lost_at,
             stalled=stalled,
             stalled_at=stalled_at,
             minutes=await self._minutes.last_hour(now),
         )
+
+    async def _largest_groups(self, since: float) -> Sequence[FailureGroup]:
+        groups: list[FailureGroup] = []
+        async for group in self._failures(since):
+            groups.append(group)
+            if len(groups) == 2 * _GROUPS:  # each task may have failed in its own way
+                groups = _largest(groups)
+        return _largest(groups)
+
+    @abstractmethod
+    def _failures(self, since: float) -> AsyncIterator[FailureGroup]:
+        """Yield the groups of the tasks that failed since then, of which a store may leave out
+        small ones.
+        """
 
     async def ended(self) -> Mapping[str, int]:
         ended = dict(await self._read_counts(self._summary_statements.ended))
@@ -75,3 +92,7 @@ class CountedSummary(ABC):
             source: TroubledTasks(lost=lost, stalled=stalled)
             for source, lost, stalled in await self._read_counts(self._summary_statements.troubled)
         }
+
+
+def _largest(groups: Sequence[FailureGroup]) -> list[FailureGroup]:
+    return heapq.nlargest(_GROUPS, groups, key=lambda group: (group.count, group.last_at))

@@ -42,6 +42,7 @@ class Component(StrEnum):
     MAINTENANCE = "maintenance"
     HEARTBEAT = "heartbeat"
     FLEET = "fleet"
+    STATUS = "status"
 
 
 class HeartbeatOutcome(StrEnum):

@@ -1,6 +1,7 @@
 """The stream that keeps pages live, and the prefix of a proxy."""
 
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -35,12 +36,14 @@ class Versions:
         return 7
 
 
-async def messages(*versions: int, last: str | None = None) -> list[str]:
+async def messages(
+    *versions: int, last: str | None = None, read_at: Callable[[], float] = lambda: math.inf
+) -> list[str]:
     """Return the kinds of the messages of a stream that looks at these versions."""
     stopping = anyio.Event()
     store = Versions(*versions, stopping=stopping)
     stream = changes.server_sent_changes(
-        store.version, store.last_event_id, last, stopping, look_every=0.001
+        store.version, store.last_event_id, last, stopping, read_at, look_every=0.001
     )
     found = [part.decode() async for part in stream]
     assert all(part.endswith(f"data: {__version__}\n\n") for part in found)
@@ -53,6 +56,12 @@ async def test_a_change_is_sent_once() -> None:
 
 async def test_after_the_last_change_it_is_sent_once_more() -> None:
     assert await messages(1, *[2] * 11) == ["beat", "changed", "changed", "beat"]
+
+
+async def test_it_is_sent_until_a_status_was_read_after_the_last_change() -> None:
+    reads = [-math.inf, 0.0, math.inf, 0.0]
+    found = await messages(1, *[2] * 21, read_at=lambda: reads.pop(0))
+    assert found == ["beat", *["changed"] * 4, "beat"]
 
 
 async def test_without_a_change_it_beats() -> None:
@@ -68,7 +77,7 @@ async def test_it_ends_if_the_store_fails() -> None:
     async def fail() -> int:
         raise StoreError("gone")
 
-    stream = changes.server_sent_changes(fail, fail, None, anyio.Event())
+    stream = changes.server_sent_changes(fail, fail, None, anyio.Event(), lambda: 0.0)
     assert [part async for part in stream] == []
 
 

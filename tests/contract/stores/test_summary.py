@@ -8,7 +8,7 @@ from tests.contract.stores.harness import add_watch
 from tests.support.records import step
 from watcher.core.interfaces.store import Store
 from watcher.core.summary import FailureGroup, TroubledTasks
-from watcher.core.tasks import Watch
+from watcher.core.tasks import Watch, WatchState
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ async def end(
     store: Store, task_id: str, status: str, at: float, error: str | None = None
 ) -> Watch:
     change = step(await add_watch(store, task_id), status, at=at)
-    watch = replace(change.watch, error_message=error)
+    watch = replace(change.watch, state=WatchState.DONE, error_message=error)
     await store.record([replace(change, watch=watch)])
     return watch
 
@@ -37,11 +37,19 @@ async def test_ended_tasks_are_counted_and_failures_of_a_day_grouped(store: Stor
         error = f"CUDA out of memory on the device number {number}"
         await end(store, f"bad_{number}", "FAILED", NOW - 100 + number, error)
     await end(store, "silent", "FAILED", NOW - 50)
+    await end(store, "same", "FAILED", NOW - 60, "a" * 40 + "b")
+    await end(store, "longer", "COMPLETED_WITH_ERRORS", NOW - 60, "a" * 40 + "c")
+    await end(store, "canceled", "CANCELED", NOW - 60, "a" * 40 + "c")
     await end(store, "old", "FAILED", NOW - DAY - 1, "long ago")
     await store.record([step(await add_watch(store, "running"), "IN_PROGRESS", at=NOW - 10)])
     summary = await store.summary(NOW)
-    assert summary.ended == {"COMPLETED": 3, "FAILED": 5}
-    assert summary.failures == [
+    assert summary.ended == {
+        "COMPLETED": 3,
+        "FAILED": 6,
+        "COMPLETED_WITH_ERRORS": 1,
+        "CANCELED": 1,
+    }
+    assert summary.failures[:2] == [
         FailureGroup(
             status="FAILED",
             error="CUDA out of memory on the device number 0",
@@ -50,6 +58,25 @@ async def test_ended_tasks_are_counted_and_failures_of_a_day_grouped(store: Stor
         ),
         FailureGroup(status="FAILED", error=None, count=1, last_at=NOW - 50),
     ]
+    others = [(group.status, group.error, group.count) for group in summary.failures[2:]]
+    assert sorted(others) == [
+        ("COMPLETED_WITH_ERRORS", "a" * 40 + "c", 1),
+        ("FAILED", "a" * 40 + "b", 1),
+    ]
+
+
+async def test_failures_are_counted_from_a_whole_minute_on(store: Store) -> None:
+    await end(store, "just", "FAILED", NOW - DAY + 60, "x")
+    await end(store, "before", "FAILED", NOW - DAY + 59, "x")
+    counted = [await store.summary(NOW + late) for late in (0, 0.5, 60, 60.5)]
+    assert [one.failures_since for one in counted] == [
+        NOW - DAY,
+        NOW - DAY + 60,
+        NOW - DAY + 60,
+        NOW - DAY + 120,
+    ]
+    found = [[group.count for group in one.failures] for one in counted]
+    assert found == [[2], [1], [1], []]
 
 
 async def test_transitions_are_counted_by_minute_and_alerts_are_not(store: Store) -> None:

@@ -28,7 +28,11 @@ async def stream_changes(request: Request, daemon: Running) -> Response:
     admit_stream(state)
     last = request.headers.get("last-event-id")
     stream = server_sent_changes(
-        daemon.store.version, daemon.store.last_event_id, last, daemon.stopping
+        daemon.store.version,
+        daemon.store.last_event_id,
+        last,
+        daemon.stopping,
+        lambda: daemon.status_read_at,
     )
     return CountedStream(stream, state, {"x-accel-buffering": "no"})
 
@@ -38,29 +42,33 @@ async def server_sent_changes(
     last_event_id: Callable[[], Awaitable[int]],
     last: str | None,
     stopping: anyio.Event,
+    read_at: Callable[[], float],
     look_every: float = LOOK_EVERY,
 ) -> AsyncIterator[bytes]:
     """Yield a message for each change that `version` shows, until `stopping` or an error of the
     store.
 
     `last` is the `Last-Event-ID` of a client that was connected before: it gets `changed` at once
-    if an event was stored since. `look_every` is in seconds.
+    if an event was stored since. `read_at` returns when the status was read that pages show.
+    `look_every` is in seconds.
     """
     try:
         known, number = await version(), await last_event_id()
         kind = "changed" if last not in (None, str(number)) else "beat"
         yield message(kind, number)
-        silent, settled = 0, True
+        silent, settled, changed_at = 0, True, 0.0
         while not await _stopped(stopping, look_every):
             now = await version()
             silent = silent + 1 if now == known else 0
             if now != known:
-                known, settled = now, False
+                known, settled, changed_at = now, False, anyio.current_time()
                 yield message("changed", await last_event_id())
             elif silent >= BEAT_EVERY:
-                # What a page counts may be a moment old: after the last change it loads once more.
+                # What a page counts may be older than the last change: it loads once more after
+                # that was counted.
+                was_counted = read_at() >= changed_at
                 yield message("beat" if settled else "changed")
-                silent, settled = 0, True
+                silent, settled = 0, settled or was_counted
     except StoreError:
         return
 

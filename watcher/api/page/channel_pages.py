@@ -23,7 +23,7 @@ _MEASURED = 50
 async def show_channels(request: Request, daemon: Running) -> Response:
     """Show the channels as a table, then each with its details."""
     settings = daemon.settings
-    rows = views.channels(await daemon.status(), await daemon.store.last_delivered())
+    rows = views.channels(await daemon.shown_status(), await daemon.store.last_delivered())
     details = [
         {
             "row": row,

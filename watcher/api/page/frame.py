@@ -25,7 +25,7 @@ async def show(
     around: dict[str, object] = {
         "navigation": NAVIGATION,
         "version": __version__,
-        "store": _store(daemon, await daemon.status()),
+        "store": _store(daemon, await daemon.shown_status()),
         "can_act": token is not None,
         "has_session": token is not None and session_of(request.scope, token) is not None,
         "flash": None

@@ -13,7 +13,7 @@ overview = PageRouter()
 @overview.page("/")
 async def show_overview(request: Request, daemon: Running) -> Response:
     """Show what needs attention, the counts, sources, channels and the last transitions."""
-    now, store = await daemon.status(), daemon.store
+    now, store = await daemon.shown_status(), daemon.store
     last = await store.last_event_id()
     transitions = recent.transitions(await store.events_after(last - recent.READ, recent.READ))
     return await show(

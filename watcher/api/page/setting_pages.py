@@ -49,7 +49,7 @@ _described = _LastDescribed()
 @settings.page("/settings")
 async def show_settings(request: Request, daemon: Running) -> Response:
     """Show the effective settings with secrets masked, and what in them looks like a mistake."""
-    now = await daemon.status()
+    now = await daemon.shown_status()
     kept = [item for item in attention(now) if item.kind is AttentionKind.CHANNEL_UNKNOWN]
     described = _described.of(daemon.settings)
     return await show(

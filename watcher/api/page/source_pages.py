@@ -13,7 +13,7 @@ sources = PageRouter()
 @sources.page("/sources")
 async def show_sources(request: Request, daemon: Running) -> Response:
     """Show the sources as a table, then each with its budget and its discovery rules."""
-    now = await daemon.status()
+    now = await daemon.shown_status()
     return await show(
         request,
         daemon,

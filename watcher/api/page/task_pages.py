@@ -49,7 +49,7 @@ async def list_tasks(request: Request, daemon: Running) -> Response:
         title="Tasks",
         here="tasks",
         query=query,
-        chips=views.chips(await daemon.status()),
+        chips=views.chips(await daemon.shown_status()),
         watches=watches,
         faded={watch.key for watch in watches if not selection.still_matches(watch, selected)},
         newer=newer,

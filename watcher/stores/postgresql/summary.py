@@ -1,5 +1,8 @@
 """Counts of the PostgreSQL store for the daemon's status."""
 
+from collections.abc import AsyncIterator
+
+from watcher.core.summary import FailureGroup
 from watcher.stores import _minutes
 from watcher.stores._minutes import Read
 from watcher.stores._summary import CountedSummary, Statements
@@ -15,8 +18,8 @@ FAILURES = """
 SELECT status, min(substr(error_message, 1, 200) COLLATE "C"), count(*), max(changed_at)
 FROM watches
 WHERE state = 'done' AND status <> 'COMPLETED' AND status IN ('FAILED', 'COMPLETED_WITH_ERRORS')
-    AND changed_at > $1
-GROUP BY status, substr(error_message, 1, 40) ORDER BY 3 DESC, 4 DESC LIMIT 100
+    AND changed_at >= $1
+GROUP BY status, coalesce(substr(error_message, 1, 40), '') ORDER BY 3 DESC, 4 DESC LIMIT 100
 """
 TROUBLED = """
 SELECT source, sum(lost)::bigint, sum(stalled)::bigint FROM (
@@ -46,7 +49,6 @@ class PostgresqlSummary(StorePart, CountedSummary):
     _summary_statements = Statements(
         ended=ENDED,
         done=DONE,
-        failures=FAILURES,
         troubled=TROUBLED,
         lost=LOST,
         stalled=STALLED,
@@ -58,3 +60,7 @@ class PostgresqlSummary(StorePart, CountedSummary):
     @property
     def _read_counts(self) -> Read:
         return self._database.read
+
+    async def _failures(self, since: float) -> AsyncIterator[FailureGroup]:
+        for status, error, count, last_at in await self._read_counts(FAILURES, since):
+            yield FailureGroup(status=status, error=error, count=count, last_at=last_at)
