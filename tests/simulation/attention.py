@@ -8,7 +8,7 @@ from tests.simulation.invariants import Invariants
 from tests.simulation.lives import Life, canonical
 from tests.simulation.scenario import SOURCE, Scenario
 from tests.simulation.upstream import LONGEST_WAIT, FaultWindow, Upstream
-from watcher.polling.change_polling import CONFIRMED_EVERY
+from watcher.polling.change_coverage import CONFIRMED_EVERY
 
 PATIENCE = 60.0
 """Seconds without an observation that are allowed beside those of faults. A task that a request for
