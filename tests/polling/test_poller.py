@@ -13,7 +13,7 @@ from tests.support.stores import FullDisk, SlowDisk, opened
 from tests.support.virtual_time import attentive, wall
 from watcher.core.log_fields import ABOUT
 from watcher.core.tasks import TaskKey, WatchState
-from watcher.polling.poller import IN_FLIGHT
+from watcher.polling.poll_loops import IN_FLIGHT
 
 pytestmark = pytest.mark.anyio
 

@@ -1,7 +1,5 @@
 """Which of the two loops of a poller polls which tasks now, and when it looks again."""
 
-from collections.abc import Set as AbstractSet
-
 from watcher.core.interfaces.source import Endpoint
 from watcher.core.settings import PollingSettings
 from watcher.polling.absence import AbsenceJudge
@@ -23,7 +21,7 @@ RECHECK_INTERVAL = 1.0
 
 
 class LoopChoice:
-    """Chooses for the loops of one source. `admitted` are the loops whose next request is admitted.
+    """Chooses for the loops of one source.
 
     While the source does not answer, one probe goes out at a time, to either endpoint in turn: one
     of them may answer before the other.
@@ -39,7 +37,6 @@ class LoopChoice:
         absences: AbsenceJudge,
         outage: SourceOutage,
         shares: BudgetShares,
-        admitted: AbstractSet[str],
     ) -> None:
         self._mode = polling.mode
         self._min_interval = polling.min_interval
@@ -49,7 +46,8 @@ class LoopChoice:
         self._absences = absences
         self._outage = outage
         self._shares = shares
-        self._admitted = admitted
+        self.admitted: set[str] = set()
+        """The loops whose next request is admitted, as they note it."""
 
     def list_works(self) -> bool:
         return self._shared is not None and self._shared.capacity > 0
@@ -118,6 +116,6 @@ class LoopChoice:
         """
         if self._mode != "auto" or self._absences.missing:
             return False
-        if "single" not in self._admitted and self._single.wait() > 0:
+        if "single" not in self.admitted and self._single.wait() > 0:
             return False
         return self._tasks.common.count(now + DUE_TOGETHER, FEW) <= FEW

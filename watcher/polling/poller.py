@@ -1,22 +1,18 @@
 """Polls one source: what is due is fetched, compared, and recorded.
 
-Two loops send requests. The *single* loop polls one task per request, the *list* loop as many as a
-page holds; each waits for the request budget of its own endpoint. Both take tasks from the common
-schedule; the single loop also takes those that have to be polled individually.
-
-A task counts as missing only if both endpoints agree.
+The loops that send requests are in `poll_loops` and `change_polling`. A task counts as missing only
+if both endpoints agree.
 """
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import anyio
 import anyio.abc
 
 from watcher.core.errors import SourceError, SourceFailure, StoreError
-from watcher.core.interfaces.source import Endpoint, ShowsChanges, Source
+from watcher.core.interfaces.source import ShowsChanges, Source
 from watcher.core.log_fields import about
 from watcher.core.tasks import ActiveWatch, TaskKey, Watch
 from watcher.core.wakeup import Wakeup
@@ -26,24 +22,18 @@ from watcher.polling.batch_lookup import BatchLookup
 from watcher.polling.budget_shares import BudgetShares
 from watcher.polling.change_polling import ChangePolling
 from watcher.polling.context import PollingContext
-from watcher.polling.loop_choice import MAX_IDLE, RECHECK_INTERVAL, LoopChoice
+from watcher.polling.loop_choice import RECHECK_INTERVAL, LoopChoice
 from watcher.polling.outage import SourceOutage
+from watcher.polling.poll_loops import PollLoops
 from watcher.polling.poll_requests import PollRequests
 from watcher.polling.reachability import Reachability
 from watcher.polling.recorder import Recorder
-from watcher.polling.schedule import Schedule
 from watcher.polling.stalled import StalledTasks
-from watcher.polling.watchlist import TrackedTask, TrackedTasks
-from watcher.telemetry.liveness import LivenessMonitor
+from watcher.polling.watchlist import TrackedTasks
 from watcher.telemetry.metrics import Component
 from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
-
-IN_FLIGHT = {"single": 32, "shared": 16}
-"""Requests of a loop whose answers are not stored yet. Beyond it answers wait upstream, not in
-memory: a page of a thousand tasks takes half a megabyte.
-"""
 
 
 class Poller:
@@ -61,9 +51,8 @@ class Poller:
         self._absences = AbsenceJudge(polling.lost_after, reachability)
         self._tasks = TrackedTasks(context, self._absences)
         self.outage = SourceOutage(context, reachability, lambda: len(self._tasks))
-        self._admitted: set[str] = set()
         self._shares = BudgetShares(self._tasks)
-        self._choice = LoopChoice(
+        choice = LoopChoice(
             polling,
             single=self._single,
             shared=self._shared,
@@ -71,7 +60,6 @@ class Poller:
             absences=self._absences,
             outage=self.outage,
             shares=self._shares,
-            admitted=self._admitted,
         )
         self._answers = AnswerProcessor(
             context,
@@ -79,7 +67,7 @@ class Poller:
             absences=self._absences,
             outage=self.outage,
             log_throttle=log_throttle,
-            list_works=self._choice.list_works,
+            list_works=choice.list_works,
         )
         self._requests = PollRequests(
             context,
@@ -90,11 +78,19 @@ class Poller:
             recorder=Recorder(context, self._tasks, log_throttle),
         )
         self._stalled = StalledTasks(context, lambda key: self.times(key)[0])
-        self._in_flight: Counter[str] = Counter()
         self._wakeup = Wakeup()
         self._scope = anyio.CancelScope()
-        loops = ["single"] if self._shared is None else ["single", "shared"]
-        self.monitors = {name: LivenessMonitor(anyio.current_time) for name in loops}
+        self._loops = PollLoops(
+            context,
+            single=self._single,
+            shared=self._shared,
+            choice=choice,
+            requests=self._requests,
+            outage=self.outage,
+            shares=self._shares,
+            wakeup=self._wakeup,
+        )
+        self.monitors = self._loops.monitors
         self._changes = self._change_polling(source)
 
     def _change_polling(self, source: Source) -> ChangePolling | None:
@@ -184,15 +180,13 @@ class Poller:
         """Poll until `close`."""
         await self._restore_outage()
         keep_running, name = self._context.unexpected.keep_running, self._context.source_name
-        loops = [partial(self._loop, "single", self._single, self._choice.for_single)]
-        if self._shared is not None:
-            loops.append(partial(self._loop, "shared", self._shared, self._choice.for_shared))
+        loops = self._loops.all()
+        if self._changes is not None:
+            loops.append(self._changes.run)
         with self._scope:
             async with anyio.create_task_group() as requests:
                 run_stalled = partial(keep_running, Component.STALLED_TASKS, self._stalled.run)
                 requests.start_soon(run_stalled, name=f"stalled {name}")
-                if self._changes is not None:
-                    loops.append(partial(self._changes.run))
                 for loop in loops:
                     requests.start_soon(keep_running, Component.POLLER, partial(loop, requests))
 
@@ -209,48 +203,3 @@ class Poller:
     def close(self) -> None:
         """Stop at once; an answer that is being stored is stored."""
         self._scope.cancel()
-
-    async def _loop(
-        self,
-        name: str,
-        endpoint: Endpoint,
-        choose: Callable[[float], Schedule[TrackedTask] | None],
-        requests: anyio.abc.TaskGroup,
-    ) -> None:
-        while True:
-            self.monitors[name].beat()
-            generation = self._wakeup.generation
-            now = anyio.current_time()
-            if self.outage.review():
-                requests.start_soon(self._requests.store_outage)
-            schedule = choose(now) if self._in_flight[name] < IN_FLIGHT[name] else None
-            if schedule is None:
-                with anyio.move_on_after(self._choice.until_next(now)):
-                    await self._wakeup.wait(generation)
-            elif name not in self._admitted:
-                # Tasks are chosen after admission: one that is added during the wait comes first.
-                with anyio.move_on_after(MAX_IDLE):
-                    await endpoint.admit()
-                    self._admitted.add(name)
-            else:
-                self._admitted.discard(name)
-                self.outage.request_sent()
-                fill = endpoint.capacity > 1
-                ahead = fill and self._choice.ahead()
-                tasks = schedule.take(now, endpoint.capacity, fill=fill, ahead=ahead)
-                if fill:
-                    self._shares.page_sent()
-                self._wakeup.set()  # the other loop may poll what is left
-                self._in_flight[name] += 1
-                task_name = f"fetch {self._context.source_name}"
-                requests.start_soon(self._poll, name, endpoint, tasks, name=task_name)
-
-    # One request
-
-    async def _poll(self, name: str, endpoint: Endpoint, tasks: Sequence[TrackedTask]) -> None:
-        try:
-            await self._requests.poll(endpoint, tasks, individually=endpoint is self._single)
-        finally:
-            self._in_flight[name] -= 1
-            self._wakeup.set()
-        await self._requests.store_outage()
