@@ -174,8 +174,9 @@ async def paced_elsewhere(database: Server, urls: Sequence[str]) -> dict[str, fl
     ):
         nothing_else: Any = SimpleNamespace(sources={}, channels={})
         follower = Follower(other, nothing_else, outbox)
-        for run in (follower.run, follower.listen, partial(recording.follow, lambda: None)):
-            tasks.start_soon(run)
+        tasks.start_soon(follower.run)
+        for listen in (follower.listen, partial(recording.follow, lambda: None)):
+            tasks.start_soon(listen, lambda: None)
         start()
         stored = await recorded_in_turn(recording, Wakeup(), len(urls))
         tasks.cancel_scope.cancel()

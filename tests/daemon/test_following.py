@@ -33,6 +33,7 @@ class Place:
         self.forgotten: list[str] = []
         self.followed: list[bool] = []
         self.hint: Callable[[], None] = lambda: None
+        self.moved = Wakeup()
         self.outbox = Wakeup()
         source = SimpleNamespace(track=self._track, poller=SimpleNamespace(forget=self._forget))
         channel = SimpleNamespace(dispatcher=SimpleNamespace(follow=self._follow))
@@ -51,8 +52,9 @@ class Place:
         found = self.watches_by_id
         return {key: found[key.task_id] for key in keys if key.task_id in found}
 
-    async def follow(self, hint: Callable[[], None]) -> None:
+    async def follow(self, hint: Callable[[], None], moved: Callable[[], None]) -> None:
         self.hint = hint
+        moved()
 
     def _track(self, watches: Iterable[Watch]) -> None:
         self.tracked += [watch.key.task_id for watch in watches]
@@ -123,12 +125,13 @@ async def test_a_look_follows_every_second_a_hint_and_a_failure() -> None:
     ]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(place.follower.run)
-        tasks.start_soon(place.follower.listen)
+        tasks.start_soon(place.follower.listen, place.moved.set)
         await anyio.sleep(2.5 * LOOK_INTERVAL)
         assert place.looked_after == [None, 3, 3]
         place.hint()
         await anyio.sleep(0.01)
         assert place.looked_after == [None, 3, 3, 4]
+        assert place.moved.generation == 1
         tasks.cancel_scope.cancel()
 
 

@@ -3,15 +3,27 @@
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import anyio
 import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.support.records import SECRET
+from tests.support.virtual_time import VirtualLoop
 from watcher.configuration import loader
 from watcher.core.deliveries import OutboxDepth
 from watcher.core.errors import StoreError, StoreUnusableError
-from watcher.core.ownership import Grant, Group, Lease, Member, Replica, Signals, Slice
+from watcher.core.ownership import (
+    RENEW_INTERVAL,
+    Grant,
+    Group,
+    Lease,
+    Member,
+    Replica,
+    Signals,
+    Slice,
+)
 from watcher.core.reports import NOTHING_REPORTED, Report
 from watcher.daemon.membership import Membership
 from watcher.daemon.served import Everything, shown_depths
@@ -29,6 +41,11 @@ CHANNELS = {
 }
 BACKEND = "channel backend"
 MIXPEEK = "source mixpeek"
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 def grant(group: str, number: int = 0, *, epoch: int = 1, of: int = 1) -> Grant:
@@ -85,8 +102,9 @@ class Fleet:
     def now(self) -> float:
         return 0.0
 
-    async def follow(self, hint: Callable[[], None]) -> None:
+    async def follow(self, hint: Callable[[], None], moved: Callable[[], None]) -> None:
         hint()
+        moved()
 
 
 def member_of(
@@ -97,7 +115,7 @@ def member_of(
     return Membership(
         fleet,
         Member(name="one", version="1", started_at=0.0),
-        groups=lambda: [Group(name=MIXPEEK)],
+        groups=lambda: [Group(name=MIXPEEK), Group(name=BACKEND)],
         lag=lambda: 0.0,
         changed=lambda: None if changes is None else changes.append(1),
         metrics=FleetMetrics(CollectorRegistry() if registry is None else registry),
@@ -159,6 +177,25 @@ async def test_a_renewal_that_changes_nothing_restarts_nothing() -> None:
     for _ in range(4):
         await member.renew()
     assert len(changes) == 1
+
+
+async def test_the_session_is_renewed_in_time_and_at_once_when_something_has_moved() -> None:
+    fleet = Fleet(*[Lease()] * 9)
+    member = member_of(fleet)
+
+    def renewals() -> int:
+        return 9 - len(fleet.leases)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(member.run)
+        await anyio.sleep(1.5 * RENEW_INTERVAL)
+        assert renewals() == 2
+        member.moved()
+        await anyio.sleep(0.01)
+        assert renewals() == 3
+        await anyio.sleep(RENEW_INTERVAL)
+        assert renewals() == 4
+        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(
@@ -241,7 +278,7 @@ async def test_each_renewal_shows_the_fleet_and_one_that_fails_that_it_is_not_kn
     assert shown() == ["3.0", "1.0", "2.0", "3.0"]
 
 
-async def test_what_is_given_up_is_released_and_not_claimed_again() -> None:
+async def test_what_is_given_up_is_released_and_nothing_is_claimed_any_more() -> None:
     grants = (grant(MIXPEEK), grant(BACKEND))
     fleet = Fleet(Lease(grants=grants), Lease(grants=grants[1:]))
     member = member_of(fleet)
@@ -249,7 +286,7 @@ async def test_what_is_given_up_is_released_and_not_claimed_again() -> None:
     await member.give_up("source ")
     assert fleet.released == [Slice(MIXPEEK, 0)]
     await member.renew()
-    assert fleet.groups == []
+    assert fleet.groups == [Group(name=BACKEND, wanted=False)]
 
 
 async def test_what_the_store_has_of_a_channel_is_shown_by_its_leader() -> None:

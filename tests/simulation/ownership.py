@@ -1,5 +1,6 @@
 """Replicas that renew, claim and write against a model of the database, by seed: crashes, pauses
-longer than the lease, lost commits, statements that run after their caller gave up, partitions.
+longer than the lease, lost commits, statements that run after their caller gave up, partitions,
+hints that get lost.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ from watcher.core.errors import StoreError
 from watcher.core.ownership import RENEW_INTERVAL, SESSION_LASTS, Grant, Group, Member, Slice
 from watcher.core.ownership import Replica as Shown
 from watcher.core.sessions import LocalSession, Rows, SessionRow, SliceRow
+from watcher.core.wakeup import Wakeup
 from watcher.stores._ownership import Renewals
 
 FAULTS_UNTIL = 60.0
@@ -22,6 +24,9 @@ ENDS_AT = 160.0
 LAST_CHANGES = 20.0
 """Seconds before the end in which nothing may change hands."""
 LONGEST_FREE = 15.0
+MOST_REPLICAS = 4
+SHARED_WITHIN = {1.0: 10.0, 0.0: 30.0}
+"""Seconds after which another replica has its share where all hints arrive, and where none does."""
 GROUPS = (
     Group(name="source a"),
     Group(name="source b", slices=3),
@@ -37,10 +42,14 @@ class StoredSession:
 
 
 class Model:
-    """The database: one clock, and each statement at one moment."""
+    """The database: one clock, and each statement at one moment. `notify` is called with the
+    session that has changed who is there or who owns what.
+    """
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], notify: Callable[[int], None]) -> None:
         self.problems = problems
+        self._notify = notify
+        self.given: Counter[Slice] = Counter()
         self.sessions: dict[int, StoredSession] = {}
         self.divided: dict[str, int] = {}
         self.owners: dict[Slice, int | None] = {}
@@ -57,15 +66,15 @@ class Model:
     def begin(self) -> int:
         self._last_session += 1
         self.sessions[self._last_session] = StoredSession(anyio.current_time() + SESSION_LASTS, {})
+        self._notify(self._last_session)
         return self._last_session
 
     def renew(self, session: int, groups: Mapping[str, int | None]) -> Rows | None:
         if not self.live(session):
             return None
         self.sessions[session] = StoredSession(anyio.current_time() + SESSION_LASTS, groups)
-        shown = Shown(name="", version="", started_at=0, lag=0, renewed=0, slices=())
         sessions = [
-            SessionRow(session=number, replica=shown, groups=stored.groups)
+            SessionRow(session=number, replica=_shown(stored), groups=stored.groups)
             for number, stored in self.sessions.items()
             if self.live(number)
         ]
@@ -90,11 +99,18 @@ class Model:
                 self.epochs[free] += 1
                 self.owner_of_epoch[free, self.epochs[free]] = session
                 self.changed_at = anyio.current_time()
+                self._notify(session)
 
     def release(self, session: int, slices: Collection[Slice]) -> None:
         for given in slices:
             if self.owners[given] == session:
                 self.owners[given] = None
+                self.given[given] += 1
+                self._notify(session)
+
+    def end(self, session: int) -> None:
+        self.sessions.pop(session, None)
+        self._notify(session)
 
     def write(self, session: int, grant: Grant, expected: int, value: int) -> bool:
         """Store a transition behind the fence; return whether it applied."""
@@ -109,6 +125,11 @@ class Model:
         return True
 
 
+def _shown(stored: StoredSession) -> Shown:
+    renewed = anyio.current_time() - (stored.expires_at - SESSION_LASTS)
+    return Shown(name="", version="", started_at=0, lag=0, renewed=renewed, slices=())
+
+
 class Replica:
     """One process. Its clock runs a little faster or slower, and on while it is stopped."""
 
@@ -121,6 +142,7 @@ class Replica:
         self.local = LocalSession(lambda: offset + rate * anyio.current_time())
         self._renewals = Renewals(self, self.local, lambda: offset + rate * anyio.current_time())
         self.scope = anyio.CancelScope()
+        self.moved = Wakeup()
 
     async def run(self) -> None:
         self.healthy_since = anyio.current_time()
@@ -144,6 +166,7 @@ class Replica:
     async def _keep_session(self) -> None:
         member = Member(name=self._name, version="1", started_at=0)
         while True:
+            began, generation = anyio.current_time(), self.moved.generation
             try:
                 lease = await self._renewals.renew(member, GROUPS, 0)
                 if lease.surplus is not None:
@@ -151,7 +174,9 @@ class Replica:
                     await self._renewals.release([lease.surplus])
             except StoreError:
                 pass
-            await self._sleep(RENEW_INTERVAL)
+            with anyio.move_on_after(began + RENEW_INTERVAL - anyio.current_time()):
+                await self.moved.wait(generation)
+            await self._sleep(0)
 
     async def _serve(self) -> None:
         while True:
@@ -176,7 +201,8 @@ class Replica:
 
     async def _call(self, statement: Callable[[], object]) -> object:
         random, now = self._random, anyio.current_time
-        if now() < self.cut_until or (now() < FAULTS_UNTIL and random.random() < 0.03):
+        faulty = now() < self._world.faults_until and random.random() < 0.03
+        if now() < self.cut_until or faulty:
             if random.random() < 0.5:  # it runs, perhaps long after its caller gave up
                 self._world.later(random.uniform(0, 6), statement)
             self.healthy_since = max(self.healthy_since, now() + 3)
@@ -207,19 +233,23 @@ class Replica:
         await self._call(lambda: self._model.release(session, list(slices)))
 
     async def end(self, session: int) -> None:
-        await self._call(lambda: self._model.sessions.pop(session, None))
+        await self._call(lambda: self._model.end(session))
 
     async def count_active(self, source: str, most: int) -> int:
         return 15_000
 
 
 class World:
-    """The replicas of one seed, what happens to them, and the checks."""
+    """The replicas of one seed, what happens to them, and the checks. `hints` is the part of the
+    hints that arrives.
+    """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, faults_until: float, hints: float) -> None:
         self.random = Random(seed)
+        self.faults_until = faults_until
+        self._hints = hints
         self.problems: list[str] = []
-        self.model = Model(self.problems)
+        self.model = Model(self.problems, self._notify)
         self.replicas: list[Replica] = []
         self._phase = self.random.random()
         self._started = 0
@@ -229,6 +259,13 @@ class World:
     def upstream(self, owned: Slice) -> int:
         """Return how often the task of a slice has changed by now."""
         return int(anyio.current_time() / 3 + owned.number / 10 + self._phase)
+
+    def _notify(self, session: int) -> None:
+        """Give a hint to all replicas but the one of this session."""
+        for replica in self.replicas:
+            cut = replica.cut_until > anyio.current_time() or self.random.random() >= self._hints
+            if replica.local.session not in (None, session) and not cut:
+                self.later(self.random.uniform(0.001, 0.02), replica.moved.set)
 
     def later(self, seconds: float, statement: Callable[[], object]) -> None:
         async def run() -> None:
@@ -250,6 +287,21 @@ class World:
                 self._check()
             self.tasks.cancel_scope.cancel()
         self._check_end()
+
+    async def join(self) -> None:
+        """Start one replica after the other; nothing else happens."""
+        within = SHARED_WITHIN[self._hints]
+        async with anyio.create_task_group() as self.tasks:
+            for number in range(MOST_REPLICAS):
+                given = self.model.given.copy()
+                self._start()
+                await anyio.sleep(within)
+                self._check_even()
+                twice = [owned for owned, times in (self.model.given - given).items() if times > 1]
+                if twice:
+                    self.problems.append(f"{twice} moved to and fro with replica {number + 1}")
+                await anyio.sleep(self.random.uniform(0, RENEW_INTERVAL))
+            self.tasks.cancel_scope.cancel()
 
     def _start(self) -> None:
         self._started += 1
@@ -290,12 +342,16 @@ class World:
             elif now - max(self._free_since.setdefault(owned, now), able_since) > LONGEST_FREE:
                 self.problems.append(f"{owned} is free since {self._free_since[owned]:.1f}")
 
-    def _check_end(self) -> None:
-        model, sessions = self.model, [replica.local.session for replica in self.replicas]
-        total = Counter(model.owners.values())
-        counts = [total[session] for session in sessions]
-        if max(counts) - min(counts) > 1 or sum(counts) != len(model.owners):
+    def _check_even(self) -> None:
+        owners = self.model.owners
+        total = Counter(owners.values())
+        counts = [total[replica.local.session] for replica in self.replicas]
+        if max(counts) - min(counts) > 1 or sum(counts) != len(owners):
             self.problems.append(f"uneven shares: {counts}")
+
+    def _check_end(self) -> None:
+        self._check_even()
+        model = self.model
         if model.changed_at > ENDS_AT - LAST_CHANGES:
             self.problems.append(f"a slice moved at {model.changed_at:.1f}")
         for owned, stored in model.stored.items():
@@ -305,6 +361,13 @@ class World:
 
 def run_ownership_seed(seed: int) -> list[str]:
     """Return the rules that were broken."""
-    world = World(seed)
+    world = World(seed, faults_until=FAULTS_UNTIL, hints=0.8)
     anyio.run(world.run, backend_options={"loop_factory": SimulationLoop})
+    return world.problems
+
+
+def run_joining_seed(seed: int, *, hints: float) -> list[str]:
+    """Return the rules that were broken while replicas only joined."""
+    world = World(seed, faults_until=0, hints=hints)
+    anyio.run(world.join, backend_options={"loop_factory": SimulationLoop})
     return world.problems

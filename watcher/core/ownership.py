@@ -76,11 +76,13 @@ class Grant(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """What a replica is configured to serve. Without `slices`, the store divides it by the number
-    of its active watches; the greatest number that a live replica demands counts.
+    of its active watches; the greatest number that a live replica demands counts. Of what is not
+    `wanted` a replica keeps the slices that it owns, and gets no other.
     """
 
     name: str
     slices: int | None = None
+    wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ an argument.
     a slice is free                       it is claimed by the replica that should have it, and by
                                           any that can serve it after `LEFT_FREE`
     a replica has just started            slices of divided sources are claimed after `GATHERING`
-    the shares are uneven for `CALM`      one slice at a time is surplus, until it is released
+    the shares are uneven for `CALM`,     one slice at a time is surplus, until it is released
+    and all replicas are healthy
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 from watcher.core.clock import Clock
 from watcher.core.ownership import (
+    RENEW_INTERVAL,
     TRUSTED_FOR,
     Grant,
     Group,
@@ -28,8 +30,14 @@ from watcher.core.ownership import (
 )
 from watcher.core.slice_shares import Shares, assigned, moves
 
-CALM = 6.0
-"""Seconds for which the live replicas and their groups stay the same before a slice moves."""
+CALM = 0.75 * RENEW_INTERVAL
+"""Seconds for which the live replicas and their groups stay the same before a slice moves: until
+the second renewal after a hint shows another replica.
+"""
+HEALTHY_FOR = 2 * RENEW_INTERVAL
+"""Seconds since its renewal for which a replica counts as healthy. While one is silent no slice
+moves: if it has died, what it had or just got has to be taken over first.
+"""
 LEFT_FREE = 3.0
 """Seconds after which a free slice is claimed by any replica."""
 GATHERING = 2.0
@@ -179,16 +187,18 @@ class LocalSession:
         unowned = tuple(assigned(rows.shares()))
         return Lease(
             grants=tuple(granted[given] for given in sorted(granted)),
-            surplus=None if unowned else self._surplus(rows.shares()),
+            surplus=None if unowned else self._surplus(rows),
             replicas=tuple(sorted((row.replica for row in rows.sessions), key=_by_name)),
             unowned=unowned,
         )
 
-    def _surplus(self, shares: Shares) -> Slice | None:
-        if self._now() - self._same_since < CALM:
+    def _surplus(self, rows: Rows) -> Slice | None:
+        silent = any(row.replica.renewed >= HEALTHY_FOR for row in rows.sessions)
+        stops = not any(row.groups for row in rows.sessions if row.session == self.session)
+        if silent or stops or self._now() - self._same_since < CALM:
             return None
         granted = self.granted()
-        own = (given for giver, given in moves(shares) if giver == self.session)
+        own = (given for giver, given in moves(rows.shares()) if giver == self.session)
         return next((given for given in own if given in granted), None)
 
 

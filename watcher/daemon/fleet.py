@@ -94,7 +94,8 @@ class Fleet:
             tasks.start_soon(keep_running, renewing, name="membership")
             tasks.start_soon(keep_running, self._migrate, name="migrations")
             tasks.start_soon(keep_running, follower.run, name="follow")
-            tasks.start_soon(keep_running, follower.listen, name="listen")
+            listening = partial(follower.listen, self.membership.moved)
+            tasks.start_soon(keep_running, listening, name="listen")
             yield
             self._requests = None
             tasks.cancel_scope.cancel()

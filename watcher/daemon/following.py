@@ -3,7 +3,7 @@ paused or resumed, deliveries that were queued again or removed, events.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import anyio
@@ -49,9 +49,11 @@ class Follower:
                 return
             await anyio.sleep(LOOK_INTERVAL)
 
-    async def listen(self) -> None:
-        """Look at once when another replica gives a hint, until cancelled."""
-        await self._store.follow(self._hinted.set)
+    async def listen(self, moved: Callable[[], None]) -> None:
+        """Look at once when another replica gives a hint, until cancelled; call `moved` when that
+        is about what it owns.
+        """
+        await self._store.follow(self._hinted.set, moved)
 
     async def run(self) -> None:
         """Follow until cancelled."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import anyio
 
@@ -9,6 +10,7 @@ from watcher.core.errors import StoreError, StoreUnusableError
 from watcher.core.interfaces.ownership import Ownership
 from watcher.core.ownership import RENEW_INTERVAL, Grant, Group, Lease, Member, Slice, groups_of
 from watcher.core.reports import Report
+from watcher.core.wakeup import Wakeup
 from watcher.telemetry.fleet_metrics import FleetMetrics
 from watcher.telemetry.throttle import LogThrottle
 
@@ -43,6 +45,7 @@ class Membership:
         self._surplus: Slice | None = None
         self._given_up: str | None = None
         self._failure = "it has not joined the others yet"
+        self._moved = Wakeup()
         self._log_throttle = LogThrottle(anyio.current_time)
         self.lease = Lease()
         """What the last renewal has returned."""
@@ -80,11 +83,16 @@ class Membership:
             await anyio.sleep(RENEW_INTERVAL)
 
     async def run(self) -> None:
-        """Renew the session until cancelled."""
+        """Renew the session each `RENEW_INTERVAL`, and at once after `moved`, until cancelled."""
         while True:
-            began = anyio.current_time()
+            began, generation = anyio.current_time(), self._moved.generation
             await self.renew()
-            await anyio.sleep(max(began + RENEW_INTERVAL - anyio.current_time(), 0.0))
+            with anyio.move_on_after(max(began + RENEW_INTERVAL - anyio.current_time(), 0.0)):
+                await self._moved.wait(generation)
+
+    def moved(self) -> None:
+        """Renew now: another replica has begun, given up or claimed something."""
+        self._moved.set()
 
     async def renew(self) -> bool:
         """Renew the session, and note what is granted; return whether that has succeeded.
@@ -110,8 +118,10 @@ class Membership:
         return True
 
     def _wanted(self) -> Sequence[Group]:
-        kind = self._given_up
-        return [one for one in self._groups() if kind is None or not one.name.startswith(kind)]
+        if (kind := self._given_up) is None:
+            return self._groups()
+        kept = (one for one in self._groups() if not one.name.startswith(kind))
+        return [replace(one, wanted=False) for one in kept]
 
     async def settled(self) -> None:
         """Release the slice that another replica should have: nothing serves it any more."""
@@ -124,7 +134,7 @@ class Membership:
         self._surplus = None
 
     async def give_up(self, kind: str) -> None:
-        """Release all groups whose names begin with `kind`, and claim none of them again."""
+        """Release all groups whose names begin with `kind`, and claim nothing any more."""
         self._given_up = kind
         grants = [one for one in self._store.granted() if one.group.startswith(kind)]
         try:

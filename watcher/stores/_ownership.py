@@ -66,10 +66,11 @@ class Renewals:
 
     async def renew(self, member: Member, groups: Sequence[Group], lag: float) -> Lease:
         """Renew the session or begin one, and claim what this replica should have."""
-        demanded = {group.name: group.slices for group in groups}
+        wanted = [group for group in groups if group.wanted]
+        demanded = {group.name: group.slices for group in wanted}
         async with self._lock:
             rows = await self._renewed(member, demanded, lag)
-            if divided := await self._to_divide(groups, rows):
+            if divided := await self._to_divide(wanted, rows):
                 await self._statements.divide(divided)
                 rows = await self._renewed(member, demanded, lag)
             if released := self._local.to_release(groups):

@@ -266,8 +266,8 @@ async def test_the_owner_of_a_delivery_is_woken_when_it_is_recorded(
     changes = await changes_of(first)
     seen, own = Wakeup(), Wakeup()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(second.store.follow, seen.set)
-        tasks.start_soon(first.store.follow, own.set)
+        tasks.start_soon(second.store.follow, seen.set, lambda: None)
+        tasks.start_soon(first.store.follow, own.set, lambda: None)
         await seen.wait(0)  # both listen
         await own.wait(0)
         before = seen.generation

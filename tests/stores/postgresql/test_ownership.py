@@ -1,8 +1,8 @@
 """Replicas that share one database: each slice has one owner, whose writes alone are stored."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 import asyncpg
@@ -14,7 +14,7 @@ from watcher.core.errors import NotOwnerError, StoreError
 from watcher.core.interfaces.ownership import Ownership
 from watcher.core.ownership import RENEW_INTERVAL, TRUSTED_FOR, Group, Lease, Member, Slice
 from watcher.core.reports import NOTHING_REPORTED, Report, SourceReport
-from watcher.core.sessions import CALM, GATHERING
+from watcher.core.sessions import CALM, GATHERING, HEALTHY_FOR, LEFT_FREE
 from watcher.core.wakeup import Wakeup
 from watcher.stores import postgresql
 from watcher.stores.postgresql import ownership
@@ -125,6 +125,39 @@ async def test_the_first_replica_owns_everything_and_gives_a_part_to_the_second(
     assert (await second.store.replicas())[1].slices == tuple(sorted(given))
     assert lease.surplus is None
     assert lease.unowned == ()
+
+
+async def test_no_slice_moves_while_a_replica_is_silent_that_may_have_died(fleet: Fleet) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    for replica in (first, second, first):
+        await replica.renew()
+    first.clock.now = CALM
+    await fleet.execute(
+        f"UPDATE sessions SET renewed_at = renewed_at - interval '{HEALTHY_FOR} seconds'"
+        " WHERE name = 'second'"
+    )
+    assert (await first.renew()).surplus is None
+    await second.renew()
+    assert (await first.renew()).surplus is not None
+
+
+async def test_a_replica_that_stops_keeps_what_it_has_and_gets_nothing(fleet: Fleet) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    await first.renew()
+    stopping = [replace(group, wanted=False) for group in GROUPS]
+    await second.renew(stopping)
+    first.clock.now = second.clock.now = CALM
+    assert (await first.renew()).surplus is None
+    await first.store.release([SLICES[0]])
+    second.clock.now += LEFT_FREE
+    assert (await second.renew(stopping)).grants == ()
+
+    assert len((await second.renew()).grants) == 1
+    second.clock.now += 60.0  # the watches of a source are counted again
+    lease = await second.renew(stopping)
+    assert [grant.of for grant in lease.grants] == [4]
+    second.clock.now += CALM
+    assert (await second.renew(stopping)).surplus is None
 
 
 async def test_replicas_that_start_together_share_a_source_with_many_watches_from_the_beginning(
@@ -274,12 +307,12 @@ async def test_a_replica_is_woken_by_what_another_one_has_stored(
     first, second = await fleet.start("first"), await fleet.start("second")
     await first.renew()
     await second.renew()
-    seen, own = Wakeup(), Wakeup()
+    seen, own, moved = Wakeup(), Wakeup(), Wakeup()
     database = second.store._database
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(first.store.follow, seen.set)
-        tasks.start_soon(second.store.follow, own.set)
+        tasks.start_soon(first.store.follow, seen.set, moved.set)
+        tasks.start_soon(second.store.follow, own.set, moved.set)
         await seen.wait(0)  # both listen
         await own.wait(0)
         before = seen.generation
@@ -287,11 +320,41 @@ async def test_a_replica_is_woken_by_what_another_one_has_stored(
         with anyio.fail_after(30):
             await seen.wait(before)
             assert own.generation == 1
+            assert moved.generation == 0
             await fleet.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE query LIKE 'LISTEN%' OR query LIKE 'NOTIFY%'"
             )
             await seen.wait(seen.generation)  # it listens again
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_replica_is_woken_when_another_one_joins_gives_up_claims_and_leaves(
+    fleet: Fleet,
+) -> None:
+    first, second = await fleet.start("first"), await fleet.start("second")
+    seen, own, ready = Wakeup(), Wakeup(), Wakeup()
+    await first.renew()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(first.store.follow, ready.set, seen.set)
+        tasks.start_soon(second.store.follow, ready.set, own.set)
+        await ready.wait(0)
+        await ready.wait(1)  # both listen
+
+        async def wakes(woken: Wakeup, action: Awaitable[object]) -> None:
+            before = woken.generation
+            await action
+            with anyio.fail_after(30):
+                await woken.wait(before)
+
+        await wakes(seen, second.renew())
+        first.clock.now = CALM
+        before = seen.generation
+        await wakes(own, first.store.release([SLICES[0]]))
+        await wakes(seen, second.renew())
+        await wakes(seen, second.store.release([SLICES[0]]))
+        await wakes(seen, second.store.leave())
+        assert seen.generation == before + 3, "a replica is not woken by what it does itself"
         tasks.cancel_scope.cancel()
 
 

@@ -87,8 +87,9 @@ class Ownership(Protocol):
         """
         ...
 
-    async def follow(self, hint: Callable[[], None]) -> None:
-        """Call `hint` when another replica has stored something, and give hints to the others,
-        until cancelled. Hints may be lost: `signals` decides.
+    async def follow(self, hint: Callable[[], None], moved: Callable[[], None]) -> None:
+        """Call `hint` when another replica has stored something, and `moved` when a session or what
+        it owns may have changed; give hints to the others; until cancelled. Hints may be lost:
+        `signals` and the next renewal decide.
         """
         ...

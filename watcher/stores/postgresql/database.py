@@ -58,7 +58,7 @@ class Database:
         self.schema = schema
         self.local = local
         self.fence = Fence(local)
-        self.hints = Hints()
+        self.hints = Hints(local)
         self.due_floors = DueFloors(time.monotonic)
         self.pages = PageReader(self.read)
         self.changes = 0

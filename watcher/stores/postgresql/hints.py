@@ -1,8 +1,9 @@
 """Hints between replicas that something was stored, by LISTEN and NOTIFY.
 
 NOTIFY takes a lock of the whole server at commit, so it is sent outside the transactions that it is
-about, and once for all of them within `_JOINED`. Behind a pooler in transaction mode no hint
-arrives; polling finds out the same.
+about, and once for all of them within `_JOINED`. The few that change who owns what notify by
+themselves (`ownership_queries.py`), with the number of their session. Behind a pooler in
+transaction mode no hint arrives; polling finds out the same.
 """
 
 import logging
@@ -12,24 +13,26 @@ from typing import TypeAlias
 import anyio
 import asyncpg
 
+from watcher.core.sessions import LocalSession
 from watcher.core.wakeup import Wakeup
 from watcher.stores.postgresql.connection import ERRORS
+from watcher.stores.postgresql.ownership_queries import CHANNEL
 
 logger = logging.getLogger(__name__)
 
 _JOINED = 0.005
 """Seconds within which hints become one."""
 _RECONNECT_AFTER = 0.5
-_CHANNEL = "watcher"
 
 Listening: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connect = Callable[[], Awaitable[Listening]]
 
 
 class Hints:
-    """What this replica has to hint at, and its connection for hints."""
+    """What the replica of the session `local` has to hint at, and its connection for hints."""
 
-    def __init__(self) -> None:
+    def __init__(self, local: LocalSession) -> None:
+        self._local = local
         self._wanted = False
         self._signalled = False
         self._due = Wakeup()
@@ -55,35 +58,44 @@ class Hints:
         """Hint at what was stored."""
         self._due.set()
 
-    async def follow(self, connect: Connect, hint: Callable[[], None]) -> None:
-        """Call `hint` for each of another replica, and send those of this one, until cancelled."""
+    async def follow(
+        self, connect: Connect, hint: Callable[[], None], moved: Callable[[], None]
+    ) -> None:
+        """Call `hint` for each of another replica, and `moved` where it is about what that one
+        owns; send those of this one; until cancelled.
+        """
         while True:
             try:
                 connection = await connect()
                 try:
-                    await self._listen(connection, hint)
+                    await self._listen(connection, hint, moved)
                 finally:
                     connection.terminate()
             except ERRORS as error:
                 logger.info("no hints of other replicas for a moment: %s", error)
             await anyio.sleep(_RECONNECT_AFTER)
 
-    async def _listen(self, connection: Listening, hint: Callable[[], None]) -> None:
+    async def _listen(
+        self, connection: Listening, hint: Callable[[], None], moved: Callable[[], None]
+    ) -> None:
         """Listen and send until the connection is lost."""
         # Behind a pooler the driver knows another number.
         own = await connection.fetchval("SELECT pg_backend_pid()")
 
-        def notified(_connection: object, process: int, _channel: str, _payload: object) -> None:
-            if process != own:
-                hint()
+        def notified(_connection: object, process: int, _channel: str, payload: object) -> None:
+            if process == own or payload == str(self._local.session):
+                return
+            hint()
+            if payload:
+                moved()
 
         connection.add_termination_listener(lambda _connection: self._due.set())
-        await connection.add_listener(_CHANNEL, notified)
+        await connection.add_listener(CHANNEL, notified)
         hint()  # for what was stored before
         sent = self._due.generation
         while not connection.is_closed():
             await self._due.wait(sent)
             sent = self._due.generation
             if not connection.is_closed():
-                await connection.execute(f"NOTIFY {_CHANNEL}")
+                await connection.execute(f"NOTIFY {CHANNEL}")
                 await anyio.sleep(_JOINED)

@@ -89,8 +89,8 @@ class PostgresqlOwnership(StorePart):
     def now(self) -> float:
         return self._wall()
 
-    async def follow(self, hint: Callable[[], None]) -> None:
-        await self._database.hints.follow(self._connect, hint)
+    async def follow(self, hint: Callable[[], None], moved: Callable[[], None]) -> None:
+        await self._database.hints.follow(self._connect, hint, moved)
 
 
 class SqlStatements:
@@ -151,11 +151,9 @@ class SqlStatements:
     async def release(self, session: int, slices: Collection[Slice]) -> None:
         released = slice_arrays(slices)
         await self._database.update(queries.RELEASE, session, *released, limit=TIMEOUT)
-        self._database.hints.give()
 
     async def end(self, session: int) -> None:
         await self._database.update(queries.END_SESSION, session, limit=TIMEOUT)
-        self._database.hints.give()
 
     async def count_active(self, source: str, most: int) -> int:
         parameters = (source, most)

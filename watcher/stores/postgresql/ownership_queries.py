@@ -1,15 +1,25 @@
-"""The statements of sessions, slices and signals. All times are those of the database."""
+"""The statements of sessions, slices and signals. All times are those of the database.
+
+Those that change who is there or who owns what notify the others, with the number of the session.
+"""
 
 from watcher.core.ownership import SESSION_LASTS, SIGNALS_KEPT
 
 _EXPIRY = f"clock_timestamp() + interval '{SESSION_LASTS} seconds'"
 _LIVE = "expires_at > clock_timestamp()"
 
+CHANNEL = "watcher"
+"""The channel of notifications."""
+_NOTIFY = f"pg_notify('{CHANNEL}', session::text)"
+
 # No row where the schema is not for this program any more.
 BEGIN_SESSION = f"""
-INSERT INTO sessions (name, version, started_at, schema, renewed_at, expires_at)
-SELECT $1::text, $2::text, $3::float8, $4::integer, clock_timestamp(), {_EXPIRY}
-FROM watcher_schema WHERE serves <= $4::integer RETURNING session
+WITH begun AS (
+    INSERT INTO sessions (name, version, started_at, schema, renewed_at, expires_at)
+    SELECT $1::text, $2::text, $3::float8, $4::integer, clock_timestamp(), {_EXPIRY}
+    FROM watcher_schema WHERE serves <= $4::integer RETURNING session
+)
+SELECT session, {_NOTIFY} FROM begun
 """
 
 # One statement in all while nothing changes. A session that is being deleted is waited for.
@@ -41,7 +51,10 @@ SELECT live.name, version, started_at, report, lag,
 FROM sessions AS live WHERE {_LIVE} ORDER BY live.name, started_at
 """
 
-END_SESSION = "DELETE FROM sessions WHERE session = $1"
+END_SESSION = f"""
+WITH ended AS (DELETE FROM sessions WHERE session = $1 RETURNING session)
+SELECT {_NOTIFY} FROM ended
+"""
 
 DIVIDE = """
 WITH changed AS (
@@ -67,14 +80,21 @@ WITH free AS (
         AND (owner IS NULL OR NOT EXISTS (SELECT 1 FROM sessions WHERE session = owner))
         AND EXISTS (SELECT 1 FROM sessions WHERE session = $1 AND {_LIVE})
     FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE slices SET owner = $1, epoch = epoch + 1
+    FROM free WHERE slices.name = free.name AND slices.number = free.number
+    RETURNING owner AS session
 )
-UPDATE slices SET owner = $1, epoch = epoch + 1
-FROM free WHERE slices.name = free.name AND slices.number = free.number
+SELECT {_NOTIFY} FROM claimed LIMIT 1
 """
 
-RELEASE = """
-UPDATE slices SET owner = NULL
-WHERE owner = $1 AND (name, number) IN (SELECT * FROM unnest($2::text[], $3::smallint[]))
+RELEASE = f"""
+WITH released AS (
+    UPDATE slices SET owner = NULL
+    WHERE owner = $1 AND (name, number) IN (SELECT * FROM unnest($2::text[], $3::smallint[]))
+    RETURNING $1 AS session
+)
+SELECT {_NOTIFY} FROM released LIMIT 1
 """
 
 # No other replica claims them until the transaction ends.
