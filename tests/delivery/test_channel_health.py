@@ -1,6 +1,7 @@
 """Outages, the circuit breaker and suspensions of a channel, with their events."""
 
 from itertools import count, pairwise
+from typing import Any
 
 import anyio
 import pytest
@@ -121,6 +122,25 @@ async def test_a_410_stops_the_channel_and_notifies_the_others(
     assert len(channel.delivered) == 21
     assert (await harness.types())[-1] == "channel.recovered"
     assert harness.suspended == {"paused": 0, "stopped": 0, "off": 0}
+
+
+@pytest.mark.parametrize("counts", [True, False])
+async def test_a_stop_is_counted_where_it_is_announced(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, counts: bool
+) -> None:
+    suspend = harness.store.suspend
+
+    async def announced(*arguments: Any) -> bool:
+        return await suspend(*arguments) and counts
+
+    monkeypatch.setattr(harness.store, "suspend", announced, raising=False)
+    async with running(harness.dispatcher(ScriptedChannel(lambda message, now: GONE))):
+        await harness.store_event()
+        await anyio.sleep(1)
+    value = harness.metrics.registry.get_sample_value(
+        "watcher_events_total", {"type": "channel.stopped"}
+    )
+    assert value == (1 if counts else 0)
 
 
 async def test_several_410s_in_flight_stop_the_channel_once(harness: Harness) -> None:

@@ -94,6 +94,38 @@ async def test_after_a_stop_no_further_alert_is_sent(harness: Harness) -> None:
     assert outage.alert_due_at(since) is None
 
 
+async def test_what_another_replica_has_announced_is_not_counted_again(harness: Harness) -> None:
+    def counted() -> list[float | None]:
+        kinds = ("channel.failing", "channel.recovered")
+        registry = harness.metrics.registry
+        return [registry.get_sample_value("watcher_events_total", {"type": one}) for one in kinds]
+
+    first, harness.store = harness.store, AnnouncedElsewhere(harness.store)
+    outage, since = channel_outage(harness), wall() - ALERT_AFTER
+    await outage.reconcile(since, ERROR)
+    await outage.reconcile(None, ERROR)
+    assert counted() == [0, 0]
+    harness.store = first
+    outage = channel_outage(harness)
+    await outage.reconcile(since, ERROR)
+    await outage.reconcile(None, ERROR)
+    assert counted() == [1, 1]
+
+
+class AnnouncedElsewhere:
+    """The store, in which another replica has announced everything before."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def record_outage(self, *arguments: Any, **keywords: Any) -> bool:
+        await self._store.record_outage(*arguments, **keywords)
+        return False
+
+
 class Interrupted:
     """The store; `interrupt` runs while an outage is being stored."""
 
@@ -104,9 +136,10 @@ class Interrupted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def record_outage(self, *arguments: Any, **keywords: Any) -> None:
+    async def record_outage(self, *arguments: Any, **keywords: Any) -> bool:
         self.interrupt()
-        await self._store.record_outage(*arguments, **keywords)
+        stored: bool = await self._store.record_outage(*arguments, **keywords)
+        return stored
 
 
 @pytest.mark.parametrize("failing", [True, False])

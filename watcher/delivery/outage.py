@@ -101,7 +101,6 @@ class ChannelOutage:
             now = self._context.wall()
             outage = Outage(subject=self._subject, since=failing_since or now, alerted_at=now)
             yield outage, await self._event("channel.stopped", outage, error)
-            self._context.metrics.event_stored("channel.stopped")
             self._stored, self._alert_now = outage, False
 
     @asynccontextmanager
@@ -128,10 +127,11 @@ class ChannelOutage:
         event = await self._event(kind, step.outage, error) if step.send_event else None
         outage = None if closed else step.outage
         recovered = self._subject if closed else None
-        await self._context.store.record_outage(event, outage, recovered=recovered)
+        announced = await self._context.store.record_outage(event, outage, recovered=recovered)
         self._stored = outage
-        if event is not None:
+        if announced:
             self._context.metrics.event_stored(kind)
+        if event is not None:
             self._context.outbox.set()
             if closed:
                 name = self._context.name

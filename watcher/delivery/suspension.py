@@ -44,7 +44,8 @@ class ChannelSuspension:
     async def stop(self, kind: SuspensionKind, reason: str, outage: Outage, event: Event) -> None:
         """Store the suspension with its outage and its `channel.stopped` event."""
         suspension = self._new(kind, reason)
-        await self._context.store.suspend(suspension, event, outage)
+        if await self._context.store.suspend(suspension, event, outage):
+            self._context.metrics.event_stored(event.type)
         self._set(suspension)
         name = self._context.name
         logger.error("channel %r is %s: %s", name, kind, reason, extra=about(channel=name))

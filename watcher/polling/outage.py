@@ -172,13 +172,14 @@ class SourceOutage:
         try:
             kind = "source.recovered" if closed else "source.unreachable"
             event = self._event(kind, step.outage, now)
-            await self._context.store.record_outage(
+            announced = await self._context.store.record_outage(
                 event, self._stored, recovered=self._subject if closed else None
             )
         except BaseException:
             self._stored = before
             raise
-        self._context.metrics.event_stored(kind)
+        if announced:
+            self._context.metrics.event_stored(kind)
         return True
 
     def _next_step(self, now: float) -> OutageStep | None:

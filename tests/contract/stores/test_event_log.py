@@ -76,10 +76,10 @@ async def test_an_outage_is_stored_with_its_event_until_it_recovers(store: Store
     alert = event(1, key=None, channels=("alerts",), order_key="channel backend")
     outage = Outage(subject="channel backend", since=50.0, alerted_at=350.0)
 
-    await store.record_outage(alert, outage)
+    assert await store.record_outage(alert, outage)
     assert await store.outage("channel backend") == outage
     assert await store.outage("source backend") is None
     assert len(await due_ids(store, "alerts")) == 1
 
-    await store.record_outage(None, None, recovered="channel backend")
+    assert not await store.record_outage(None, None, recovered="channel backend")
     assert await store.outage("channel backend") is None

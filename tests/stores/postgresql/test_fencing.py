@@ -129,13 +129,15 @@ async def test_an_outage_that_several_replicas_see_is_announced_once(
     replicas: tuple[Replica, Replica],
 ) -> None:
     outage = Outage(subject="channel backend", since=1.0, alerted_at=2.0)
+    announced = list[bool]()
     for number, one in enumerate(replicas):
         began = event(number, key=None, order_key="channel backend")
-        await one.store.record_outage(began, outage)
+        announced.append(await one.store.record_outage(began, outage))
     for number, one in enumerate(replicas, 2):
         ended = event(number, key=None, order_key="channel backend")
-        await one.store.record_outage(ended, None, recovered="channel backend")
+        announced.append(await one.store.record_outage(ended, None, recovered="channel backend"))
 
+    assert announced == [True, False, True, False]
     stored = await replicas[0].store.events_after(0, 10)
     assert [one.event_id for one in stored] == ["msg_notice_0", "msg_notice_2"]
     assert await replicas[1].store.outage("channel backend") is None
@@ -172,8 +174,11 @@ async def test_a_channel_that_several_replicas_stop_is_announced_as_stopped_once
 ) -> None:
     outage = Outage(subject="channel backend", since=1.0, alerted_at=2.0)
     stopped = Suspension(channel="backend", kind=SuspensionKind.STOPPED, reason="410", since=NOW)
-    for number, one in enumerate(replicas):
+    announced = [
         await one.store.suspend(stopped, event(number, key=None), outage)
+        for number, one in enumerate(replicas)
+    ]
+    assert announced == [True, False]
     stored = await replicas[0].store.events_after(0, 10)
     assert [one.event_id for one in stored] == ["msg_notice_0"]
 

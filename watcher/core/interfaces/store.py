@@ -120,8 +120,9 @@ class EventLog(Protocol):
 
     async def record_outage(
         self, event: Event | None, outage: Outage | None, recovered: str | None = None
-    ) -> None:
-        """Store an event about a source or a channel together with the outage that it announces.
+    ) -> bool:
+        """Store an event about a source or a channel together with the outage that it announces;
+        return whether there was one, and no other process had announced the same before.
 
         `outage` is inserted or replaced; the outage whose subject is `recovered` is deleted.
         """
@@ -272,9 +273,9 @@ class ChannelStates(Protocol):
 
     async def suspend(
         self, suspension: Suspension, event: Event | None, outage: Outage | None
-    ) -> None:
+    ) -> bool:
         """Store a suspension, which replaces the channel's earlier one, with the event and the
-        outage that announce it.
+        outage that announce it; return whether the event was stored, as `record_outage` does.
         """
         ...
 

@@ -21,19 +21,21 @@ class PostgresqlChannelStates(StorePart):
 
     async def suspend(
         self, suspension: Suspension, event: Event | None, outage: Outage | None
-    ) -> None:
-        async def store(connection: Connection) -> None:
+    ) -> bool:
+        async def store(connection: Connection) -> bool:
             values = rows.cleaned(_rows.suspension_row(suspension))
             known = (suspension.channel, suspension.kind)
             # Of owners that see it at the same time, one announces it.
             announces = not self._database.local.in_fleet or not await connection.fetchval(
                 log_queries.IS_SUSPENDED, *known
             )
-            await store_outage(self._database, connection, event if announces else None, outage)
+            announced = event if announces else None
+            await store_outage(self._database, connection, announced, outage)
             await connection.execute(log_queries.STORE_SUSPENSION, *values)
             await signal_channel(self._database, connection, suspension.channel)
+            return announced is not None
 
-        await self._database.write(store)
+        return await self._database.write(store)
 
     async def lift_suspension(self, channel: str) -> None:
         async def lift(connection: Connection) -> None:

@@ -49,15 +49,15 @@ class PostgresqlEventLog(StorePart):
 
     async def record_outage(
         self, event: Event | None, outage: Outage | None, recovered: str | None = None
-    ) -> None:
-        async def store(connection: Connection) -> None:
+    ) -> bool:
+        async def store(connection: Connection) -> bool:
             if self._database.fence.session is None:
                 await store_outage(self._database, connection, event, outage)
                 await _end_outage(connection, recovered)
-            else:
-                await self._record_shared(connection, event, outage, recovered)
+                return event is not None
+            return await self._record_shared(connection, event, outage, recovered)
 
-        await self._database.write(store)
+        return await self._database.write(store)
 
     async def _record_shared(
         self,
@@ -65,9 +65,10 @@ class PostgresqlEventLog(StorePart):
         event: Event | None,
         outage: Outage | None,
         recovered: str | None,
-    ) -> None:
+    ) -> bool:
         """Store what one of several replicas has seen of an outage: it is announced once, and so is
         its end. One that another has announced stays until a replica ends it that knows of that.
+        Return whether this announces one of the two.
         """
         subject = (recovered if outage is None else outage.subject) or ""
         kind, _, name = subject.partition(" ")
@@ -83,6 +84,7 @@ class PostgresqlEventLog(StorePart):
             await _end_outage(connection, recovered)
         if event is not None and kind == "channel":
             await signal_channel(self._database, connection, name)
+        return event is not None
 
     async def outage(self, subject: str) -> Outage | None:
         found = await self._database.read(watch_queries.OUTAGE, rows.clean(subject))

@@ -20,12 +20,13 @@ class SqliteChannelStates(StorePart):
 
     async def suspend(
         self, suspension: Suspension, event: Event | None, outage: Outage | None
-    ) -> None:
-        async def store(connection: aiosqlite.Connection) -> None:
+    ) -> bool:
+        async def store(connection: aiosqlite.Connection) -> bool:
             await store_outage(connection, event, outage)
             await connection.execute(queries.STORE_SUSPENSION, rows.suspension_row(suspension))
+            return event is not None
 
-        await store_events(self._database, store, [] if event is None else [event])
+        return await store_events(self._database, store, [] if event is None else [event])
 
     async def lift_suspension(self, channel: str) -> None:
         async def delete(connection: aiosqlite.Connection) -> None:

@@ -36,13 +36,14 @@ class SqliteEventLog(StorePart):
 
     async def record_outage(
         self, event: Event | None, outage: Outage | None, recovered: str | None = None
-    ) -> None:
-        async def store(connection: aiosqlite.Connection) -> None:
+    ) -> bool:
+        async def store(connection: aiosqlite.Connection) -> bool:
             await store_outage(connection, event, outage)
             if recovered is not None:
                 await connection.execute(queries.DELETE_OUTAGE, (recovered,))
+            return event is not None
 
-        await store_events(self._database, store, [] if event is None else [event])
+        return await store_events(self._database, store, [] if event is None else [event])
 
     async def outage(self, subject: str) -> Outage | None:
         found = await self._database.read(queries.OUTAGE, subject)
