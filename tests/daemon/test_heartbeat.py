@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from tests.support.virtual_time import VirtualLoop
 from watcher.core.errors import StoreError
 from watcher.core.settings import HeartbeatSettings
-from watcher.daemon.heartbeat import Heartbeat, Wait
+from watcher.daemon.heartbeat import Heartbeat, Wait, late
 from watcher.telemetry.health import Health
 from watcher.telemetry.liveness import LivenessMonitor
 from watcher.telemetry.metrics import Metrics
@@ -32,6 +32,7 @@ class World:
         self.beats: list[float] = []
         self.status = 200
         self.store_error: StoreError | None = None
+        self.problem_elsewhere: str | None = None
         self.oldest = Wait(0.0, 300.0)
         self.silent_since: float | None = None
         self.silent_limit = 130.0
@@ -42,6 +43,9 @@ class World:
     async def ping(self) -> None:
         if self.store_error:
             raise self.store_error
+
+    async def elsewhere(self) -> str | None:
+        return self.problem_elsewhere
 
     async def pending(self) -> Mapping[str, Wait]:
         return {"backend": self.oldest}
@@ -70,11 +74,13 @@ class World:
 
     async def run(self, seconds: float) -> list[float]:
         """Run for a while, and return when it beat."""
+        health = Health(self.ping, lambda: {"poller": self.pulse})
         heartbeat = Heartbeat(
             settings=HeartbeatSettings.model_validate({"url": "https://beat.example/hidden"}),
             transport=httpx.MockTransport(self.receive),
-            health=Health(self.ping, lambda: {"poller": self.pulse}),
-            silent=self.silent,
+            health=health,
+            late=lambda: late(health.stalled_loops(), self.silent()),
+            elsewhere=self.elsewhere,
             pending=self.pending,
             metrics=self.metrics,
             wall=anyio.current_time,
@@ -101,6 +107,14 @@ async def test_it_stops_when_the_store_cannot_be_written() -> None:
     world = World()
     world.store_error = StoreError("the disk is full")
     assert await world.run(600) == []
+
+
+async def test_it_stops_while_something_is_wrong_at_another_replica() -> None:
+    world = World()
+    world.problem_elsewhere = "replica b: stalled loops: poller mixpeek"
+    assert await world.run(600) == []
+    world.problem_elsewhere = None
+    assert len(await world.run(290)) == 5
 
 
 @pytest.mark.parametrize(("limit", "last"), [(130.0, 300), (500.0, 480)])

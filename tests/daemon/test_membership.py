@@ -305,3 +305,19 @@ async def test_what_the_store_has_of_a_channel_is_shown_by_its_leader() -> None:
         {"backend": 0, "alerts": 3},
         {"backend": 3, "alerts": 3, "gone": 3},
     ]
+
+
+async def test_it_knows_for_how_long_slices_have_had_no_owner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(anyio, "current_time", lambda: now)
+    free = Lease(unowned=(Slice(BACKEND, 0),))
+    member = member_of(Fleet(free, free, None, Lease()))
+    assert member.unowned_for() == 0.0
+    for expected in (0.0, 10.0, 20.0):
+        await member.renew()
+        assert member.unowned_for() == expected
+        now += 10.0
+    await member.renew()
+    assert member.unowned_for() == 0.0

@@ -38,13 +38,18 @@ class Report:
     sources: tuple[SourceReport, ...] = ()
     channels: tuple[ChannelState, ...] = ()
     rules: tuple[RuleStatus, ...] = ()
+    late: str | None = None
+    """Which of its loops or sources is late, so that no heartbeat may be sent."""
 
 
 NOTHING_REPORTED = Report()
 
 
 def report_of(
-    sources: Iterable[SourceStatus], channels: Iterable[ChannelState], rules: Iterable[RuleStatus]
+    sources: Iterable[SourceStatus],
+    channels: Iterable[ChannelState],
+    rules: Iterable[RuleStatus],
+    late: str | None = None,
 ) -> Report:
     """Return the report of a replica, with errors cut at `MOST_TEXT` characters."""
     return Report(
@@ -68,6 +73,7 @@ def report_of(
         ),
         channels=tuple(replace(channel, reason=_cut(channel.reason)) for channel in channels),
         rules=tuple(replace(rule, error=_cut(rule.error)) for rule in rules),
+        late=_cut(late),
     )
 
 

@@ -349,7 +349,9 @@ class RouteSettings(Model):
 
 
 class HeartbeatSettings(ConnectionSettings):
-    """The optional dead man's switch: a GET while the watcher is healthy."""
+    """The optional dead man's switch: a GET while the watcher is healthy, from one of several
+    replicas for all of them.
+    """
 
     url: SecretUrl
     """URL to request."""

@@ -22,7 +22,7 @@ from watcher.core.wakeup import Wakeup
 from watcher.daemon import elsewhere, fleet
 from watcher.daemon.build import Shared, Surroundings, test_channel
 from watcher.daemon.fleet import Fleet
-from watcher.daemon.heartbeat import Heartbeat
+from watcher.daemon.heartbeat import Heartbeat, late
 from watcher.daemon.maintenance import fill_in, maintain
 from watcher.daemon.pending import log_pending, warn_of_orphans
 from watcher.daemon.reload import ReloadRequests
@@ -80,7 +80,12 @@ class Daemon:
         self._units = RunningUnits(self._shared, self._beat)
         self._view = UnitsView(self._shared, self._units)
         self._reader = StatusReader(
-            self._shared, self._units, lambda: self._settings, self.health.unready, self._fleet
+            self._shared,
+            self._units,
+            lambda: self._settings,
+            self.health.unready,
+            self._late,
+            self._fleet,
         )
         self._kept, self.count_watches = self._reader.kept, self._reader.count_watches
         self.status, self.shown_status = self._kept.latest, self._kept.shown
@@ -176,6 +181,12 @@ class Daemon:
     def _apart(self) -> str | None:
         return None if self._fleet is None else self._fleet.membership.apart()
 
+    def _late(self) -> str | None:
+        return late(self.health.stalled_loops(), self._view.silent())
+
+    async def _problem_elsewhere(self) -> str | None:
+        return None if self._fleet is None else await self._fleet.problem()
+
     def _monitors(self) -> Mapping[str, LivenessMonitor]:
         pollers = {
             f"poller {name} ({loop})": monitor
@@ -260,8 +271,9 @@ class Daemon:
                 settings=settings,
                 transport=transport,
                 health=self.health,
-                silent=self._view.silent,
-                pending=self._view.pending,
+                late=self._late,
+                elsewhere=self._problem_elsewhere,
+                pending=lambda: self._view.pending(self._settings),
                 metrics=self.metrics,
                 wall=self.wall,
             )

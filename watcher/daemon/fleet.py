@@ -13,6 +13,7 @@ import anyio
 
 from watcher import __version__
 from watcher.core.clock import Clock
+from watcher.core.durations import format_duration
 from watcher.core.errors import StoreError, StoreUnusableError
 from watcher.core.interfaces.ownership import Ownership
 from watcher.core.interfaces.store import Store
@@ -31,6 +32,8 @@ from watcher.telemetry.unexpected import UnexpectedErrors
 
 logger = logging.getLogger(__name__)
 
+UNSERVED_FOR = 60.0
+"""Seconds for which slices may have no owner: several times as long as a takeover takes."""
 MIGRATE_INTERVAL = 10.0
 """Seconds between two attempts at changes of the schema that wait for older replicas."""
 _SLICES = {"webhook": 4}
@@ -139,6 +142,20 @@ class Fleet:
     async def polling_ended(self) -> None:
         """Let other replicas poll at once, while deliveries in flight have their grace."""
         await self.membership.give_up(source_group(""))
+
+    async def problem(self) -> str | None:
+        """Return what is late at another replica, or for how long slices have had no owner; None
+        if nothing is wrong. Raises `StoreError`.
+        """
+        if (lasts := self.membership.unowned_for()) > UNSERVED_FOR:
+            unowned = len(self.membership.lease.unowned)
+            return f"{unowned} slices have had no owner for {format_duration(lasts)}"
+        found = (
+            f"replica {replica.name}: {replica.report.late}"
+            for replica in await self._store.replicas()
+            if replica.report.late is not None and not self.is_this(replica)
+        )
+        return next(found, None)
 
     def is_this(self, replica: Replica) -> bool:
         """Return whether a replica is this one."""

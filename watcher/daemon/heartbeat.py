@@ -1,7 +1,9 @@
-"""The dead man's switch: a GET at an interval, sent only while the watcher is healthy."""
+"""The dead man's switch: a GET at an interval, sent only while the watcher is healthy. Of several
+replicas one sends it, for all of them.
+"""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import anyio
@@ -39,6 +41,18 @@ class Wait(NamedTuple):
         return self.seconds > max(self.allowed, least)
 
 
+def late(stalled: Iterable[str], silent: Mapping[str, Wait]) -> str | None:
+    """Return which loops have stalled, or which source has answered nothing for too long, of those
+    that run here; None if nothing is late.
+    """
+    if names := ", ".join(stalled):
+        return f"stalled loops: {names}"
+    for source, wait in silent.items():
+        if wait.exceeds(ANSWERED_WITHIN):
+            return f"source {source!r} has not answered for {format_duration(wait.seconds)}"
+    return None
+
+
 class Heartbeat:
     """Sends while the watcher is healthy; logs once when it is suppressed and when it continues."""
 
@@ -48,19 +62,22 @@ class Heartbeat:
         settings: HeartbeatSettings,
         transport: httpx.AsyncBaseTransport,
         health: Health,
-        silent: Callable[[], Mapping[str, Wait]],
+        late: Callable[[], str | None],
+        elsewhere: Callable[[], Awaitable[str | None]],
         pending: Callable[[], Awaitable[Mapping[str, Wait]]],
         metrics: Metrics,
         wall: Clock,
     ) -> None:
-        """`silent` returns for how long each source has answered nothing although polls were due,
-        `pending` for how long the oldest delivery to each channel has been pending.
+        """`late` returns what `late` does of this process, `elsewhere` what is wrong with what
+        other replicas serve, or should, and `pending` for how long the oldest delivery to each
+        channel has been pending.
         """
         self._url = httpx.URL(settings.url.get_secret_value())
         self._every = settings.every
         self._transport = transport
         self._health = health
-        self._silent = silent
+        self._late = late
+        self._elsewhere = elsewhere
         self._pending = pending
         self._metrics = metrics
         self._wall = wall
@@ -94,14 +111,11 @@ class Heartbeat:
 
     async def problem(self) -> str | None:
         """Return why the watcher is not healthy; None if it is."""
-        if late := self._health.stalled_loops():
-            return f"stalled loops: {', '.join(late)}"
-        if reason := await self._health.unready():
-            return reason
-        for source, wait in self._silent().items():
-            if wait.exceeds(ANSWERED_WITHIN):
-                return f"source {source!r} has not answered for {format_duration(wait.seconds)}"
+        if problem := self._late() or await self._health.unready():
+            return problem
         try:
+            if problem := await self._elsewhere():
+                return problem
             pending = await self._pending()
         except StoreError as error:
             return str(error)

@@ -44,6 +44,7 @@ class Membership:
         self._tenures: dict[str, int] = {}
         self._surplus: Slice | None = None
         self._given_up: str | None = None
+        self._unowned_since: float | None = None
         self._failure = "it has not joined the others yet"
         self._moved = Wakeup()
         self._log_throttle = LogThrottle(anyio.current_time)
@@ -74,6 +75,11 @@ class Membership:
         trust, even one that owns nothing.
         """
         return None if self._store.trusted() else f"this replica has no session: {self._failure}"
+
+    def unowned_for(self) -> float:
+        """Return for how many seconds there have been slices without an owner."""
+        since = self._unowned_since
+        return 0.0 if since is None else anyio.current_time() - since
 
     async def join(self) -> None:
         """Renew the session until that has succeeded once."""
@@ -155,6 +161,10 @@ class Membership:
 
     def _take(self, lease: Lease) -> None:
         self.lease = lease
+        if not lease.unowned:
+            self._unowned_since = None
+        elif self._unowned_since is None:
+            self._unowned_since = anyio.current_time()
         if self._surplus is None:
             self._surplus = lease.surplus
         kept = [grant for grant in lease.grants if grant.slice != self._surplus]

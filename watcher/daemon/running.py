@@ -71,7 +71,7 @@ class RunningUnits:
         async with anyio.create_task_group() as changes:
             changes.start_soon(self._apply_sources, settings)
             changes.start_soon(self._apply_channels, settings.channels)
-            changes.start_soon(self._apply_heartbeat, settings.heartbeat)
+            changes.start_soon(self._apply_heartbeat, self._heartbeat_of(settings))
         return self._sources_changed
 
     async def close(self, polling_ended: Callable[[], Awaitable[None]]) -> None:
@@ -210,6 +210,13 @@ class RunningUnits:
         await self._start(unit, f"channel {name}")
         # At once: operators pause what runs, and a stop closes it, while others are still replaced.
         self.channels = {**self.channels, name: unit}
+
+    def _heartbeat_of(self, settings: Settings) -> HeartbeatSettings | None:
+        """Return the heartbeat that this process sends: of several replicas, the one that leads the
+        first source.
+        """
+        leads = self._shared.served.leads(source_group(settings.sources[0].name))
+        return settings.heartbeat if leads else None
 
     async def _apply_heartbeat(self, settings: HeartbeatSettings | None) -> None:
         keys = {} if settings is None else {"heartbeat": (settings, _certificates(settings))}

@@ -35,11 +35,13 @@ class StatusReader:
         units: RunningUnits,
         settings: Callable[[], Settings],
         unready: Callable[[], Awaitable[str | None]],
+        late: Callable[[], str | None],
         fleet: Fleet | None,
     ) -> None:
         self._shared = shared
         self._fleet = fleet
         self._unready = unready
+        self._late = late
         self._units = units
         self._settings = settings
         if fleet is not None:
@@ -106,7 +108,7 @@ class StatusReader:
         return [self._source(name, unit) for name, unit in self._units.sources.items()]
 
     def _report(self) -> Report:
-        return report_of(self._sources(), self._own_channels(), self._rules())
+        return report_of(self._sources(), self._own_channels(), self._rules(), self._late())
 
     def _reports(self, replicas: Sequence[Replica]) -> Sequence[Report]:
         """Return the reports of all replicas, this one's as of now; none without a fleet."""

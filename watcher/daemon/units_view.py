@@ -45,13 +45,14 @@ class UnitsView:
             for name, unit in self._units.sources.items()
         }
 
-    async def pending(self) -> Mapping[str, Wait]:
+    async def pending(self, settings: Settings) -> Mapping[str, Wait]:
         """Return for how long the oldest delivery to each configured channel has been pending, and
-        may be, in seconds.
+        may be, in seconds, at whichever replica.
         """
-        now, channels = self._shared.surroundings.wall(), self._units.channels
+        now = self._shared.surroundings.wall()
+        allowed = {channel.name: channel.alert_after for channel in settings.channels}
         return {
-            depth.channel: Wait(now - depth.oldest_created_at, channels[depth.channel].alert_after)
+            depth.channel: Wait(now - depth.oldest_created_at, allowed[depth.channel])
             for depth in await self._shared.store.outbox()
-            if depth.oldest_created_at is not None and depth.channel in channels
+            if depth.oldest_created_at is not None and depth.channel in allowed
         }
