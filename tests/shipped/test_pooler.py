@@ -10,6 +10,8 @@ import pytest
 from tests.shipped.tools import tool
 from tests.support.pooler import left_behind, pooled
 from tests.support.postgresql import Server, temporary_server
+from watcher.core.errors import StoreError, StoreUnusableError
+from watcher.stores import postgresql
 
 pytestmark = pytest.mark.anyio
 
@@ -48,3 +50,30 @@ async def test_what_a_session_leaves_behind_is_found(
         await one.close()
     assert await left_behind(server) == left
     assert await left_behind(server) == []
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with temporary_server() as running, pooled(running, tool("pgbouncer"), request.param):
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("full", "reason"),
+    [
+        ("max_client_conn = 2", "no more connections allowed"),
+        ("max_db_connections = 2\nquery_wait_timeout = 1", "query_wait_timeout"),
+    ],
+    indirect=["full"],
+)
+async def test_a_pooler_without_a_connection_is_waited_for(full: Server, reason: str) -> None:
+    clients = [await asyncpg.connect(full.url()) for _ in range(2)]
+    for one in clients:
+        await one.execute("BEGIN")
+    with pytest.raises(StoreError, match=rf"^cannot reach postgresql://.*{reason}") as caught:
+        async with postgresql.create(full.url()):
+            pass
+    assert not isinstance(caught.value, StoreUnusableError)
+    for one in clients:
+        await one.execute("COMMIT")
+        await one.close()

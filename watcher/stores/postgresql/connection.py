@@ -1,5 +1,6 @@
 """Opens connections to PostgreSQL that never wait for ever; explains its errors."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -59,7 +60,9 @@ _COMMAND_TIMEOUT = 10.0
 """Seconds after which a statement has failed: a server that is silent must not hold anybody up."""
 _CONNECT_TIMEOUT = 5.0
 _POOL = 4
-"""Connections: one writes, one reads for pages, the others read."""
+"""Connections: one writes, one reads for pages, the others read. All are open from the beginning:
+what others leave of the server's connections then does not matter.
+"""
 _SETTINGS = {
     "statement_timeout": "10s",
     "lock_timeout": "5s",
@@ -82,6 +85,12 @@ _OPTIONS: Any = {
 }
 _ARRAYS = "SELECT $1::int2[], $2::int4[], $3::int8[], $4::float8[], $5::jsonb[], $6::bytea[]"
 """The types of arrays that the driver does not know, and statements use."""
+_STATES: Any = (
+    (asyncpg.ReadOnlySQLTransactionError, "{} is read-only"),
+    (asyncpg.TooManyConnectionsError, "{} has no connection left"),
+    (_LOST, "cannot reach {}"),
+)
+"""What kinds of errors mean, the first that fits."""
 _REJECTED = (
     asyncpg.InvalidPasswordError,
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -95,6 +104,9 @@ _REJECTED = (
 
 
 _OLDEST = 15
+# A place of the pool that stays empty fails who needs it, in the operator's words; the pool itself
+# would log a traceback each time.
+logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 _EXPECTED = "invalid store.url: expected one such as postgresql://user@host/database"
 
 
@@ -151,22 +163,27 @@ def opening_error(error: Exception, server: str) -> StoreError:
 
 
 def _explained(error: Exception, server: str, result: str) -> StoreError:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = _text(error)
     if isinstance(error, UnservedError):
         return StoreUnusableError(f"{server} has {text}")
     if isinstance(error, (asyncpg.DiskFullError, asyncpg.OutOfMemoryError)):
         return StoreFullError(f"{server} has no space left ({text}){result}")
-    if isinstance(error, (asyncpg.ReadOnlySQLTransactionError,)):
-        return StoreError(f"{server} is read-only ({text}){result}")
     if isinstance(error, TimeoutError):
         failed = StoreError(f"{server} does not respond{result}")
         failed.failure = StoreFailure.NO_RESPONSE
         return failed
-    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        text = "no host accepts writes, or is as its target_session_attrs demands"
-    if isinstance(error, _LOST):
-        return StoreError(f"cannot reach {server} ({text}){result}")
+    for kinds, state in _STATES:
+        if isinstance(error, kinds):
+            return StoreError(f"{state.format(server)} ({text}){result}")
     return StoreError(f"{server}: {text}{result}")
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, asyncpg.InternalClientError):
+        return "the connection ended while a statement was being sent"
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return "no host accepts writes, or is as its target_session_attrs demands"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 async def open_connection(url: str) -> "asyncpg.Connection[asyncpg.Record]":
@@ -193,8 +210,9 @@ async def connect(url: str, server: str) -> AsyncIterator[Pool]:
     try:
         pool = await asyncpg.create_pool(
             url,
-            min_size=1,
+            min_size=_POOL,
             max_size=_POOL,
+            max_inactive_connection_lifetime=0,
             init=_look_up_arrays,
             reset=_reset,
             connect=connector,

@@ -3,16 +3,19 @@ to the one that accepts writes, whichever it is after a failover.
 """
 
 import socket
+from collections.abc import Sequence
 from typing import Any, TypeAlias
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import anyio
 import asyncpg
 
 Connected: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-_NEXT_HOST_AFTER = 1.0
-"""Seconds without an answer after which the next host is tried as well."""
+_NEXT_AFTER = 1.0
+"""Seconds without an answer after which there is another attempt: at the next host, and at the same
+one.
+"""
 _DEAD_AFTER = 5
 """Seconds without a packet after which the system ends a connection. A server that is only slow
 acknowledges what it gets.
@@ -46,49 +49,73 @@ class Connector:
             self._target = {_TARGET: "read-write"}  # nothing can be stored at a standby
 
     async def __call__(self, *_url: str, **options: Any) -> Connected:
-        if len(self._urls) == 1:
-            opened: Connected = await asyncpg.connect(*self._urls, **options)
-        else:
-            opened = await self._first(options | self._target)
-        _keep_alive(opened)
-        return opened
-
-    async def _first(self, options: dict[str, Any]) -> Connected:
-        """Return the first connection that is open; a host that is silent holds up no other."""
-        opened = dict[str, Connected]()
-        errors = list[Exception]()
-
-        async def connect(url: str, ended: anyio.Event) -> None:
-            try:
-                opened[url] = await asyncpg.connect(url, **options)
-                tasks.cancel_scope.cancel()
-            except _ERRORS as error:
-                errors.append(error)
-            ended.set()
-
+        attempts = _Attempts(options | self._target)
         try:
-            async with anyio.create_task_group() as tasks:
-                for url in self._urls:
-                    ended = anyio.Event()
-                    tasks.start_soon(connect, url, ended)
-                    with anyio.move_on_after(_NEXT_HOST_AFTER):
-                        await ended.wait()
-            if not opened:
-                raise _clearest(errors)
-            chosen = next(iter(opened))
-            self._urls = sorted(self._urls, key=lambda url: url != chosen)
-            return opened.pop(chosen)
+            await attempts.at(self._urls)
+            if not attempts.opened:
+                raise _clearest(attempts.errors)
+            url, chosen = attempts.opened.pop()
         finally:
-            for unused in opened.values():
+            for _, unused in attempts.opened:
                 unused.terminate()
+        self._urls = sorted(self._urls, key=lambda one: one != url)
+        _keep_alive(chosen)
+        return chosen
+
+
+class _Attempts:
+    """Attempts to connect, of which the first that succeeds ends the others."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+        self.opened: list[tuple[str, Connected]] = []
+        self.errors: list[Exception] = []
+
+    async def at(self, urls: Sequence[str]) -> None:
+        """Try the hosts of these URLs; a host that is silent holds up no other."""
+        async with anyio.create_task_group() as tasks:
+            for url in urls:
+                ended = anyio.Event()
+                tasks.start_soon(self._at_host, url, ended, tasks.cancel_scope)
+                with anyio.move_on_after(_NEXT_AFTER):
+                    await ended.wait()
+
+    async def _at_host(self, url: str, ended: anyio.Event, others: anyio.CancelScope) -> None:
+        """Try one host. The first attempt has all the time, because the server may be slow; beside
+        it there is a new one each second, because the network may have lost the first.
+        """
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._once, url, {}, tasks.cancel_scope)
+            await anyio.sleep(_NEXT_AFTER)
+            while True:
+                await self._once(url, {"timeout": _NEXT_AFTER}, tasks.cancel_scope)
+        if self.opened:
+            others.cancel()
+        ended.set()
+
+    async def _once(self, url: str, limit: dict[str, Any], decided: anyio.CancelScope) -> None:
+        try:
+            self.opened.append((url, await asyncpg.connect(url, **self._options | limit)))
+        except _ERRORS as error:
+            if limit and isinstance(error, TimeoutError):
+                return
+            self.errors.append(error)
+        decided.cancel()
 
 
 def _urls_of_hosts(url: str) -> list[str]:
+    """Return a URL for each host: of those before the path, or of the option `host`."""
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
-    if "," not in hosts:
+    if "," in hosts:
+        return [parts._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")]
+    options = dict(parse_qsl(parts.query))
+    named, ports = options.get("host", "").split(","), options.get("port", "").split(",")
+    if hosts or len(named) == 1 or len(ports) not in (1, len(named)):
         return [url]
-    return [parts._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")]
+    each = zip(named, ports * len(named), strict=False)
+    chosen = [options | {"host": host} | ({"port": port} if port else {}) for host, port in each]
+    return [parts._replace(query=urlencode(one)).geturl() for one in chosen]
 
 
 def _clearest(errors: list[Exception]) -> Exception:
