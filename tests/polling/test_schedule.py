@@ -1,5 +1,6 @@
 """Delays stay within their bounds, removed entries are never taken, and no task starves."""
 
+import sys
 import tracemalloc
 from random import Random
 from typing import cast
@@ -17,6 +18,7 @@ from watcher.core.tasks import ActiveWatch
 from watcher.core.wakeup import Wakeup
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.context import PollingContext, PollingStore
+from watcher.polling.knowledge import Knowledge, shared
 from watcher.polling.last_seen import LastSeenTasks
 from watcher.polling.reachability import Reachability
 from watcher.polling.schedule import LOST_INTERVAL, Coverage, Entry, Outcome, Schedule, next_delay
@@ -300,4 +302,32 @@ def test_a_task_needs_little_memory() -> None:
         tasks.common.add_unchanged(tasks.common.take(now, count), now)
     allocated, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert allocated / count <= 280
+    assert allocated / count <= 200
+
+
+def test_tasks_share_what_is_known_of_them() -> None:
+    tasks = tracked_tasks()
+    named = [f"task_{number}" for number in range(100)]
+    tasks.restore((ActiveWatch("mixpeek", one, "IN_PROGRESS", None, None) for one in named), 0.0)
+    tracked = [task for one in named if (task := tasks.get(one)) is not None]
+    for task in tracked:
+        task.not_in_page = True
+        task.steady = False
+    assert len({id(task.known) for task in tracked}) == 1
+    for task in tracked:
+        task.not_in_page = False
+        task.settle()
+    assert {id(task.known) for task in tracked} == {id(tracked[0].known)}
+    assert (tracked[0].status, tracked[0].steady) == ("IN_PROGRESS", True)
+    assert sys.getsizeof(tracked[0]) <= 64  # one field more would make it 80
+
+
+def test_few_records_of_what_is_known_are_kept() -> None:
+    first = shared(Knowledge(status="STATUS_0"))
+    assert shared(Knowledge(status="STATUS_0")) is first
+    for number in range(1, 1001):
+        shared(Knowledge(status=f"STATUS_{number}"))
+    assert shared(Knowledge(status="STATUS_0")) is not first
+    missing = Knowledge(status="STATUS_0", missing_since=1.0)
+    assert shared(missing) is missing
+    assert shared(Knowledge(status="STATUS_0", missing_since=1.0)) is not missing

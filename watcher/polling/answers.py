@@ -77,7 +77,11 @@ class AnswerProcessor:
             task = waiting.pop(answer.task_id, None)
             if task is None or task.removed:
                 not_in_page += isinstance(answer, NotInPage)
-            elif type(answer) is Observation and answer.status == task.status and task.steady:
+            elif (
+                type(answer) is Observation
+                and answer.status == (known := task.known).status
+                and known.steady
+            ):
                 # The usual case, so it is tested first.
                 task.answered_at = now
                 task.not_in_page = False

@@ -19,8 +19,10 @@ class Seen(Protocol):
     """A task; `chunk` is the number of its chunk, 0 for none."""
 
     task_id: str
-    status: str | None
     chunk: int
+
+    @property
+    def status(self) -> str | None: ...
 
     @property
     def steady(self) -> bool: ...

@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 import anyio
-import msgspec
+from msgspec.structs import replace
 
 from watcher.core.tasks import (
     SLOW_STATUSES,
@@ -21,98 +21,74 @@ from watcher.core.tasks import (
 )
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.context import PollingContext
+from watcher.polling.knowledge import NOTHING, Knowledge, shared
 from watcher.polling.last_seen import LastSeenTasks
 from watcher.polling.schedule import Coverage, Entry, Outcome, Schedule
 
 _MAX_SHOWN = 16
 """Statuses kept of one run; an upstream that invents more is not protected from regressions."""
-_MAX_PASTS = 1000
 _FINISHED_KEPT = 32
-
-
-_LOST, _REMOVED, _NOT_IN_PAGE, _STEADY = 1, 2, 4, 8
-"""Bits of `TrackedTask.flags`: a field of its own would take 8 bytes of every task."""
-
-
-class Past(msgspec.Struct, frozen=True, gc=False):
-    """What is known of a task beside its status; most tasks have it in common, so they share it.
-
-    `shown` are the statuses that this run of the task has shown. `missing_since` is in Unix
-    seconds, `reopened_at` in monotonic seconds.
-    """
-
-    shown: frozenset[str] = frozenset()
-    missing_since: float | None = None
-    reopened_at: float | None = None
-
-
-_NOTHING = Past()
 
 
 class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
     """A task's place in a schedule, and what an answer is compared with (`transitions.Known`).
 
-    A task takes 280 bytes at most. `removed` is set once the task has left the watchlist; if it is
-    added again, it is another `TrackedTask`. `not_in_page` is set if the last list answer did not
-    show the task, so that it has to be polled individually. While `steady`, an answer with the same
-    status changes nothing. `chunk` is the task's place in `LastSeenTasks`.
+    A task takes 264 bytes at most, of which 64 are this record: with a field more they would be 80.
+    If a task that was removed is added again, it is another `TrackedTask`. `chunk` is the task's
+    place in `LastSeenTasks`.
     """
 
-    status: str | None = None
-    flags: int = _STEADY
     chunk: int = 0
-    past: Past = _NOTHING
+    known: Knowledge = NOTHING
+
+    @property
+    def status(self) -> str | None:
+        return self.known.status
 
     @property
     def shown(self) -> frozenset[str]:
-        return self.past.shown
+        return self.known.shown
 
     @property
     def missing_since(self) -> float | None:
-        return self.past.missing_since
+        return self.known.missing_since
 
     @property
     def reopened_at(self) -> float | None:
-        return self.past.reopened_at
+        return self.known.reopened_at
 
     @property
     def lost(self) -> bool:
-        return bool(self.flags & _LOST)
-
-    @lost.setter
-    def lost(self, value: bool) -> None:
-        self._set(_LOST, value)
+        return self.known.lost
 
     @property
     def removed(self) -> bool:
-        return bool(self.flags & _REMOVED)
+        return self.known.removed
 
     @removed.setter
     def removed(self, value: bool) -> None:
-        self._set(_REMOVED, value)
+        self.known = shared(replace(self.known, removed=value))
 
     @property
     def not_in_page(self) -> bool:
-        return bool(self.flags & _NOT_IN_PAGE)
+        return self.known.not_in_page
 
     @not_in_page.setter
     def not_in_page(self, value: bool) -> None:
-        self._set(_NOT_IN_PAGE, value)
+        if self.known.not_in_page is not value:
+            self.known = shared(replace(self.known, not_in_page=value))
 
     @property
     def steady(self) -> bool:
-        return bool(self.flags & _STEADY)
+        return self.known.steady
 
     @steady.setter
     def steady(self, value: bool) -> None:
-        self._set(_STEADY, value)
-
-    def _set(self, flag: int, value: bool) -> None:
-        self.flags = self.flags | flag if value else self.flags & ~flag
+        self.known = shared(replace(self.known, steady=value))
 
     def settle(self) -> None:
         """Recompute `steady` from what is known of the task."""
-        self.steady = self.missing_since is None and not self.lost and self.reopened_at is None
+        self.known = shared(self.known.settled())
 
 
 class TrackedTasks:
@@ -125,7 +101,7 @@ class TrackedTasks:
     def __init__(self, context: PollingContext, absences: AbsenceJudge) -> None:
         self._by_id: dict[str, TrackedTask] = {}
         self._counts: Counter[str | None] = Counter()
-        self._pasts: dict[frozenset[str], Past] = {}
+        self._running = NOTHING  # of the task that was adopted last
         self._absences = absences
         self._wall = context.wall
         polling, random, lagged = context.polling, context.random, context.metrics.lagged
@@ -187,24 +163,28 @@ class TrackedTasks:
 
     def update(self, task: TrackedTask, watch: Watch | ActiveWatch) -> None:
         """Take over what is stored of a task."""
-        self._counts[task.status] -= 1
+        before = task.known
         # One string object for all tasks with this status, wherever it came from.
-        task.status = None if watch.status is None else sys.intern(watch.status)
-        self._counts[task.status] += 1
-        runs_again = task.lost and watch.lost_at is None  # or it would not have been gone
-        task.lost = watch.lost_at is not None
+        status = None if watch.status is None else sys.intern(watch.status)
+        self._counts[before.status] -= 1
+        self._counts[status] += 1
+        lost = watch.lost_at is not None
+        runs_again = before.lost and not lost  # or it would not have been gone
         reopened_at = None
         if _is_reopened(watch):
             now = anyio.current_time()
-            reopened_at = now if task.reopened_at is None else task.reopened_at
-        shown = frozenset[str]() if runs_again else task.shown
-        if task.status is not None and task.status not in shown:
-            shown = _with_status(shown, task.status)
-        task.past = self._past(Past(shown, watch.missing_since, reopened_at))
-        task.settle()
+            reopened_at = now if before.reopened_at is None else before.reopened_at
+        known = replace(
+            before,
+            status=status,
+            shown=_with_status(frozenset() if runs_again else before.shown, status),
+            missing_since=watch.missing_since,
+            reopened_at=reopened_at,
+            lost=lost,
+        )
+        task.known = shared(known.settled())
         self.last_seen.place(task)
-        missing = task.missing_since is not None
-        self._absences.remember(task.task_id, missing=missing, lost=task.lost)
+        self._absences.remember(task.task_id, missing=known.missing_since is not None, lost=lost)
 
     def _adopt(self, watch: Watch | ActiveWatch, task_id: str) -> TrackedTask:
         task = self._by_id[task_id] = TrackedTask(task_id=task_id)
@@ -214,22 +194,15 @@ class TrackedTasks:
 
     def _adopt_running(self, watch: ActiveWatch, task_id: str) -> TrackedTask:
         """Adopt one of which nothing is known but its status, as nearly all are at start."""
-        status = None if watch.status is None else sys.intern(watch.status)
-        past = _NOTHING if status is None else self._past(Past(frozenset({status})))
-        task = self._by_id[task_id] = TrackedTask(task_id=task_id, status=status, past=past)
-        self._counts[status] += 1
+        known = self._running
+        if known.status != watch.status:
+            status = None if watch.status is None else sys.intern(watch.status)
+            known = shared(Knowledge(status=status, shown=_with_status(frozenset(), status)))
+            self._running = known
+        task = self._by_id[task_id] = TrackedTask(task_id=task_id, known=known)
+        self._counts[known.status] += 1
         self.last_seen.place(task)
         return task
-
-    def _past(self, past: Past) -> Past:
-        """Return an equal record, one object for all tasks that have shown the same statuses and
-        are neither missing nor reopened.
-        """
-        if past.missing_since is not None or past.reopened_at is not None:
-            return past
-        if len(self._pasts) >= _MAX_PASTS:
-            self._pasts.clear()
-        return self._pasts.setdefault(past.shown, past)
 
     # When a task is polled next
 
@@ -303,7 +276,9 @@ class TrackedTasks:
         return min((moment for moment in moments if moment is not None), default=None)
 
 
-def _with_status(shown: frozenset[str], status: str) -> frozenset[str]:
+def _with_status(shown: frozenset[str], status: str | None) -> frozenset[str]:
+    if status is None or status in shown:
+        return shown
     return shown | {status} if len(shown) < _MAX_SHOWN else frozenset({status})
 
 

@@ -46,7 +46,7 @@ DELETE_WATCH = "DELETE FROM watches WHERE source = $1 AND task_id = $2 RETURNING
 
 # Between two slots, from one watch on: a search of the index.
 ACTIVE_WATCHES = """
-SELECT source, task_id, status, missing_since, lost_at, slot, id FROM watches
+SELECT task_id, status, missing_since, lost_at, slot, id FROM watches
 WHERE state = 'active' AND source = $1 AND slot <= $2 AND (slot, id) > ($3, $4)
 ORDER BY slot, id LIMIT $5
 """

@@ -18,7 +18,8 @@ from watcher.stores.postgresql.schema import Connection
 from watcher.stores.postgresql.signals import signal_tasks
 from watcher.stores.postgresql.task_lists import DIALECT
 
-_ACTIVE_BATCH = 5000
+_ACTIVE_BATCH = 1000
+"""More cost no less: five thousand rows would hold three megabytes while they become tasks."""
 _UNCHANGED_BATCH = 500
 _PRUNE_BATCH = 1000
 
@@ -85,7 +86,7 @@ class PostgresqlWatchlist(StorePart):
                     watch_queries.ACTIVE_WATCHES, rows.clean(source), last, *before, _ACTIVE_BATCH
                 ):
                     before = found[-1][-2:]
-                    yield [ActiveWatch(*row[:-2]) for row in found]
+                    yield [ActiveWatch(source, *row[:-2]) for row in found]
 
     async def active_elsewhere(self, sources: Collection[str]) -> int:
         names = rows.cleaned(sources)
