@@ -99,7 +99,7 @@ class Replica:
         lines = [line for line in answer.text.splitlines() if line.startswith(_WATCHES)]
         watches, after = sum(int(float(line.split()[-1])) for line in lines), time.time() - began
         if watches != self.watches:
-            self.watches, self.read_after = watches, after
+            self.watches, self.read_after, self.polled_after = watches, after, 0.0
         if not self.polled_after and len(self.upstream.last_polled) >= watches > 0:
             self.polled_after = after
 

@@ -3,9 +3,10 @@ delivers what changes.
 
     python -m bench.replica [quiet|paced|foreign]
 
-`quiet` counts statements in the server's log. `paced` stores 200 events a second while they are
-delivered, in PostgreSQL and in SQLite in turn; `foreign` does so in PostgreSQL while the same
-replica delivers them, and while another one does, in turn.
+`quiet` counts statements in the server's log, for a minute, after the minute in which every task is
+polled for the first time. `paced` stores 200 events a second while they are delivered, in
+PostgreSQL and in SQLite in turn; `foreign` does so in PostgreSQL while the same replica delivers
+them, and while another one does, in turn.
 """
 
 import json

@@ -13,9 +13,11 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 
-MAPPED_FROM = 256 * 1024
-"""Bytes of a block that is mapped by itself."""
-_KEPT_AT_END = 512 * 1024
+MAPPED_FROM = 64 * 1024
+"""Bytes of a block that is mapped by itself. What arrives of a page of tasks are blocks of 64 to
+256 KiB: in the heap, they would leave room between what stays.
+"""
+_KEPT_AT_END = 128 * 1024
 
 
 def return_freed_memory() -> bool:
