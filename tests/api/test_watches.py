@@ -185,8 +185,21 @@ async def test_lists_are_filtered_by_type_batch_and_text(
     assert await listed(search="task", status="completed") == []
     assert await listed(search="task", state="active") == []
     assert await listed(search="task", limit="2") == ["task_3", "task_2"]
+    assert await listed(error="Timeout") == ["task_3"]
+    assert await listed(error="") == ["task_2"]
+    assert await listed(error="Timeout", since="1970-01-01T00:01:40Z") == ["task_3"]
+    assert await listed(error="Timeout", since="1970-01-01T00:01:41Z") == []
+    assert await listed(since="1970-01-01T00:01:40Z", status="FAILED", limit="2") == [
+        "task_3",
+        "task_2",
+    ]
     (one,) = (await api.get("/v1/watches", params={"search": "task_1"})).json()["items"]
     assert one["batch"] == "batch_1"
+
+
+async def test_an_invalid_time_is_an_error_that_names_it(api: httpx.AsyncClient) -> None:
+    body = problem(await api.get("/v1/watches", params={"since": "yesterday"}), 422)
+    assert "since: invalid RFC 3339 time 'yesterday'" in body["detail"]
 
 
 @pytest.mark.parametrize("name", ["search", "type", "batch"])

@@ -112,7 +112,7 @@ def test_unknown_ids_are_named_and_the_others_removed(harness: Harness) -> None:
     assert "'x' is not watched" in single.stderr
 
 
-def test_ls_selects_by_type_batch_and_text(harness: Harness) -> None:
+def test_ls_selects_by_type_batch_text_error_and_time(harness: Harness) -> None:
     harness.lines("add", "task_1", "other_1")
     harness.record("task_1", "FAILED")
     for options, found in (
@@ -120,6 +120,10 @@ def test_ls_selects_by_type_batch_and_text(harness: Harness) -> None:
         (("--search", "_1", "--state", "active"), ["other_1"]),
         (("--batch", "batch_1"), []),
         (("--type", "api_*"), []),
+        (("--error", ""), ["other_1", "task_1"]),
+        (("--error", "x" * 500), []),
+        (("--since", "1h", "--status", "FAILED"), ["task_1"]),
+        (("--since", "2999-01-01T00:00:00Z"), []),
     ):
         items = json.loads(harness.run("ls", *options, "--json").stdout)
         assert [item["task_id"] for item in items] == found, options

@@ -68,6 +68,12 @@ def stored(**changes: Any) -> Status:
     return replace(WELL, stored=replace(STORED, **changes))
 
 
+def test_the_command_of_failed_tasks_lists_what_was_counted() -> None:
+    (item,) = attention(stored(failures=[group(2, f"It's {'x' * 50}")]))
+    listed = f"watcher ls --status FAILED --error 'It'\"'\"'s {'x' * 35}' --since 24h"
+    assert item.command == listed
+
+
 def test_nothing_needs_a_person_while_all_is_well() -> None:
     assert attention(WELL) == []
     pending = depths("alerts", pending=3, oldest_created_at=NOW - 5)

@@ -74,6 +74,10 @@ PLANS = [
         TaskSelection(statuses=("FAILED",), changed_since=NOW),
         "watches_ended (status=? AND changed_at",
     ),
+    (
+        TaskSelection(statuses=("FAILED",), changed_since=NOW, error="x"),
+        "watches_failed (status=? AND <expr>=? AND changed_at>? AND changed_at<?)",
+    ),
     (TaskSelection(statuses=("COMPLETED",)), "watches_done (changed_at<?)"),
     (TaskSelection(lost=True), "watches_lost"),
     (TaskSelection(stalled=True), "watches_stalled"),
@@ -174,6 +178,7 @@ async def test_a_scan_goes_over_what_was_removed(large: Path, tmp_path: Path) ->
         (TaskSelection(search="x"), 0.2),
         (TaskSelection(labels={"team": "search"}), 0.2),
         (TaskSelection(statuses=("FAILED",), labels={"team": "search"}), 0.2),
+        (TaskSelection(error="x"), 0.2),
         (TaskSelection(source="mixpeek"), 0.04),
         (TaskSelection(task_type="api_*", namespace="production"), 0.04),
     ],

@@ -8,13 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from watcher.api import resending
 from watcher.api.bodies import NO_BODY
-from watcher.api.dependencies import Daemon, Running, bad_query, json_response
+from watcher.api.dependencies import Daemon, Running, bad_query, json_response, seconds_of
 from watcher.api.fields import Moment, Time, optional_time
 from watcher.api.openapi import shows
 from watcher.api.peers import Logged
 from watcher.api.problems import Problem, documented
 from watcher.core.channels import ChannelState
-from watcher.core.clock import parse_rfc3339
 from watcher.core.deliveries import DeliveryState, OutboxDepth
 from watcher.core.events import EventFilter
 from watcher.core.example_events import EXAMPLE_TYPES, TEST_EVENT
@@ -193,8 +192,8 @@ async def replay_channel(
     """Send the events of a time range again, in order, each with its original `webhook-id`."""
     _configured(daemon, name)
     criteria = EventFilter(
-        since=_seconds("since", options.since),
-        until=None if options.until is None else _seconds("until", options.until),
+        since=seconds_of("since", options.since),
+        until=None if options.until is None else seconds_of("until", options.until),
         statuses=tuple(status.upper() for status in options.statuses),
         task_ids=tuple(options.task_ids),
     )
@@ -223,7 +222,7 @@ async def purge_channel(
     name: str, options: PurgeRequestView, daemon: Running, log: Logged
 ) -> Response:
     """Permanently delete deliveries of a channel, configured or not."""
-    before = daemon.wall() if options.before is None else _seconds("before", options.before)
+    before = daemon.wall() if options.before is None else seconds_of("before", options.before)
     if options.dry_run:
         count = await daemon.store.count_purged(name, options.state, before)
         return json_response(PurgedView(purged=count))
@@ -254,11 +253,3 @@ def _configured(daemon: Daemon, name: str) -> str:
     if name not in {channel.name for channel in daemon.settings.channels}:
         raise Problem(404, f"unknown channel {name!r}")
     return name
-
-
-def _seconds(field: str, text: str) -> float:
-    try:
-        return parse_rfc3339(text)
-    except (ValueError, OverflowError):
-        message = f"invalid RFC 3339 time {text!r}; expected one such as 2026-11-23T07:00:00Z"
-        raise bad_query(field, message) from None

@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request, Response
 from watcher.api.probe_responses import ProbedDaemon
 from watcher.api.problems import FieldError, Problem
 from watcher.core.channels import ChannelState
-from watcher.core.clock import Clock
+from watcher.core.clock import Clock, parse_rfc3339
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.status import Status
@@ -101,6 +101,15 @@ def json_response(content: object, status: int = 200) -> Response:
     """Return `content` as JSON."""
     # Not through FastAPI, which would validate a page of a thousand watches again.
     return Response(msgspec.json.encode(content), status_code=status, media_type="application/json")
+
+
+def seconds_of(field: str, text: str) -> float:
+    """Return an RFC 3339 time in Unix seconds. Raises `Problem`."""
+    try:
+        return parse_rfc3339(text)
+    except (ValueError, OverflowError):
+        message = f"invalid RFC 3339 time {text!r}; expected one such as 2026-11-23T07:00:00Z"
+        raise bad_query(field, message) from None
 
 
 def bad_query(field: str, message: str) -> Problem:

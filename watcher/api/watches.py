@@ -14,8 +14,16 @@ from pydantic import (
     ValidationError,
 )
 
-from watcher.api.dependencies import Cursor, Daemon, Limit, Running, bad_query, json_response
-from watcher.api.fields import Id, Labels, Printable, StoredTaskId, Time, optional_time
+from watcher.api.dependencies import (
+    Cursor,
+    Daemon,
+    Limit,
+    Running,
+    bad_query,
+    json_response,
+    seconds_of,
+)
+from watcher.api.fields import Id, Labels, Moment, Printable, StoredTaskId, Time, optional_time
 from watcher.api.openapi import shows
 from watcher.api.peers import Logged
 from watcher.api.problems import MOST_ERRORS, FieldError, Problem, documented, field_error
@@ -23,6 +31,7 @@ from watcher.core import labels
 from watcher.core.clock import rfc3339
 from watcher.core.errors import TooManyLabelsError
 from watcher.core.events import TASK_ALERTS, StoredEvent
+from watcher.core.summary import ALIKE
 from watcher.core.tasks import (
     TERMINAL_STATUSES,
     TaskKey,
@@ -35,6 +44,8 @@ from watcher.core.texts import check_id
 
 MAX_ENTRIES = 1000
 """Tasks that one request may add."""
+LONGEST_ERROR = 256
+"""Characters of an error to list watches by."""
 MOST_STATUSES = 100
 """Statuses of which one request may list the watches."""
 
@@ -262,13 +273,22 @@ async def list_watches(
         Printable | None,
         Query(description="Text that the task ID, the batch or the error contains."),
     ] = None,
+    error: Annotated[
+        str | None,
+        Query(
+            max_length=LONGEST_ERROR,
+            description=f"Error of tasks that failed alike: its first {ALIKE} characters count; "
+            "empty for those without an error.",
+        ),
+    ] = None,
+    since: Annotated[Moment | None, Query(description="Only what has changed since then.")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
     """List watches, newest first.
 
-    With `type`, `batch` or `search` a page may hold fewer items than `limit`, or none: continue
-    until `next_cursor` is null.
+    With `type`, `batch`, `search`, `error` or `since` a page may hold fewer items than `limit`, or
+    none: continue until `next_cursor` is null.
     """
     criteria = WatchFilter(
         statuses=tuple(text.upper() for text in status or ()),
@@ -277,6 +297,8 @@ async def list_watches(
         task_type=task_type,
         batch=batch,
         search=search,
+        error=error,
+        changed_since=None if since is None else seconds_of("since", since),
     )
     try:
         page, next_cursor = await daemon.store.list_watches(criteria, limit, cursor)

@@ -18,6 +18,7 @@ from watcher.cli.options import (
     labels_of,
     limit_option,
     load_settings,
+    moment,
     source_option,
     stdin_option,
     url_option,
@@ -91,6 +92,16 @@ def add(
 @click.option("--type", "task_type", metavar="T", help="Only this type; * and ? are wildcards.")
 @click.option("--batch", metavar="ID", help="Only tasks of this batch.")
 @click.option("--search", metavar="TEXT", help="Only tasks with TEXT in their ID, batch or error.")
+@click.option(
+    "--error",
+    metavar="TEXT",
+    help="Only tasks whose error begins with the same 40 characters; empty for no error.",
+)
+@click.option(
+    "--since",
+    metavar="T",
+    help="Only tasks that have changed since: RFC 3339, or how long ago, such as 2h.",
+)
 @limit_option()
 @url_option
 @json_option
@@ -101,6 +112,8 @@ def list_watches(
     task_type: str | None,
     batch: str | None,
     search: str | None,
+    error: str | None,
+    since: str | None,
     limit: int,
     url: str | None,
     as_json: bool,
@@ -108,6 +121,7 @@ def list_watches(
     """List watched tasks, newest first."""
     from watcher.cli.tables import print_items, print_table
     from watcher.cli.watch_status import WatchStatus
+    from watcher.core.summary import ALIKE
 
     client = client_at(url)
     check_statuses(statuses, lambda: client.status()["watches"])
@@ -120,6 +134,8 @@ def list_watches(
         type=task_type,
         batch=batch,
         search=search,
+        error=None if error is None else error[:ALIKE],
+        since=None if since is None else moment(since),
     )
     if as_json:
         print_items(items)

@@ -183,7 +183,8 @@ def _about_tasks(status: Status) -> Iterator[Attention]:
             text=f"{_count(group.count, 'task')} {group.status}"
             f"{'' if group.error is None else f': {cut(group.error, _ERROR_LENGTH)}'}",
             since=group.last_at,
-            command=f"watcher ls --status {group.status}",
+            command=f"watcher ls --status {group.status} --error {shlex.quote(group.alike)} "
+            "--since 24h",
         )
     if others:
         yield Attention(
@@ -191,7 +192,7 @@ def _about_tasks(status: Status) -> Iterator[Attention]:
             subject="others",
             text=f"{_count(sum(group.count for group in others), 'task')} failed in other ways",
             since=max(group.last_at for group in others),
-            command="watcher ls --status FAILED",
+            command="watcher ls --status FAILED --since 24h",
         )
     for kind, word, count, since in (
         (AttentionKind.TASKS_LOST, "lost", stored.lost, stored.lost_at),

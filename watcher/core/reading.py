@@ -29,7 +29,8 @@ class TaskSelection:
     task ID, the batch or the error contains, whatever the case of ASCII letters. `task_type` is a
     pattern in which `*` is any text and `?` any character, whatever the case of ASCII letters.
     `running` tasks are still polled, `done` ones are not. `changed_since` excludes what has not
-    changed since then.
+    changed since then. `error` is that of tasks that failed alike: theirs begin with the same
+    `summary.ALIKE` characters; an empty one is of tasks without an error.
     """
 
     statuses: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class TaskSelection:
     lost: bool = False
     stalled: bool = False
     search: str | None = None
+    error: str | None = None
     task_type: str | None = None
     batch: str | None = None
     source: str | None = None

@@ -17,9 +17,9 @@ class FailureGroup:
     last_at: float
 
     @property
-    def alike(self) -> str | None:
-        """What the errors of all its tasks begin with."""
-        return None if self.error is None else self.error[:ALIKE]
+    def alike(self) -> str:
+        """What the errors of all its tasks begin with; empty if they have none."""
+        return (self.error or "")[:ALIKE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,7 @@ class WatchFilter:
 
     A watch has to have one of the statuses and all of the labels. `task_type` is a pattern with `*`
     and `?`; `search` a text that the task ID, the batch or the error contains. Both disregard the
-    case of ASCII letters.
+    case of ASCII letters. `error` and `changed_since` are those of a `reading.TaskSelection`.
     """
 
     statuses: tuple[str, ...] = ()
@@ -99,11 +99,14 @@ class WatchFilter:
     task_type: str | None = None
     batch: str | None = None
     search: str | None = None
+    error: str | None = None
+    changed_since: float | None = None
 
     @property
     def is_scanned(self) -> bool:
-        """Whether rows have to be examined for a text."""
-        return (self.task_type, self.batch, self.search) != (None, None, None)
+        """Whether rows have to be examined one by one."""
+        examined = (self.task_type, self.batch, self.search, self.error, self.changed_since)
+        return any(one is not None for one in examined)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

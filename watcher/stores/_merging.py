@@ -78,5 +78,7 @@ def selection(selected: WatchFilter) -> TaskSelection:
         task_type=selected.task_type,
         batch=selected.batch,
         search=selected.search,
+        error=selected.error,
+        changed_since=selected.changed_since,
         order=TaskOrder.ADDED,
     )

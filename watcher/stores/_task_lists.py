@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from watcher.core.reading import ExactMatch, TaskOrder, TaskPage, TaskSelection
+from watcher.core.summary import ALIKE
 from watcher.core.tasks import TERMINAL_STATUSES, Watch
 from watcher.stores._rows import WATCH_COLUMNS, Row
 
 SEARCH_TIME = 0.2
-"""Seconds after which a search for a text or a label returns what it has found."""
+"""Seconds after which a search for a text, an error or a label returns what it has found."""
 FILTER_TIME = 0.04
 """Seconds after which any other scan does."""
 SCANNED = 5000
@@ -25,6 +26,11 @@ _QUICK = 0.004
 """Seconds of a step after which the next one reads twice as many rows."""
 BEGINNING = 20
 """Watches that are shown for the beginning of an ID."""
+
+FAILED = frozenset({"FAILED", "COMPLETED_WITH_ERRORS"})
+FAILED_STATE = "state = 'done' AND status IN ('FAILED', 'COMPLETED_WITH_ERRORS')"
+ERROR_START = f"substr(coalesce(error_message, ''), 1, {ALIKE})"
+"""The condition and the expression of the index of tasks that failed, as they stand in it."""
 
 _BEYOND_ALL = 2**63 - 1
 _LATEST = 1e300
@@ -85,6 +91,8 @@ class Dialect:
     """The statement of a row if there is a batch of this name."""
     by_beginning: str
     """The statement of watches whose IDs are between two texts, as many as a number."""
+    alike: str | None
+    """The index of tasks that failed, by the beginning of their errors; None without one."""
     watch: Callable[[Row], Watch]
 
 
@@ -112,7 +120,7 @@ _STALLED = _Path("watches_stalled", Condition("state = 'active' AND stalled_at I
 _RUNNING = _Path("watches_active", Condition("state = 'active'"))
 
 
-def _path(selected: TaskSelection) -> _Path:
+def _path(selected: TaskSelection, dialect: Dialect) -> _Path:
     if selected.batch is not None:
         return _Path("watches_batch", Condition("batch = ?", (selected.batch,)))
     if selected.lost or selected.stalled:
@@ -122,8 +130,23 @@ def _path(selected: TaskSelection) -> _Path:
         return _RUNNING
     is_ended = statuses and len(statuses) == len(set(selected.statuses))
     if is_ended and selected.search is None and selected.order is not TaskOrder.ADDED:
+        has_failed = len(statuses) == 1 and statuses < FAILED
+        if has_failed and selected.error is not None and dialect.alike is not None:
+            return _alike(selected, dialect.alike, selected.error)
         return _ended(selected)
     return _WHOLE_TABLE
+
+
+def _alike(selected: TaskSelection, index_name: str, error: str) -> _Path:
+    """Return the path to what has failed alike, the last first."""
+    conditions = [Condition(FAILED_STATE), has_status(selected.statuses), _has_error(error)]
+    if selected.changed_since is not None:
+        conditions.append(_changed_since(selected.changed_since))
+    return _Path(index_name, _all(conditions), TaskOrder.ENDED)
+
+
+def _has_error(error: str) -> Condition:
+    return Condition(f"{ERROR_START} = ?", (error[:ALIKE],))
 
 
 def _ended(selected: TaskSelection) -> _Path:
@@ -162,6 +185,8 @@ def _further(selected: TaskSelection, path: _Path, dialect: Dialect) -> Iterator
         found = [dialect.contains(text, selected.search) for text in texts]
         either = joined(" OR ", found)
         yield Condition(f"({either.sql})", either.parameters)
+    if selected.error is not None and (dialect.alike is None or path.index_name != dialect.alike):
+        yield _has_error(selected.error)
     if selected.task_type is not None:
         yield dialect.matches("task_type", selected.task_type)
     yield from dialect.has_labels(selected.labels)
@@ -192,10 +217,10 @@ class TaskList:
 
     def __init__(self, selected: TaskSelection, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._path = _path(selected)
+        self._path = _path(selected, dialect)
         self._further = tuple(_further(selected, self._path, dialect))
         self.order = self._path.order
-        is_search = selected.search is not None or bool(selected.labels)
+        is_search = selected.labels or (selected.search, selected.error) != (None, None)
         self.time = SEARCH_TIME if is_search else FILTER_TIME
         """Seconds that a scan may take."""
 

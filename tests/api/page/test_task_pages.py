@@ -14,7 +14,7 @@ from tests.support.records import KEY, event, settled, step
 from watcher.core.deliveries import DeliveryState
 from watcher.core.events import Change
 from watcher.core.reading import TaskOrder, TaskPage
-from watcher.core.tasks import TaskKey, Watch
+from watcher.core.tasks import TaskKey, Watch, WatchState
 
 pytestmark = pytest.mark.anyio
 
@@ -35,10 +35,12 @@ async def watched(daemon: FakeDaemon, api: httpx.AsyncClient, *ids: str) -> list
     return [(await daemon.store.find(one))[0] for one in ids]
 
 
-async def end(daemon: FakeDaemon, watch: Watch, status: str, error: str | None = None) -> None:
+async def end(
+    daemon: FakeDaemon, watch: Watch, status: str, error: str | None = None, at: float = 100.0
+) -> None:
     """Store a transition with its event, for which no delivery is made."""
-    change = step(watch, status)
-    after = replace(change.watch, error_message=error)
+    change = step(watch, status, at=at)
+    after = replace(change.watch, state=WatchState.DONE, error_message=error)
     assert change.event is not None
     body = {
         "data": {"task_id": watch.key.task_id, "source": watch.key.source, "error_message": error}
@@ -69,6 +71,37 @@ async def test_every_link_of_a_page_is_answered(
     response = await api.get(path.replace("task_1", KEY.task_id))
     for link in sorted(reached(checked(response), response.url)):
         assert (await api.get(link)).status_code in (200, 303), link
+
+
+async def test_the_links_of_failures_show_what_was_counted(
+    api: httpx.AsyncClient, daemon: FakeDaemon
+) -> None:
+    now = 1_700_000_000.0
+    alike = "Failed to process batch: no place on the disk of "
+    errors = [f"{alike}{number}" for number in range(3)] + [None, None, " %_&#", " %_&#"]
+    names = [f"task_{number}" for number in range(10)]
+    new = await watched(daemon, api, *names)
+    for watch, error in zip(new[:7], errors, strict=True):
+        await end(daemon, watch, "FAILED", error, at=now - 10)
+    await end(daemon, new[7], "COMPLETED_WITH_ERRORS", errors[0], at=now - 10)
+    await end(daemon, new[8], "FAILED", errors[0], at=now - 90_000)
+    await end(daemon, new[9], "COMPLETED", errors[0], at=now - 10)
+    response = await api.get("/")
+    shown = []
+    for link in reached(checked(response), response.url):
+        if "since=" in link:
+            page = checked(await api.get(link))
+            assert "changed since 2023-11-13T22:14:00" in page.text
+            shown.append("".join(name[-1] for name in names if name in page.text))
+    assert sorted(shown) == ["012", "01234567", "34", "56"]
+
+
+async def test_the_form_of_a_list_keeps_the_error_that_it_is_of(api: httpx.AsyncClient) -> None:
+    for error in ("", "x y "):
+        page = checked(await api.get("/tasks", params={"error": error, "status": "FAILED"}))
+        inputs = [one for one in page.of("input") if one.get("type") == "hidden"]
+        hidden = {one["name"]: one["value"] for one in inputs}
+        assert hidden == {"error": error, "status": "FAILED"}
 
 
 async def test_an_id_leads_to_its_page(api: httpx.AsyncClient, daemon: FakeDaemon) -> None:

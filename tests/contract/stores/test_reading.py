@@ -104,6 +104,41 @@ async def test_a_search_looks_in_id_batch_and_error_for_the_text_itself(
     assert found == [f"id{text}", "by_batch", "by_error"]
 
 
+@pytest.mark.parametrize("status", ["FAILED", "COMPLETED_WITH_ERRORS"])
+async def test_the_tasks_of_each_group_of_failures_are_listed(store: Store, status: str) -> None:
+    texts = {None: 1, "": 1, " ": 1, "x": 2, "xy": 1, "50% \\ _": 2, f"{'é' * 39} 1": 1}
+    for place, (error, count) in enumerate(texts.items()):
+        for number in range(count):
+            await end(store, f"task_{place}_{number}", status, at=NOW + place, error=error)
+    long = [f"{'é' * 40}{number}" for number in range(3)]
+    for number, error in enumerate(long):
+        await end(store, f"long_{number}", status, at=NOW + number, error=error)
+    await end(store, "old", status, at=NOW - 90_000, error="x")
+    await end(store, "canceled", "CANCELED", at=NOW, error="x")
+    summary = await store.summary(NOW + 10)
+    assert sorted(group.count for group in summary.failures) == [1, 1, 1, 2, 2, 2, 3]
+    for group in summary.failures:
+        of_group = TaskSelection(
+            statuses=(status,), error=group.alike, changed_since=summary.failures_since
+        )
+        listed = await all_pages(store, of_group, 2)
+        assert len(set(listed)) == len(listed) == group.count
+        top = (await store.list_tasks(of_group, 1)).top
+        assert top is not None
+        assert await store.count_newer(of_group, top) == 0
+    assert await all_pages(store, TaskSelection(error=long[0], search="long"), 2) == [
+        "long_2",
+        "long_1",
+        "long_0",
+    ]
+    assert await all_pages(store, TaskSelection(error="x"), 9) == [
+        "canceled",
+        "old",
+        "task_3_1",
+        "task_3_0",
+    ]
+
+
 async def test_an_id_names_its_watches_and_its_batch(store: Store) -> None:
     await end(store, "task_12", "FAILED", batch="batch_1")
     await end(store, "task_1", "FAILED", batch="task_1")

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from watcher.api.page import remembered, views
 from watcher.api.page.marks import Mark, of_delivery, of_status
-from watcher.api.page.paths import address, segment
+from watcher.api.page.paths import address, failed_alike, segment
 from watcher.api.page.words import bytes_of, duration, number, plural, utc
 from watcher.core.clock import rfc3339
 from watcher.core.durations import rounded_duration
@@ -89,6 +89,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
 }
 GLOBALS: Mapping[str, Callable[..., Any]] = {
     "address": address,
+    "failed_alike": failed_alike,
     "again": remembered.RememberedRows(),
     "mark_of": of_status,
     "mark_of_batch": views.of_batch,

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
+from watcher.core.summary import FailureGroup
+
 LOGIN = "/login"
 STATIC = "/static/"
 CHANGES = "/changes"
@@ -73,6 +75,12 @@ def address(path: str, query: Mapping[str, str | None] | None = None) -> str:
     """Return `path`, relative to the overview, with those parts of `query` that are set."""
     given = {name: value for name, value in (query or {}).items() if value}
     return f"{path}?{urlencode(given, quote_via=quote)}" if given else path
+
+
+def failed_alike(group: FailureGroup, **filters: str) -> str:
+    """Return the address of the tasks of a group, by what it was counted by and `filters`."""
+    # An empty error is one, too: of those that have no text.
+    return f"{address('tasks', {'status': group.status, **filters})}&error={segment(group.alike)}"
 
 
 def segment(text: str) -> str:

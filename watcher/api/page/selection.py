@@ -18,7 +18,7 @@ LONGEST = 256
 _LONGEST_ADDRESS = 6000
 """Characters: with more, the rows of a list are not named, because a server has a limit."""
 _FURTHER = ("type", "label", "source", "namespace")
-_FILTERS = ("status", "state", "lost", "stalled", "q", *_FURTHER, "batch", "since")
+_FILTERS = ("status", "state", "lost", "stalled", "q", *_FURTHER, "batch", "since", "error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,27 +39,38 @@ class TaskQuery:
     @property
     def is_filtered(self) -> bool:
         """Whether any filter is set but for the status."""
-        return any(map(self.first, ("q", *_FURTHER, "batch", "since")))
+        filters = map(self.first, ("q", *_FURTHER, "batch", "since"))
+        return any(filters) or self.error is not None
+
+    @property
+    def error(self) -> str | None:
+        """The error of tasks that failed alike, empty for those without one; None for all."""
+        return next(iter(self.sent.get("error", ())), None)
 
     def address(self, **changed: str | None) -> str:
         """Return the address of this list with some parameters changed; None removes one."""
         merged = {name: list(values) for name, values in self.sent.items()}
         merged |= {name: [value] if value else [] for name, value in changed.items()}
-        pairs = [(name, value) for name, values in merged.items() for value in values if value]
+        pairs = [
+            (name, value)
+            for name, values in merged.items()
+            for value in values
+            if value or name == "error"
+        ]
         return f"tasks?{urlencode(pairs, quote_via=quote)}" if pairs else "tasks"
 
 
 def query_of(parameters: QueryParams) -> TaskQuery:
     """Return the filters of a request."""
     sent = {name: parameters.getlist(name) for name in _FILTERS}
-    return TaskQuery(
-        sent={name: [value.strip() for value in values] for name, values in sent.items()}
-    )
+    stripped = {name: [value.strip() for value in values] for name, values in sent.items()}
+    return TaskQuery(sent=stripped | {"error": sent["error"]})  # whose beginning counts as it is
 
 
 def selection_of(query: TaskQuery) -> TaskSelection:
     """Return the watches that a query selects. Raises `Problem`."""
-    if len(query.sent["status"]) > MOST_STATUSES or len(query.first("q")) > LONGEST:
+    longest = max(len(query.first("q")), len(query.error or ""))
+    if len(query.sent["status"]) > MOST_STATUSES or longest > LONGEST:
         raise Problem(
             422, f"a search has at most {LONGEST} characters and {MOST_STATUSES} statuses"
         )
@@ -69,6 +80,7 @@ def selection_of(query: TaskQuery) -> TaskSelection:
         lost=bool(query.first("lost")),
         stalled=bool(query.first("stalled")),
         search=query.first("q") or None,
+        error=query.error,
         task_type=query.first("type") or None,
         batch=query.first("batch") or None,
         source=query.first("source") or None,

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from watcher.api.page.marks import BAD, HOLD, LOST, WAIT, WARN, Mark, mark
-from watcher.api.page.paths import address, segment
+from watcher.api.page.paths import address, failed_alike, segment
 from watcher.api.page.words import plural
 from watcher.core.attention import FAILURE_GROUPS, Attention, AttentionKind, attention
+from watcher.core.clock import rfc3339
 from watcher.core.status import Status
-from watcher.core.summary import FailureGroup
+from watcher.core.summary import FailureGroup, StoredSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +56,19 @@ _LOOKS = {
 }
 
 
+_PARTLY = "COMPLETED_WITH_ERRORS"
+
+
 def rows(status: Status) -> list[Row]:
     """Return what needs a person, the most urgent first; failed tasks are one row."""
-    found, failures = [], status.stored.failures
+    found = []
     has_failures = False
     for item in attention(status):
         if item.kind is not AttentionKind.TASKS_FAILED:
             found.append(_row(item))
         elif not has_failures:
             has_failures = True
-            found.append(_failed(failures))
+            found.append(_failed(status.stored))
     return found
 
 
@@ -103,24 +107,25 @@ def _link(item: Attention, page: str) -> str:
     return f"{page}#{segment(item.subject)}" if is_named else page
 
 
-def _failed(failures: Sequence[FailureGroup]) -> Row:
+def _failed(stored: StoredSummary) -> Row:
+    failures, since = stored.failures, rfc3339(stored.failures_since)
     wholly = _count(failures, "FAILED")
     partly = sum(group.count for group in failures) - wholly
     words = [f"{plural(wholly, 'task')} failed"] if wholly else []
     words += [f"{partly:,} partly" if wholly else f"{plural(partly, 'task')} failed partly"]
-    status = "COMPLETED_WITH_ERRORS" if not wholly else "FAILED"
+    link = address("tasks", {"status": "FAILED" if wholly else _PARTLY, "since": since})
     return Row(
         mark=mark(BAD if wholly else WARN, "Tasks"),
         first=", ".join(words if partly else words[:1]),
         rest=" in the last 24 hours",
         since=None,
-        link=address("tasks", {"status": status}),
+        link=f"{link}&status={_PARTLY}" if wholly and partly else link,
         see="See tasks",
         groups=[
             Group(
                 count=group.count,
                 error=group.error,
-                link=address("tasks", {"status": group.status, "q": group.alike}),
+                link=failed_alike(group, since=since),
             )
             for group in failures[:FAILURE_GROUPS]
         ],

@@ -2,6 +2,7 @@
 
 from watcher.stores._batches import RANK, Statements
 from watcher.stores._rows import WATCH_COLUMNS, listed
+from watcher.stores._task_lists import ERROR_START
 from watcher.stores.postgresql import rows
 
 LAST_BATCHES = """
@@ -12,11 +13,11 @@ COUNTS = """
 SELECT batch, source, status, state, count(*), min(added_at), max(changed_at)
 FROM watches WHERE batch = ANY($1) GROUP BY batch, source, status, state
 """
-FAILURES = """
+FAILURES = f"""
 SELECT status, min(substr(error_message, 1, 200) COLLATE "C"), count(*), max(changed_at)
 FROM watches
 WHERE batch = $1 AND state = 'done' AND status IN ('FAILED', 'COMPLETED_WITH_ERRORS')
-GROUP BY status, substr(error_message, 1, 40) ORDER BY 3 DESC, 4 DESC LIMIT 100
+GROUP BY status, {ERROR_START} ORDER BY 3 DESC, 4 DESC LIMIT 100
 """
 TASKS = f"""
 SELECT * FROM (SELECT {RANK} AS rank, id, {listed(WATCH_COLUMNS)} FROM watches WHERE batch = $1)

@@ -6,6 +6,7 @@ from watcher.core.summary import FailureGroup
 from watcher.stores import _minutes
 from watcher.stores._minutes import Read
 from watcher.stores._summary import CountedSummary, Statements
+from watcher.stores._task_lists import ERROR_START
 from watcher.stores.postgresql.database import StorePart
 from watcher.stores.postgresql.watch_queries import LAST_EVENT_ID
 
@@ -14,12 +15,12 @@ ENDED = """
 SELECT status, count(*) FROM watches WHERE state = 'done' AND status <> 'COMPLETED' GROUP BY status
 """
 DONE = "SELECT count(*) FROM watches WHERE state = 'done'"
-FAILURES = """
+FAILURES = f"""
 SELECT status, min(substr(error_message, 1, 200) COLLATE "C"), count(*), max(changed_at)
 FROM watches
 WHERE state = 'done' AND status <> 'COMPLETED' AND status IN ('FAILED', 'COMPLETED_WITH_ERRORS')
     AND changed_at >= $1
-GROUP BY status, coalesce(substr(error_message, 1, 40), '') ORDER BY 3 DESC, 4 DESC LIMIT 100
+GROUP BY status, {ERROR_START} ORDER BY 3 DESC, 4 DESC LIMIT 100
 """
 TROUBLED = """
 SELECT source, sum(lost)::bigint, sum(stalled)::bigint FROM (

@@ -49,5 +49,6 @@ DIALECT = Dialect(
     with_id=WITH_ID,
     is_batch=IS_BATCH,
     by_beginning=BY_BEGINNING,
+    alike=None,
     watch=rows.watch,
 )

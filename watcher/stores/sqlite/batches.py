@@ -1,6 +1,7 @@
 """Batches of tasks: the statements of SQLite."""
 
 from watcher.stores._batches import RANK, Statements
+from watcher.stores._task_lists import ERROR_START
 from watcher.stores.sqlite import queries, rows
 
 LAST_BATCHES = """
@@ -14,11 +15,11 @@ SELECT batch, source, status, state, count(*), min(added_at), max(changed_at)
 FROM watches INDEXED BY watches_batch WHERE batch IN (SELECT value FROM json_each(?))
 GROUP BY batch, source, status, state
 """
-FAILURES = """
+FAILURES = f"""
 SELECT status, min(substr(error_message, 1, 200)), count(*), max(changed_at)
 FROM watches INDEXED BY watches_batch
 WHERE batch = ? AND state = 'done' AND status IN ('FAILED', 'COMPLETED_WITH_ERRORS')
-GROUP BY status, substr(error_message, 1, 40) ORDER BY 3 DESC, 4 DESC LIMIT 100
+GROUP BY status, {ERROR_START} ORDER BY 3 DESC, 4 DESC LIMIT 100
 """
 TASKS = f"""
 SELECT * FROM (

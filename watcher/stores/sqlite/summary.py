@@ -9,6 +9,7 @@ from watcher.core.summary import FailureGroup
 from watcher.stores import _minutes
 from watcher.stores._minutes import Read
 from watcher.stores._summary import CountedSummary, Statements
+from watcher.stores._task_lists import ERROR_START, FAILED_STATE
 from watcher.stores.sqlite.database import StorePart
 
 # The condition of the partial index has to stand in the query as it is.
@@ -19,14 +20,11 @@ SELECT status, count(*) FROM watches WHERE state = 'done' AND status <> 'COMPLET
 DONE = """
 SELECT (SELECT count(*) FROM watches) - (SELECT count(*) FROM watches WHERE state = 'active')
 """
-# The condition and the expression of the partial index have to stand in the query as they are.
-_START = "substr(coalesce(error_message, ''), 1, 40)"
-_FAILED = """
-watches INDEXED BY watches_failed
-WHERE state = 'done' AND status IN ('FAILED', 'COMPLETED_WITH_ERRORS') AND status = ?1
-"""
-_NEXT = f"SELECT {_START} FROM {_FAILED} AND {_START} > {{}} ORDER BY {_START} LIMIT 1"
-_ALIKE = f"{_FAILED} AND {_START} = start AND changed_at >= ?3"
+_FAILED = f"watches INDEXED BY watches_failed WHERE {FAILED_STATE} AND status = ?1"
+_NEXT = (
+    f"SELECT {ERROR_START} FROM {_FAILED} AND {ERROR_START} > {{}} ORDER BY {ERROR_START} LIMIT 1"
+)
+_ALIKE = f"{_FAILED} AND {ERROR_START} = start AND changed_at >= ?3"
 FAILURES = f"""
 WITH RECURSIVE starts (start) AS (
     SELECT ({_NEXT.format("?2")})

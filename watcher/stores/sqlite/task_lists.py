@@ -50,5 +50,6 @@ DIALECT = Dialect(
     with_id=queries.WATCHES_BY_TASK_ID,
     is_batch=IS_BATCH,
     by_beginning=BY_BEGINNING,
+    alike="watches_failed",
     watch=rows.watch,
 )
