@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 from watcher.core.tasks import TERMINAL_STATUSES
+from watcher.testing.mixpeek_batches import cancelled, confirmations_of, matches, shown
 from watcher.testing.mixpeek_filters import FilterError, Test, matcher, required_ids, value_at
 from watcher.testing.mixpeek_id_lists import IdLists, named_ids
 from watcher.testing.mixpeek_paging import Position, batch_position, page_of, task_position
@@ -22,17 +23,6 @@ from watcher.testing.mixpeek_request import (
 _TASK_CRITERIA = {"status", "task_type", "filters", "sort", "search"}
 _BATCH_CRITERIA = {"status", "collection_id", "bucket_id", "namespace_id"}
 _BATCH_PAGING = {"offset", "limit", "cursor"}
-_BATCH_DEFAULTS: Mapping[str, Any] = {
-    "status": "DRAFT",
-    "task_id": None,
-    "tier_tasks": [],
-    "max_node_death_resubmits": 3,
-    "max_deploy_resubmits": 3,
-    "lifecycle": None,
-    "lifecycle_reason": None,
-}
-"""Fields that every answer about a batch has."""
-_TIER_DEFAULTS = {"task_id": None, "status": "PENDING", "collection_ids": ["col_1"]}
 _SEARCHED = ("task_id", "task_type", "status")
 
 Handler = Callable[..., dict[str, Any]]
@@ -194,14 +184,14 @@ class TaskApi:
         if (status := criteria.get("status")) is not None:
             check_status(status)
         position = batch_position(criteria)
-        batches = [batch for batch in self.batches.values() if _batch_matches(batch, criteria)]
+        batches = [batch for batch in self.batches.values() if matches(batch, criteria)]
         page, pagination = self._page(batches, position)
-        results = [_shown(batch) for batch in page]
+        results = [shown(batch) for batch in page]
         return {"results": results, "total_count": len(batches), "pagination": pagination}
 
     def _get_batch(self, request: Request, bucket: str, batch_id: str) -> dict[str, Any]:
         require_namespace(request)
-        return _shown(self._batch(bucket, batch_id))
+        return shown(self._batch(bucket, batch_id))
 
     def _batch(self, bucket: str, batch_id: str) -> dict[str, Any]:
         batch = self.batches.get(batch_id)
@@ -213,26 +203,12 @@ class TaskApi:
         batch = self._batch(bucket, batch_id)
         if batch.get("task_id") not in self.tasks:
             raise ApiError(400, f"Batch {batch_id} is not submitted", "BadRequestError")
-        task_ids = [task_id for task_id in _batch_task_ids(batch) if task_id in self.tasks]
-        active = [
-            task_id
-            for task_id in task_ids
-            if self.tasks[task_id]["status"].upper() not in TERMINAL_STATUSES
-        ]
-        stopped = active[self.rejected_jobs :]
-        for task_id in stopped:
-            self.tasks[task_id]["status"] = "CANCELED"
-        batch["status"] = "CANCELED"
-        cancellation = {
-            "ray_jobs_requested": len(active),
-            "ray_jobs_accepted": len(stopped),
-            "ray_jobs_refused": len(active) - len(stopped),
-        }
+        cancellation = cancelled(batch, self.tasks, rejected_jobs=self.rejected_jobs)
         return {**self.tasks[batch["task_id"]], "cancellation": cancellation}
 
     def _confirm_uploads(self, request: Request, bucket: str) -> dict[str, Any]:
         require_namespace(request)
-        confirmations = _confirmations(request.json())
+        confirmations = confirmations_of(request.json())
         self.confirmed += [confirmation["upload_id"] for confirmation in confirmations]
         task_id = f"task_confirm_{next(self._numbers)}"
         additional_data = {"bucket_id": bucket, "object_count": len(confirmations)}
@@ -277,41 +253,3 @@ def _text(value: Any) -> str | None:
 
 def _search_texts(task: Mapping[str, Any]) -> list[str]:
     return [text for name in _SEARCHED if (text := _text(task[name])) is not None]
-
-
-def _shown(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a batch as the API shows it, with all fields that an answer has."""
-    tiers = [
-        {
-            "tier_num": number,
-            "source_type": "collection" if number else "bucket",
-            **_TIER_DEFAULTS,
-            **tier,
-        }
-        for number, tier in enumerate(batch.get("tier_tasks") or ())
-    ]
-    return {**_BATCH_DEFAULTS, **batch, "tier_tasks": tiers}
-
-
-def _batch_matches(batch: Mapping[str, Any], criteria: Mapping[str, Any]) -> bool:
-    return all(
-        criteria.get(name) is None or batch.get(name) == criteria[name]
-        for name in ("bucket_id", "namespace_id", "status")
-    )
-
-
-def _batch_task_ids(batch: Mapping[str, Any]) -> list[str | None]:
-    tiers = batch.get("tier_tasks") or ()
-    return [batch.get("task_id"), *(tier.get("task_id") for tier in tiers)]
-
-
-def _confirmations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    check_fields(body, {"confirmations"})
-    confirmations = body.get("confirmations")
-    if not isinstance(confirmations, list) or not 1 <= len(confirmations) <= 100:
-        raise validation_error("confirmations: List should have 1 to 100 items")
-    for confirmation in confirmations:
-        # The API declares no fields here, so further ones are no error.
-        if not isinstance(confirmation, dict) or "upload_id" not in confirmation:
-            raise validation_error("confirmations: Input should be a valid dictionary")
-    return confirmations
