@@ -5,22 +5,22 @@ listeners and all other units run on.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 
 import anyio
 
-from watcher.core.channels import ChannelState
 from watcher.core.interfaces.source import Source
 from watcher.core.interfaces.store import Store
 from watcher.core.routing import Routing
 from watcher.core.settings import HeartbeatSettings, Settings
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
-from watcher.daemon import elsewhere, fleet
-from watcher.daemon.build import Shared, Surroundings, test_channel
+from watcher.daemon import fleet
+from watcher.daemon.build import Shared, Surroundings
+from watcher.daemon.channel_control import ChannelControl
 from watcher.daemon.fleet import Fleet
 from watcher.daemon.heartbeat import Heartbeat, late
 from watcher.daemon.maintenance import fill_in, maintain
@@ -32,12 +32,10 @@ from watcher.daemon.status import StatusReader
 from watcher.daemon.store_room import StoreRoom
 from watcher.daemon.units_view import UnitsView
 from watcher.delivery.body_memory import BodyMemory
-from watcher.delivery.channel_check import ChannelCheck
 from watcher.net.transport import create_transport
 from watcher.polling.poller import Poller
 from watcher.telemetry.fleet_metrics import FleetMetrics
 from watcher.telemetry.health import Health
-from watcher.telemetry.liveness import LivenessMonitor
 from watcher.telemetry.metrics import Component, Metrics
 from watcher.telemetry.unexpected import UnexpectedErrors
 
@@ -65,7 +63,7 @@ class Daemon:
         self.unexpected = UnexpectedErrors(metrics)
         self._settings = settings
         self._fleet = self._fleet_of(store)
-        self.health = Health(store.ping, self._monitors, self._apart)
+        self.health = Health(store.ping, lambda: self._view.monitors(), self._apart)
         self._shared = Shared(
             store=store,
             metrics=metrics,
@@ -79,6 +77,9 @@ class Daemon:
         )
         self._units = RunningUnits(self._shared, self._beat)
         self._view = UnitsView(self._shared, self._units)
+        control = ChannelControl(self._shared, self._units, lambda: self._settings)
+        self.pause, self.resume = control.pause, control.resume
+        self.test_channel, self.attempt_all = control.test, control.attempt_all
         self._reader = StatusReader(
             self._shared,
             self._units,
@@ -88,6 +89,7 @@ class Daemon:
             self._fleet,
         )
         self._kept, self.count_watches = self._reader.kept, self._reader.count_watches
+        self.channels = self._reader.channels
         self.status, self.shown_status = self._kept.latest, self._kept.shown
         self.forget_status = self._kept.forget
 
@@ -99,14 +101,11 @@ class Daemon:
         return Fleet(
             shared,
             settings=lambda: self._settings,
-            lag=self._lag,
+            lag=lambda: self._view.behind(),
             unexpected=self.unexpected,
             metrics=FleetMetrics(self.metrics.registry),
             wall=self.wall,
         )
-
-    def _lag(self) -> float:
-        return max((unit.poller.behind() for unit in self._units.sources.values()), default=0.0)
 
     @property
     def status_read_at(self) -> float:
@@ -145,33 +144,6 @@ class Daemon:
         unit = self._units.sources.get(name)
         return None if unit is None else unit.source
 
-    async def channels(self) -> Sequence[ChannelState]:
-        return await self._reader.channels()
-
-    async def pause(self, channel: str, reason: str) -> None:
-        """Send nothing to a configured channel until it is resumed."""
-        if unit := self._units.channels.get(channel):
-            await unit.dispatcher.pause(reason)
-        else:
-            await elsewhere.pause(self.store, channel, reason, self.wall())
-
-    async def resume(self, channel: str) -> None:
-        """Send to a configured channel again."""
-        if unit := self._units.channels.get(channel):
-            await unit.dispatcher.resume()
-        else:
-            await self.store.lift_suspension(channel)
-
-    async def test_channel(self, channel: str, kind: str) -> ChannelCheck:
-        """Send an example event to a configured channel, once, beside what it delivers."""
-        (settings,) = (one for one in self._settings.channels if one.name == channel)
-        return await test_channel(settings, self._shared, kind)
-
-    def attempt_all(self, channel: str) -> None:
-        """Attempt a channel's pending deliveries now, if it is configured."""
-        if unit := self._units.channels.get(channel):
-            unit.dispatcher.attempt_all()
-
     async def refresh_gauges(self) -> None:
         """Update the gauges that are computed only for a scrape."""
         await self.health.unready()
@@ -186,18 +158,6 @@ class Daemon:
 
     async def _problem_elsewhere(self) -> str | None:
         return None if self._fleet is None else await self._fleet.problem()
-
-    def _monitors(self) -> Mapping[str, LivenessMonitor]:
-        pollers = {
-            f"poller {name} ({loop})": monitor
-            for name, unit in self._units.sources.items()
-            for loop, monitor in unit.poller.monitors.items()
-        }
-        dispatchers = {
-            f"dispatcher {name}": unit.dispatcher.monitor
-            for name, unit in self._units.channels.items()
-        }
-        return pollers | dispatchers
 
     # Running
 
@@ -239,13 +199,10 @@ class Daemon:
 
     async def _room(self, retention: float) -> StoreRoom:
         """Return what makes room in the store, for maintenance and for writes that find none."""
-        units = self._units
         room = StoreRoom(
             self.store,
             retention=retention,
-            overflows=lambda: {
-                name: unit.dispatcher.overflow for name, unit in units.channels.items()
-            },
+            overflows=self._view.overflows,
             overflowed=self.metrics.overflowed,
             wall=self.wall,
         )

@@ -1,4 +1,4 @@
-"""What metrics and the heartbeat show of the running units and of the store."""
+"""What metrics, probes and the heartbeat show of the running units and of the store."""
 
 from collections.abc import Mapping
 
@@ -10,6 +10,8 @@ from watcher.daemon.build import Shared
 from watcher.daemon.heartbeat import Wait
 from watcher.daemon.running import RunningUnits
 from watcher.daemon.served import shown_depths
+from watcher.delivery.overflow import ChannelOverflow
+from watcher.telemetry.liveness import LivenessMonitor
 
 
 class UnitsView:
@@ -37,6 +39,27 @@ class UnitsView:
             leads = shared.served.leads(source_group(name))
             tasks = troubled.get(name, TroubledTasks()) if leads else TroubledTasks()
             metrics.source(name).lost_and_stalled(tasks.lost, tasks.stalled)
+
+    def monitors(self) -> Mapping[str, LivenessMonitor]:
+        """Return the monitors of all loops, by what each loop does."""
+        pollers = {
+            f"poller {name} ({loop})": monitor
+            for name, unit in self._units.sources.items()
+            for loop, monitor in unit.poller.monitors.items()
+        }
+        dispatchers = {
+            f"dispatcher {name}": unit.dispatcher.monitor
+            for name, unit in self._units.channels.items()
+        }
+        return pollers | dispatchers
+
+    def overflows(self) -> Mapping[str, ChannelOverflow]:
+        """Return the overflow of the backlog of each channel that this process serves."""
+        return {name: unit.dispatcher.overflow for name, unit in self._units.channels.items()}
+
+    def behind(self) -> float:
+        """Return for how many seconds the most overdue task has been due."""
+        return max((unit.poller.behind() for unit in self._units.sources.values()), default=0.0)
 
     def silent(self) -> Mapping[str, Wait]:
         """Return for how long each source has answered nothing, and may, in seconds."""
