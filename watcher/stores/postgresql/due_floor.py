@@ -2,8 +2,9 @@
 
 A search begins at the earliest entry of an index. Behind an old snapshot of another program the
 entries of delivered ones stay, thousands of them, and each search would read them all. So a whole
-search is made every `_WHOLE_EVERY` seconds; those between begin a little before the earliest that
-it found. What this process stores with an earlier time leads to a whole search at once.
+search is made every `_WHOLE_EVERY` seconds; each of those between begins a little before the
+earliest that the one before it has found. What this process stores with an earlier time, and slots
+that it did not serve before, lead to a whole search at once.
 """
 
 import math
@@ -25,20 +26,34 @@ class DueFloor:
         self._monotonic = monotonic
         self._floor = -math.inf
         self._whole_at = -math.inf
+        self._slots: Sequence[int] | None = None
+        self._stored = math.inf
+        """The earliest moment that was stored since the last search began."""
 
-    def begin(self) -> float:
-        """Return the earliest `next_attempt_at` that the next search has to consider."""
+    def begin(self, slots: Sequence[int] | None) -> float:
+        """Return the earliest `next_attempt_at` that the next search, of these slots, has to
+        consider. What others have left in a slot that is new may be due for long.
+        """
+        if slots != self._slots:
+            self._whole_at = -math.inf
+        self._slots, self._stored = slots, math.inf
         return self._floor if self._monotonic() < self._whole_at else -math.inf
 
     def searched(self, begun: float, now: float, found: Sequence[DueDelivery]) -> None:
-        """Note what a search from `begun` on has found at Unix time `now`, the soonest first."""
+        """Note what a search from `begun` on has found at Unix time `now`, the soonest first. It
+        may have missed what was stored since.
+        """
+        earliest = min((one.next_attempt_at or 0.0 for one in found), default=now)
+        floor = min(earliest, now, self._stored) - _MARGIN
         if begun == -math.inf:
-            earliest = min((one.next_attempt_at or 0.0 for one in found), default=now)
-            self._floor = min(earliest, now) - _MARGIN
+            self._floor = floor
             self._whole_at = self._monotonic() + _WHOLE_EVERY
+        else:
+            self._floor = max(self._floor, floor)
 
     def stored(self, moment: float) -> None:
         """Note that a delivery is due at a moment, in Unix time; at any with minus infinity."""
+        self._stored = min(self._stored, moment)
         if moment < self._floor:
             self._whole_at = -math.inf
 

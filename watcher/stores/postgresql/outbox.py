@@ -36,8 +36,9 @@ class PostgresqlOutbox(StorePart):
 
     async def due(self, channel: str, now: float, limit: int) -> Sequence[DueDelivery]:
         search = self._database.due_floors.of(channel)
-        begun = search.begin()
-        parameters = (channel, self._slots(channel), now, limit, begun)
+        slots = self._slots(channel)
+        begun = search.begin(slots)
+        parameters = (channel, slots, now, limit, begun)
         found = await self._database.read(queries.DUE, *parameters)
         due = [_rows.due_delivery(row) for row in found]
         search.searched(begun, now, due)
