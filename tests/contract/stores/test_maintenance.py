@@ -49,6 +49,21 @@ async def test_ended_events_are_removed_the_oldest_first_until_enough_is_free(st
     assert (await store.find(KEY.task_id))[0].sequence == 5
 
 
+@pytest.mark.parametrize("state", [DeliveryState.DELIVERED, DeliveryState.FAILED])
+async def test_no_number_of_an_event_that_was_removed_is_used_again(
+    store: Store, state: DeliveryState
+) -> None:
+    for number in range(1, 4):
+        watch = await add_watch(store, f"task_{number}")
+        await store.record([step(watch, "COMPLETED")])
+        assert [one.id for one in await store.events_after(number - 1, 10)] == [number]
+        await store.settle([settled(number, state)])
+        await store.prune(before=FOREVER * 1000)
+        await store.remove_failed("backend", 1)
+        assert await store.events_after(0, 10) == []
+        assert await store.last_event_id() == number
+
+
 async def test_a_write_that_finds_no_room_is_repeated_once_there_is_room(tmp_path: Path) -> None:
     calls = 0
     async with opened(f"sqlite:///{tmp_path}/watcher.db", max_size=LIMIT) as store:

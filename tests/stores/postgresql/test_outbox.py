@@ -27,6 +27,8 @@ BY_KEY = {"watches_source_task_id_key", "watches_task"}
 WATCH = Watch(key=TaskKey("mixpeek", "task_1"), added_at=1.0)
 
 FILL = """
+INSERT INTO watches (source, task_id, slot, added_at, lost_at)
+SELECT 'mixpeek', number, 0, number, number FROM generate_series(1, {count}) AS number;
 INSERT INTO events (id, event_id, type, at, body, order_key, slot, channels)
 SELECT number, number, 'task.queued', number, '{{}}', number, 0, '{{backend}}'
 FROM generate_series(1, {count}) AS number;
@@ -34,6 +36,10 @@ INSERT INTO deliveries (event, channel, order_key, slot, is_head, next_attempt_a
     created_at, size)
 SELECT number, 'backend', number, 0, true, number, number, number, 1024
 FROM generate_series(1, {count}) AS number;
+ANALYZE
+"""
+ALL_DELIVERED = """;
+UPDATE deliveries SET state = 'delivered', is_head = false, delivered_at = 1;
 ANALYZE
 """
 MANY = 3000
@@ -158,13 +164,19 @@ async def test_what_a_claim_reads_comes_from_its_index_in_order(
             {"deliveries_pkey"},
         ),
         (queries.UNBLOCK_NEXT, ([1, 2],), {"deliveries_pkey", "deliveries_queue"}),
+        (
+            watch_queries.PRUNE_LOST,
+            (1.0, 1000),
+            {"watches_lost", "events_task", "deliveries_event"},
+        ),
     ],
 )
-async def test_a_write_searches_indices_even_if_it_was_planned_while_tables_were_small(
-    url: str, statement: str, parameters: Sequence[object], indices: set[str]
+@pytest.mark.parametrize("fill", [FILL.format(count=2), FILL.format(count=MANY) + ALL_DELIVERED])
+async def test_a_write_searches_indices_even_if_it_was_planned_while_little_was_stored_or_pending(
+    url: str, fill: str, statement: str, parameters: Sequence[object], indices: set[str]
 ) -> None:
     async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
-        await pool.execute(FILL.format(count=2))
+        await pool.execute(fill)
         async with writing(pool, len(migrations())) as connection:
             await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
             found = await connection.fetch(f"EXPLAIN {statement}", *parameters)

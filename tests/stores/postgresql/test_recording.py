@@ -26,6 +26,8 @@ WHERE locktype = 'advisory' AND NOT granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
+COUNTER = "SELECT ctid, xmin, xmax, last_id FROM event_counter"
+
 
 @pytest.fixture
 async def url(postgresql_server: Server) -> str:
@@ -115,6 +117,41 @@ async def test_an_event_that_is_stored_already_is_not_stored_again(
 
     assert [one.id for one in await store.events_after(0, 10)] == [1, 2]
     assert [depth.pending for depth in await store.outbox()] == [2]
+
+
+async def test_recording_writes_no_row_that_all_recordings_share(
+    url: str, store: PostgresqlStore
+) -> None:
+    (watch,) = (await store.add([request()], NOW)).watches
+    admin = await asyncpg.connect(url)
+    try:
+        counter = await admin.fetchrow(COUNTER)
+        await store.record([step(watch, "QUEUED")])
+        assert await admin.fetchrow(COUNTER) == counter
+    finally:
+        await admin.close()
+    assert (await store.signals(None)).last_event == await store.last_event_id() == 1
+
+
+async def test_stores_that_record_at_once_number_their_events_in_turn(url: str) -> None:
+    admin = await asyncpg.connect(url)
+    name = await admin.fetchval("SELECT current_database()")
+    await admin.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    await admin.close()
+
+    async def record(store: PostgresqlStore, name: str) -> None:
+        (watch,) = (await store.add([request(name)], NOW)).watches
+        for _ in range(10):
+            change = step(watch, "IN_PROGRESS")
+            assert await store.record([change]) == [True]
+            watch = change.watch
+
+    async with postgresql.create(url) as one, postgresql.create(url) as other:
+        async with anyio.create_task_group() as tasks:
+            for number in range(3):
+                tasks.start_soon(record, one, f"first_{number}")
+                tasks.start_soon(record, other, f"second_{number}")
+        assert [stored.id for stored in await one.events_after(0, 100)] == [*range(1, 61)]
 
 
 async def _end_waiting(admin: "asyncpg.Connection[asyncpg.Record]") -> None:

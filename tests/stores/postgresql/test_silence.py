@@ -67,7 +67,7 @@ async def test_a_commit_without_an_answer_is_stored_once_when_it_is_repeated(
     watch = (await store.add([request()], 1000.0)).watches[0]
     change = step(watch, "FAILED")
     with (
-        relay.losing(*lost, from_request=b"COMMIT"),
+        relay.losing(*lost, from_request=b"COMMIT\0"),
         pytest.raises(StoreError, match="may have been stored"),
     ):
         await store.record([change])

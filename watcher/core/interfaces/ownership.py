@@ -77,7 +77,7 @@ class Ownership(Protocol):
         """Return what other replicas have signalled after the number `after`, in order.
 
         None is for the first call: nothing before it counts. Call it every second and after each
-        hint; signals are kept for `SIGNALS_KEPT` seconds.
+        hint; signals are kept for at least `SIGNALS_KEPT` seconds.
         """
         ...
 

@@ -274,10 +274,12 @@ async def writing(
 
     Raises `UnservedError` if the schema is not for programs of version `known` any more.
     """
+    # Each statement has to see what was committed before the locks were taken.
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
     taken = ", ".join(f"pg_advisory_xact_lock({lock})" for lock in locks or (WRITING,))
     served = f"SELECT FROM watcher_schema WHERE serves <= {known}"
     async with pool.acquire(timeout=limit) as connection:
-        begun = await _begin(pool, connection, f"BEGIN; SELECT {_SET}, {taken}; {served}", limit)
+        begun = await _begin(pool, connection, f"{begin}; SELECT {_SET}, {taken}; {served}", limit)
         try:
             if begun == "SELECT 0":
                 raise UnservedError(await read_stored(connection), known)

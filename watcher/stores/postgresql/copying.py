@@ -25,6 +25,7 @@ from watcher.stores.postgresql.exclusive import use_exclusively
 from watcher.stores.postgresql.migrating import Schema
 from watcher.stores.postgresql.rows import as_json
 from watcher.stores.postgresql.schema import Connection, migrations
+from watcher.stores.postgresql.watch_queries import LAST_EVENT_ID
 
 _SLOT_OF = {"watches": "task_id", "events": "order_key", "deliveries": "order_key"}
 """The column whose slot each row has."""
@@ -66,7 +67,7 @@ class PostgresqlCopy:
 
     async def counters(self) -> Counters:
         with self._explained():
-            events = await self._connection.fetchval("SELECT last_id FROM event_counter")
+            events = await self._connection.fetchval(LAST_EVENT_ID)
             return Counters(
                 watches=await self._last("watches"),
                 events=events,

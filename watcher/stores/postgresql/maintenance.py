@@ -1,5 +1,6 @@
 """Retention, size and readiness of the PostgreSQL store."""
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -7,6 +8,7 @@ from watcher.core.interfaces.maintenance import StoreSize
 from watcher.stores._removal import until_freed
 from watcher.stores.postgresql import maintenance_queries as queries
 from watcher.stores.postgresql.database import StorePart, affected
+from watcher.stores.postgresql.ownership_queries import PRUNE_SIGNALS
 from watcher.stores.postgresql.schema import Connection
 
 _BATCH = 1000
@@ -21,9 +23,12 @@ class PostgresqlMaintenance(StorePart):
     async def prune(self, before: float) -> int:
         pruned = 0
         for query in queries.PRUNED:
-            delete = partial(_delete_batch, query=query, before=before)
-            while count := await self._database.write(delete):
+            last: float | None = -math.inf
+            while last is not None:
+                delete = partial(_delete_batch, query=query, before=before, since=last)
+                count, last = await self._database.write(delete)
                 pruned += count
+        await self._database.write(_prune_signals)
         return pruned
 
     async def remove_failed(self, channel: str, size: int) -> int:
@@ -77,8 +82,16 @@ async def _take_room(connection: Connection) -> None:
     await connection.execute(queries.GIVE_ROOM_BACK)
 
 
-async def _delete_batch(connection: Connection, *, query: str, before: float) -> int:
-    return affected(await connection.execute(query, before, _BATCH))
+async def _delete_batch(
+    connection: Connection, *, query: str, before: float, since: float
+) -> tuple[int, float | None]:
+    """Delete the oldest; return how many, and the time of the last, None without any."""
+    ((count, last),) = await connection.fetch(query, before, _BATCH, since)
+    return int(count), last
+
+
+async def _prune_signals(connection: Connection) -> None:
+    await connection.execute(PRUNE_SIGNALS)
 
 
 async def _delete_failed(connection: Connection, *, ids: Sequence[int]) -> None:

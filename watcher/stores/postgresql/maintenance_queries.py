@@ -1,41 +1,46 @@
-"""The statements of retention, size and readiness.
+"""The statements of retention, size and readiness."""
 
-In those of retention, $1 is a time and $2 how many rows at most.
+from watcher.stores.postgresql.watch_queries import LAST_EVENT_ID, NOTHING_PENDING
+
+# The number of an event that is removed is not used again. The counter is written by what removes
+# events, and by nothing else: as long as an old snapshot keeps its versions, each recording reads
+# them.
+_KEEP_NUMBER = f"""
+kept AS (
+    UPDATE event_counter SET last_id = newest.id
+    FROM ({LAST_EVENT_ID}) AS newest (id) WHERE newest.id > last_id)
 """
 
-from watcher.stores.postgresql.watch_queries import NOTHING_PENDING
 
-_PRUNE_DELIVERED = """
-DELETE FROM deliveries WHERE id = ANY (ARRAY(
-    SELECT id FROM deliveries WHERE state = 'delivered' AND delivered_at < $1 LIMIT $2))
+def _oldest(table: str, time: str, condition: str = "true", also: str = "") -> str:
+    """Return the statement that deletes up to $2 rows from before $1, the oldest from $3 on; it
+    returns how many, and the time of the last.
+
+    What is deleted stays in the index while an old snapshot is kept: without a time from which on
+    it searches, each batch would read what all those before it have deleted.
+    """
+    return f"""
+    WITH {also} deleted AS (
+        DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM {table}
+            WHERE {time} < $1 AND {time} >= $3 AND {condition} ORDER BY {time} LIMIT $2))
+        RETURNING {time})
+    SELECT count(*), max({time}) FROM deleted
+    """
+
+
+_NOT_NEEDED = """
+NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id)
+AND NOT EXISTS (SELECT 1 FROM watches WHERE source = events.source AND task_id = events.task_id)
 """
 
-_PRUNE_DONE = f"""
-DELETE FROM watches WHERE id = ANY (ARRAY(
-    SELECT id FROM watches
-    WHERE state = 'done' AND changed_at < $1 AND {NOTHING_PENDING} LIMIT $2))
-"""
-
-_PRUNE_EVENTS = """
-DELETE FROM events WHERE id = ANY (ARRAY(
-    SELECT id FROM events
-    WHERE at < $1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id)
-        AND NOT EXISTS (
-            SELECT 1 FROM watches WHERE source = events.source AND task_id = events.task_id)
-    LIMIT $2))
-"""
-
-_PRUNE_OPERATIONS = """
-DELETE FROM operations WHERE (source, scope, key) IN (
-    SELECT source, scope, key FROM operations WHERE at < $1 LIMIT $2)
-"""
-
-_PRUNE_NOTES = """
-DELETE FROM channel_notes WHERE (channel, name) IN (
-    SELECT channel, name FROM channel_notes WHERE at < $1 LIMIT $2)
-"""
-
-PRUNED = (_PRUNE_DELIVERED, _PRUNE_DONE, _PRUNE_EVENTS, _PRUNE_OPERATIONS, _PRUNE_NOTES)
+PRUNED = (
+    _oldest("deliveries", "delivered_at", "state = 'delivered'"),
+    _oldest("watches", "changed_at", f"state = 'done' AND {NOTHING_PENDING}"),
+    _oldest("events", "at", _NOT_NEEDED, also=f"{_KEEP_NUMBER},"),
+    _oldest("operations", "at"),
+    _oldest("channel_notes", "at"),
+)
 """In this order: events are pruned after the deliveries and watches that need them."""
 
 # The history of a watch that is kept loses these events, too.
@@ -58,7 +63,8 @@ DELETE_DELIVERED = """
 DELETE FROM deliveries WHERE state = 'delivered' AND event = ANY ($1::bigint[])
 """
 
-DELETE_EVENTS = """
+DELETE_EVENTS = f"""
+WITH {_KEEP_NUMBER}
 DELETE FROM events WHERE id = ANY ($1::bigint[])
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = events.id)
 """

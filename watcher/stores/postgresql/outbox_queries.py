@@ -9,7 +9,7 @@ from watcher.core.ownership import SLOTS
 from watcher.stores._rows import ATTEMPT_COLUMNS, DELIVERY_COLUMNS, DUE_COLUMNS, delivery_columns
 from watcher.stores._rows import listed as columns
 from watcher.stores.postgresql import rows
-from watcher.stores.postgresql.watch_queries import SIZE
+from watcher.stores.postgresql.watch_queries import IS_PENDING, SIZE
 
 _JOINED = "FROM deliveries AS d JOIN events AS e ON e.id = d.event"
 
@@ -80,7 +80,7 @@ WITH wanted AS MATERIALIZED (
         delivered_at = CASE WHEN wanted.state = 'delivered' THEN wanted.now END,
         bypassed = bypassed OR (is_head AND wanted.state = 'pending'
             AND coalesce(wanted.unblocks_at <= attempted_at, false))
-    FROM wanted WHERE d.id = delivery_id AND d.state = 'pending' AND {_OWNED_BY}
+    FROM wanted WHERE d.id = delivery_id AND {IS_PENDING} AND {_OWNED_BY}
     RETURNING d.id, d.state, d.bypassed
 ), kept AS (
     INSERT INTO attempts (delivery, slot, {columns(ATTEMPT_COLUMNS)})

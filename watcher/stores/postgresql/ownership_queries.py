@@ -4,6 +4,7 @@ Those that change who is there or who owns what notify the others, with the numb
 """
 
 from watcher.core.ownership import SESSION_LASTS, SIGNALS_KEPT
+from watcher.stores.postgresql.watch_queries import LAST_EVENT_ID
 
 _EXPIRY = f"clock_timestamp() + interval '{SESSION_LASTS} seconds'"
 _LIVE = "expires_at > clock_timestamp()"
@@ -109,17 +110,20 @@ SELECT count(*) FROM (
     SELECT 1 FROM watches WHERE source = $1 AND state = 'active' LIMIT $2) AS counted
 """
 
-STORE_SIGNAL = f"""
-WITH pruned AS (
-    DELETE FROM signals WHERE at < clock_timestamp() - interval '{SIGNALS_KEPT} seconds'
-)
+STORE_SIGNAL = """
 INSERT INTO signals (at, origin, name, task_ids, attempt)
 VALUES (clock_timestamp(), $1, $2, $3, $4)
 """
 
-SIGNALS = """
+# The last one stays, so that a search for the greatest number finds it at once.
+PRUNE_SIGNALS = f"""
+DELETE FROM signals WHERE at < clock_timestamp() - interval '{SIGNALS_KEPT} seconds'
+    AND id < (SELECT max(id) FROM signals)
+"""
+
+SIGNALS = f"""
 SELECT coalesce((SELECT max(id) FROM signals), 0) AS last,
-    (SELECT last_id FROM event_counter) AS last_event,
+    ({LAST_EVENT_ID}) AS last_event,
     (SELECT jsonb_agg(jsonb_build_array(name, task_ids, attempt) ORDER BY id) FROM signals
         WHERE id > $1 AND origin IS DISTINCT FROM $2)::text AS signals
 """
@@ -128,7 +132,7 @@ SELECT coalesce((SELECT max(id) FROM signals), 0) AS last,
 # nothing is written for this alone. Events and signals show at once.
 CHANGES_OF_OTHERS = f"""
 SELECT hashtextextended(concat_ws(' ',
-    (SELECT last_id FROM event_counter),
+    ({LAST_EVENT_ID}),
     (SELECT max(id) FROM signals),
     (SELECT string_agg(concat_ws(' ', session, changes), ' ' ORDER BY session)
         FROM sessions WHERE session IS DISTINCT FROM $1 AND {_LIVE})), 0)

@@ -72,16 +72,22 @@ WHERE source = $1 AND state = 'active' AND stalled_at IS NULL AND status NOT IN 
 ORDER BY changed_at, id LIMIT $6
 """
 
-NOTHING_PENDING = """
+IS_PENDING = "d.state NOT IN ('delivered', 'failed')"
+"""That a delivery, which is searched for by its number or its event, is pending. By these words the
+planner finds no index of pending ones: if none was when the table was analyzed, it would read such
+an index from end to end, with all that an old snapshot keeps in it.
+"""
+
+NOTHING_PENDING = f"""
 NOT EXISTS (
     SELECT 1 FROM events AS e JOIN deliveries AS d ON d.event = e.id
-    WHERE e.source = watches.source AND e.task_id = watches.task_id AND d.state = 'pending')
+    WHERE e.source = watches.source AND e.task_id = watches.task_id AND {IS_PENDING})
 """
 
 PRUNE_LOST = f"""
-DELETE FROM watches WHERE id IN (
-    SELECT id FROM watches
-    WHERE lost_at IS NOT NULL AND lost_at < $1 AND {NOTHING_PENDING} LIMIT $2)
+DELETE FROM watches WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM watches
+    WHERE lost_at IS NOT NULL AND lost_at < $1 AND {NOTHING_PENDING} LIMIT $2))
 RETURNING source, task_id
 """
 
@@ -99,20 +105,24 @@ FROM {rows.unnested(rows.CHANGED_COLUMNS)}
 WHERE {rows.IS_WANTED}
 """
 
+# The counter knows what was removed: see `maintenance_queries`.
+LAST_EVENT_ID = """
+SELECT greatest(last_id, (SELECT max(id) FROM events WHERE id > last_id)) FROM event_counter
+"""
+
 SIZE = "length(body) + 1024"
 """What a delivery of an event takes: a kilobyte is the rows of both, with their indices."""
 
-# An event that is stored already is left out: its transaction was committed, although the response
-# to the commit was lost. Of the deliveries with one channel and one order key the first may be the
+# Only one transaction at a time writes, so the number that is read here is the last one. An event
+# that is stored already is left out: its transaction was committed, although the response to the
+# commit was lost. Of the deliveries with one channel and one order key the first may be the
 # head of the queue. With its limit, a query for others is one search of the index for each.
 INSERT_EVENTS = f"""
 WITH new AS MATERIALIZED (
     SELECT *, row_number() OVER (ORDER BY place) AS number
     FROM {rows.unnested(rows.EVENT_COLUMNS, with_place=True)}
     WHERE (SELECT true FROM events WHERE events.event_id = wanted.event_id LIMIT 1) IS NULL
-), counted AS (
-    UPDATE event_counter SET last_id = last_id + (SELECT count(*) FROM new)
-    RETURNING last_id - (SELECT count(*) FROM new) AS last_before
+), counted (last_before) AS MATERIALIZED ({LAST_EVENT_ID}
 ), stored AS (
     INSERT INTO events (id, {listed(rows.EVENT_COLUMNS)})
     SELECT last_before + number,
@@ -136,8 +146,6 @@ STORED_EVENT = f"SELECT {listed(STORED_EVENT_COLUMNS)} FROM events"
 TRANSITIONS = f"{STORED_EVENT} WHERE source = $1 AND task_id = $2 ORDER BY id"
 
 EVENTS_AFTER = f"{STORED_EVENT} WHERE id > $1 ORDER BY id LIMIT $2"
-
-LAST_EVENT_ID = "SELECT last_id FROM event_counter"
 
 OUTAGE = f"SELECT {listed(OUTAGE_COLUMNS)} FROM outages WHERE subject = $1"
 

@@ -32,11 +32,12 @@ CREATE INDEX watches_unchanged ON watches (source, changed_at, id) WHERE state =
 CREATE INDEX watches_task ON watches (task_id text_pattern_ops);
 CREATE INDEX watches_batch ON watches (batch, id) WHERE batch IS NOT NULL;
 
--- The event stream resumes from the ascending id. It comes from this row, which the recording transaction locks: numbers of a
--- sequence would become visible in another order than theirs.
+-- The event stream resumes from the ascending id: the greatest one of an event or of this row, and one. One transaction at a
+-- time writes, so they become visible in their order, as numbers of a sequence would not. The row is written before events
+-- are removed, so that no number is used again.
 CREATE TABLE event_counter (
     last_id bigint NOT NULL
-) WITH (fillfactor = 50);
+);
 INSERT INTO event_counter VALUES (0);
 
 CREATE TABLE events (
@@ -176,4 +177,3 @@ INSERT INTO readiness_probe VALUES (1, 0);
 -- A claim that waits behind thousands of dead rows takes a hundred times as long: they are removed early.
 ALTER TABLE watches SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE deliveries SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-ALTER TABLE event_counter SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100);
