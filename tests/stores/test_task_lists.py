@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.records import request
 from watcher.core.reading import TaskOrder, TaskSelection
+from watcher.core.tasks import WatchFilter
 from watcher.stores._task_lists import Place, TaskList, TaskListReader, place
 from watcher.stores.sqlite import store as sqlite
 from watcher.stores.sqlite.connection import connect_reader, open_file
@@ -208,3 +209,21 @@ async def test_the_connection_of_pages_is_opened_when_it_is_first_used(tmp_path:
         await store.version()
         await store.list_tasks(TaskSelection(), 10)
         assert len(opened) == 3
+
+
+@pytest.mark.parametrize(
+    ("selected", "scanned"),
+    [
+        (WatchFilter(), False),
+        (WatchFilter(statuses=("FAILED",)), False),
+        (WatchFilter(labels={"team": "x"}), True),
+        (WatchFilter(statuses=("FAILED",), labels={"team": "x"}), False),
+        (WatchFilter(search=""), True),
+        (WatchFilter(error=""), True),
+        (WatchFilter(changed_since=0.0), True),
+    ],
+)
+def test_a_list_of_the_api_that_may_read_all_is_a_scan_that_ends(
+    selected: WatchFilter, scanned: bool
+) -> None:
+    assert selected.is_scanned == scanned

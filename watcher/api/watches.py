@@ -287,8 +287,8 @@ async def list_watches(
 ) -> Response:
     """List watches, newest first.
 
-    With `type`, `batch`, `search`, `error` or `since` a page may hold fewer items than `limit`, or
-    none: continue until `next_cursor` is null.
+    With `type`, `batch`, `search`, `error` or `since`, or `label` without `status`, a page may hold
+    fewer items than `limit`, or none: continue until `next_cursor` is null.
     """
     criteria = WatchFilter(
         statuses=tuple(text.upper() for text in status or ()),

@@ -106,7 +106,8 @@ class WatchFilter:
     def is_scanned(self) -> bool:
         """Whether rows have to be examined one by one."""
         examined = (self.task_type, self.batch, self.search, self.error, self.changed_since)
-        return any(one is not None for one in examined)
+        has_other = any(one is not None for one in examined)
+        return has_other or bool(self.labels and not self.statuses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
