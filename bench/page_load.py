@@ -2,10 +2,12 @@
 
 import sqlite3
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import anyio
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page
@@ -43,6 +45,8 @@ class Periods:
     cpu: float = 0.0
     events: int = 0
     lasted: float = 0.0
+    requests: int = 0
+    """What the pages have requested to be up to date."""
     latencies: list[float] = field(default_factory=list)
 
     @property
@@ -66,13 +70,15 @@ class Load:
     pid: int
     folder: Path
 
-    async def measure(self, periods: Periods) -> None:
-        """Add what the daemon does in a turn."""
+    async def measure(self, periods: Periods, pages: list["Watched"]) -> None:
+        """Add what the daemon does in a turn, and what the pages request."""
         await anyio.sleep(_SETTLE)
+        requests = sum(page.requests for page in pages)
         events, cpu, began = self._last_event(), cpu_seconds(self.pid), time.monotonic()
         await anyio.sleep(TURN - _SETTLE)
         periods.lasted += time.monotonic() - began
         periods.cpu += cpu_seconds(self.pid) - cpu
+        periods.requests += sum(page.requests for page in pages) - requests
         periods.events += self._last_event() - events
         periods.latencies += self._latencies(events)
 
@@ -100,6 +106,12 @@ class Watched:
     session: CDPSession
     elements: list[float] = field(default_factory=list)
     heap: list[float] = field(default_factory=list)
+    requests: int = 0
+    """Of its own address, since it was opened."""
+
+    def count(self, request: Mapping[str, Any]) -> None:
+        """Count what its script fetches."""
+        self.requests += request["type"] == "Fetch"
 
     async def hide(self, hidden: bool) -> None:
         """Hide the tab, or show it."""
@@ -143,15 +155,28 @@ async def show_load(browser: Browser, load: Load, minutes: float) -> None:
         await anyio.sleep(max(_WARM_UP, 2 * turns * TURN / 10))
         for _ in range(turns):
             await _hide(pages, hidden=True)
-            await load.measure(without)
+            await load.measure(without, pages)
             await _hide(pages, hidden=False)
-            await load.measure(beside)
+            await load.measure(beside, pages)
             for watched in pages:
                 await watched.look()
         print(f"no page is open         {without}")
         print(f"three pages are open    {beside}, {beside.share - without.share:+.1%} of a core")
+        print(_own_requests(without, beside))
         for watched in pages:
             print(await watched.line())
+
+
+def _own_requests(without: Periods, beside: Periods) -> str:
+    """Return how often the pages were requested, and what the daemon took for one.
+
+    That is all that it takes while pages are open: their stream and the counts of the status, too.
+    """
+    cpu = 1000 * (beside.share - without.share) * beside.lasted / max(beside.requests, 1)
+    return (
+        f"their own requests      {60 * beside.requests / beside.lasted:.0f} a minute "
+        f"({without.requests} while hidden), {cpu:.1f} ms of CPU each"
+    )
 
 
 async def _hide(pages: list[Watched], *, hidden: bool) -> None:
@@ -163,6 +188,9 @@ async def _opened(context: BrowserContext, url: str) -> Watched:
     page = await context.new_page()
     session = await context.new_cdp_session(page)
     await session.send("Performance.enable")
+    await session.send("Network.enable")
+    watched = Watched(page, session)
+    session.on("Network.requestWillBeSent", watched.count)
     await page.goto(url)
     await page.evaluate(_ANNOUNCED)
-    return Watched(page, session)
+    return watched

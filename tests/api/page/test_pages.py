@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.api.harness import FakeDaemon, opened, outbox_of_two
+from tests.api.harness import BASE, FakeDaemon, opened, outbox_of_two
 from tests.api.page.pages import checked, reached
 from tests.support.records import settled
 from watcher.api.page.paths import NAVIGATION
@@ -225,3 +225,14 @@ def test_a_daemon_that_shows_no_page_imports_nothing_for_it(
         f" sys.exit(any(name.startswith({not_imported!r}) for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("port", "option"), [("0", f" --url {BASE}"), ("9090", "")])
+async def test_commands_have_the_url_where_no_setting_has_it(
+    port: str, option: str, tmp_path: Path
+) -> None:
+    async with opened(tmp_path, WATCHER_SERVER__PORT=port) as (_, api):
+        page = checked(await api.get("/channels"))
+        assert f"watcher channels pause backend{option}\n" in page.text
+        settings = checked(await api.get("/settings"))
+        assert "watcher config show prints" in settings.text

@@ -100,3 +100,10 @@ def test_the_summary_counts_the_final_statuses_and_names_the_next_command(
         [],
         ["With", "your", "own", "tasks:", "watcher", "init"],
     ]
+
+
+def test_the_end_of_the_first_round_names_a_command_that_works(
+    view: View, output: io.StringIO
+) -> None:
+    view.continuing("http://127.0.0.1:34567")
+    assert "\n  watcher status --url http://127.0.0.1:34567\n" in output.getvalue()

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from watcher.api.page import remembered, views
@@ -48,8 +50,13 @@ def breakable(text: str) -> Markup:
     return Markup("<wbr>").join(map(escape, parts))
 
 
-def command(text: str) -> Markup:
-    """Return a command that is broken between its words only."""
+@pass_context
+def command(context: Context, text: str) -> Markup:
+    """Return a command that is broken between its words only, with the URL of the daemon where it
+    needs one to find it.
+    """
+    if (url := context.get("url")) and not text.startswith("watcher config "):
+        text = f"{text} --url {url}"
     words = (Markup("<span>{}</span>").format(word) for word in visible(text).split(" "))
     return Markup("<code class=cmd>{}</code>").format(Markup(" ").join(words))
 

@@ -23,6 +23,7 @@ async def show(
     """
     token = daemon.settings.server.api_token
     around: dict[str, object] = {
+        "url": _url(request, daemon),
         "navigation": NAVIGATION,
         "version": __version__,
         "store": _store(daemon, await daemon.shown_status()),
@@ -33,6 +34,12 @@ async def show(
         else flash_of(request.query_params, token.get_secret_value()),
     }
     return rendered(request.scope, template, around | context, status=status)
+
+
+def _url(request: Request, daemon: Daemon) -> str | None:
+    """Return the URL that commands need; None if they find it in the settings, as most do."""
+    has_port = daemon.settings.server.port or daemon.settings.server.socket is not None
+    return None if has_port else f"{request.url.scheme}://{request.url.netloc}"
 
 
 def _store(daemon: Daemon, now: Status) -> tuple[str, int]:

@@ -86,6 +86,9 @@ class View:
         """Show, at the end of the first round, that others follow."""
         self._console.print(
             f"\nMore tasks follow. The live page is at {api}/; Ctrl-C ends the demo.\n"
+            f"Commands of another terminal reach it with --url, such as:\n"
+            f"  watcher status --url {api}\n",
+            soft_wrap=True,
         )
 
     def _line(self, seconds: float, kind: str, colour: str, text: Text) -> None:
