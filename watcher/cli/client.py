@@ -89,15 +89,11 @@ class Client:
 
     def watch(self, task_id: str, source: str | None) -> dict[str, Any]:
         """Return one watch with its transitions."""
-        return self._call(
-            "GET", f"/v1/watches/{quote_segment(task_id)}", params=_without_none(source=source)
-        )
+        return self._call("GET", _watch(task_id), params=_without_none(source=source))
 
     def remove(self, task_id: str, source: str | None) -> None:
         """Remove a task from the watchlist."""
-        self._call(
-            "DELETE", f"/v1/watches/{quote_segment(task_id)}", params=_without_none(source=source)
-        )
+        self._call("DELETE", _watch(task_id), params=_without_none(source=source))
 
     def deliveries(self, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
         """Yield the deliveries the query selects, at most `limit`."""
@@ -118,23 +114,13 @@ class Client:
 
     def replay(self, channel: str, **criteria: Any) -> int:
         """Resend events to a channel; return how many were queued."""
-        return int(
-            self._call(
-                "POST",
-                f"/v1/channels/{quote_segment(channel)}/replay",
-                json=_without_none(**criteria),
-            )["queued"]
-        )
+        path = f"{_channel(channel)}/replay"
+        return int(self._call("POST", path, json=_without_none(**criteria))["queued"])
 
     def purge(self, channel: str, **criteria: Any) -> int:
         """Permanently delete deliveries of a channel; return how many."""
-        return int(
-            self._call(
-                "POST",
-                f"/v1/channels/{quote_segment(channel)}/purge",
-                json=_without_none(**criteria),
-            )["purged"]
-        )
+        path = f"{_channel(channel)}/purge"
+        return int(self._call("POST", path, json=_without_none(**criteria))["purged"])
 
     def status(self) -> dict[str, Any]:
         """Return what the daemon does now, and what needs attention."""
@@ -146,8 +132,7 @@ class Client:
 
     def test_channel(self, channel: str, kind: str) -> dict[str, Any]:
         """Send a test message to a channel; return how that ended."""
-        path = f"/v1/channels/{quote_segment(channel)}/test"
-        return self._call("POST", path, json={"type": kind})
+        return self._call("POST", f"{_channel(channel)}/test", json={"type": kind})
 
     def test_routes(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return which channels would receive an event, and what each route says."""
@@ -155,15 +140,12 @@ class Client:
 
     def pause(self, channel: str, reason: str | None) -> dict[str, Any]:
         """Pause a channel."""
-        return self._call(
-            "POST",
-            f"/v1/channels/{quote_segment(channel)}/pause",
-            json=_without_none(reason=reason),
-        )
+        path = f"{_channel(channel)}/pause"
+        return self._call("POST", path, json=_without_none(reason=reason))
 
     def resume(self, channel: str) -> dict[str, Any]:
         """Resume a channel."""
-        return self._call("POST", f"/v1/channels/{quote_segment(channel)}/resume")
+        return self._call("POST", f"{_channel(channel)}/resume")
 
     def upstream_tasks(
         self, source: str | None, criteria: Mapping[str, Any], limit: int | None
@@ -264,6 +246,16 @@ class _Content(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         raise DaemonError(f"the answer has no {name}: not a watcher API; check --url")
+
+
+def _channel(name: str) -> str:
+    """Return the path of a channel."""
+    return f"/v1/channels/{quote_segment(name)}"
+
+
+def _watch(task_id: str) -> str:
+    """Return the path of a watch."""
+    return f"/v1/watches/{quote_segment(task_id)}"
 
 
 def _has_items(content: Mapping[str, Any]) -> bool:
