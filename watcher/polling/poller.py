@@ -80,8 +80,13 @@ class Poller:
         self._stalled = StalledTasks(context, lambda key: self.times(key)[0])
         self._wakeup = Wakeup()
         self._scope = anyio.CancelScope()
-        self._loops = PollLoops(
-            context,
+        self._loops = self._poll_loops(choice)
+        self.monitors = self._loops.monitors
+        self._changes = self._change_polling(source)
+
+    def _poll_loops(self, choice: LoopChoice) -> PollLoops:
+        return PollLoops(
+            self._context,
             single=self._single,
             shared=self._shared,
             choice=choice,
@@ -90,8 +95,6 @@ class Poller:
             shares=self._shares,
             wakeup=self._wakeup,
         )
-        self.monitors = self._loops.monitors
-        self._changes = self._change_polling(source)
 
     def _change_polling(self, source: Source) -> ChangePolling | None:
         if self._shared is None or not isinstance(source, ShowsChanges):
