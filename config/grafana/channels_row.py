@@ -67,8 +67,8 @@ CHANNELS: list[Json] = [
         "The longest time since a successful delivery, by channel. Grows if there are no events.",
         "s",
         (
-            "max by (channel) "
-            f"(time() - ({metric('watcher_last_delivery_timestamp_seconds')} > 0))",
+            "max by (channel) (time() - "
+            f"({once(metric('watcher_last_delivery_timestamp_seconds'), 'channel')} > 0))",
             "{{channel}}",
         ),
         steps=NEUTRAL,

@@ -47,7 +47,8 @@ _STATE = [
         "poll.",
         "s",
         (
-            f"max by (source) (time() - ({metric('watcher_last_success_timestamp_seconds')} > 0))",
+            "max by (source) (time() - "
+            f"({once(metric('watcher_last_success_timestamp_seconds'), 'source')} > 0))",
             "{{source}}",
         ),
         steps=NEUTRAL,
@@ -80,8 +81,9 @@ _STATE = [
         "Time since the last run of a discovery rule that did not fail; the longest, by rule.",
         "s",
         (
-            "max by (source, rule) "
-            f"(time() - ({metric('watcher_discovery_last_success_timestamp_seconds')} > 0))",
+            "max by (source, rule) (time() - ("
+            + once(metric("watcher_discovery_last_success_timestamp_seconds"), "source, rule")
+            + " > 0))",
             "{{source}} {{rule}}",
         ),
         steps=NEUTRAL,

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,7 +14,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tests.support.records import SECRET
+from tests.support.records import SECRET, event
 from tests.support.stores import opened
 from tests.support.virtual_time import VirtualLoop, attentive, wall
 from watcher.configuration import loader
@@ -24,6 +25,8 @@ from watcher.core.tasks import TaskKey, WatchRequest
 from watcher.daemon.build import Surroundings
 from watcher.daemon.daemon import Daemon
 from watcher.daemon.reload import ReloadRequests
+from watcher.daemon.served import Everything
+from watcher.daemon.units_view import UnitsView
 from watcher.telemetry.health import Health
 from watcher.telemetry.metrics import Metrics
 
@@ -124,6 +127,36 @@ class World:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with opened(tmp_path) as store:
         yield World(store)
+
+
+class CutOff(Everything):
+    """What a replica serves that may not trust its session: all, as far as it knows."""
+
+    def trusted(self, group: str) -> bool:
+        return False
+
+
+async def test_a_replica_that_is_cut_off_shows_nothing_of_what_others_may_serve(
+    world: World,
+) -> None:
+    async def shown() -> list[float | None]:
+        await world.daemon.refresh_gauges()
+        value = world.metrics.registry.get_sample_value
+        return [
+            value("watcher_watches", {"source": "mixpeek", "status": "IN_PROGRESS"}),
+            value("watcher_outbox_pending", {"channel": "backend"}),
+        ]
+
+    async with world.running(settings_of("backend")):
+        await world.daemon.pause("backend", "test")
+        await world.watch("task_1")
+        await world.daemon.store.record_outage(event(1, key=None), None)
+        await anyio.sleep(5)
+        assert await shown() == [1.0, 1.0]
+        daemon: Any = world.daemon
+        cut_off = replace(daemon._shared, served=CutOff())
+        daemon._view = UnitsView(cut_off, daemon._units)
+        assert await shown() == [0.0, 0.0]
 
 
 async def test_what_alerts_compare_with_follows_the_settings(world: World) -> None:

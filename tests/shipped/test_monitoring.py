@@ -69,6 +69,15 @@ def test_each_alert_is_tried_and_kept_silent_and_has_its_heading() -> None:
         assert {*tried} == {True, False}, rule["alert"]
 
 
+def test_the_guide_says_for_each_gauge_how_to_put_those_of_replicas_together() -> None:
+    reference = (ROOT / "docs" / "metrics.md").read_text()
+    gauges = re.findall(r"^\| `watcher_(\w+)` \| gauge \|", reference, re.MULTILINE)
+    guide = (ROOT / "docs" / "fleet.md").read_text()
+    section = guide.split("## Metrics of several replicas")[1].split("\n## ")[0]
+    table = "".join(line for line in section.splitlines() if line.startswith("| "))
+    assert sorted(re.findall(r"`(\w+)`", table)) == sorted(gauges)
+
+
 def test_the_words_of_each_alert_link_to_a_heading_and_are_true_when_it_has_ended() -> None:
     anchors = {
         re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")

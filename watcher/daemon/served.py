@@ -52,14 +52,15 @@ def shown_depths(
     """Return the depths that the metrics of this process show, by channel.
 
     Those of a shared store are shown by one replica, the leader of the channel; of a channel that
-    is not configured, by that of the first source. So an alert about them is one alert. Channels
-    that are `running` here are shown in any case, as empty.
+    is not configured, by that of the first source. So an alert about them is one alert, and a sum
+    over the replicas is right. A leader that may not trust its session shows none: another replica
+    may lead by now. Channels that are `running` here are shown in any case, as empty.
     """
     configured = {channel.name for channel in settings.channels}
     first = source_group(settings.sources[0].name)
     shown = {channel: OutboxDepth.empty(channel) for channel in running}
     for depth in depths:
         group = channel_group(depth.channel) if depth.channel in configured else first
-        if served.leads(group):
+        if served.leads(group) and served.trusted(group):
             shown[depth.channel] = depth
     return shown

@@ -1,9 +1,10 @@
 """What metrics, probes and the heartbeat show of the running units and of the store."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from watcher.core.deliveries import OutboxDepth
 from watcher.core.interfaces.budgets import RequestsLeft
-from watcher.core.ownership import source_group
+from watcher.core.ownership import channel_group, source_group
 from watcher.core.settings import Settings
 from watcher.core.summary import TroubledTasks
 from watcher.daemon.build import Shared
@@ -22,23 +23,40 @@ class UnitsView:
         self._units = units
 
     async def refresh_gauges(self, settings: Settings) -> None:
-        """Update the gauges that are computed only for a scrape."""
+        """Update the gauges that are computed only for a scrape. A replica that may not trust its
+        session shows nothing of what others may serve by now, so that sums over all are right.
+        """
+        self._show_running(settings)
         shared, metrics = self._shared, self._shared.metrics
         store = shared.store
         left = await store.requests_left() if isinstance(store, RequestsLeft) else {}
-        for name, unit in self._units.sources.items():
-            poller = unit.poller
-            metrics.source(name).shared_left(left)
-            metrics.source(name).watching(poller.counts(), poller.behind(), poller.silent())
-        stored = await shared.store.outbox()
-        depths = shown_depths(stored, self._units.channels, settings, shared.served)
-        metrics.outbox(depths, shared.surroundings.wall())
-        metrics.stored(await shared.store.size())
-        troubled = await shared.store.troubled_tasks()
+        self._show_depths(await store.outbox(), settings)
+        metrics.stored(await store.size())
+        troubled = await store.troubled_tasks()
         for name in self._units.sources:
-            leads = shared.served.leads(source_group(name))
+            metrics.source(name).shared_left(left)
+            group = source_group(name)
+            leads = shared.served.leads(group) and shared.served.trusted(group)
             tasks = troubled.get(name, TroubledTasks()) if leads else TroubledTasks()
             metrics.source(name).lost_and_stalled(tasks.lost, tasks.stalled)
+
+    def _show_running(self, settings: Settings) -> None:
+        """Show what needs no store, which may fail."""
+        served, metrics = self._shared.served, self._shared.metrics
+        for name, unit in self._units.sources.items():
+            poller = unit.poller
+            if served.trusted(source_group(name)):
+                metrics.source(name).watching(poller.counts(), poller.behind(), poller.silent())
+            else:
+                metrics.source(name).watching({}, 0.0, 0.0)
+                metrics.source(name).lost_and_stalled(0, 0)
+        if not all(served.trusted(channel_group(name)) for name in self._units.channels):
+            self._show_depths((), settings)
+
+    def _show_depths(self, depths: Iterable[OutboxDepth], settings: Settings) -> None:
+        shared = self._shared
+        shown = shown_depths(depths, self._units.channels, settings, shared.served)
+        shared.metrics.outbox(shown, shared.surroundings.wall())
 
     def monitors(self) -> Mapping[str, LivenessMonitor]:
         """Return the monitors of all loops, by what each loop does."""
