@@ -10,21 +10,16 @@ import anyio
 import anyio.abc
 
 from tests.delivery.ordering import operations as op
-from tests.delivery.ordering.database import Database
+from tests.delivery.ordering.endpoint import Endpoint, settings_with
+from tests.delivery.ordering.operators import operate
 from tests.delivery.ordering.process import Process, SwitchedDisk, current_loop
-from tests.delivery.ordering.receiver import ACCEPTS, ANSWERS, Receiver
-from tests.delivery.ordering.rules import ALERT_AFTER, ATTENTION, Rules
+from tests.delivery.ordering.receiver import ANSWERS
+from tests.delivery.ordering.rules import ATTENTION
 from tests.simulation.loop import SimulationLoop
-from tests.support.records import SECRET
 from tests.support.virtual_time import WALL_EPOCH
-from watcher.channels import webhook
-from watcher.core.clock import Clock
-from watcher.core.deliveries import DeliveryState
 from watcher.core.errors import StoreError
-from watcher.core.events import EventFilter
 from watcher.core.tasks import Watch
 
-ATTEMPTS = (0.0, 5.0, 30.0, 120.0, 300.0, 1800.0)
 SETTLED = 6.0
 """Virtual seconds in which each attempt in flight has ended, and its result is stored."""
 STANDSTILL = 10.0
@@ -48,28 +43,6 @@ def run(operations: list[op.Operation]) -> list[str]:
         return world.problems
     finally:
         shutil.rmtree(folder)
-
-
-class Endpoint:
-    """One channel of a scenario: its receiver, its settings, and what has to hold of it."""
-
-    def __init__(self, name: str, path: Path, wall: Clock) -> None:
-        self.name = name
-        self.database = Database(path, name)
-        self.rules = Rules(self.database)
-        self.receiver = CheckedReceiver(wall=wall, rules=self.rules)
-        self.settings = settings_with(name, concurrency=8, order_wait=600.0)
-
-    def starts(self, settings: webhook.Settings) -> None:
-        """Note that a dispatcher starts with these settings."""
-        self.rules.starts(settings.order_wait, kept=settings == self.settings)
-        self.settings = settings
-
-    def heal(self) -> None:
-        """Let the receiver accept everything."""
-        self.receiver.cycle, self.receiver.latency = (ACCEPTS,), 0.0
-        self.receiver.rejecting.clear()
-        self.rules.disk(full=False)
 
 
 class World:
@@ -139,7 +112,7 @@ class World:
             case op.Respond() | op.Reject():
                 self._answer(operation)
             case _:
-                await self._operate(operation, self._endpoints[operation.channel])
+                await operate(self._process, operation, self._endpoints[operation.channel])
 
     def _answer(self, operation: op.Respond | op.Reject) -> None:
         receiver = self._endpoints[operation.channel].receiver
@@ -150,30 +123,6 @@ class World:
                 receiver.rejecting.pop(f"task_{task}", None)
             case op.Reject(task=task, answer=str() as answer):
                 receiver.rejecting[f"task_{task}"] = ANSWERS[answer]
-
-    async def _operate(self, operation: op.Operator, endpoint: Endpoint) -> None:
-        dispatcher, rules = self._process.dispatcher(operation.channel), endpoint.rules
-        match operation:
-            case op.Pause():
-                await dispatcher.pause("maintenance")
-                rules.silenced("paused")
-            case op.Resume():
-                await dispatcher.resume()
-                rules.silenced(None)
-                rules.demanded()
-            case op.RetryAll():
-                rules.demanded()
-                dispatcher.attempt_all()
-            case op.RetryOne():
-                await self._retry_one(operation, endpoint)
-            case op.Purge(state=state):
-                store = self._process.harness.store
-                await store.purge(endpoint.name, DeliveryState(state), self.wall() + 1.0)
-                rules.acted()
-            case op.Replay():
-                await self._replay(operation, endpoint)
-            case op.Reload():
-                await self._reload(operation, endpoint)
 
     async def _change_surroundings(self, operation: op.Restart | op.Jump | op.Disk) -> None:
         match operation:
@@ -206,41 +155,6 @@ class World:
                         rules.order.not_stored(name)
                     raise
 
-    async def _retry_one(self, operation: op.RetryOne, endpoint: Endpoint) -> None:
-        store, rules = self._process.harness.store, endpoint.rules
-        state = DeliveryState(operation.state)
-        page, _ = await store.list_deliveries(state, endpoint.name, 1000, None)
-        if not page:
-            return
-        delivery = [*reversed(page)][operation.position % len(page)]
-        if state is DeliveryState.FAILED:
-            rules.order.sent[delivery.event_id].retried = True
-        await store.retry(delivery.id, self.wall())
-        self._process.dispatcher(endpoint.name).attempt_all()
-        rules.demanded()
-
-    async def _replay(self, operation: op.Replay, endpoint: Endpoint) -> None:
-        now = self.wall()
-        tasks = () if operation.task is None else (f"task_{operation.task}",)
-        selected = EventFilter(since=now - operation.seconds, task_ids=tasks)
-        endpoint.rules.order.replay_begins()
-        try:
-            await self._process.harness.store.replay(endpoint.name, selected, now)
-        finally:
-            endpoint.rules.replayed()
-        self._process.harness.outbox.set()
-
-    async def _reload(self, operation: op.Reload, endpoint: Endpoint) -> None:
-        settings = settings_with(
-            endpoint.name, concurrency=operation.concurrency, order_wait=operation.order_wait
-        )
-        if settings == endpoint.settings:
-            return
-        endpoint.rules.closing = True
-        await self._process.running(endpoint.name).stop()
-        endpoint.starts(settings)
-        self._process.start(settings)
-
     async def _restart(self, operation: op.Restart) -> None:
         if operation.awaits is None:
             for rules in self._rules:
@@ -272,7 +186,7 @@ class World:
         await anyio.sleep(SETTLED)  # what was in flight may stop the channel
         for name, endpoint in self._endpoints.items():
             if self._process.dispatcher(name).state().state in ("paused", "stopped"):
-                await self._operate(op.Resume(channel=name), endpoint)
+                await operate(self._process, op.Resume(channel=name), endpoint)
         for endpoint in self._endpoints.values():
             await self._delivered(endpoint)
         await anyio.sleep(1.0)
@@ -288,14 +202,6 @@ class World:
             rules.check_attention()
 
 
-class CheckedReceiver(Receiver):
-    """A receiver whose requests are checked."""
-
-    def __init__(self, *, wall: Clock, rules: Rules) -> None:
-        super().__init__(wall=wall)
-        self.begins, self.ends = rules.begins, rules.ends  # type: ignore[method-assign]
-
-
 def _standstill(loop: SimulationLoop) -> str | None:
     """Return why the scenario will not end; None while it may."""
     if loop.stood_still:
@@ -305,16 +211,3 @@ def _standstill(loop: SimulationLoop) -> str | None:
     if loop.time() > MOST_SECONDS:
         return "the scenario did not end: something waits for what does not happen"
     return None
-
-
-def settings_with(name: str, *, concurrency: int, order_wait: float) -> webhook.Settings:
-    return webhook.Settings(
-        name=name,
-        url="https://backend.example/hook",
-        secrets=[SECRET],
-        timeout=5.0,
-        attempts=ATTEMPTS,
-        alert_after=ALERT_AFTER,
-        concurrency=concurrency,
-        order_wait=order_wait,
-    )
