@@ -190,7 +190,8 @@ async def _opened(context: BrowserContext, url: str) -> Watched:
     await session.send("Performance.enable")
     await session.send("Network.enable")
     watched = Watched(page, session)
-    session.on("Network.requestWillBeSent", watched.count)
+    # Not the method itself: Playwright sets an attribute on the object that it is of.
+    session.on("Network.requestWillBeSent", lambda request: watched.count(request))
     await page.goto(url)
     await page.evaluate(_ANNOUNCED)
     return watched
