@@ -12,7 +12,9 @@ from watcher.core.interfaces.store import EventLog
 from watcher.core.wakeup import Wakeup
 
 _KEEP_ALIVE = 15.0
+"""Seconds without an event after which a comment is sent."""
 _PAGE = 500
+"""Events read at once."""
 
 
 async def server_sent_events(

@@ -19,6 +19,7 @@ BURST = 1.0
 LONGEST_PAUSE = 0.25
 """Seconds after which the next turn is due at the latest, so that probes are answered."""
 _HALF_LIFE = 1.0
+"""Seconds after which what was used counts for half."""
 
 Clock = Callable[[], float]
 

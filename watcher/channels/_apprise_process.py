@@ -17,8 +17,9 @@ KEPT = 30.0
 """Seconds for which a process is kept for the next message; starting one takes about a second."""
 
 _IDLE = 60
-_START_WITHIN = 60.0
-_REPLY_LIMIT = 64 * 1024
+"""Seconds without a message after which a process ends."""
+_START_WITHIN = 60.0  # seconds
+_REPLY_LIMIT = 64 * 1024  # bytes
 # -P: no module of the working directory can take the place of Apprise.
 _COMMAND = (sys.executable, "-P", "-m", "watcher.channels._apprise_worker")
 

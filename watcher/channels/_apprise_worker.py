@@ -34,7 +34,7 @@ REST_WITHIN = 1.0
 """Seconds for a response's body."""
 
 _PIECE = 16 * 1024
-_GRACE = 5
+_GRACE = 5  # seconds
 _BROKEN = (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError)
 
 

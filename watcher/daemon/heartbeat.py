@@ -26,8 +26,8 @@ more."""
 DELIVERED_WITHIN = 900.0
 """Seconds that the oldest delivery may be pending, if `alert_after` is not longer."""
 
-_DEADLINE = 10.0
-_RESPONSE_LIMIT = 1024
+_DEADLINE = 10.0  # seconds
+_RESPONSE_LIMIT = 1024  # bytes
 
 
 class Wait(NamedTuple):

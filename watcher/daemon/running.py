@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 AnyUnit = TypeVar("AnyUnit", bound=Unit)
 
 _RESTORE_AGAIN_AFTER = 1.0
+"""Seconds until watches are read again, if the store could not read them."""
 
 
 class RunningUnits:

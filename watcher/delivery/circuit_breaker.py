@@ -7,8 +7,9 @@ BREAKER_AFTER = 10
 REJECTED_AFTER = 5
 """Rejections in a row, with nothing accepted between, that open the breaker."""
 
-_MAX_PROBE_INTERVAL = 30.0
+_MAX_PROBE_INTERVAL = 30.0  # seconds
 _REJECTED_PROBE_INTERVAL = 60.0
+"""Seconds between two probes of a receiver that rejects everything."""
 
 
 class CircuitBreaker:

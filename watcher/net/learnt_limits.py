@@ -20,7 +20,7 @@ _FORGOTTEN_AFTER = 600.0
 _SAME_MOMENT = 1.5  # seconds; most resets are whole seconds
 _PROOF = 2
 """Requests by which a counter has to fall within one window."""
-_SHORTEST = 0.001
+_SHORTEST = 0.001  # seconds
 
 
 class LearntLimits:

@@ -26,7 +26,7 @@ FIRST = 4 * 1024
 PER_TURN = 0.001  # seconds
 REST = 2
 """How much longer a rest is than the work before it."""
-LONGEST_REST = 0.02
+LONGEST_REST = 0.02  # seconds
 _EMPTY = 100  # pieces that are made at once, if they are empty
 
 

@@ -28,8 +28,8 @@ from watcher.net.token_bucket import TokenBucket
 logger = logging.getLogger(__name__)
 
 _MINUTE = 60.0
-_GROWTH_EVERY = 60.0
-_HALVE_AT_MOST_EVERY = 10.0
+_GROWTH_EVERY = 60.0  # seconds
+_HALVE_AT_MOST_EVERY = 10.0  # seconds
 _SERIES = 120.0
 """Seconds between two 429s of one series."""
 _SHORTEST_WAIT = 0.001  # a shorter one could be lost in rounding, and never end

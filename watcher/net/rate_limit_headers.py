@@ -21,7 +21,7 @@ from watcher.net.delays import EPOCH, delay, duration, number
 LONGEST_WINDOW = 31 * 86400.0
 """Seconds; longer windows and resets are considered mistakes."""
 
-_SHORTEST = 0.001
+_SHORTEST = 0.001  # seconds
 _MOST = 1e9  # requests; anything above does not limit
 _MOST_ITEMS = 16
 _LONGEST_VALUE = 2000

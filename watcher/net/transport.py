@@ -43,9 +43,10 @@ ON_STATUS = "watcher.on_status"
 """A request extension: called with the status as soon as the status line has arrived."""
 
 _KEEP_ALIVE = 15.0
+"""Seconds for which a connection without a request is kept."""
 _SCHEMES = frozenset({b"http", b"https"})
-_DNS_CACHE = 10
-_ENCODED_CHUNK = 16384  # small, because a response may be compressed a thousandfold
+_DNS_CACHE = 10  # seconds
+_ENCODED_CHUNK = 16384  # bytes; small, because a response may be compressed a thousandfold
 _LARGE_BUFFER = 64 * 1024  # aiohttp keeps up to twice as much
 _SMALL_BUFFER = 32 * 1024  # of a receiver's response, the first 8 KiB are read
 

@@ -30,6 +30,7 @@ from watcher.telemetry.liveness import LivenessMonitor
 from watcher.telemetry.metrics import Component
 
 _IN_FLIGHT = 4
+"""Requests for changes at once, if they work and are answered soon; else one."""
 
 
 class ChangePolling:

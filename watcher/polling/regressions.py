@@ -7,6 +7,7 @@ Times are monotonic seconds.
 """
 
 CONFIRM_AFTER = 2.0
+"""Seconds after which a status in doubt is polled again."""
 
 
 class Regressions:

@@ -10,7 +10,9 @@ from watcher.polling.context import PollingContext
 from watcher.polling.watchlist import TrackedTasks
 
 _STORED = 1000
+"""Ended watches read at the start."""
 _MOST_UNKNOWN = 3
+"""Sentinels in a row that upstream does not show, before the condition counts as the cause."""
 
 
 class Sentinels:

@@ -24,8 +24,8 @@ from watcher.polling.context import PollingContext
 logger = logging.getLogger(__name__)
 
 _SHARE = 0.1  # of the shortest limit, between two checks
-_MIN_PAUSE = 1.0
-_MAX_PAUSE = 30.0
+_MIN_PAUSE = 1.0  # seconds
+_MAX_PAUSE = 30.0  # seconds
 
 
 def allowed(stalled_after: Mapping[str, float | None], task_type: str | None) -> float | None:

@@ -11,7 +11,7 @@ from watcher.core.errors import StoreError, StoreFailure
 from watcher.telemetry.liveness import LivenessMonitor
 
 _CACHE_SECONDS = 1.0
-_PING_TIMEOUT = 2.0
+_PING_TIMEOUT = 2.0  # seconds
 
 
 class Health:

@@ -10,7 +10,7 @@ from watcher.telemetry.throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
-_FIRST_PAUSE = 1.0
+_FIRST_PAUSE = 1.0  # seconds
 _LONGEST_PAUSE = 30.0
 """Seconds; less than the liveness probe allows."""
 

@@ -15,7 +15,7 @@ from watcher.testing.mixpeek_api import Route, TaskApi
 from watcher.testing.mixpeek_request import ApiError, Request
 
 GET_TASK = "GET /v1/tasks/{task_id}"
-_WINDOW = 60.0
+_WINDOW = 60.0  # seconds
 _BODY_LIMIT = 16 * 1024 * 1024
 
 

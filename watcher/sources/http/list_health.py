@@ -9,8 +9,8 @@ from watcher.core.log_fields import about
 logger = logging.getLogger(__name__)
 
 _MOST_FAILURES = 3
-_SHORTEST = 60.0
-_LONGEST = 600.0
+_SHORTEST = 60.0  # seconds
+_LONGEST = 600.0  # seconds
 _PERMANENT = frozenset({SourceFailure.REJECTED, SourceFailure.FORBIDDEN, SourceFailure.NOT_FOUND})
 
 

@@ -8,7 +8,7 @@ from watcher.core.log_fields import about
 
 logger = logging.getLogger(__name__)
 
-FIRST_RECHECK_AFTER = 60.0
+FIRST_RECHECK_AFTER = 60.0  # seconds
 _PAUSE = 20.0
 """Seconds. The budget has three requests a minute left over for those that fail (`give_back`)."""
 RECHECK_AFTER = 480.0

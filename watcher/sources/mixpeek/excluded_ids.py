@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_RETRY_AFTER = 600.0
 """Seconds."""
-_LONGEST_RETRY_AFTER = 86400.0
+_LONGEST_RETRY_AFTER = 86400.0  # seconds
 _RETRY_EVERY = 10.0
 """Seconds between two retries of any IDs: each takes a request."""
 _MAX_IDS = 10_000

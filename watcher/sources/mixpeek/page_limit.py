@@ -7,8 +7,8 @@ A limit is not for ever: a larger request is tried after a minute, later after u
 from watcher.core.cooldown import Now
 from watcher.sources.mixpeek.pagination import PAGE_SIZE
 
-_FIRST_TRIAL_AFTER = 60.0
-_LONGEST_TRIAL_AFTER = 600.0
+_FIRST_TRIAL_AFTER = 60.0  # seconds
+_LONGEST_TRIAL_AFTER = 600.0  # seconds
 _NEXT_TRIAL_AFTER = 10.0
 """Seconds between two trials that work."""
 _CLOSE = 8

@@ -57,8 +57,8 @@ OWNERSHIP = 0x77746F77
 """The advisory lock of claims ("wtow"), which wait for no writer."""
 
 _COMMAND_TIMEOUT = 10.0
-"""Seconds after which a statement has failed: a server that is silent must not hold anybody up."""
-_CONNECT_TIMEOUT = 5.0
+"""Seconds after which a statement has failed: a server that is silent must not delay others."""
+_CONNECT_TIMEOUT = 5.0  # seconds
 _POOL = 4
 """Connections: one writes, one reads for pages, the others read. All are open from the beginning:
 what others leave of the server's connections then does not matter.

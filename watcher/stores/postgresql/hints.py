@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _JOINED = 0.005
 """Seconds within which hints become one."""
-_RECONNECT_AFTER = 0.5
+_RECONNECT_AFTER = 0.5  # seconds
 
 Listening: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connect = Callable[[], Awaitable[Listening]]
