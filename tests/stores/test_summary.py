@@ -1,5 +1,7 @@
 """Counts of the SQLite store: each statement takes a few milliseconds."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,20 @@ from watcher.stores.sqlite import summary
 pytestmark = pytest.mark.anyio
 
 NOW = 1_800_000_000.0
+
+
+@pytest.mark.parametrize("few", [1, 2, 3, 4])
+async def test_what_is_done_is_counted_by_itself_or_by_what_is_active(
+    few: int, tmp_path: Path
+) -> None:
+    assert "50000" in summary.DONE
+    async with sqlite.create(f"sqlite:///{tmp_path}/watcher.db") as store:
+        for number in range(5):
+            change = step(await add_watch(store, f"task_{number}"), "COMPLETED", at=NOW)
+            await store.record([change] if number < 3 else [])
+        with closing(sqlite3.connect(tmp_path / "watcher.db")) as connection:
+            query = summary.DONE.replace("50000", str(few))
+            assert connection.execute(query).fetchall() == [(3,)]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 7])
