@@ -78,6 +78,14 @@ class Server:
     def stop(self, mode: str = "immediate") -> None:
         self.control("stop", "-m", mode)
 
+    def move_wal(self, folder: Path) -> None:
+        """Move the write-ahead log to a new folder, which may be of another file system."""
+        log = self.folder / "data" / "pg_wal"
+        self.stop("fast")
+        self.run("/bin/mv", str(log), str(folder))
+        log.symlink_to(folder)
+        self.start()
+
     def control(self, *arguments: str) -> None:
         """Run `pg_ctl`, and wait for what it does."""
         self.run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-s", *arguments)
