@@ -26,6 +26,8 @@ class Relay:
     """The request with which `lost` begins to apply; without it, it does now."""
     connections: int = 0
     """How many were opened."""
+    losses: int = 0
+    """How often something was lost."""
     _restored: anyio.Event = field(default_factory=anyio.Event)
 
     def url(self, database: str) -> str:
@@ -68,7 +70,9 @@ class Relay:
                     self.lost_from = None
                 if direction in self.lost and self.lost_from is None:
                     silent.add(direction)
-                if direction not in silent:
+                if direction in silent:
+                    self.losses += 1
+                else:
                     await target.send(data)
 
 

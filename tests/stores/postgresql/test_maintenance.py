@@ -13,6 +13,7 @@ from watcher.stores import postgresql
 from watcher.stores.postgresql import maintenance
 from watcher.stores.postgresql import maintenance_queries as queries
 from watcher.stores.postgresql.connection import writing
+from watcher.stores.postgresql.pool import ConnectionPool
 from watcher.stores.postgresql.schema import migrations
 from watcher.stores.postgresql.store import PostgresqlStore
 
@@ -66,9 +67,9 @@ async def test_pruning_in_batches_removes_all_that_is_not_needed(
 
 
 async def test_what_is_pruned_is_found_by_its_time(url: str) -> None:
-    async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
-        await pool.execute(FILL)
-        async with writing(pool, len(migrations())) as connection:
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as opened:
+        await opened.execute(FILL)
+        async with writing(ConnectionPool(opened), len(migrations())) as connection:
             await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
             for query, index in zip(queries.PRUNED, INDICES, strict=False):
                 found = await connection.fetch(f"EXPLAIN {query}", 2000.0, 1000, 1000.0)

@@ -17,6 +17,7 @@ from watcher.stores import postgresql
 from watcher.stores.postgresql import outbox_queries as queries
 from watcher.stores.postgresql import rows, watch_queries
 from watcher.stores.postgresql.connection import writing
+from watcher.stores.postgresql.pool import ConnectionPool
 from watcher.stores.postgresql.schema import migrations
 from watcher.stores.postgresql.store import PostgresqlStore
 
@@ -175,9 +176,9 @@ async def test_what_a_claim_reads_comes_from_its_index_in_order(
 async def test_a_write_searches_indices_even_if_it_was_planned_while_little_was_stored_or_pending(
     url: str, fill: str, statement: str, parameters: Sequence[object], indices: set[str]
 ) -> None:
-    async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
-        await pool.execute(fill)
-        async with writing(pool, len(migrations())) as connection:
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as opened:
+        await opened.execute(fill)
+        async with writing(ConnectionPool(opened), len(migrations())) as connection:
             await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
             found = await connection.fetch(f"EXPLAIN {statement}", *parameters)
     plan = "\n".join(row[0] for row in found)
@@ -192,8 +193,8 @@ async def test_no_write_is_compiled_however_much_its_plan_costs(
     oldest_postgresql_server: Server,
 ) -> None:
     url = await oldest_postgresql_server.new_store()
-    async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
-        await pool.execute("SET jit = on")
-        async with writing(pool, len(migrations())) as connection:
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as opened:
+        await opened.execute("SET jit = on")
+        async with writing(ConnectionPool(opened), len(migrations())) as connection:
             found = await connection.fetch("EXPLAIN ANALYZE UPDATE event_counter SET last_id = 1")
     assert not any("JIT" in row[0] for row in found), found

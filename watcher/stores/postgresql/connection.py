@@ -12,9 +12,9 @@ import asyncpg
 from watcher.core.errors import StoreError, StoreFailure, StoreFullError, StoreUnusableError
 from watcher.stores.postgresql.hosts import Connector
 from watcher.stores.postgresql.migrating import Schema
+from watcher.stores.postgresql.pool import ConnectionPool
 from watcher.stores.postgresql.schema import (
     Connection,
-    Pool,
     Stored,
     UnservedError,
     read_stored,
@@ -191,7 +191,7 @@ async def open_connection(url: str) -> "asyncpg.Connection[asyncpg.Record]":
     return await Connector(url)(**_OPTIONS)
 
 
-async def close(opened: "Pool | asyncpg.Connection[asyncpg.Record]") -> None:
+async def close(opened: "ConnectionPool | asyncpg.Connection[asyncpg.Record]") -> None:
     """Close a connection or a pool, also one whose server is silent."""
     with anyio.move_on_after(_CONNECT_TIMEOUT, shield=True) as closing, suppress(*ERRORS):
         await opened.close()
@@ -200,7 +200,7 @@ async def close(opened: "Pool | asyncpg.Connection[asyncpg.Record]") -> None:
 
 
 @asynccontextmanager
-async def connect(url: str, server: str) -> AsyncIterator[Pool]:
+async def connect(url: str, server: str) -> AsyncIterator[ConnectionPool]:
     """Open a pool of connections.
 
     Raises `StoreUnusableError` if the database rejects this program, and `StoreError` while it
@@ -208,7 +208,7 @@ async def connect(url: str, server: str) -> AsyncIterator[Pool]:
     """
     connector: Any = Connector(url)  # it has a part of the driver's signature
     try:
-        pool = await asyncpg.create_pool(
+        opened = await asyncpg.create_pool(
             url,
             min_size=_POOL,
             max_size=_POOL,
@@ -220,6 +220,7 @@ async def connect(url: str, server: str) -> AsyncIterator[Pool]:
         )
     except (*ERRORS, ValueError) as error:
         raise opening_error(error, server) from None
+    pool = ConnectionPool(opened)
     try:
         try:
             async with pool.acquire() as connection:
@@ -231,7 +232,7 @@ async def connect(url: str, server: str) -> AsyncIterator[Pool]:
         await close(pool)
 
 
-async def bring_up(pool: Pool, server: str, schema: Schema) -> Stored:
+async def bring_up(pool: ConnectionPool, server: str, schema: Schema) -> Stored:
     """Bring the schema up to date; return what the database has now. See `Schema.bring_up`."""
     try:
         async with reading(pool) as connection:
@@ -267,7 +268,7 @@ async def _check_server(connection: Connection, server: str) -> None:
 
 @asynccontextmanager
 async def writing(
-    pool: Pool, known: int, *locks: int, limit: float | None = None
+    pool: ConnectionPool, known: int, *locks: int, limit: float | None = None
 ) -> AsyncIterator[Connection]:
     """Run what is within in one transaction, while no other one has one of these advisory locks;
     without any, while no other one writes. To begin or to commit fails after `limit` seconds.
@@ -278,7 +279,7 @@ async def writing(
     begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
     taken = ", ".join(f"pg_advisory_xact_lock({lock})" for lock in locks or (WRITING,))
     served = f"SELECT FROM watcher_schema WHERE serves <= {known}"
-    async with pool.acquire(timeout=limit) as connection:
+    async with pool.acquire(limit) as connection:
         begun = await _begin(pool, connection, f"{begin}; SELECT {_SET}, {taken}; {served}", limit)
         try:
             if begun == "SELECT 0":
@@ -301,9 +302,9 @@ async def writing(
 
 
 @asynccontextmanager
-async def updating(pool: Pool, limit: float | None = None) -> AsyncIterator[Connection]:
+async def updating(pool: ConnectionPool, limit: float | None = None) -> AsyncIterator[Connection]:
     """Run one statement within, which is a transaction of its own."""
-    async with pool.acquire(timeout=limit) as connection:
+    async with pool.acquire(limit) as connection:
         try:
             yield connection
         except _LOST as error:
@@ -311,7 +312,7 @@ async def updating(pool: Pool, limit: float | None = None) -> AsyncIterator[Conn
             raise CommitLostError from error
 
 
-async def _abandon(pool: Pool, connection: Connection, error: Exception) -> None:
+async def _abandon(pool: ConnectionPool, connection: Connection, error: Exception) -> None:
     """Do not use a connection again, nor the others if they may be silent, too: each would cost as
     much time. The driver has dropped one that the server has ended.
     """
@@ -321,7 +322,9 @@ async def _abandon(pool: Pool, connection: Connection, error: Exception) -> None
         await pool.expire_connections()
 
 
-async def _begin(pool: Pool, connection: Connection, statements: str, limit: float | None) -> str:
+async def _begin(
+    pool: ConnectionPool, connection: Connection, statements: str, limit: float | None
+) -> str:
     """Execute statements; return the command tag of the last."""
     try:
         return await connection.execute(statements, timeout=limit)
@@ -331,9 +334,9 @@ async def _begin(pool: Pool, connection: Connection, statements: str, limit: flo
 
 
 @asynccontextmanager
-async def reading(pool: Pool, limit: float | None = None) -> AsyncIterator[Connection]:
+async def reading(pool: ConnectionPool, limit: float | None = None) -> AsyncIterator[Connection]:
     """Run what is within on a connection, which is not used again if the server does not answer."""
-    async with pool.acquire(timeout=limit) as connection:
+    async with pool.acquire(limit) as connection:
         try:
             yield connection
         except _LOST as error:

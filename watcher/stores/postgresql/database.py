@@ -29,7 +29,8 @@ from watcher.stores.postgresql.fence import Fence
 from watcher.stores.postgresql.hints import Hints
 from watcher.stores.postgresql.migrating import Schema
 from watcher.stores.postgresql.page_reader import PageReader
-from watcher.stores.postgresql.schema import Connection, Pool, UnservedError, read_stored
+from watcher.stores.postgresql.pool import ConnectionPool
+from watcher.stores.postgresql.schema import Connection, UnservedError, read_stored
 
 Row: TypeAlias = asyncpg.Record
 Operation = Callable[[Connection], Awaitable[Result]]
@@ -46,7 +47,7 @@ class Database:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: ConnectionPool,
         server: str,
         schema: Schema,
         on_error: Callable[[], None],

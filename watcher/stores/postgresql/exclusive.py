@@ -12,7 +12,7 @@ from watcher.stores.postgresql.connection import ERRORS, reading, store_error
 from watcher.stores.postgresql.schema import Connection
 
 if TYPE_CHECKING:
-    from watcher.stores.postgresql.schema import Pool
+    from watcher.stores.postgresql.pool import ConnectionPool
 
 _ALONE = 0x7774616C
 """The advisory lock of the process that uses the database ("wtal")."""
@@ -20,7 +20,7 @@ _NO_MORE_SESSIONS = "LOCK TABLE sessions IN SHARE MODE"
 _LIVE = "SELECT count(*) FROM sessions WHERE expires_at > clock_timestamp()"
 
 
-async def require_no_exclusive_use(pool: "Pool", server: str) -> None:
+async def require_no_exclusive_use(pool: "ConnectionPool", server: str) -> None:
     """Raise `StoreUnusableError` while another process has the database for itself."""
     try:
         async with reading(pool) as connection:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import msgspec
 
 from watcher.core.clock import Clock, FollowedClock
@@ -90,7 +91,9 @@ class PostgresqlOwnership(StorePart):
         return self._wall()
 
     async def follow(self, hint: Callable[[], None], moved: Callable[[], None]) -> None:
-        await self._database.hints.follow(self._connect, hint, moved)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._database.pool.watch, self._connect)
+            await self._database.hints.follow(self._connect, hint, moved)
 
 
 class SqlStatements:

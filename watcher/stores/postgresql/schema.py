@@ -21,7 +21,6 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 MIGRATIONS: Traversable = resources.files("watcher.stores.postgresql") / "migrations"
 
