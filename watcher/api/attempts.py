@@ -17,7 +17,7 @@ INTERVAL = 5.0
 MOST_PEERS = 1024
 """Peers remembered; the one that was wrong longest ago is forgotten first."""
 _LOG_INTERVAL = 60.0
-"""Seconds between two log lines about one peer."""
+"""Seconds between two log lines about peers that have to wait."""
 
 
 class TokenAttempts:

@@ -17,7 +17,7 @@ KEPT = 30.0
 """Seconds for which a process is kept for the next message; starting one takes about a second."""
 
 _IDLE = 60
-"""Seconds without a message after which a process ends."""
+"""Seconds without a message after which a process ends by itself, if it was not ended before."""
 _START_WITHIN = 60.0  # seconds
 _REPLY_LIMIT = 64 * 1024  # bytes
 # -P: no module of the working directory can take the place of Apprise.
