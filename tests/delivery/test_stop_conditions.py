@@ -36,7 +36,7 @@ def test_failures_count_from_the_last_resumption() -> None:
 def test_an_endpoint_that_is_gone_stops_its_channel_at_once(failing_since: float | None) -> None:
     conditions = StopConditions(3 * DAY)
     conditions.gone(GONE)
-    assert conditions.endpoint_is_gone
+    assert conditions.gone_error is GONE
     assert conditions.met(failing_since, DOWN, DAY) == STOPPED
     assert conditions.met(failing_since, DOWN, 9 * DAY) == STOPPED
 
@@ -48,4 +48,4 @@ def test_a_410_counts_until_it_is_stored_or_the_channel_is_resumed() -> None:
     assert conditions.met(None, None, DAY) is None
     conditions.gone(GONE)
     conditions.resumed(DAY)
-    assert not conditions.endpoint_is_gone
+    assert conditions.gone_error is None

@@ -70,7 +70,7 @@ class ChannelHealth:
     @property
     def silent(self) -> bool:
         """Whether nothing at all may be sent."""
-        gone = self._stop_conditions.endpoint_is_gone
+        gone = self._stop_conditions.gone_error is not None
         return gone or self.phase in (Phase.STOPPED, Phase.PAUSED)
 
     @property

@@ -22,31 +22,28 @@ class StopConditions:
     def __init__(self, off_after: float) -> None:
         self._off_after = off_after
         self._failures_count_from = 0.0
-        self._gone: DeliveryError | None = None
-
-    @property
-    def endpoint_is_gone(self) -> bool:
-        return self._gone is not None
+        self.gone_error: DeliveryError | None = None
+        """The 410 that demands a stop; None without one. Read for every delivery that is sent."""
 
     def gone(self, error: DeliveryError) -> None:
         """Note that the endpoint no longer exists."""
-        self._gone = error
+        self.gone_error = error
 
     def stop_is_stored(self) -> None:
         """Forget a 410: the suspension that it demands is stored."""
-        self._gone = None
+        self.gone_error = None
 
     def resumed(self, now: float) -> None:
         """Note that sending is resumed: what was answered before speaks for no stop."""
-        self._gone = None
+        self.gone_error = None
         self._failures_count_from = now
 
     def met(
         self, failing_since: float | None, last_error: DeliveryError | None, now: float
     ) -> Stop | None:
         """Return the suspension that is demanded now, if any."""
-        if self._gone is not None:
-            return Stop(SuspensionKind.STOPPED, str(self._gone))
+        if self.gone_error is not None:
+            return Stop(SuspensionKind.STOPPED, str(self.gone_error))
         if failing_since is None:
             return None
         if now - max(failing_since, self._failures_count_from) < self._off_after:
