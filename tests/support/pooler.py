@@ -26,6 +26,7 @@ auth_type = trust
 auth_file = {folder}/users
 max_prepared_statements = 100
 default_pool_size = 10
+max_user_connections = 30
 {more}
 """
 _USERS = '"watcher" ""\n"guest" ""\n'
