@@ -55,13 +55,13 @@ async def test_a_change_is_sent_once() -> None:
 
 
 async def test_after_the_last_change_it_is_sent_once_more() -> None:
-    assert await messages(1, *[2] * 11) == ["beat", "changed", "changed", "beat"]
+    assert await messages(1, *[2] * 11) == ["beat", "changed", "changed", "beat", "beat"]
 
 
 async def test_it_is_sent_until_a_status_was_read_after_the_last_change() -> None:
     reads = [-math.inf, 0.0, math.inf, 0.0]
     found = await messages(1, *[2] * 21, read_at=lambda: reads.pop(0))
-    assert found == ["beat", *["changed"] * 4, "beat"]
+    assert found == ["beat", "changed", *["changed", "beat"] * 3, "beat"]
 
 
 async def test_without_a_change_it_beats() -> None:

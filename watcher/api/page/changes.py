@@ -67,7 +67,9 @@ async def server_sent_changes(
                 # What a page counts may be older than the last change: it loads once more after
                 # that was counted.
                 was_counted = read_at() >= changed_at
-                yield message("beat" if settled else "changed")
+                if not settled:
+                    yield message("changed")
+                yield message("beat")
                 silent, settled = 0, settled or was_counted
     except StoreError:
         return
