@@ -14,7 +14,7 @@ MOST_TASKS = 200
 """Asynchronous tasks at once: the loops, 32 requests of each of two, the senders, the operators."""
 LAST_SUCCESS = "watcher_last_success_timestamp_seconds"
 
-_ITEMS, _ITEMS_A_TASK = 800, 20
+_ITEMS, _ITEMS_A_TASK = 1000, 20
 _CONTAINERS = (dict, list, set, frozenset, tuple, deque)
 
 
