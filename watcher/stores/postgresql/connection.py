@@ -179,10 +179,10 @@ def _explained(error: Exception, server: str, result: str) -> StoreError:
 
 
 def _text(error: Exception) -> str:
-    if isinstance(error, asyncpg.InternalClientError):
-        return "the connection ended while a statement was being sent"
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return "no host accepts writes, or is as its target_session_attrs demands"
+    if isinstance(error, asyncpg.InternalClientError):
+        return "the connection ended while a statement was being sent"
     return " ".join(str(error).split()) or type(error).__name__
 
 
