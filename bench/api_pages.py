@@ -12,7 +12,7 @@ import msgspec
 from watcher.net.exchange import Reply
 from watcher.sources.http import Settings
 from watcher.sources.http.items import ItemReader
-from watcher.sources.http.pages import PageReader
+from watcher.sources.http.pages import PageDecoder
 
 ITEMS = 1000
 ROUNDS = 200
@@ -46,7 +46,7 @@ def body() -> bytes:
 async def main() -> None:
     settings = Settings.model_validate(SETTINGS)
     assert settings.list is not None
-    reader = PageReader(settings.list, ItemReader(settings.language(), settings.id_form))
+    reader = PageDecoder(settings.list, ItemReader(settings.language(), settings.id_form))
     reply = Reply(status=200, headers={}, body=body(), truncated=False)
     times = []
     for _ in range(ROUNDS):

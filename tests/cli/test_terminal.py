@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.cli.harness import Terminal
-from watcher.cli.checks import Verdict
+from watcher.cli.checks import CheckResult
 from watcher.cli.progress import Progress
 from watcher.cli.tables import print_table
-from watcher.cli.terminal import Counting, ago, plain, print_verdicts
+from watcher.cli.terminal import Counting, ago, plain, print_results
 from watcher.core.cancellation import cancellation
 
 ROWS: list[dict[str, Any]] = [
@@ -94,12 +94,12 @@ def test_ages_have_one_unit(seconds: int, text: str) -> None:
 
 
 def test_one_failed_check_exits_1() -> None:
-    good = Verdict(name="a", good=True, text="HTTP 204")
-    bad = Verdict(name="b", good=False, text="timeout")
+    good = CheckResult(name="a", good=True, text="HTTP 204")
+    bad = CheckResult(name="b", good=False, text="timeout")
     with redirect_stdout(io.StringIO()) as output:
-        print_verdicts([good])
+        print_results([good])
         with pytest.raises(SystemExit, match="1"):
-            print_verdicts([bad, good])
+            print_results([bad, good])
     assert output.getvalue().splitlines() == [
         "a: ok: HTTP 204",
         "b: failed: timeout",

@@ -9,7 +9,7 @@ from tests.support.virtual_time import wall
 from watcher.delivery.channel_health import ChannelHealth
 from watcher.delivery.circuit_breaker import BREAKER_AFTER, REJECTED_AFTER
 from watcher.delivery.context import OFF_AFTER
-from watcher.delivery.phases import SENDS, TRANSITIONS, Phase, Transition
+from watcher.delivery.phases import SENDS, TRANSITIONS, Phase, PhaseTransition
 
 pytestmark = pytest.mark.anyio
 
@@ -111,7 +111,9 @@ SUSPENDED = (Phase.OFF, Phase.STOPPED, Phase.PAUSED)
     ("before", "transition"),
     [(before, transition) for transition in TRANSITIONS for before in transition.before],
 )
-async def test_each_transition(harness: Harness, before: Phase, transition: Transition) -> None:
+async def test_each_transition(
+    harness: Harness, before: Phase, transition: PhaseTransition
+) -> None:
     channel = Channel(harness)
     await ENTER[before](channel)
     assert channel.health.phase is before

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from tests.support.hostile_answers import BOMBS, ENDLESS, FINITE, NAMES, answer, bomb
 from tests.support.raw_server import OK, read_request, server
 from watcher.core.settings import ConnectionSettings
-from watcher.net.body_memory import BodyMemory
 from watcher.net.exchange import ExchangeError, Reply, exchange
 from watcher.net.response_limits import MOST_INTERIM, MOST_OVERHEAD
+from watcher.net.response_memory import ResponseMemory
 from watcher.net.transport import create_transport
 
 pytestmark = pytest.mark.anyio
@@ -176,7 +176,7 @@ async def test_chunks_of_any_size_are_a_body(size: int) -> None:
 
 
 async def test_bodies_share_the_memory_of_the_process() -> None:
-    memory = BodyMemory(500_000)
+    memory = ResponseMemory(500_000)
     body = b"HTTP/1.1 200 OK\r\nContent-Length: 700000\r\n\r\n" + b"x" * 700_000
     held = anyio.Event()
 

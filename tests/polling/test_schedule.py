@@ -18,7 +18,7 @@ from watcher.core.tasks import ActiveWatch
 from watcher.core.wakeup import Wakeup
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.context import PollingContext, PollingStore
-from watcher.polling.knowledge import Knowledge, shared
+from watcher.polling.knowledge import Knowledge, interned
 from watcher.polling.last_seen import LastSeenTasks
 from watcher.polling.reachability import Reachability
 from watcher.polling.schedule import LOST_INTERVAL, Coverage, Entry, Outcome, Schedule, next_delay
@@ -323,11 +323,11 @@ def test_tasks_share_what_is_known_of_them() -> None:
 
 
 def test_few_records_of_what_is_known_are_kept() -> None:
-    first = shared(Knowledge(status="STATUS_0"))
-    assert shared(Knowledge(status="STATUS_0")) is first
+    first = interned(Knowledge(status="STATUS_0"))
+    assert interned(Knowledge(status="STATUS_0")) is first
     for number in range(1, 1001):
-        shared(Knowledge(status=f"STATUS_{number}"))
-    assert shared(Knowledge(status="STATUS_0")) is not first
+        interned(Knowledge(status=f"STATUS_{number}"))
+    assert interned(Knowledge(status="STATUS_0")) is not first
     missing = Knowledge(status="STATUS_0", missing_since=1.0)
-    assert shared(missing) is missing
-    assert shared(Knowledge(status="STATUS_0", missing_since=1.0)) is not missing
+    assert interned(missing) is missing
+    assert interned(Knowledge(status="STATUS_0", missing_since=1.0)) is not missing

@@ -14,7 +14,7 @@ from watcher.core.tasks import Observation, Shown, TaskUnreadable
 from watcher.net.exchange import Reply
 from watcher.sources.http import Settings
 from watcher.sources.http.items import ItemReader, detail_of
-from watcher.sources.http.pages import Page, PageReader
+from watcher.sources.http.pages import Page, PageDecoder
 
 pytestmark = pytest.mark.anyio
 
@@ -42,9 +42,9 @@ def settings(**changes: Any) -> Settings:
     return Settings.model_validate(values | changes)
 
 
-def reader(of: Settings) -> PageReader:
+def reader(of: Settings) -> PageDecoder:
     assert of.list is not None
-    return PageReader(of.list, ItemReader(of.language(), of.id_form))
+    return PageDecoder(of.list, ItemReader(of.language(), of.id_form))
 
 
 async def page(body: bytes, **changes: Any) -> Page:

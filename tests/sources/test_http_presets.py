@@ -12,7 +12,7 @@ from watcher.core.tasks import KNOWN_STATUSES, Observation
 from watcher.net.exchange import Reply
 from watcher.sources.http import Settings, preset_files
 from watcher.sources.http.items import ItemReader
-from watcher.sources.http.pages import PageReader
+from watcher.sources.http.pages import PageDecoder
 from watcher.sources.http.requests import GetRequests, ListRequests, Position
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +37,7 @@ async def shown(preset: str, item: dict[str, Any], **changes: Any) -> Observatio
     assert of.list is not None
     page = {of.list.items: [item]}
     reply = Reply(status=200, headers={}, body=json.dumps(page).encode(), truncated=False)
-    reader = PageReader(of.list, ItemReader(of.language(), of.id_form))
+    reader = PageDecoder(of.list, ItemReader(of.language(), of.id_form))
     (task,) = (await reader.read(reply)).tasks
     assert isinstance(task, Observation)
     return task

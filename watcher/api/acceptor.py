@@ -6,7 +6,7 @@ import socket
 
 from watcher.api import unix_socket
 from watcher.api.clients import group_of
-from watcher.api.connection import Connection
+from watcher.api.connection import AcceptedConnection
 from watcher.api.listener import Listener
 from watcher.api.turns import Account
 
@@ -78,7 +78,7 @@ class Acceptor:
             accepted.close()
             return
         group = group_of(name)
-        connection = Connection(self._listener, connections.peer(group), name, accepted)
+        connection = AcceptedConnection(self._listener, connections.peer(group), name, accepted)
         connections.enter(connection, group)
         connection.wait()
 

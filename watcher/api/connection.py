@@ -31,7 +31,7 @@ _MUCH = 2 * READ_SIZE
 """Bytes; a connection that holds fewer is not worth closing for its memory."""
 
 
-class Connection(asyncio.BufferedProtocol):
+class AcceptedConnection(asyncio.BufferedProtocol):
     """Reads, takes turns, and is what the listener counts."""
 
     def __init__(
@@ -227,7 +227,7 @@ class Connection(asyncio.BufferedProtocol):
 class _SeenByUvicorn(asyncio.Transport):
     """The connection as a transport."""
 
-    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+    def __init__(self, connection: AcceptedConnection, transport: asyncio.Transport) -> None:
         super().__init__()
         self._connection = connection
         self._transport = transport

@@ -39,7 +39,7 @@ class Service(msgspec.Struct, frozen=True):
     host: str
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class NotificationOutcome(msgspec.Struct, frozen=True):
     """How a notification ended: the status is that of the last response that was not 2xx."""
 
     delivered: bool
@@ -71,7 +71,7 @@ class _Request(msgspec.Struct):
 
 
 _decode_service = msgspec.json.Decoder(Service | None).decode
-_decode_outcome = msgspec.json.Decoder(Outcome).decode
+_decode_outcome = msgspec.json.Decoder(NotificationOutcome).decode
 
 
 @lru_cache(maxsize=64)
@@ -103,7 +103,7 @@ class Workers:
         self._url = url
         self._kept: list[_Worker] = []
 
-    async def notify(self, notification: Notification, deadline: float) -> Outcome:
+    async def notify(self, notification: Notification, deadline: float) -> NotificationOutcome:
         """Send `notification` within `deadline` seconds, once a process runs.
 
         Raises `TimeoutError`, `NotStartedError` and `WorkerEndedError`.
@@ -173,7 +173,7 @@ class _Worker:
             raise
         return worker
 
-    async def notify(self, notification: Notification, deadline: float) -> Outcome:
+    async def notify(self, notification: Notification, deadline: float) -> NotificationOutcome:
         request = _Request(
             title=notification.title,
             body=notification.body,

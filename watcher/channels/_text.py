@@ -242,7 +242,7 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def cut(text: str, limit: int) -> str:
+def cut_at_word(text: str, limit: int) -> str:
     """Cut `text` to `limit` characters with an ellipsis, if possible after a whole word."""
     if len(text) <= limit:
         return text

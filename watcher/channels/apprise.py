@@ -13,8 +13,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from watcher.channels._apprise_process import (
     Notification,
+    NotificationOutcome,
     NotStartedError,
-    Outcome,
     WorkerEndedError,
     Workers,
     service_of,
@@ -23,7 +23,7 @@ from watcher.channels._digest import ATTENTION_EVENTS, DIGEST_MOST, choose_tasks
 from watcher.channels._http import require_success
 from watcher.channels._neutral_text import neutral
 from watcher.channels._text import (
-    cut,
+    cut_at_word,
     digest_text,
     event_data,
     facts,
@@ -157,7 +157,7 @@ class AppriseChannel:
             raise self._failure(outcome)
         return Receipt(status=200)
 
-    def _failure(self, outcome: Outcome) -> DeliveryError:
+    def _failure(self, outcome: NotificationOutcome) -> DeliveryError:
         # Apprise's log, and what a service writes, may contain parts of the URL.
         text = "Apprise could not deliver"
         if outcome.status is None:
@@ -184,14 +184,16 @@ def subject_of(message: Message) -> str:
     subject = message.type.partition(".")[0]
     data = event_data(message)
     name = data.get("task_id") if subject == "task" else data.get(subject)
-    return cut(f"{subject} {one_line(text_of(name))}", 200)
+    return cut_at_word(f"{subject} {one_line(text_of(name))}", 200)
 
 
 def notification(message: Message) -> tuple[str, str]:
     """Return the title and the text for an event."""
     data = event_data(message)
     lines = [
-        f"{name}: {cut(value, _MAX_TEXT // 4)}" for name, value in facts(message, data) if value
+        f"{name}: {cut_at_word(value, _MAX_TEXT // 4)}"
+        for name, value in facts(message, data)
+        if value
     ]
     # Nothing in a line can look like the beginning of another.
     if error := text_of(data.get("error_message")):
@@ -199,9 +201,9 @@ def notification(message: Message) -> tuple[str, str]:
     if summary := partial_success(data):
         lines.append(f"Partial success: {summary}")
     lines += [f"• {item}" for item in item_errors(data)[:_MAX_ITEM_ERRORS]]
-    headline = neutral(cut(headline_of(message.type, data), _MAX_TITLE))
+    headline = neutral(cut_at_word(headline_of(message.type, data), _MAX_TITLE))
     # Apprise sends nothing without a text.
-    return headline, neutral(cut("\n".join(lines), _MAX_TEXT)) or headline
+    return headline, neutral(cut_at_word("\n".join(lines), _MAX_TEXT)) or headline
 
 
 def notify_type(event_type: str) -> str:

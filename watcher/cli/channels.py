@@ -13,10 +13,10 @@ from watcher.cli.options import (
     of_daemon,
     url_option,
 )
-from watcher.cli.terminal import print_verdicts, say
+from watcher.cli.terminal import print_results, say
 
 if TYPE_CHECKING:
-    from watcher.cli.checks import Verdict
+    from watcher.cli.checks import CheckResult
     from watcher.cli.client import Client
 
 _COLUMNS = ("name", "type", "state", "since", "reason", "pending", "failed")
@@ -85,22 +85,22 @@ def test_channels(names: Sequence[str], kind: str, offline: bool, url: str | Non
         mistake = mistake_in_events(kind)
         text = mistake.text if mistake else f"expected one of {', '.join(EXAMPLE_TYPES)}"
         raise click.UsageError(f"--type: {text}")
-    verdicts = None
+    results = None
     if not offline:
-        verdicts = of_daemon(url, lambda client: _tested_by_daemon(client, names, kind))
-    if verdicts is None:
+        results = of_daemon(url, lambda client: _tested_by_daemon(client, names, kind))
+    if results is None:
         known = {one.name: one for one in load_settings(config_of_context()).channels}
         chosen = _chosen(names, list(known))
-        verdicts = checks.test_channels([known[name] for name in chosen], kind)
-    print_verdicts(verdicts)
+        results = checks.test_channels([known[name] for name in chosen], kind)
+    print_results(results)
 
 
-def _tested_by_daemon(client: "Client", names: Sequence[str], kind: str) -> "list[Verdict]":
-    from watcher.cli.checks import verdict_of
+def _tested_by_daemon(client: "Client", names: Sequence[str], kind: str) -> "list[CheckResult]":
+    from watcher.cli.checks import result_of
 
     known = [channel["name"] for channel in client.channels()]
     tests = [client.test_channel(name, kind) for name in _chosen(names, known)]
-    return [verdict_of(test["channel"], test["status"], test["error"]) for test in tests]
+    return [result_of(test["channel"], test["status"], test["error"]) for test in tests]
 
 
 def _chosen(names: Sequence[str], known: Sequence[str]) -> Sequence[str]:

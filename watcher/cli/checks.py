@@ -21,7 +21,7 @@ _BACKEND = {"use_uvloop": os.name != "nt"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class CheckResult:
     """The result of one check."""
 
     name: str
@@ -29,19 +29,19 @@ class Verdict:
     text: str
 
 
-def check_sources(sources: Sequence[SourceSettings]) -> list[Verdict]:
+def check_sources(sources: Sequence[SourceSettings]) -> list[CheckResult]:
     """Poll a task that cannot exist from each source: it must answer 404."""
     return [anyio.run(_check_source, source, backend_options=_BACKEND) for source in sources]
 
 
-def test_channels(channels: Sequence[ChannelSettings], kind: str) -> list[Verdict]:
+def test_channels(channels: Sequence[ChannelSettings], kind: str) -> list[CheckResult]:
     """Send a test message, an example event of type `kind`, to each channel."""
     return [
         anyio.run(_test_channel, channel, kind, backend_options=_BACKEND) for channel in channels
     ]
 
 
-async def _check_source(settings: SourceSettings) -> Verdict:
+async def _check_source(settings: SourceSettings) -> CheckResult:
     metrics = Metrics(CollectorRegistry(), __version__).source(settings.name)
     async with create_transport(connections=1, reached=settings) as transport:
         create = plugins.load("sources", settings.type).create
@@ -49,19 +49,19 @@ async def _check_source(settings: SourceSettings) -> Verdict:
             settings.without_limit(), transport=transport, metrics=metrics, wall=wall_clock
         )
         check = await check_source(source)
-    return Verdict(name=settings.name, good=check.good, text=check.text)
+    return CheckResult(name=settings.name, good=check.good, text=check.text)
 
 
-async def _test_channel(settings: ChannelSettings, kind: str) -> Verdict:
+async def _test_channel(settings: ChannelSettings, kind: str) -> CheckResult:
     async with channel_transport(settings) as transport:
         create = plugins.load("channels", settings.type).create
         channel = create(settings, transport=transport, notes=InMemoryNotes(), wall=wall_clock)
         check = await check_channel(channel, settings.name, kind, wall_clock)
-    return verdict_of(settings.name, check.status, check.error)
+    return result_of(settings.name, check.status, check.error)
 
 
-def verdict_of(channel: str, status: int | None, error: str | None) -> Verdict:
+def result_of(channel: str, status: int | None, error: str | None) -> CheckResult:
     """Return the result of a test message to a channel."""
     if error is not None:
-        return Verdict(name=channel, good=False, text=error)
-    return Verdict(name=channel, good=True, text="sent" if status is None else f"HTTP {status}")
+        return CheckResult(name=channel, good=False, text=error)
+    return CheckResult(name=channel, good=True, text="sent" if status is None else f"HTTP {status}")

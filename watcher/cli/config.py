@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from watcher.cli.options import config_option, json_option, load_settings
-from watcher.cli.terminal import print_verdicts, print_yaml, say
+from watcher.cli.terminal import print_results, print_yaml, say
 
 if TYPE_CHECKING:
     from watcher.core.settings import Settings
@@ -42,7 +42,7 @@ def check_config(file: Path | None, live: bool, config: Path | None) -> None:
         routes = settings.effective_routes
         say(f"channel {channel.name} ({channel.type}): {received_by(channel.name, routes)}")
     if live:
-        print_verdicts(check_sources(settings.sources))
+        print_results(check_sources(settings.sources))
 
 
 @config_group.command("schema")

@@ -48,8 +48,8 @@ class Probe(NamedTuple):
     tls: "ssl.SSLContext | None" = None
 
 
-class Health(NamedTuple):
-    """What was found at a URL, which is shown without user and password."""
+class ProbeResult(NamedTuple):
+    """What a probe found at a URL, which is shown without user and password."""
 
     url: str
     good: bool
@@ -178,7 +178,7 @@ def _unverified(environ: Mapping[str, str]) -> "ssl.SSLContext":
 # Whether it answers
 
 
-def check(probes: Sequence[Probe], timeout: float = TIMEOUT) -> Health:
+def check(probes: Sequence[Probe], timeout: float = TIMEOUT) -> ProbeResult:
     """Return what the first daemon says that answers, else what was found at the first of them."""
     deadline = time.monotonic() + timeout
     found = [_checked(probes[0], deadline)]
@@ -189,7 +189,7 @@ def check(probes: Sequence[Probe], timeout: float = TIMEOUT) -> Health:
     return found[-1] if found[-1].answered else found[0]
 
 
-def _checked(probe: Probe, deadline: float) -> Health:
+def _checked(probe: Probe, deadline: float) -> ProbeResult:
     scheme, separator, rest = probe.url.partition("://")
     authority, slash, path = rest.partition("/")
     name = f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
@@ -197,12 +197,13 @@ def _checked(probe: Probe, deadline: float) -> Health:
         status, body = _exchange(probe, deadline)
         text = str(json.loads(body)["status"])
     except TimeoutError:
-        return Health(name, good=False, text=_NO_DAEMON, answered=True)  # it is there, and hangs
+        # It is there, and hangs.
+        return ProbeResult(name, good=False, text=_NO_DAEMON, answered=True)
     except OSError:
-        return Health(name, good=False, text=_NO_DAEMON, answered=False)
+        return ProbeResult(name, good=False, text=_NO_DAEMON, answered=False)
     except (ValueError, KeyError, TypeError, RecursionError):
-        return Health(name, good=False, text="not a watcher API", answered=False)
-    return Health(name, good=200 <= status < 300, text=text, answered=True)
+        return ProbeResult(name, good=False, text="not a watcher API", answered=False)
+    return ProbeResult(name, good=200 <= status < 300, text=text, answered=True)
 
 
 def _exchange(probe: Probe, deadline: float) -> tuple[int, bytes]:

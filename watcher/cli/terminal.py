@@ -14,7 +14,7 @@ from watcher.cli.streams import unguarded
 from watcher.core.texts import cut, is_shown, visible, visible_json, visible_lines
 
 if TYPE_CHECKING:
-    from watcher.cli.checks import Verdict
+    from watcher.cli.checks import CheckResult
 
 _LINE_LIMIT = 4096
 _CELL_LIMIT = 1024
@@ -69,12 +69,12 @@ def plain(value: object) -> str:
     return visible(cut(str(value), _CELL_LIMIT))
 
 
-def print_verdicts(verdicts: Sequence["Verdict"]) -> None:
+def print_results(results: Sequence["CheckResult"]) -> None:
     """Print the result of each check; exit 1 if one failed."""
-    for verdict in verdicts:
-        mark = Coloured("ok", "green") if verdict.good else Coloured("failed", "red")
-        say(f"{verdict.name}: ", mark, f": {verdict.text}")
-    if not all(verdict.good for verdict in verdicts):
+    for result in results:
+        mark = Coloured("ok", "green") if result.good else Coloured("failed", "red")
+        say(f"{result.name}: ", mark, f": {result.text}")
+    if not all(result.good for result in results):
         sys.exit(1)
 
 

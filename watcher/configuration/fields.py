@@ -14,13 +14,13 @@ def secret_fields(model: type[BaseModel]) -> dict[str, bool]:
     fields = {}
     for name, field in model.model_fields.items():
         is_map = get_origin(field.annotation) is dict
-        if is_shown(model, name) or ("SecretStr" in str(field.annotation) and not is_map):
+        if is_masked_in_part(model, name) or ("SecretStr" in str(field.annotation) and not is_map):
             fields[name] = "tuple" in str(field.annotation)
     return fields
 
 
-def is_shown(model: type[BaseModel], name: str) -> bool:
-    """Return whether a field that holds a secret is shown but for that."""
+def is_masked_in_part(model: type[BaseModel], name: str) -> bool:
+    """Return whether a field is shown with only the secret in it masked."""
     return any(isinstance(one, HoldsSecret) for one in model.model_fields[name].metadata)
 
 

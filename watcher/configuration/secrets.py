@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from watcher.configuration.diagnostics import Diagnostics
-from watcher.configuration.fields import is_shown, secret_fields, secret_maps
+from watcher.configuration.fields import is_masked_in_part, secret_fields, secret_maps
 from watcher.configuration.yaml_document import Place
 from watcher.core.masking import SECRETS
 from watcher.core.secret_parts import passwords_in
@@ -66,7 +66,7 @@ class SecretFiles:
         return values
 
     def _hide(self, model: type[BaseModel], name: str, value: Any) -> None:
-        shown = isinstance(value, str) and is_shown(model, name)
+        shown = isinstance(value, str) and is_masked_in_part(model, name)
         self._diagnostics.hide(passwords_in(value) if shown else value)
 
     def _resolved(self, secrets: dict[Any, Any], place: Place) -> dict[str, Any]:

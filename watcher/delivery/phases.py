@@ -19,7 +19,7 @@ class Phase(StrEnum):
     PAUSED = "paused"
 
 
-class Transition(NamedTuple):
+class PhaseTransition(NamedTuple):
     """One row of the state machine.
 
     `before` are the phases in which `trigger` has this effect. `after` None means the phase before
@@ -38,35 +38,35 @@ _NOT_SUSPENDED = (Phase.RUNNING, Phase.FAILING, Phase.BREAKER_OPEN)
 _SUSPENDED = (Phase.OFF, Phase.STOPPED, Phase.PAUSED)
 
 TRANSITIONS = (
-    Transition((Phase.RUNNING,), "an attempt fails", Phase.FAILING, "channel.failing"),
-    Transition((Phase.FAILING,), "ten attempts in a row fail", Phase.BREAKER_OPEN),
-    Transition(
+    PhaseTransition((Phase.RUNNING,), "an attempt fails", Phase.FAILING, "channel.failing"),
+    PhaseTransition((Phase.FAILING,), "ten attempts in a row fail", Phase.BREAKER_OPEN),
+    PhaseTransition(
         (Phase.RUNNING,),
         "five deliveries in a row are rejected",
         Phase.BREAKER_OPEN,
         "channel.failing",
     ),
-    Transition(
+    PhaseTransition(
         (Phase.FAILING, Phase.BREAKER_OPEN),
         "an attempt succeeds",
         Phase.RUNNING,
         "channel.recovered",
     ),
-    Transition(
+    PhaseTransition(
         (Phase.FAILING, Phase.BREAKER_OPEN),
         "three days without a success",
         Phase.OFF,
         "channel.stopped",
     ),
-    Transition((Phase.OFF,), "a probe succeeds", Phase.RUNNING, "channel.recovered"),
-    Transition(
+    PhaseTransition((Phase.OFF,), "a probe succeeds", Phase.RUNNING, "channel.recovered"),
+    PhaseTransition(
         (*_NOT_SUSPENDED, Phase.OFF), "the receiver answers 410", Phase.STOPPED, "channel.stopped"
     ),
-    Transition((*_NOT_SUSPENDED, *_SUSPENDED), "an operator pauses the channel", Phase.PAUSED),
-    Transition((Phase.OFF, Phase.PAUSED), "an operator resumes the channel", None),
-    Transition((Phase.STOPPED,), "an operator resumes the channel", None, "channel.recovered"),
-    Transition((Phase.OFF,), "its settings change", None),
-    Transition((Phase.STOPPED,), "its settings change", None, "channel.recovered"),
+    PhaseTransition((*_NOT_SUSPENDED, *_SUSPENDED), "an operator pauses the channel", Phase.PAUSED),
+    PhaseTransition((Phase.OFF, Phase.PAUSED), "an operator resumes the channel", None),
+    PhaseTransition((Phase.STOPPED,), "an operator resumes the channel", None, "channel.recovered"),
+    PhaseTransition((Phase.OFF,), "its settings change", None),
+    PhaseTransition((Phase.STOPPED,), "its settings change", None, "channel.recovered"),
 )
 
 SENDS = {

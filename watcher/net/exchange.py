@@ -16,9 +16,9 @@ import httpx
 
 from watcher.core.clock import monotonic
 from watcher.core.errors import WatcherError
-from watcher.net.body_memory import BODIES, BodyMemory, BodyShare
 from watcher.net.content_encoding import BodyDecoder, ContentEncodingError, decoded_limit
 from watcher.net.loop_share import share_of
+from watcher.net.response_memory import BODIES, BodyShare, ResponseMemory
 from watcher.net.transport import ON_STATUS, NotSentError
 
 _KEPT_OF_TRUNCATED = 64 * 1024
@@ -60,7 +60,7 @@ async def exchange(
     body_limit: int,
     decoded: bool = True,
     rest_within: float | None = None,
-    memory: BodyMemory = BODIES,
+    memory: ResponseMemory = BODIES,
 ) -> Reply:
     """Send `request` and return the response within `deadline` seconds.
 

@@ -30,7 +30,7 @@ LONGEST_REST = 0.02  # seconds
 _EMPTY = 100  # pieces that are made at once, if they are empty
 
 
-class Receiver(Protocol):
+class WaitingInput(Protocol):
     """A connection with data that waits."""
 
     received_bytes: int
@@ -60,8 +60,8 @@ class LoopShare:
         self._busy = False
         self._began = 0.0
         self._owed = 0.0
-        self._new: deque[Receiver] = deque()
-        self._others: deque[Receiver] = deque()
+        self._new: deque[WaitingInput] = deque()
+        self._others: deque[WaitingInput] = deque()
         self._new_is_next = True
 
     @property
@@ -89,9 +89,9 @@ class LoopShare:
         self.enqueue(making)
         return await making.made
 
-    def enqueue(self, receiver: Receiver) -> None:
-        """Process the data of `receiver` when it is its turn."""
-        (self._new if receiver.received_bytes < PIECE else self._others).append(receiver)
+    def enqueue(self, waiting: WaitingInput) -> None:
+        """Process the data of `waiting` when it is its turn."""
+        (self._new if waiting.received_bytes < PIECE else self._others).append(waiting)
         if not self._busy:
             self._busy = True
             self._call_soon(self._turn)
@@ -100,13 +100,13 @@ class LoopShare:
         self._began = self._now()
         try:
             while self._now() - self._began < PER_TURN and (queue := self._next_queue()):
-                receiver = queue.popleft()
-                if receiver.process_piece():
-                    self.enqueue(receiver)
+                waiting = queue.popleft()
+                if waiting.process_piece():
+                    self.enqueue(waiting)
         finally:
             self._call_soon(self._turn_ended)
 
-    def _next_queue(self) -> deque[Receiver]:
+    def _next_queue(self) -> deque[WaitingInput]:
         queues = (self._new, self._others) if self._new_is_next else (self._others, self._new)
         self._new_is_next = not self._new_is_next
         return queues[0] or queues[1]

@@ -2,7 +2,7 @@
 
 import msgspec
 
-_MAX_SHARED = 1000
+_MAX_INTERNED = 1000
 
 
 class Knowledge(msgspec.Struct, frozen=True, gc=False):
@@ -31,10 +31,10 @@ class Knowledge(msgspec.Struct, frozen=True, gc=False):
 
 NOTHING = Knowledge()
 
-_shared: dict[Knowledge, Knowledge] = {}
+_interned: dict[Knowledge, Knowledge] = {}
 
 
-def shared(known: Knowledge) -> Knowledge:
+def interned(known: Knowledge) -> Knowledge:
     """Return an equal record, one object for all tasks that are neither missing nor reopened.
 
     A watchlist has few different ones, as it has few different statuses, so a task takes no memory
@@ -42,6 +42,6 @@ def shared(known: Knowledge) -> Knowledge:
     """
     if known.missing_since is not None or known.reopened_at is not None:
         return known
-    if len(_shared) >= _MAX_SHARED:
-        _shared.clear()
-    return _shared.setdefault(known, known)
+    if len(_interned) >= _MAX_INTERNED:
+        _interned.clear()
+    return _interned.setdefault(known, known)

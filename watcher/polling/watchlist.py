@@ -21,7 +21,7 @@ from watcher.core.tasks import (
 )
 from watcher.polling.absence import AbsenceJudge
 from watcher.polling.context import PollingContext
-from watcher.polling.knowledge import NOTHING, Knowledge, shared
+from watcher.polling.knowledge import NOTHING, Knowledge, interned
 from watcher.polling.last_seen import LastSeenTasks
 from watcher.polling.schedule import Coverage, Entry, Outcome, Schedule
 
@@ -67,7 +67,7 @@ class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
 
     @removed.setter
     def removed(self, value: bool) -> None:
-        self.known = shared(replace(self.known, removed=value))
+        self.known = interned(replace(self.known, removed=value))
 
     @property
     def not_in_page(self) -> bool:
@@ -76,7 +76,7 @@ class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
     @not_in_page.setter
     def not_in_page(self, value: bool) -> None:
         if self.known.not_in_page is not value:
-            self.known = shared(replace(self.known, not_in_page=value))
+            self.known = interned(replace(self.known, not_in_page=value))
 
     @property
     def steady(self) -> bool:
@@ -84,11 +84,11 @@ class TrackedTask(Entry, kw_only=True, eq=False, gc=False):
 
     @steady.setter
     def steady(self, value: bool) -> None:
-        self.known = shared(replace(self.known, steady=value))
+        self.known = interned(replace(self.known, steady=value))
 
     def settle(self) -> None:
         """Recompute `steady` from what is known of the task."""
-        self.known = shared(self.known.settled())
+        self.known = interned(self.known.settled())
 
 
 class TrackedTasks:
@@ -182,7 +182,7 @@ class TrackedTasks:
             reopened_at=reopened_at,
             lost=lost,
         )
-        task.known = shared(known.settled())
+        task.known = interned(known.settled())
         self.last_seen.place(task)
         self._absences.remember(task.task_id, missing=known.missing_since is not None, lost=lost)
 
@@ -197,7 +197,7 @@ class TrackedTasks:
         known = self._running
         if known.status != watch.status:
             status = None if watch.status is None else sys.intern(watch.status)
-            known = shared(Knowledge(status=status, shown=_with_status(frozenset(), status)))
+            known = interned(Knowledge(status=status, shown=_with_status(frozenset(), status)))
             self._running = known
         task = self._by_id[task_id] = TrackedTask(task_id=task_id, known=known)
         self._counts[known.status] += 1

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from watcher.cli.demo.outcome import Outcome
+from watcher.cli.demo.outcome import DemoOutcome
 from watcher.core.tasks import TERMINAL_STATUSES
 from watcher.testing.receiver import Received
 
@@ -44,7 +44,7 @@ ARRIVED = 1_795_417_200.25  # a quarter of a second after the event's timestamp
 def test_complete_is_every_end_with_a_webhook_for_each_transition_that_is_sent(
     statuses: list[str], webhooks: list[str], complete: bool
 ) -> None:
-    outcome = Outcome(2)
+    outcome = DemoOutcome(2)
     for number, status in enumerate(statuses):
         outcome.transition(transition(f"task_{number}", status, "PENDING"))
     for event_id in webhooks:
@@ -53,7 +53,7 @@ def test_complete_is_every_end_with_a_webhook_for_each_transition_that_is_sent(
 
 
 def test_a_webhook_with_an_invalid_signature_does_not_count() -> None:
-    outcome = Outcome(1)
+    outcome = DemoOutcome(1)
     outcome.transition(transition("task_1", "COMPLETED"))
     outcome.delivery(received("1", verified=False), ARRIVED)
     assert not outcome.complete
@@ -61,7 +61,7 @@ def test_a_webhook_with_an_invalid_signature_does_not_count() -> None:
 
 
 def test_the_totals() -> None:
-    outcome = Outcome(1)
+    outcome = DemoOutcome(1)
     outcome.transition(transition("task_1", "PENDING"))
     outcome.transition(transition("task_1", "IN_PROGRESS", "PENDING"))
     outcome.transition(transition("task_1", "COMPLETED", "IN_PROGRESS"))

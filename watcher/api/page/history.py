@@ -36,7 +36,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class TimelineStep:
     """One step of the timeline, `gap` seconds after the one before."""
 
     number: int
@@ -47,19 +47,19 @@ class Step:
     fates: Sequence[Sent]
 
 
-def steps(events: Sequence[TaskEvent], watch: Watch, settings: Settings) -> list[Step]:
+def steps(events: Sequence[TaskEvent], watch: Watch, settings: Settings) -> list[TimelineStep]:
     """Return the timeline of a watch, which begins with its addition. Events outlive a removed
     watch; those of an earlier watch of the same task are left out.
     """
     added = mark(IDLE, "Added to the watchlist")
-    found = [Step(number=0, at=watch.added_at, gap=None, mark=added, reason=None, fates=())]
+    found = [TimelineStep(number=0, at=watch.added_at, gap=None, mark=added, reason=None, fates=())]
     channels = [channel.name for channel in settings.channels]
     for event in events:
         if event.at < watch.added_at:
             continue
         of_channels = fates(event, watch, settings.effective_routes, channels)
         found.append(
-            Step(
+            TimelineStep(
                 number=event.id,
                 at=event.at,
                 gap=max(event.at - found[-1].at, 0.0),

@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
+class RecentTransition:
     """A task and the status that it got."""
 
     number: int
@@ -40,7 +40,7 @@ class Transition:
     at: float
 
 
-def transitions(events: Iterable[StoredEvent]) -> list[Transition]:
+def transitions(events: Iterable[StoredEvent]) -> list[RecentTransition]:
     """Return the last transitions among `events`, the newest first."""
     found = [
         event for event in events if event.sequence is not None and event.type not in TASK_ALERTS
@@ -48,10 +48,10 @@ def transitions(events: Iterable[StoredEvent]) -> list[Transition]:
     return [_transition(event) for event in reversed(found[-SHOWN:])]
 
 
-def _transition(event: StoredEvent) -> Transition:
+def _transition(event: StoredEvent) -> RecentTransition:
     data = _decode(event.body).data
     previous = event.previous_status
-    return Transition(
+    return RecentTransition(
         number=event.id,
         task_id=data.task_id,
         link=address(f"tasks/{segment(data.task_id)}", {"source": data.source}),

@@ -13,7 +13,7 @@ from watcher.core.summary import FailureGroup, StoredSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class FailureLink:
     """Tasks that failed alike, and the address that lists them."""
 
     count: int
@@ -33,7 +33,7 @@ class Row:
     since: float | None
     link: str
     see: str
-    groups: Sequence[Group] = ()
+    groups: Sequence[FailureLink] = ()
 
 
 _LOOKS = {
@@ -122,7 +122,7 @@ def _failed(stored: StoredSummary) -> Row:
         link=f"{link}&status={_PARTLY}" if wholly and partly else link,
         see="See tasks",
         groups=[
-            Group(
+            FailureLink(
                 count=group.count,
                 error=group.error,
                 link=failed_alike(group, since=since),

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from watcher.channels._text import cut, one_line
+from watcher.channels._text import cut_at_word, one_line
 
 TEXT = 2900
 """Maximum number of characters of one text of a block."""
@@ -24,9 +24,9 @@ def escape(text: str) -> str:
 
 def escaped_cut(text: str, limit: int) -> str:
     """Escape `text` and cut it to `limit` characters without splitting an entity."""
-    kept = cut(text, limit)
+    kept = cut_at_word(text, limit)
     while len(escaped := escape(kept)) > limit:
-        kept = cut(kept, len(kept) - max((len(escaped) - limit) // 5, 1))
+        kept = cut_at_word(kept, len(kept) - max((len(escaped) - limit) // 5, 1))
     return escaped
 
 

@@ -13,7 +13,7 @@ from watcher.channels._text import (
     MARKS,
     MAX_GROUPS,
     counted,
-    cut,
+    cut_at_word,
     event_data,
     line_of,
     one_line,
@@ -137,9 +137,9 @@ def _one(message: Message, links: Mapping[str, str]) -> _One:
     error = next((line for each in errors if (line := one_line(text_of(_beginning(each))))), "")
     return _One(
         type=message.type,
-        name=cut(line_of(data, "task_id" if is_task else subject) or "unknown", 256),
+        name=cut_at_word(line_of(data, "task_id" if is_task else subject) or "unknown", 256),
         batch=text_of(place_of(data, "batch_id")) if is_task else "",
-        error=cut(error, _ERROR),
+        error=cut_at_word(error, _ERROR),
         status=line_of(data, "status"),
         links=Links(links, data),
     )

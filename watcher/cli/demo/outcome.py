@@ -9,7 +9,7 @@ from watcher.core.tasks import TERMINAL_STATUSES
 from watcher.testing.receiver import Received
 
 
-class Outcome:
+class DemoOutcome:
     """The transitions of `tasks` tasks, and the webhooks that arrived for them."""
 
     def __init__(self, tasks: int) -> None:

@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from watcher import __version__
 from watcher.cli.console import GuardedConsole
 from watcher.cli.demo.configuration import API_KEY, demo_settings
-from watcher.cli.demo.outcome import Outcome
+from watcher.cli.demo.outcome import DemoOutcome
 from watcher.cli.demo.script import TASK_IDS, ids_of, scenes
 from watcher.cli.demo.view import View
 from watcher.cli.wait import frames, lines
@@ -57,7 +57,7 @@ class _Demo:
         self._serves = serves
         self._secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         self._view = View(GuardedConsole())
-        self._outcome = Outcome(len(TASK_IDS))
+        self._outcome = DemoOutcome(len(TASK_IDS))
         self._upstream = FakeUpstream(api_key=API_KEY)
         self._receiver = Receiver(self._secret, self._show_delivery)
         self._started_at = 0.0
@@ -103,7 +103,7 @@ class _Demo:
         self._receiver.received.clear()
         self._receiver.slack.clear()
         self._slack_shown = 0
-        self._outcome = Outcome(len(TASK_IDS))
+        self._outcome = DemoOutcome(len(TASK_IDS))
 
     async def _play_round(self, url: str, number: int) -> None:
         self._started_at = anyio.current_time()

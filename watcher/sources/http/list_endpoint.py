@@ -12,7 +12,7 @@ from watcher.sources._calls import Call
 from watcher.sources._connection import Connection
 from watcher.sources._errors import protocol_error
 from watcher.sources.http.list_health import ListHealth
-from watcher.sources.http.pages import Page, PageReader
+from watcher.sources.http.pages import Page, PageDecoder
 from watcher.sources.http.requests import PAGE_BYTES, ListRequests, Position
 
 _MOST_TASKS = 100_000
@@ -24,7 +24,7 @@ _MOST_REQUESTS = 20
 class ListReader:
     """Reads the pages of a source's list, each request within the budget."""
 
-    def __init__(self, connection: Connection, requests: ListRequests, pages: PageReader) -> None:
+    def __init__(self, connection: Connection, requests: ListRequests, pages: PageDecoder) -> None:
         self.connection = connection
         self.requests = requests
         self._pages = pages

@@ -64,7 +64,7 @@ class _Envelope:
         return None if path is None or path not in self._paths else self._paths[path](whole)
 
 
-class PageReader:
+class PageDecoder:
     """Reads the pages of one list."""
 
     def __init__(self, listed: ListSettings, items: ItemReader) -> None:

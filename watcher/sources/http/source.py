@@ -26,7 +26,7 @@ from watcher.sources.http.get_endpoint import GetEndpoint
 from watcher.sources.http.items import ItemReader
 from watcher.sources.http.list_endpoint import ByIds, ListReader, NewestFirst
 from watcher.sources.http.list_health import ListHealth
-from watcher.sources.http.pages import PageReader
+from watcher.sources.http.pages import PageDecoder
 from watcher.sources.http.requests import GetRequests, ListRequests, Position
 from watcher.sources.http.setting_types import ListSettings
 from watcher.sources.http.settings import Settings
@@ -78,7 +78,7 @@ class HttpSource:
         self.single = GetEndpoint(connection, requests, self._reader)
         self.shared: Endpoint | None = None
         if listed is not None:
-            pages = PageReader(listed, self._reader)
+            pages = PageDecoder(listed, self._reader)
             list_requests = ListRequests(settings, listed)
             connection.open(list_requests.route)
             self.list_reader = ListReader(connection, list_requests, pages)

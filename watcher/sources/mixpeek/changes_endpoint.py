@@ -23,7 +23,7 @@ from watcher.sources.mixpeek.changes_health import ChangesHealth
 from watcher.sources.mixpeek.connection import Connection
 from watcher.sources.mixpeek.get_endpoint import GetEndpoint
 from watcher.sources.mixpeek.list_health import FilterState, ListHealth
-from watcher.sources.mixpeek.list_share import ListShare, PollRequests
+from watcher.sources.mixpeek.list_share import ListShare, ReservedRequests
 from watcher.sources.mixpeek.page_decoding import observations
 from watcher.sources.mixpeek.page_limit import PageLimit
 from watcher.sources.mixpeek.pagination import (
@@ -106,7 +106,7 @@ class ChangesEndpoint:
         count = sum(group.count for group in groups)
         missing = {group.sentinel for group in groups}
         answer = _TimedAnswer()
-        with PollRequests(self._connection, LIST_TASKS, self._share) as requests:
+        with ReservedRequests(self._connection, LIST_TASKS, self._share) as requests:
             if suspect := self._diagnosis.suspect:
                 alone = self._pages(suspect.alone, requests.send, 2)
                 raise self._in_vain(await self._diagnosis.examined(suspect, alone))

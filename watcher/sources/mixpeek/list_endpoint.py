@@ -18,7 +18,7 @@ from watcher.sources.mixpeek.get_endpoint import GetEndpoint
 from watcher.sources.mixpeek.list_diagnosis import WHOLE_SOURCE, ListDiagnosis
 from watcher.sources.mixpeek.list_health import FilterState, ListHealth
 from watcher.sources.mixpeek.list_scan import ListScan
-from watcher.sources.mixpeek.list_share import ListShare, PollRequests
+from watcher.sources.mixpeek.list_share import ListShare, ReservedRequests
 from watcher.sources.mixpeek.page_decoding import observations
 from watcher.sources.mixpeek.page_limit import PageLimit
 from watcher.sources.mixpeek.pagination import (
@@ -92,7 +92,7 @@ class ListEndpoint:
         rechecks = self._health.in_doubt and self._health.state is FilterState.WORKING
         self._rechecking = self._rechecking or rechecks
         try:
-            with PollRequests(self._connection, LIST_TASKS, self._share) as requests:
+            with ReservedRequests(self._connection, LIST_TASKS, self._share) as requests:
                 async for answers in self._poll(task_ids, remaining, requests.send):
                     yield answers
         except SourceError as error:

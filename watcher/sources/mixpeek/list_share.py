@@ -49,7 +49,7 @@ class ListShare:
             yield
 
 
-class PollRequests:
+class ReservedRequests:
     """Sends the requests of one fetch: the first uses the reservation made by `admit`.
 
     A context manager: an unused reservation is released on exit.
@@ -61,7 +61,7 @@ class PollRequests:
         self._share = share
         self._reserved = True
 
-    def __enter__(self) -> "PollRequests":
+    def __enter__(self) -> "ReservedRequests":
         return self
 
     def __exit__(

@@ -11,7 +11,6 @@ from watcher.core.setting_types import BaseUrl, HeaderText, Name, Token
 from watcher.core.settings import SourceSettings
 from watcher.core.statuses import StatusTable
 from watcher.core.tasks import Observation
-from watcher.sources.mixpeek.batch_tasks import BatchTasks
 from watcher.sources.mixpeek.changes_endpoint import ChangesEndpoint
 from watcher.sources.mixpeek.connection import Connection
 from watcher.sources.mixpeek.get_endpoint import GET_TASK, GetEndpoint
@@ -21,6 +20,7 @@ from watcher.sources.mixpeek.list_share import ListShare
 from watcher.sources.mixpeek.operations import MixpeekOperations
 from watcher.sources.mixpeek.pagination import LIST_TASKS
 from watcher.sources.mixpeek.task_decoding import TaskDecoder
+from watcher.sources.mixpeek.tasks_in_batches import TasksInBatches
 from watcher.telemetry.source_metrics import SourceMetrics
 
 
@@ -65,7 +65,7 @@ class MixpeekSource(MixpeekOperations):
         decoder = TaskDecoder(self.statuses)
         for route in (GET_TASK, LIST_TASKS):
             connection.open(route)
-        self._batches = BatchTasks(connection, settings.namespace, self.statuses)
+        self._batches = TasksInBatches(connection, settings.namespace, self.statuses)
         self.list_health = ListHealth(settings.name)
         self.single = GetEndpoint(connection, self.list_health, decoder)
         self.changes = ChangesEndpoint(

@@ -182,7 +182,7 @@ class PostgresqlOutbox(StorePart):
         return total
 
     async def replay(self, channel: str, selected: EventFilter, now: float) -> int:
-        parameters = rows.selection(channel, selected, now)
+        parameters = rows.selection_parameters(channel, selected, now)
 
         async def queue(connection: Connection) -> int:
             self._database.due_floors.note(channel)

@@ -161,7 +161,7 @@ def settled_row(result: AttemptResult, now: float) -> Row:
     return [*cleaned(_result_values(result)), now]
 
 
-def selection(channel: str, selected: EventFilter, now: float) -> Row:
+def selection_parameters(channel: str, selected: EventFilter, now: float) -> Row:
     """Return the first parameters of a query with `outbox_queries.SELECTED`."""
     until = now if selected.until is None else selected.until
     statuses, task_ids = (

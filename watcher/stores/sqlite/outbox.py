@@ -158,7 +158,7 @@ class SqliteOutbox(StorePart):
         return total
 
     async def replay(self, channel: str, selected: EventFilter, now: float) -> int:
-        parameters = rows.selection(channel, selected, now)
+        parameters = rows.selection_parameters(channel, selected, now)
 
         async def queue(connection: aiosqlite.Connection) -> int:
             queued = [

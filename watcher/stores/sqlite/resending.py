@@ -62,12 +62,14 @@ class SqliteResending(StorePart):
         return await self._count(_COUNT_PURGED, channel, state, before)
 
     async def count_replayed(self, channel: str, selected: EventFilter, now: float) -> int:
-        return await self._count(_COUNT_REPLAYED, *rows.selection(channel, selected, now))
+        return await self._count(
+            _COUNT_REPLAYED, *rows.selection_parameters(channel, selected, now)
+        )
 
     async def not_routed(
         self, channel: str, selected: EventFilter, now: float, after: int, limit: int
     ) -> Sequence[StoredEvent]:
-        parameters = (*rows.selection(channel, selected, now), after, limit)
+        parameters = (*rows.selection_parameters(channel, selected, now), after, limit)
         found = await self._database.read(_NOT_ROUTED, *parameters)
         return [rows.stored_event(row) for row in found]
 

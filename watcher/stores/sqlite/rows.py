@@ -68,7 +68,7 @@ __all__ = [
     "outage",
     "outage_row",
     "outbox_depth",
-    "selection",
+    "selection_parameters",
     "settle_row",
     "stored_event",
     "suspension",
@@ -115,7 +115,7 @@ def changed_row(watch: Watch) -> Row:
     return (*changed_values(watch), *watch.key)
 
 
-def selection(channel: str, selected: EventFilter, now: float) -> Row:
+def selection_parameters(channel: str, selected: EventFilter, now: float) -> Row:
     """Return the first parameters of a query with `queries.SELECTED`."""
     until = now if selected.until is None else selected.until
     statuses, task_ids = (

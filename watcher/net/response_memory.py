@@ -10,21 +10,21 @@ from typing import Self
 _FREE = 256 * 1024
 
 
-class BodyMemory:
+class ResponseMemory:
     """At most `limit` bytes for what bodies have above their first 256 KiB."""
 
     def __init__(self, limit: int) -> None:
         self.remaining = limit
 
 
-BODIES = BodyMemory(48 * 1024 * 1024)
+BODIES = ResponseMemory(48 * 1024 * 1024)
 """The one of this process: a page of 40 MiB, and some smaller bodies."""
 
 
 class BodyShare:
     """What one body takes of the memory, until the context ends."""
 
-    def __init__(self, memory: BodyMemory) -> None:
+    def __init__(self, memory: ResponseMemory) -> None:
         self._memory = memory
         self._taken = 0
 

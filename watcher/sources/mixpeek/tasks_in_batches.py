@@ -44,7 +44,7 @@ class _KnownDetail:
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 
 
-class BatchTasks:
+class TasksInBatches:
     """Implements `watcher.core.interfaces.source.FindsTasksInBatches`."""
 
     def __init__(
