@@ -19,6 +19,7 @@ from watcher.core.settings import HeartbeatSettings, Settings
 from watcher.core.tasks import TaskKey, Watch
 from watcher.core.wakeup import Wakeup
 from watcher.daemon import fleet
+from watcher.daemon.alone import Alone
 from watcher.daemon.build import Shared, Surroundings
 from watcher.daemon.channel_control import ChannelControl
 from watcher.daemon.fleet import Fleet
@@ -27,7 +28,6 @@ from watcher.daemon.maintenance import fill_in, maintain
 from watcher.daemon.pending import log_pending, warn_of_orphans
 from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.running import RunningUnits
-from watcher.daemon.served import Everything
 from watcher.daemon.status import StatusReader
 from watcher.daemon.store_room import StoreRoom
 from watcher.daemon.units_view import UnitsView
@@ -63,7 +63,7 @@ class Daemon:
         self.unexpected = UnexpectedErrors(metrics)
         self._settings = settings
         self._fleet = self._fleet_of(store)
-        self.health = Health(store.ping, lambda: self._view.monitors(), self._apart)
+        self.health = Health(store.ping, lambda: self._view.monitors(), self._fleet.apart)
         self._shared = Shared(
             store=store,
             metrics=metrics,
@@ -72,7 +72,7 @@ class Daemon:
             unexpected=self.unexpected,
             bodies=BodyMemory(),
             surroundings=surroundings,
-            served=Everything() if self._fleet is None else self._fleet.membership,
+            served=self._fleet.served,
             pages=settings.server.external_url,
         )
         self._units = RunningUnits(self._shared, self._beat)
@@ -80,24 +80,16 @@ class Daemon:
         control = ChannelControl(self._shared, self._units, lambda: self._settings)
         self.pause, self.resume = control.pause, control.resume
         self.test_channel, self.attempt_all = control.test, control.attempt_all
-        self._reader = StatusReader(
-            self._shared,
-            self._units,
-            lambda: self._settings,
-            self.health.unready,
-            self._late,
-            self._fleet,
-        )
-        self._kept, self.count_watches = self._reader.kept, self._reader.count_watches
-        self.channels = self._reader.channels
+        reader = self._status_reader()
+        self._kept, self.count_watches = reader.kept, reader.count_watches
+        self.channels = reader.channels
         self.status, self.shown_status = self._kept.latest, self._kept.shown
         self.forget_status = self._kept.forget
 
-    def _fleet_of(self, store: Store) -> Fleet | None:
-        """Return the fleet that shares the store; None where this process has it for itself."""
+    def _fleet_of(self, store: Store) -> Fleet | Alone:
         shared = fleet.shared(store)
         if shared is None:
-            return None
+            return Alone()
         return Fleet(
             shared,
             settings=lambda: self._settings,
@@ -105,6 +97,16 @@ class Daemon:
             unexpected=self.unexpected,
             metrics=FleetMetrics(self.metrics.registry),
             wall=self.wall,
+        )
+
+    def _status_reader(self) -> StatusReader:
+        return StatusReader(
+            self._shared,
+            self._units,
+            lambda: self._settings,
+            self.health.unready,
+            self._late,
+            self._fleet,
         )
 
     @property
@@ -150,14 +152,8 @@ class Daemon:
         self.metrics.store_writable(self.health.store_failure)
         await self._view.refresh_gauges(self._settings)
 
-    def _apart(self) -> str | None:
-        return None if self._fleet is None else self._fleet.membership.apart()
-
     def _late(self) -> str | None:
         return late(self.health.stalled_loops(), self._view.silent())
-
-    async def _problem_elsewhere(self) -> str | None:
-        return None if self._fleet is None else await self._fleet.problem()
 
     # Running
 
@@ -171,9 +167,8 @@ class Daemon:
         """
         keep_running = self.unexpected.keep_running
         async with AsyncExitStack() as running:
-            if self._fleet is not None:
-                joined = self._fleet.joined(requests, self._units, self.outbox)
-                await running.enter_async_context(joined)
+            joined = self._fleet.joined(requests, self._units, self.outbox)
+            await running.enter_async_context(joined)
             await running.enter_async_context(self._units.running())
             tasks = await running.enter_async_context(anyio.create_task_group())
             room = await self._room(settings.store.retention)
@@ -189,13 +184,9 @@ class Daemon:
                 await requests.stopping.wait()
                 # Nothing else starts, and what is being closed has no more time than the others.
                 applying.cancel_scope.cancel()
-            await self._units.close(self._polling_ended)
+            await self._units.close(self._fleet.polling_ended)
             await log_pending(self.store)
             tasks.cancel_scope.cancel()
-
-    async def _polling_ended(self) -> None:
-        if self._fleet is not None:
-            await self._fleet.polling_ended()
 
     async def _room(self, retention: float) -> StoreRoom:
         """Return what makes room in the store, for maintenance and for writes that find none."""
@@ -217,8 +208,7 @@ class Daemon:
             settings = await requests.next()
             sources_changed = await self._units.apply(settings)
             self._settings = settings
-            if self._fleet is not None:
-                await self._fleet.applied(self._units)
+            await self._fleet.applied(self._units)
             applied(sources_changed)
             await warn_of_orphans(self.store, {channel.name for channel in settings.channels})
 
@@ -229,7 +219,7 @@ class Daemon:
                 transport=transport,
                 health=self.health,
                 late=self._late,
-                elsewhere=self._problem_elsewhere,
+                elsewhere=self._fleet.problem,
                 pending=lambda: self._view.pending(self._settings),
                 metrics=self.metrics,
                 wall=self.wall,

@@ -18,12 +18,14 @@ from watcher.core.errors import StoreError, StoreUnusableError
 from watcher.core.interfaces.ownership import Ownership
 from watcher.core.interfaces.store import Store
 from watcher.core.ownership import Group, Member, Replica, channel_group, source_group
+from watcher.core.reports import Report
 from watcher.core.settings import Settings
 from watcher.core.wakeup import Wakeup
 from watcher.daemon.following import Follower
 from watcher.daemon.membership import Membership
 from watcher.daemon.reload import ReloadRequests
 from watcher.daemon.running import RunningUnits
+from watcher.daemon.served import Served
 from watcher.daemon.waiting import cancel_at
 from watcher.telemetry.fleet_metrics import FleetMetrics
 from watcher.telemetry.metrics import Component
@@ -46,8 +48,10 @@ class SharedStore(Store, Ownership, Protocol):
 
 class Fleet:
     """One replica. `settings` returns those that it runs with, `lag` by how many seconds polling is
-    late.
+    late. Where a store is not shared, `Alone` takes its place.
     """
+
+    is_shared = True
 
     def __init__(
         self,
@@ -73,6 +77,11 @@ class Fleet:
             changed=self._apply_again,
             metrics=metrics,
         )
+        self.served: Served = self.membership
+
+    def reports(self, report: Callable[[], Report]) -> None:
+        """Send other replicas what `report` returns, with each renewal."""
+        self.membership.report = report
 
     @asynccontextmanager
     async def joined(
@@ -81,8 +90,8 @@ class Fleet:
         """Be a member within. What is granted is known at the start; other replicas take over at
         the end, when nothing may run any more.
 
-        Raises `StoreUnusableError`, at the end of what it has made `requests` stop, once the store
-        is not for this program any more.
+        If the store stops serving this program, `requests` are told to stop, and
+        `StoreUnusableError` is raised at the end.
         """
         follower = Follower(self._store, units, outbox)
         async with anyio.create_task_group() as joining:
@@ -108,7 +117,9 @@ class Fleet:
             raise self._unusable
 
     async def _renew(self, requests: ReloadRequests) -> None:
-        """Renew the session until the store is not for this program any more; then stop it."""
+        """Renew the session until cancelled, or until the store stops serving this program, which
+        then has to end.
+        """
         try:
             await self.membership.run()
         except StoreUnusableError as error:
@@ -142,6 +153,10 @@ class Fleet:
     async def polling_ended(self) -> None:
         """Let other replicas poll at once, while deliveries in flight have their grace."""
         await self.membership.give_up(source_group(""))
+
+    def apart(self) -> str | None:
+        """Return why this replica cannot write; None while it can. See `Membership.apart`."""
+        return self.membership.apart()
 
     async def problem(self) -> str | None:
         """Return what is late at another replica, or for how long slices have had no owner; None

@@ -19,6 +19,7 @@ from watcher.core.reports import (
 from watcher.core.settings import Settings
 from watcher.core.status import ReplicaStatus, RuleStatus, SourceStatus, Status
 from watcher.daemon import elsewhere
+from watcher.daemon.alone import Alone
 from watcher.daemon.build import Shared
 from watcher.daemon.fleet import Fleet
 from watcher.daemon.kept_status import KeptStatus
@@ -36,7 +37,7 @@ class StatusReader:
         settings: Callable[[], Settings],
         unready: Callable[[], Awaitable[str | None]],
         late: Callable[[], str | None],
-        fleet: Fleet | None,
+        fleet: Fleet | Alone,
     ) -> None:
         self._shared = shared
         self._fleet = fleet
@@ -44,8 +45,7 @@ class StatusReader:
         self._late = late
         self._units = units
         self._settings = settings
-        if fleet is not None:
-            fleet.membership.report = self._report
+        fleet.reports(self._report)
         self._started_at = shared.surroundings.wall()
         self._started = anyio.current_time()
         self.kept = KeptStatus(self._read)
@@ -58,7 +58,7 @@ class StatusReader:
 
     async def _read(self) -> Status:
         now, store = self._shared.surroundings.wall(), self._shared.store
-        replicas = () if self._fleet is None else await self._fleet.replicas()
+        replicas = await self._fleet.replicas()
         reports = self._reports(replicas)
         sources, rules = self._sources(), self._rules()
         if reports:
@@ -81,8 +81,7 @@ class StatusReader:
 
     async def channels(self) -> Sequence[ChannelState]:
         """Return the state of each channel. Raises `StoreError`."""
-        replicas = () if self._fleet is None else await self._fleet.replicas()
-        return await self._channels(self._reports(replicas))
+        return await self._channels(self._reports(await self._fleet.replicas()))
 
     async def _channels(self, reports: Sequence[Report]) -> Sequence[ChannelState]:
         own = {} if reports else {channel.name: channel for channel in self._own_channels()}
@@ -112,13 +111,13 @@ class StatusReader:
 
     def _reports(self, replicas: Sequence[Replica]) -> Sequence[Report]:
         """Return the reports of all replicas, this one's as of now; none without a fleet."""
-        if (fleet := self._fleet) is None:
+        if not self._fleet.is_shared:
             return []
-        others = [replica.report for replica in replicas if not fleet.is_this(replica)]
+        others = [replica.report for replica in replicas if not self._fleet.is_this(replica)]
         return [self._report(), *others]
 
     def _replicas(self, replicas: Sequence[Replica]) -> Sequence[ReplicaStatus]:
-        if self._fleet is None:
+        if not self._fleet.is_shared:
             units = self._units
             served = len(units.sources) + len(units.channels)
             behind = (unit.poller.behind() for unit in units.sources.values())
