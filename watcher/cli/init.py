@@ -98,8 +98,7 @@ def init(
     is set. Without --api-key-file, the daemon needs MIXPEEK_API_KEY.
     """
     if webhook_url is None and slack_url is None and sys.stdin and sys.stdin.isatty():
-        webhook_url = _prompted("URL of your webhook, or nothing")
-        slack_url = _prompted("URL of a Slack webhook, or nothing")
+        webhook_url, slack_url = _prompted("your webhook"), _prompted("a Slack webhook")
     file = file.absolute()
     token, secret, slack = (
         file.with_name(f"{file.stem}-{name}")
@@ -114,27 +113,19 @@ def init(
         raise click.UsageError(f"{', '.join(existing)} exists; name another FILE")
     contents[file] = _TEMPLATE.format(
         base_url=_line("base_url", base_url, "https://api.mixpeek.com"),
-        api_key=_line(
-            "api_key_file",
-            None if api_key_file is None else str(api_key_file.absolute()),
-            "/run/secrets/mixpeek-api-key",
-        ),
+        api_key=_line("api_key_file", _absolute(api_key_file), "/run/secrets/mixpeek-api-key"),
         namespace=_line("namespace", namespace, "production"),
         discovery=_section(discover, _DISCOVERY),
-        webhook=_section(
-            webhook_url is not None,
-            _webhook(_WEBHOOK_URL if webhook_url is None else webhook_url, secret),
-            indent=2,
-        ),
-        slack=_section(slack_url is not None, _SLACK.format(url=json.dumps(str(slack))), indent=2),
+        webhook=_webhook(webhook_url, secret),
+        slack=_slack(slack, active=slack_url is not None),
         token=json.dumps(str(token)),
     )
     _write(contents, file)
     _say_next(file, [one.name for one in contents if one != file], api_key_file is None)
 
 
-def _prompted(question: str) -> str | None:
-    """Return the URL that the user of a terminal enters, if any."""
+def _prompted(of: str) -> str | None:
+    """Return the URL of a receiver that the user of a terminal enters, if any."""
     from watcher.core.setting_types import http_url
 
     def checked(text: str) -> str:
@@ -143,7 +134,12 @@ def _prompted(question: str) -> str | None:
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
 
+    question = f"URL of {of}, or nothing"
     return click.prompt(question, default="", show_default=False, value_proc=checked) or None
+
+
+def _absolute(file: Path | None) -> str | None:
+    return None if file is None else str(file.absolute())
 
 
 def _line(name: str, value: str | None, example: str) -> str:
@@ -153,8 +149,14 @@ def _line(name: str, value: str | None, example: str) -> str:
     return f"    {name}: {json.dumps(value)}"
 
 
-def _webhook(url: str, secret: Path) -> str:
-    return _WEBHOOK.format(url=json.dumps(url), secret=json.dumps(str(secret)))
+def _webhook(url: str | None, secret: Path) -> str:
+    shown = _WEBHOOK_URL if url is None else url
+    channel = _WEBHOOK.format(url=json.dumps(shown), secret=json.dumps(str(secret)))
+    return _section(url is not None, channel, indent=2)
+
+
+def _slack(url_file: Path, *, active: bool) -> str:
+    return _section(active, _SLACK.format(url=json.dumps(str(url_file))), indent=2)
 
 
 def _section(active: bool, text: str, *, indent: int = 0) -> str:

@@ -25,6 +25,7 @@ from watcher.core.settings import (
     Settings,
 )
 from watcher.daemon.build import Shared, discovery
+from watcher.daemon.served import Served
 from watcher.daemon.units import ChannelUnit, LoopUnit, RuleUnit, SourceUnit, Unit
 from watcher.polling.discovery import rule_label
 from watcher.telemetry.metrics import Component
@@ -32,6 +33,9 @@ from watcher.telemetry.metrics import Component
 logger = logging.getLogger(__name__)
 
 AnyUnit = TypeVar("AnyUnit", bound=Unit)
+
+_Rule = tuple[int, DiscoverySettings, str]
+"""A discovery rule with its position in the configuration and the name of its source."""
 
 _RESTORE_AGAIN_AFTER = 1.0
 """Seconds until watches are read again, if the store could not read them."""
@@ -92,39 +96,16 @@ class RunningUnits:
     # Sources and their rules
 
     async def _apply_sources(self, settings: Settings) -> None:
-        polling = settings.polling
         served = self._shared.served
-        keys = {
-            source.name: (
-                source,
-                source.polling_with(polling),
-                _certificates(source),
-                served.tenure(source_group(source.name)),
-            )
-            for source in settings.sources
-        }
-        rules = {
-            rule_label(number, rule): (number, rule, rule.source or settings.sources[0].name)
-            for number, rule in enumerate(settings.discovery)
-        }
-        rules = {
-            label: rule for label, rule in rules.items() if served.leads(source_group(rule[2]))
-        }
+        keys = _source_keys(settings, served)
+        rules = _led_rules(settings, served)
         rule_keys = {label: (*rule, keys[rule[2]]) for label, rule in rules.items()}
         await _close([*_stale(self.rules, rule_keys), *_stale(self.sources, keys)])
         for label in self.rules.keys() - rules.keys():
             self._shared.metrics.forget_rule(label)
         for name in self.sources.keys() - keys.keys():
             self._shared.metrics.forget_source(name)
-        started = False
-        for source in settings.sources:
-            if _same(self.sources, source.name, keys) is None:
-                polled = source.polling_with(polling)
-                unit = SourceUnit(keys[source.name], source, polled, self._shared)
-                await self._start(unit, f"source {source.name}")
-                self.sources = {**self.sources, source.name: unit}  # a stop closes it from now on
-                started = True
-        self.sources = {name: self.sources[name] for name in keys}
+        started = await self._start_sources(settings, keys)
         served_before = {name: unit.slots for name, unit in self.sources.items()}
         unread = {
             name: unit.serve(served.slots(source_group(name)))
@@ -135,11 +116,20 @@ class RunningUnits:
         await self._restore(unread, started=started)
         await self._apply_rules(rules, rule_keys)
 
-    async def _apply_rules(
-        self,
-        rules: Mapping[str, tuple[int, DiscoverySettings, str]],
-        keys: Mapping[str, object],
-    ) -> None:
+    async def _start_sources(self, settings: Settings, keys: Mapping[str, object]) -> bool:
+        """Start the sources that do not run with their keys yet; return whether there was one."""
+        started = False
+        for source in settings.sources:
+            if _same(self.sources, source.name, keys) is None:
+                polled = source.polling_with(settings.polling)
+                unit = SourceUnit(keys[source.name], source, polled, self._shared)
+                await self._start(unit, f"source {source.name}")
+                self.sources = {**self.sources, source.name: unit}  # a stop closes it from now on
+                started = True
+        self.sources = {name: self.sources[name] for name in keys}
+        return started
+
+    async def _apply_rules(self, rules: Mapping[str, _Rule], keys: Mapping[str, object]) -> None:
         units = {}
         for label, (number, rule, source) in rules.items():
             unit = _same(self.rules, label, keys)
@@ -228,6 +218,30 @@ class RunningUnits:
             unit = LoopUnit(keys["heartbeat"], Component.HEARTBEAT, beat, self._shared)
             await self._start(unit, "heartbeat")
         self._heartbeat = {} if unit is None else {"heartbeat": unit}
+
+
+def _source_keys(settings: Settings, served: Served) -> Mapping[str, object]:
+    """Return the key that the unit of each source has to have."""
+    return {
+        source.name: (
+            source,
+            source.polling_with(settings.polling),
+            _certificates(source),
+            served.tenure(source_group(source.name)),
+        )
+        for source in settings.sources
+    }
+
+
+def _led_rules(settings: Settings, served: Served) -> Mapping[str, _Rule]:
+    """Return the rules that this process runs, by their labels."""
+    first = settings.sources[0].name
+    rules = [(number, rule, rule.source or first) for number, rule in enumerate(settings.discovery)]
+    return {
+        rule_label(number, rule): (number, rule, source)
+        for number, rule, source in rules
+        if served.leads(source_group(source))
+    }
 
 
 def _same(running: Mapping[str, AnyUnit], name: str, keys: Mapping[str, object]) -> AnyUnit | None:

@@ -71,8 +71,7 @@ async def serve(
             await daemon.run(settings, requests, _applied(encrypted, _once(start)))
             following.cancel()
             checking.cancel()
-            daemon.stopping.set()
-            daemon.outbox.set()  # ends the event streams, which wait for it
+            _stop_serving(daemon)
 
 
 def _applied(
@@ -175,6 +174,11 @@ async def _serve_both(
     url = server.url_of(second, tls=second_tls is not None)
     logger.info("metrics and probes listen on %s", url)
     return [tls, second_tls]
+
+
+def _stop_serving(daemon: Daemon) -> None:
+    daemon.stopping.set()
+    daemon.outbox.set()  # ends the event streams, which wait for it
 
 
 def _reload_certificates(listeners: Iterable[ListenerTls | None]) -> None:

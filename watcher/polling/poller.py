@@ -52,15 +52,7 @@ class Poller:
         self._tasks = TrackedTasks(context, self._absences)
         self.outage = SourceOutage(context, reachability, lambda: len(self._tasks))
         self._shares = BudgetShares(self._tasks)
-        choice = LoopChoice(
-            polling,
-            single=self._single,
-            shared=self._shared,
-            tasks=self._tasks,
-            absences=self._absences,
-            outage=self.outage,
-            shares=self._shares,
-        )
+        choice = self._loop_choice()
         self._answers = AnswerProcessor(
             context,
             tasks=self._tasks,
@@ -83,6 +75,17 @@ class Poller:
         self._loops = self._poll_loops(choice)
         self.monitors = self._loops.monitors
         self._changes = self._change_polling(source)
+
+    def _loop_choice(self) -> LoopChoice:
+        return LoopChoice(
+            self._context.polling,
+            single=self._single,
+            shared=self._shared,
+            tasks=self._tasks,
+            absences=self._absences,
+            outage=self.outage,
+            shares=self._shares,
+        )
 
     def _poll_loops(self, choice: LoopChoice) -> PollLoops:
         return PollLoops(

@@ -76,19 +76,17 @@ async def create(
     the store, whichever is smaller.
     `failed` is called for each operation that fails, `committed` with the seconds that each
     transaction took; `opener` opens all connections; `free` returns the bytes that are left on the
-    volume of a folder. Raises `StoreUnusableError` where
-    this process cannot use the store at all, and `StoreFullError` while its disk is full.
+    volume of a folder.
+
+    Raises `StoreUnusableError` where this process cannot use the store at all, and `StoreFullError`
+    while its disk is full.
     """
     path = path_of(url)
     create_folder(path)
     with exclusive_lock(path):
         warn_if_on_network(path)
         volume = Volume(path, max_size, free)
-        try:
-            sizes = volume.sizes()
-            volume.warn_if_smaller(sizes)
-        except OSError as error:
-            raise file_error(error, path, f"{path} cannot be opened: {error.strerror}") from None
+        sizes = _checked_sizes(volume, path)
         async with (
             _writer(path, sizes, opener) as writer,
             _reader(path, sizes, opener) as reader,
@@ -99,6 +97,15 @@ async def create(
                     writer, reader, path, sizes, volume, failed, committed, opened, pages
                 )
                 yield SqliteStore(database, wall)
+
+
+def _checked_sizes(volume: Volume, path: Path) -> Sizes:
+    try:
+        sizes = volume.sizes()
+        volume.warn_if_smaller(sizes)
+    except OSError as error:
+        raise file_error(error, path, f"{path} cannot be opened: {error.strerror}") from None
+    return sizes
 
 
 @asynccontextmanager
