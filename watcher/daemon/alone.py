@@ -20,7 +20,7 @@ class Alone:
         self.served: Served = Everything()
 
     def reports(self, report: Callable[[], Report]) -> None:
-        """Nothing: nobody reads it."""
+        """Nothing: no other process reads it."""
 
     @asynccontextmanager
     async def joined(
@@ -32,7 +32,7 @@ class Alone:
         """Nothing: no slice is given up."""
 
     async def polling_ended(self) -> None:
-        """Nothing: nobody takes over."""
+        """Nothing: no other process takes over."""
 
     def apart(self) -> str | None:
         return None

@@ -90,8 +90,8 @@ class Fleet:
         """Be a member within. What is granted is known at the start; other replicas take over at
         the end, when nothing may run any more.
 
-        If the store stops serving this program, `requests` are told to stop, and
-        `StoreUnusableError` is raised at the end.
+        If the store stops serving this program, makes `requests` stop, and raises
+        `StoreUnusableError` at the end.
         """
         follower = Follower(self._store, units, outbox)
         async with anyio.create_task_group() as joining:

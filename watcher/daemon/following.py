@@ -41,8 +41,8 @@ class Follower:
         self._log_throttle = LogThrottle(anyio.current_time)
 
     async def begin(self) -> None:
-        """Note where the signals are now, until that has succeeded once. What is stored from now on
-        is followed, so watches have to be read after this.
+        """Note where the signals are now; while the store fails, try again. What is stored from now
+        on is followed, so watches have to be read after this.
         """
         while True:
             if await self._looked():

@@ -68,9 +68,9 @@ class Heartbeat:
         metrics: Metrics,
         wall: Clock,
     ) -> None:
-        """`late` returns what `late` does of this process, `elsewhere` what is wrong with what
-        other replicas serve, or should, and `pending` for how long the oldest delivery to each
-        channel has been pending.
+        """`late` returns what is late in this process, `elsewhere` what is wrong with what other
+        replicas serve or should serve; both return None if nothing is. `pending` returns for how
+        long the oldest delivery to each channel has been pending.
         """
         self._url = httpx.URL(settings.url.get_secret_value())
         self._every = settings.every

@@ -82,7 +82,7 @@ class Membership:
         return 0.0 if since is None else anyio.current_time() - since
 
     async def join(self) -> None:
-        """Renew the session until that has succeeded once."""
+        """Renew the session; while the store fails, try again."""
         while True:
             if await self.renew():
                 return
@@ -97,7 +97,7 @@ class Membership:
                 await self._moved.wait(generation)
 
     def moved(self) -> None:
-        """Renew now: another replica has begun, given up or claimed something."""
+        """Renew at once: another replica has begun, given up or claimed something."""
         self._moved.set()
 
     async def renew(self) -> bool:

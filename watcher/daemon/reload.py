@@ -37,7 +37,7 @@ class ReloadRequests:
             self.reload(settings)
 
     def apply_again(self) -> None:
-        """Apply the settings once more: something else than they has changed."""
+        """Apply the settings once more, although they are the same: something else has changed."""
         if self._settings is None:
             self._settings = self._last
         self._wakeup.set()
@@ -60,8 +60,9 @@ class ReloadRequests:
 class Reloader:
     """Reloads the configuration; sections that need a restart keep their first values.
 
-    `load` reads the configuration. `load_secrets` reads the secrets of the last valid file again,
-    and serves while the file is invalid. `ended` receives whether the reload succeeded.
+    `load` reads the configuration. While the file is invalid, `load_secrets` returns the settings
+    of the last valid one with the secrets as they are now. `ended` receives whether the reload
+    succeeded.
     """
 
     def __init__(

@@ -1,11 +1,13 @@
 """How requests for changes and pages of tasks share the budget of the list.
 
-While requests for changes cover the tasks, they have the budget, except for one page of every
-six requests, which confirms; every fourth while a just-changed task is due, and every second while
-a new one is. Otherwise, and while a request for changes is late, pages have it, and every sixth
-request tries whether changes work. After one that did not, pages poll all tasks before the next
-one, or thirty of them: so no change is noticed later than pages alone would notice it, but for one
-request, or one of thirty. Once one has worked it is every second, until they cover all tasks.
+While requests for changes cover the tasks and none of them is late, one request of six is a page,
+which confirms; one of four while a just-changed task is due, one of two while a new one is.
+
+Otherwise pages have the budget, and one request of six tries whether changes work. After one that
+failed, the next one waits until pages have polled all tasks, or until thirty of them were sent: so
+changes are noticed at most one request later than by pages alone, or one in thirty. After one that
+worked, one request of two is for changes, until they cover all tasks.
+
 Without a budget there is nothing to share.
 """
 

@@ -92,8 +92,8 @@ class ChangeCoverage:
                 await self._reschedule(chunk, now, now + self._tasks.coverage.confirmed_every)
 
     async def _uncover(self, now: float) -> None:
-        """Poll all tasks again, as if those of a chunk had last been polled with it. If others are
-        polled already, those of a chunk do not come before them.
+        """Poll all tasks again, those of a chunk as if its last complete answer had polled them.
+        They are due from now on if all tasks were covered, but never before tasks that were not.
         """
         all_covered = self._last_seen.covered
         chunks = self._last_seen.uncover()

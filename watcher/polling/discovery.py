@@ -203,10 +203,10 @@ def _pages(
     support it. `skipped` receives how many tasks of a page have an invalid ID.
     """
     read = _read_of(source, rule)
+    if read is None:
+        return None
 
     async def pages(cursor: str | None) -> AsyncGenerator[DiscoveredPage, None]:
-        if read is None:
-            return
         async with aclosing(read(cursor)) as received:
             async for page in received:
                 tasks = [_fitted(task) for task in page.tasks if is_id(task.task_id)]
@@ -214,7 +214,7 @@ def _pages(
                     skipped(count)
                 yield replace(page, tasks=tasks)
 
-    return None if read is None else pages
+    return pages
 
 
 def _fitted(task: DiscoveredTask) -> DiscoveredTask:

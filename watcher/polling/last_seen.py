@@ -175,8 +175,8 @@ class LastSeenTasks(Generic[SeenType]):
                 self._move(chunk, self.members(chunk))
 
     def _can_merge(self, chunk: Chunk[SeenType]) -> bool:
-        """Return whether the tasks of a chunk may enter the open one: as they are covered or not,
-        they are due later or sooner.
+        """Return whether the tasks of a chunk may enter the open one of their status. Covered and
+        other tasks are never in one chunk, because they are due at different times.
         """
         target = self._open.get(chunk.status)
         if target is None or target is chunk or target.in_flight:
@@ -198,9 +198,8 @@ class LastSeenTasks(Generic[SeenType]):
                 self._enter(task, chunk)
 
     def _move(self, chunk: Chunk[SeenType], tasks: Sequence[SeenType]) -> None:
-        swept_at, covered = chunk.swept_at, chunk.covered
+        status, swept_at, covered = chunk.status, chunk.swept_at, chunk.covered
         for task in list(tasks):
-            status = chunk.status
             self.leave(task)
             self._join(task, status, swept_at, covered=covered)
 

@@ -88,19 +88,7 @@ class Recorder:
             }
             results = await self._store.record(list(changes.values()))
         except StoreError as error:
-            if isinstance(error, StoreFullError) and len(steps) > 1:
-                # A page of large tasks may be larger than the room there is; each has its own.
-                for part in (steps[: len(steps) // 2], steps[len(steps) // 2 :]):
-                    await self._store_steps(part)
-                return
-            if not self._store_fails and self._log_throttle.ready("record"):
-                logger.error(
-                    "%s; changes will be detected again",
-                    error,
-                    extra=about(source=self._context.source_name),
-                )
-            self._store_fails = True
-            self._tasks.reschedule(tasks, anyio.current_time())
+            await self._not_stored(steps, error)
             return
         self._store_fails = False
         applied = dict(zip(changes, results, strict=True))
@@ -112,6 +100,23 @@ class Recorder:
                 self._tasks.reschedule([task], anyio.current_time())
                 await self._resynchronise(task)
         self._context.outbox.set()
+
+    async def _not_stored(self, steps: Sequence[PendingStep], error: StoreError) -> None:
+        """Divide what was too large for the room that is left: a page of large tasks may be. After
+        any other error poll the tasks again.
+        """
+        if isinstance(error, StoreFullError) and len(steps) > 1:
+            for part in (steps[: len(steps) // 2], steps[len(steps) // 2 :]):
+                await self._store_steps(part)
+            return
+        if not self._store_fails and self._log_throttle.ready("record"):
+            logger.error(
+                "%s; changes will be detected again",
+                error,
+                extra=about(source=self._context.source_name),
+            )
+        self._store_fails = True
+        self._tasks.reschedule([step.task for step in steps], anyio.current_time())
 
     def _note(self, change: Change) -> None:
         """Log and count the event of a stored change, if it has one."""

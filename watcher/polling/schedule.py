@@ -353,7 +353,7 @@ class Schedule(Generic[EntryType]):
             entry = entries.pop()
             if entry.slot == number:
                 if not self._in_order and _is_early(entry, now):
-                    entry.interval /= self._polling.multiplier  # it is not polled less often for it
+                    entry.interval /= self._polling.multiplier  # it does not back off faster
                 entry.slot = None
                 taken.append(entry)
         if count := len(taken) - before:

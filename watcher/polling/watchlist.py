@@ -101,7 +101,8 @@ class TrackedTasks:
     def __init__(self, context: PollingContext, absences: AbsenceJudge) -> None:
         self._by_id: dict[str, TrackedTask] = {}
         self._counts: Counter[str | None] = Counter()
-        self._running = NOTHING  # of the task that was adopted last
+        self._running = NOTHING
+        """What is known of the running task that was adopted last: most others are alike."""
         self._absences = absences
         self._wall = context.wall
         polling, random, lagged = context.polling, context.random, context.metrics.lagged
@@ -169,7 +170,7 @@ class TrackedTasks:
         self._counts[before.status] -= 1
         self._counts[status] += 1
         lost = watch.lost_at is not None
-        runs_again = before.lost and not lost  # or it would not have been gone
+        runs_again = before.lost and not lost  # one run of a task is never gone and back
         reopened_at = None
         if _is_reopened(watch):
             now = anyio.current_time()

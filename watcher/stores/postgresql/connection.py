@@ -101,13 +101,14 @@ _REJECTED = (
     asyncpg.CantChangeRuntimeParamError,
     asyncpg.InvalidParameterValueError,
 )
-
-
+"""Errors with which a server rejects this program; waiting does not help."""
 _OLDEST = 15
-# A place of the pool that stays empty fails who needs it, in the operator's words; the pool itself
-# would log a traceback each time.
-logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
+"""The oldest major version of PostgreSQL that is supported."""
 _EXPECTED = "invalid store.url: expected one such as postgresql://user@host/database"
+
+# An operation whose connection cannot be opened fails with a clear error. The driver's pool would
+# log a traceback each time as well.
+logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 
 def server_of(url: str) -> str:
@@ -286,7 +287,7 @@ async def writing(
                 raise UnservedError(await read_stored(connection), known)
             yield connection
         except _LOST as error:
-            # A server that is silent would let a rollback wait as well.
+            # No rollback: a silent server would not answer it either.
             await _abandon(pool, connection, error)
             raise
         except BaseException:
@@ -313,10 +314,10 @@ async def updating(pool: ConnectionPool, limit: float | None = None) -> AsyncIte
 
 
 async def _abandon(pool: ConnectionPool, connection: Connection, error: Exception) -> None:
-    """Do not use a connection again, nor the others if they may be silent, too: each would cost as
-    much time. The driver has dropped one that the server has ended.
+    """Do not use a connection again. After a timeout the others are given up as well: they may be
+    silent, too, and each would cost as much time.
     """
-    with suppress(asyncpg.InterfaceError):
+    with suppress(asyncpg.InterfaceError):  # the driver has dropped it if the server ended it
         connection.terminate()
     if isinstance(error, TimeoutError):
         await pool.expire_connections()

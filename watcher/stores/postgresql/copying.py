@@ -29,6 +29,9 @@ from watcher.stores.postgresql.watch_queries import LAST_EVENT_ID
 
 _SLOT_OF = {"watches": "task_id", "events": "order_key", "deliveries": "order_key"}
 """The column whose slot each row has."""
+_EXPORT: dict[str, Callable[[Any], Any]] = {_tables.LABELS: msgspec.json.decode}
+_IMPORT: dict[str, Callable[[Any], Any]] = {_tables.LABELS: as_json}
+"""How the values of columns are converted; all others stay as they are."""
 _PATIENT = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 
 
@@ -173,7 +176,3 @@ async def _require_known(connection: Connection, server: str) -> None:
             f"{server} has schema version {stored.version}, this program knows up to"
             f" {schema.known}: copy it with the newer watcher that has used it"
         )
-
-
-_EXPORT: dict[str, Callable[[Any], Any]] = {_tables.LABELS: msgspec.json.decode}
-_IMPORT: dict[str, Callable[[Any], Any]] = {_tables.LABELS: as_json}

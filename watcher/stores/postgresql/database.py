@@ -72,7 +72,7 @@ class Database:
             errors=ERRORS,
             failure=self.failure,
             of_all=concerns_all,
-            unusable=_usable,
+            unusable=_always_usable,
             committed=on_commit,
         )
 
@@ -98,7 +98,9 @@ class Database:
     async def read(
         self, query: str, *parameters: object, limit: float | None = None
     ) -> Sequence[Row]:
-        """Return all rows, as of the last commit; fail after `limit`, or that of the pool."""
+        """Return all rows, as of the last commit; fail after `limit` seconds, or after the timeout
+        of all statements.
+        """
         try:
             async with reading(self.pool, limit) as connection:
                 return await connection.fetch(query, *parameters, timeout=limit)
@@ -109,8 +111,8 @@ class Database:
     async def update(
         self, statement: str, *parameters: object, limit: float | None = None
     ) -> Sequence[Row]:
-        """Run one statement that may wait for no other transaction, beside what is being written;
-        return its rows.
+        """Run one statement as a transaction of its own, beside the one that writes now, none of
+        whose locks it may need; return its rows.
         """
         try:
             async with updating(self.pool, limit) as connection:
@@ -178,7 +180,7 @@ class Database:
             raise
 
 
-async def _usable() -> StoreError | None:
+async def _always_usable() -> StoreError | None:
     return None
 
 

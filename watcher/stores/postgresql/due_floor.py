@@ -32,7 +32,7 @@ class DueFloor:
 
     def begin(self, slots: Sequence[int] | None) -> float:
         """Return the earliest `next_attempt_at` that the next search, of these slots, has to
-        consider. What others have left in a slot that is new may be due for long.
+        consider. In a slot that is new here, deliveries may have been due for long.
         """
         if slots != self._slots:
             self._whole_at = -math.inf
@@ -52,7 +52,7 @@ class DueFloor:
             self._floor = max(self._floor, floor)
 
     def stored(self, moment: float) -> None:
-        """Note that a delivery is due at a moment, in Unix time; at any with minus infinity."""
+        """Note that a delivery is due at `moment` in Unix seconds; minus infinity if unknown."""
         self._stored = min(self._stored, moment)
         if moment < self._floor:
             self._whole_at = -math.inf

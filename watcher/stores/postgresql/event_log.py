@@ -66,15 +66,16 @@ class PostgresqlEventLog(StorePart):
         outage: Outage | None,
         recovered: str | None,
     ) -> bool:
-        """Store what one of several replicas has seen of an outage: it is announced once, and so is
-        its end. One that another has announced stays until a replica ends it that knows of that.
-        Return whether this announces one of the two.
+        """Store what one of several replicas has seen of an outage; return whether its event is
+        stored. Beginning and end are announced once each, whichever replica sees them first. An
+        announced outage stays until a replica that knows of the announcement ends it.
         """
         subject = (recovered if outage is None else outage.subject) or ""
         kind, _, name = subject.partition(" ")
         stored = await _stored_outage(connection, subject)
         announced = stored is not None and stored.alerted_at is not None
-        if announced if outage is not None else not announced:
+        ends = outage is None
+        if announced != ends:  # announced before, or the end of what was never announced
             event = None
         if stored is not None and outage is not None:
             since, alerted_at = min(stored.since, outage.since), stored.alerted_at

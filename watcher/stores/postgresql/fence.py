@@ -74,11 +74,6 @@ class Fence:
         owned = self.slots(group)
         return owned is None or set(owned).issuperset(slots)
 
-    def granted_channels(self) -> Sequence[Grant]:
-        """Return the grants of all channels."""
-        granted = self._local.granted() if self._local.in_fleet else {}
-        return [grant for grant in granted.values() if grant.slice.group.startswith("channel ")]
-
     def _rejected(self, group: str) -> NotOwnerError:
         self._local.fenced += 1
         return NotOwnerError(group)

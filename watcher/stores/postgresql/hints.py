@@ -1,8 +1,8 @@
 """Hints between replicas that something was stored, by LISTEN and NOTIFY.
 
 NOTIFY takes a lock of the whole server at commit, so it is sent outside the transactions that it is
-about, and once for all of them within `_JOINED`. The few that change who owns what notify by
-themselves (`ownership_queries.py`), with the number of their session. Behind a pooler in
+about, and once for all of them within `_JOINED`. The few statements that change who owns what
+notify by themselves (`ownership_queries.py`), with the number of their session. Behind a pooler in
 transaction mode no hint arrives; polling finds out the same.
 """
 
@@ -61,8 +61,8 @@ class Hints:
     async def follow(
         self, connect: Connect, hint: Callable[[], None], moved: Callable[[], None]
     ) -> None:
-        """Call `hint` for each of another replica, and `moved` where it is about what that one
-        owns; send those of this one; until cancelled.
+        """Call `hint` for each hint of another replica, and `moved` as well if it is about what
+        that replica owns; send the hints of this one. Runs until cancelled.
         """
         while True:
             try:

@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 _MIGRATING = 0x77746368
 """The advisory lock of migrations ("wtch"): replicas that start together migrate once."""
 _WAIT_FOR_OTHERS = "SET LOCAL lock_timeout = '5s'"
-# What waits for a table lets all others wait that come after it, and it may be tried again every
-# two seconds for as long as another program makes a copy of the database.
+# Statements that come after one that waits for a table wait as well. While another program dumps
+# the database, a migration is tried again every two seconds: each attempt blocks others briefly.
 _BLOCK_BRIEFLY = """
 SET LOCAL lock_timeout = '250ms'; SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = '5s'

@@ -64,9 +64,9 @@ ATTEMPTS = f"SELECT {columns(ATTEMPT_COLUMNS)} FROM attempts WHERE delivery = $1
 _SESSION = f"${len(rows.SETTLED_COLUMNS) + 1}::bigint"
 _OWNED_BY = f"({_SESSION} IS NULL OR {_in_slices_of(_SESSION)})"
 
-# Only a head is bypassed: any other was given its place back while the attempt was in flight. Of
-# the attempts, the last fifty of a delivery are kept; each replaces the one fifty before it. It
-# returns how many were kept, and the deliveries that ended or are bypassed.
+# Only a head is bypassed: any other was given its place back while the attempt was in flight. The
+# last fifty attempts of a delivery are kept: each replaces the one fifty before it. Returns how
+# many attempts were stored, and the deliveries that ended or are bypassed.
 SETTLE = f"""
 WITH wanted AS MATERIALIZED (
     SELECT * FROM {rows.unnested(rows.SETTLED_COLUMNS)}
@@ -97,7 +97,7 @@ SELECT (SELECT count(*) FROM kept) AS kept,
     ARRAY(SELECT id FROM settled WHERE state <> 'pending' OR bypassed) AS ended
 """
 
-# Those that another session than $2 owns, or none.
+# How many of these deliveries are in slices that the session $2 does not own.
 UNOWNED = f"""
 SELECT count(*) FROM deliveries AS d WHERE id = ANY ($1::bigint[]) AND NOT {_in_slices_of("$2")}
 """
@@ -157,7 +157,6 @@ WHERE channel = $1 AND {_owned("$2")} AND state = 'pending' AND not_before IS NO
 _DELIVERY = f"SELECT {delivery_columns(DELIVERY_COLUMNS)} {_JOINED}"
 
 DELIVERY = f"{_DELIVERY} WHERE d.id = $1"
-
 
 DELIVERIES_BY_ID = f"""
 {_DELIVERY} WHERE d.id = ANY ($1::bigint[]) AND ($2::text IS NULL OR d.state = $2)

@@ -20,6 +20,7 @@ _LOOK_INTERVAL = 1.0
 _LOST_AFTER = 1.5
 """Seconds of use in which the server has waited for a statement: far more than a round trip."""
 _LIMIT = 2.0
+"""Seconds in which the server has to say for what its sessions wait."""
 _ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,

@@ -85,7 +85,7 @@ def unnested(columns: Sequence[str], *, with_place: bool = False) -> str:
 
 
 def arrays(table: Iterable[Row]) -> list[Row]:
-    """Return rows, of which there must be one, as the parameters of `unnested`."""
+    """Return rows, at least one, as the parameters of `unnested`."""
     return list(zip(*table, strict=True))
 
 

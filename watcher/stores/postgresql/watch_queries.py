@@ -116,7 +116,7 @@ SIZE = "length(body) + 1024"
 # Only one transaction at a time writes, so the number that is read here is the last one. An event
 # that is stored already is left out: its transaction was committed, although the response to the
 # commit was lost. Of the deliveries with one channel and one order key the first may be the
-# head of the queue. With its limit, a query for others is one search of the index for each.
+# head of the queue. Whether another one exists is one search of the index, due to the limit.
 INSERT_EVENTS = f"""
 WITH new AS MATERIALIZED (
     SELECT *, row_number() OVER (ORDER BY place) AS number
