@@ -23,7 +23,7 @@ class Relay:
     lost: Collection[str] = ()
     """The directions in which everything is lost now."""
     lost_from: bytes | None = None
-    """The request with which `lost` begins to apply; without it, it does now."""
+    """The request with which `lost` applies, to its connection alone; without it, to all now."""
     connections: int = 0
     """How many were opened."""
     losses: int = 0
@@ -35,7 +35,9 @@ class Relay:
 
     @contextmanager
     def losing(self, *directions: str, from_request: bytes | None = None) -> Iterator[None]:
-        """Lose what is sent within, from a request on that contains `from_request`."""
+        """Lose what is sent within; with `from_request`, what follows the first request that
+        contains it, on its connection alone: the response to another one may come before its own.
+        """
         self.lost, self.lost_from, self._restored = directions, from_request, anyio.Event()
         try:
             yield
@@ -67,7 +69,8 @@ class Relay:
                 if HELD in self.lost:
                     await self._restored.wait()
                 if direction == REQUESTS and self.lost_from is not None and self.lost_from in data:
-                    self.lost_from = None
+                    silent.update(self.lost)
+                    self.lost, self.lost_from = (), None
                 if direction in self.lost and self.lost_from is None:
                     silent.add(direction)
                 if direction in silent:
