@@ -69,9 +69,13 @@ def stored(**changes: Any) -> Status:
 
 
 def test_the_command_of_failed_tasks_lists_what_was_counted() -> None:
-    (item,) = attention(stored(failures=[group(2, f"It's {'x' * 50}")]))
+    alike = group(2, f"It's {'x' * 50}")
+    (item,) = attention(stored(failures=[alike]))
+    assert item.command == "watcher ls --status FAILED --since 24h"
+    item, other = attention(stored(failures=[alike, group(1)]))
     listed = f"watcher ls --status FAILED --error 'It'\"'\"'s {'x' * 35}' --since 24h"
     assert item.command == listed
+    assert other.command == "watcher ls --status FAILED --error '' --since 24h"
 
 
 def test_nothing_needs_a_person_while_all_is_well() -> None:

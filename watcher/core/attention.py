@@ -1,6 +1,7 @@
 """What needs a person, from the status of the daemon. Pure."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -176,15 +177,16 @@ def _about_deliveries(status: Status) -> Iterator[Attention]:
 def _about_tasks(status: Status) -> Iterator[Attention]:
     stored = status.stored
     named, others = stored.failures[:FAILURE_GROUPS], stored.failures[FAILURE_GROUPS:]
+    groups = Counter(group.status for group in stored.failures)
     for group in named:
+        alike = f" --error {shlex.quote(group.alike)}" if groups[group.status] > 1 else ""
         yield Attention(
             kind=AttentionKind.TASKS_FAILED,
             subject=group.status,
             text=f"{_count(group.count, 'task')} {group.status}"
             f"{'' if group.error is None else f': {cut(group.error, _ERROR_LENGTH)}'}",
             since=group.last_at,
-            command=f"watcher ls --status {group.status} --error {shlex.quote(group.alike)} "
-            "--since 24h",
+            command=f"watcher ls --status {group.status}{alike} --since 24h",
         )
     if others:
         yield Attention(
