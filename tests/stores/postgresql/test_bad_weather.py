@@ -110,6 +110,19 @@ def test_a_silent_server_is_one_that_does_not_respond() -> None:
     assert "does not respond" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (asyncpg.InternalClientError("got result for unknown protocol state"), "was being sent"),
+        (asyncpg.ProtocolError("unexpected message"), "unexpected message"),
+        (asyncpg.OutdatedSchemaCacheError("cached plan is invalid"), "cached plan is invalid"),
+        (asyncpg.TargetServerAttributeNotMatched("none matches"), "no host accepts writes"),
+    ],
+)
+def test_errors_of_the_driver_itself_say_what_they_are(error: Exception, text: str) -> None:
+    assert text in str(store_error(error, "postgresql://db/watcher"))
+
+
 async def test_limits_belong_to_the_transaction_because_poolers_reject_others(
     store: PostgresqlStore,
 ) -> None:

@@ -182,7 +182,7 @@ def _explained(error: Exception, server: str, result: str) -> StoreError:
 def _text(error: Exception) -> str:
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return "no host accepts writes, or is as its target_session_attrs demands"
-    if isinstance(error, asyncpg.InternalClientError):
+    if type(error) is asyncpg.InternalClientError:  # its subclasses say what they are
         return "the connection ended while a statement was being sent"
     return " ".join(str(error).split()) or type(error).__name__
 
