@@ -11,7 +11,7 @@ import pytest
 
 from tests.simulation.run import run_seed
 
-SEEDS = 300
+SEEDS = 200
 CHUNK = 25
 
 
