@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.delivery.ordering.database import Database
-from tests.delivery.ordering.receiver import ACCEPTS, Receiver
+from tests.delivery.ordering.receiver import ACCEPTS, Arrival, Receiver
 from tests.delivery.ordering.rules import ALERT_AFTER, Rules
 from tests.support.records import SECRET
 from watcher.channels import webhook
@@ -40,7 +40,13 @@ class CheckedReceiver(Receiver):
 
     def __init__(self, *, wall: Clock, rules: Rules) -> None:
         super().__init__(wall=wall)
-        self.begins, self.ends = rules.begins, rules.ends  # type: ignore[method-assign]
+        self._rules = rules
+
+    def begins(self, arrival: Arrival) -> None:
+        self._rules.begins(arrival)
+
+    def ends(self, arrival: Arrival) -> None:
+        self._rules.ends(arrival)
 
 
 def settings_with(name: str, *, concurrency: int, order_wait: float) -> webhook.Settings:

@@ -1,7 +1,5 @@
 """A server that goes away, is silent, or rejects writes: what callers get, and how soon."""
 
-from collections.abc import AsyncIterator
-
 import anyio
 import anyio.lowlevel
 import asyncpg
@@ -10,23 +8,11 @@ import pytest
 from tests.support.postgresql import Server, database_of
 from tests.support.records import request
 from watcher.core.errors import StoreError, StoreFailure
-from watcher.stores import postgresql
 from watcher.stores.postgresql.connection import CommitLostError, concerns_all, store_error
 from watcher.stores.postgresql.schema import Connection
 from watcher.stores.postgresql.store import PostgresqlStore
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def url(postgresql_server: Server) -> str:
-    return await postgresql_server.new_store()
-
-
-@pytest.fixture
-async def store(url: str) -> AsyncIterator[PostgresqlStore]:
-    async with postgresql.create(url) as opened:
-        yield opened
 
 
 END_OTHERS = """

@@ -1,15 +1,11 @@
 """Retention in batches: each goes on where the one before it ended, by an index."""
 
-from collections.abc import AsyncIterator
-
 import asyncpg
 import pytest
 
 from tests.contract.stores.harness import add_watch
-from tests.support.postgresql import Server
 from tests.support.records import settled, step
 from watcher.core.deliveries import DeliveryState
-from watcher.stores import postgresql
 from watcher.stores.postgresql import maintenance
 from watcher.stores.postgresql import maintenance_queries as queries
 from watcher.stores.postgresql.connection import writing
@@ -32,17 +28,6 @@ SELECT number, 'backend', number, 0, 'delivered', number, number, 1024
 FROM generate_series(1, 3000) AS number;
 ANALYZE
 """
-
-
-@pytest.fixture
-async def url(postgresql_server: Server) -> str:
-    return await postgresql_server.new_store()
-
-
-@pytest.fixture
-async def store(url: str) -> AsyncIterator[PostgresqlStore]:
-    async with postgresql.create(url) as opened:
-        yield opened
 
 
 async def test_pruning_in_batches_removes_all_that_is_not_needed(

@@ -1,6 +1,5 @@
 """What only a server can do to writes: end a connection, reject a character, serve two stores."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import anyio
@@ -27,17 +26,6 @@ WHERE locktype = 'advisory' AND NOT granted
 """
 
 COUNTER = "SELECT ctid, xmin, xmax, last_id FROM event_counter"
-
-
-@pytest.fixture
-async def url(postgresql_server: Server) -> str:
-    return await postgresql_server.new_store()
-
-
-@pytest.fixture
-async def store(url: str) -> AsyncIterator[PostgresqlStore]:
-    async with postgresql.create(url) as opened:
-        yield opened
 
 
 async def test_texts_with_nul_are_stored_without_it(store: PostgresqlStore) -> None:

@@ -8,14 +8,13 @@ transaction mode no hint arrives; polling finds out the same.
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 import anyio
-import asyncpg
 
 from watcher.core.sessions import LocalSession
 from watcher.core.wakeup import Wakeup
 from watcher.stores.postgresql.connection import ERRORS
+from watcher.stores.postgresql.hosts import Connected
 from watcher.stores.postgresql.ownership_queries import CHANNEL
 
 logger = logging.getLogger(__name__)
@@ -24,8 +23,7 @@ _JOINED = 0.005
 """Seconds within which hints become one."""
 _RECONNECT_AFTER = 0.5  # seconds
 
-Listening: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Connect = Callable[[], Awaitable[Listening]]
+Connect = Callable[[], Awaitable[Connected]]
 
 
 class Hints:
@@ -76,7 +74,7 @@ class Hints:
             await anyio.sleep(_RECONNECT_AFTER)
 
     async def _listen(
-        self, connection: Listening, hint: Callable[[], None], moved: Callable[[], None]
+        self, connection: Connected, hint: Callable[[], None], moved: Callable[[], None]
     ) -> None:
         """Listen and send until the connection is lost."""
         # Behind a pooler the driver knows another number.

@@ -27,7 +27,7 @@ _KEPT_ALIVE = {
     "TCP_USER_TIMEOUT": _DEAD_AFTER * 1000,
 }
 _TARGET = "target_session_attrs"
-_ERRORS = (
+ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -35,6 +35,7 @@ _ERRORS = (
     TimeoutError,
     ValueError,
 )
+"""What a connection attempt may raise."""
 
 
 class Connector:
@@ -96,7 +97,7 @@ class _Attempts:
     async def _once(self, url: str, limit: dict[str, Any], decided: anyio.CancelScope) -> None:
         try:
             self.opened.append((url, await asyncpg.connect(url, **self._options | limit)))
-        except _ERRORS as error:
+        except ERRORS as error:
             if limit and isinstance(error, TimeoutError):
                 return
             self.errors.append(error)

@@ -7,27 +7,18 @@ for a statement there, has lost something.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TypeAlias
 
 import anyio
 import asyncpg
 
+from watcher.stores.postgresql.hosts import ERRORS, Connected
 from watcher.stores.postgresql.schema import Connection
-
-Connected: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _LOOK_INTERVAL = 1.0
 _LOST_AFTER = 1.5
 """Seconds of use in which the server has waited for a statement: far more than a round trip."""
 _LIMIT = 2.0
 """Seconds in which the server has to say for what its sessions wait."""
-_ERRORS = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
 _WAITING = """
 SELECT pid FROM pg_stat_activity
 WHERE pid = ANY($1::text[]::int[]) AND usename = current_user AND datname = current_database()
@@ -72,7 +63,7 @@ class ConnectionPool:
         while True:
             await anyio.sleep(_LOOK_INTERVAL)
             if late := self._late():
-                with suppress(*_ERRORS):
+                with suppress(*ERRORS):
                     await self._give_up_lost(late, await connect())
 
     def _late(self) -> Mapping[int, tuple[Connection, float]]:
